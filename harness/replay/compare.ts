@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Replays one recorded program and words where the model and Linux part.
+
+import type { Machine } from '../../lib/boot.ts';
+import { inspect_range } from '../../lib/inspect.ts';
+import type { Warning } from '../../lib/kernel/printk.ts';
+import { ARENA, PAGE_SIZE, decode_list, list_of, split_warnings } from './format.ts';
+import type { End, Op, Program } from './format.ts';
+import { parse_ops, run_ops } from './run.ts';
+import type { Answer, RunHooks, Stop } from './run.ts';
+
+/** What came of one program: nothing to say if it is identical, else a text that explains the first difference. */
+export interface Outcome {
+  id: string;
+  identical: boolean;
+  report: string;
+}
+
+/** Pages whose state a report shows at most. */
+const MAX_PAGES = 8;
+/** Earlier ops that a report lists at most. */
+const MAX_OPS = 24;
+/** Characters of an answer that a report shows before it cuts. */
+const MAX_TEXT = 400;
+
+/** Frames of the model that stand for no kernel function: reports do not name them. */
+const NOT_A_FUNCTION: ReadonlySet<string> = new Set(['BUG_ON', 'VM_BUG_ON', 'WARN_ON', 'WARN_ON_ONCE', 'Oops', 'call_path']);
+
+/** The function that a call path is in. */
+export function innermost(path: readonly string[]): string {
+  return path.find((name) => !NOT_A_FUNCTION.has(name)) ?? '?';
+}
+
+/** True if a recorded symbol is one of the functions that a warning stood in: the compiler inlines into callers. */
+function on_path(symbol: string, warning: Warning): boolean {
+  return warning.fn === symbol || warning.path.includes(symbol);
+}
+
+/** True if the answers agree: the same text, and as many warnings, each on its recorded symbol's call path. */
+export function same_answer(recorded: string, answer: Answer): boolean {
+  const { body, warns } = split_warnings(recorded);
+  return body === answer.body && warns.length === answer.warnings.length && warns.every((symbol, i) => on_path(symbol, answer.warnings[i]));
+}
+
+/** The model's answer as a recording would have it. */
+export function answer_text(answer: Answer): string {
+  return answer.body + answer.warnings.map(({ fn }) => ` warn=${fn}`).join('');
+}
+
+/** True if the model stopped as the recording did. */
+export function same_end(end: End | undefined, stop: Stop | null): boolean {
+  if (end === undefined || stop === null) return end === undefined && stop === null;
+  if ('hang' in end) return stop.kind === 'hang';
+  return stop.kind === 'oops' && stop.oops.path.includes(end.oops);
+}
+
+function stop_text(stop: Stop): string {
+  switch (stop.kind) {
+    case 'oops':
+      return `oops in ${innermost(stop.oops.path)} (${stop.oops.bug}; by way of ${stop.oops.path.slice(0, 12).join(' < ')})`;
+    case 'hang':
+      return `never returns (${stop.waits.join('; ')})`;
+    case 'unmodelled':
+      return stop.text;
+    case 'error':
+      return `an error of the model itself: ${stop.text}`;
+  }
+}
+
+function end_text(end: End): string {
+  return 'hang' in end ? 'never returns' : `oops in ${end.oops} (${end.bug})`;
+}
+
+/** The end of a run as a recording has it; undefined if the program ran through. Throws if the model has no answer. */
+export function recorded_end(stop: Stop | null): End | undefined {
+  if (stop === null) return undefined;
+  if (stop.kind === 'oops') return { oops: innermost(stop.oops.path), bug: stop.oops.bug };
+  if (stop.kind === 'hang') return { hang: true };
+  throw new Error(stop_text(stop));
+}
+
+interface Range {
+  p: number;
+  n: number;
+}
+
+/** The pages that an op is about; none for an op on a whole process. */
+function ranges(op: Op): Range[] {
+  if (!('p' in op) || (op.name === 'dev' && (op.cmd === 'flags' || op.cmd === 'release'))) return [];
+  const { p, n } = op;
+  return op.name === 'mremap' ? [{ p, n }, { p: op.q, n }] : [{ p, n }];
+}
+
+const overlap = (a: Range, b: Range): boolean => a.p < b.p + b.n && b.p < a.p + a.n;
+
+/** The pages at which two listed answers differ, as few ranges, at most MAX_PAGES pages in all. */
+function differing_pages(op: Op, linux: string, model: string): Range[] {
+  const [whole] = ranges(op);
+  if (whole === undefined) return [];
+  const theirs = decode_list(list_of(split_warnings(linux).body) ?? '');
+  const ours = decode_list(list_of(split_warnings(model).body) ?? '');
+  if (theirs === null || ours === null || theirs.length !== ours.length || theirs.length === 0) {
+    return ranges(op).map(({ p, n }) => ({ p, n: Math.min(n, MAX_PAGES) }));
+  }
+  const found: Range[] = [];
+  let total = 0;
+  for (let i = 0; i < theirs.length && total < MAX_PAGES; i++) {
+    if (theirs[i] === ours[i]) continue;
+    const last = found.at(-1);
+    if (last !== undefined && last.p + last.n === whole.p + i) last.n++;
+    else found.push({ p: whole.p + i, n: 1 });
+    total++;
+  }
+  return found.length > 0 ? found : [{ p: whole.p, n: Math.min(whole.n, MAX_PAGES) }];
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}... (${text.length} characters)`;
+}
+
+/** The ops before op i that touched its pages or made, copied or ended processes, with what they answered. */
+function earlier_ops(program: Program, ops: readonly Op[], i: number): string[] {
+  const pages = ranges(ops[i]);
+  const found: string[] = [];
+  for (let k = 0; k < i; k++) {
+    const op = ops[k];
+    const related = pages.length === 0 || ranges(op).some((a) => pages.some((b) => overlap(a, b)));
+    if (related || op.name === 'fork' || op.name === 'exit') found.push(`    ${k + 1}: ${op.text} => ${cut(program.results[k])}`);
+  }
+  const left_out = found.length - MAX_OPS;
+  return left_out > 0 ? [`    (${left_out} more before)`, ...found.slice(left_out)] : found;
+}
+
+function page_states(m: Machine, pid: number | undefined, pages: readonly Range[]): string[] {
+  if (pid === undefined) return [];
+  return pages.flatMap(({ p, n }) => inspect_range(m, pid, ARENA + p * PAGE_SIZE, n).map((line) => `    ${line}`));
+}
+
+function describe(
+  program: Program,
+  ops: readonly Op[],
+  i: number,
+  model: string,
+  m: Machine,
+  pids: ReadonlyMap<number, number>,
+  command: string,
+): string {
+  const op = ops[i];
+  const linux = i < program.results.length ? program.results[i] : program.end === undefined ? 'nothing' : end_text(program.end);
+  const { thp, spm } = program.config;
+  const lines = [
+    `program ${program.id} (${program.theme}, thp=${thp}, ${spm ? 'spm' : 'no spm'}) diverges at op ${i + 1} of ${ops.length}: ${op.text}`,
+    `  Linux: ${cut(linux)}`,
+    `  model: ${cut(model)}`,
+  ];
+  const pages = differing_pages(op, linux, model);
+  if (pages.length > 0) {
+    const named = pages.map(({ p, n }) => (n === 1 ? `${p}` : `${p} to ${p + n - 1}`)).join(', ');
+    lines.push(`  pages: ${named}`);
+  }
+  const before = earlier_ops(program, ops, i);
+  if (before.length > 0) lines.push(pages.length > 0 ? '  earlier ops on its pages, forks and exits:' : '  earlier ops:', ...before);
+  const states = page_states(m, pids.get(op.proc), pages);
+  if (states.length > 0) lines.push('  the pages now:', ...states);
+  lines.push(`  again: ${command}`);
+  return lines.join('\n');
+}
+
+/**
+ * Replays a program up to its first difference. `file` is where it stands, for the command that replays it alone; hooks
+ * run as for run_ops(), before the answer is compared.
+ */
+export function replay_program(program: Program, file: string, hooks: RunHooks = {}): Outcome {
+  const ops = parse_ops(program.ops, program.id);
+  const command = `npm run -s replay -- ${file} --only ${program.id}`;
+  let report = '';
+  const { stop } = run_ops(program.config, ops, {
+    ...hooks,
+    on_answer: (m, i, answer, pids) => {
+      const stop_asked = hooks.on_answer?.(m, i, answer, pids) === true;
+      if (i < program.results.length && same_answer(program.results[i], answer)) return stop_asked;
+      report = describe(program, ops, i, answer_text(answer), m, pids, command);
+      return true;
+    },
+    on_stop: (m, i, it, pids) => {
+      hooks.on_stop?.(m, i, it, pids);
+      if (report === '' && !(i === program.results.length && same_end(program.end, it))) {
+        report = describe(program, ops, Math.min(i, ops.length - 1), stop_text(it), m, pids, command);
+      }
+    },
+  });
+  if (report === '' && !same_end(program.end, stop)) report = `program ${program.id} should have ended: ${JSON.stringify(program.end)}`;
+  return { id: program.id, identical: report === '', report };
+}
+
+/** The program with the model's answers in the place of Linux's. Throws where the model has none. */
+export function record_program(program: Program): Program {
+  const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id));
+  const end = recorded_end(stop);
+  const { id, theme, config, ops } = program;
+  return { id, theme, config, ops, results: answers.map(answer_text), ...(end === undefined ? {} : { end }) };
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Runs many programs, several at a time in processes of their own, and hands their outcomes on in the programs' order.
+
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { record_program, replay_program } from './compare.ts';
+import type { Outcome } from './compare.ts';
+import type { Program } from './format.ts';
+
+/** What is done with a program: compared with its recording, or recorded anew. */
+export type Task = { mode: 'replay'; program: Program; file: string } | { mode: 'record'; program: Program };
+
+export interface Done {
+  outcome: Outcome;
+  /** the new recording, in record mode */
+  recorded: Program | null;
+  seconds: number;
+}
+
+/** A program that takes longer in real time is in a loop that the model's own clock does not see: seconds. */
+const PROGRAM_SECONDS = 120;
+
+/** Does one task in this process. */
+export function do_task(task: Task): Done {
+  const since = performance.now();
+  const { program } = task;
+  let outcome: Outcome = { id: program.id, identical: true, report: '' };
+  let recorded: Program | null = null;
+  if (task.mode === 'replay') {
+    outcome = replay_program(program, task.file);
+  } else {
+    try {
+      recorded = record_program(program);
+    } catch (e) {
+      outcome = { id: program.id, identical: false, report: `program ${program.id}: ${e instanceof Error ? e.message : String(e)}` };
+    }
+  }
+  return { outcome, recorded, seconds: (performance.now() - since) / 1000 };
+}
+
+/** A program that its process did not survive, or did not finish. */
+function lost({ program }: Task, why: string, seconds: number): Done {
+  const hangs = program.end !== undefined && 'hang' in program.end;
+  return { outcome: { id: program.id, identical: hangs, report: hangs ? '' : `program ${program.id}: ${why}` }, recorded: null, seconds };
+}
+
+/**
+ * Does all tasks, `jobs` at a time (1: in this process), and calls on_done for each in their order; when that answers
+ * true, nothing more is started or handed on.
+ */
+export async function do_tasks(tasks: readonly Task[], jobs: number, on_done: (done: Done, i: number) => boolean): Promise<void> {
+  if (jobs <= 1) {
+    for (let i = 0; i < tasks.length; i++) {
+      if (on_done(do_task(tasks[i]), i)) return;
+      // lets output drain and signals in
+      await new Promise((resume) => setImmediate(resume));
+    }
+    return;
+  }
+  const finished = new Map<number, Done>();
+  let next = 0;
+  let handed_on = 0;
+  let over = false;
+  const hand_on = (): void => {
+    for (let done = finished.get(handed_on); done !== undefined && !over; done = finished.get(handed_on)) {
+      finished.delete(handed_on);
+      over = on_done(done, handed_on++);
+    }
+  };
+  const work = async (): Promise<void> => {
+    let child: ChildProcess | null = null;
+    while (!over && next < tasks.length) {
+      const i = next++;
+      child ??= fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [], { execArgv: process.execArgv });
+      const { done, alive } = await in_child(child, tasks[i]);
+      if (!alive) child = null;
+      finished.set(i, done);
+      hand_on();
+    }
+    child?.disconnect();
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, tasks.length) }, work));
+}
+
+/** Has a child process do a task; it is not alive afterwards if it died or had to be stopped. */
+function in_child(child: ChildProcess, task: Task): Promise<{ done: Done; alive: boolean }> {
+  return new Promise((resolve) => {
+    const since = performance.now();
+    const seconds = (): number => (performance.now() - since) / 1000;
+    const settle = (done: Done, alive: boolean): void => {
+      clearTimeout(timer);
+      child.removeAllListeners();
+      resolve({ done, alive });
+    };
+    const timer = setTimeout(() => {
+      settle(lost(task, `not done after ${PROGRAM_SECONDS} s`, seconds()), false);
+      child.kill('SIGKILL');
+    }, PROGRAM_SECONDS * 1000);
+    child.on('message', (done) => settle(done as Done, true));
+    child.on('error', (e) => settle(lost(task, `its process failed: ${e.message}`, seconds()), false));
+    child.on('exit', (code, signal) => settle(lost(task, `its process ended with ${signal ?? `status ${code}`}`, seconds()), false));
+    child.send(task);
+  });
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
+import { clear_user, copy_to_user } from '../mm/uaccess.ts';
+import { VM_MAYSHARE } from '../mm/mm_types.ts';
+import { shmem_get_unmapped_area, shmem_zero_setup } from '../mm/shmem.ts';
+import { devtmpfs_create_node, devtmpfs_delete_node } from './namei.ts';
+import type { file_operations } from './fs.ts';
+
+const MINORBITS = 20;
+/** include/linux/fs.h: the majors that alloc_chrdev_region() tries, from the top */
+const CHRDEV_MAJOR_DYN_FIRST = 254;
+const CHRDEV_MAJOR_DYN_END = 234;
+
+/** A range of device numbers that somebody reserved. */
+interface char_device_struct {
+  readonly from: number;
+  readonly count: number;
+  readonly name: string;
+}
+
+/** What answers for a range of device numbers (include/linux/cdev.h: struct cdev). */
+export class cdev {
+  ops: file_operations | null = null;
+  dev = 0;
+  count = 0;
+  /** open files */
+  users = 0;
+}
+
+/** The part of a device that names its node (include/linux/device.h: struct device). */
+export class device {
+  devt = 0;
+  name = '';
+}
+
+/** Device numbers and who answers for them; lives in m.vfs. NON-KERNEL. */
+export class chrdev_state {
+  readonly chrdevs: char_device_struct[] = [];
+  readonly cdev_map: cdev[] = [];
+}
+
+/** A device number (include/linux/kdev_t.h: MKDEV()). */
+export function MKDEV(ma: number, mi: number): number {
+  return ma * (1 << MINORBITS) + mi;
+}
+
+/** include/linux/kdev_t.h: MAJOR() */
+export function MAJOR(dev: number): number {
+  return Math.floor(dev / (1 << MINORBITS));
+}
+
+/** include/linux/kdev_t.h: MINOR() */
+export function MINOR(dev: number): number {
+  return dev % (1 << MINORBITS);
+}
+
+/** Reserves given device numbers: 0 or -EBUSY (fs/char_dev.c: register_chrdev_region()). */
+export function register_chrdev_region(m: Machine, from: number, count: number, name: string): number {
+  const all = m.vfs.chrdev.chrdevs;
+  if (all.some((c) => from < c.from + c.count && c.from < from + count)) return -EBUSY;
+  all.push({ from, count, name });
+  return 0;
+}
+
+/** Reserves device numbers of a free major; answers the first one, or -EBUSY (fs/char_dev.c: alloc_chrdev_region()). */
+export function alloc_chrdev_region(m: Machine, baseminor: number, count: number, name: string): number {
+  for (let major = CHRDEV_MAJOR_DYN_FIRST; major >= CHRDEV_MAJOR_DYN_END; major--) {
+    if (m.vfs.chrdev.chrdevs.some((c) => MAJOR(c.from) === major)) continue;
+    const from = MKDEV(major, baseminor);
+    m.vfs.chrdev.chrdevs.push({ from, count, name });
+    return from;
+  }
+  return -EBUSY;
+}
+
+/** Gives reserved device numbers back (fs/char_dev.c: unregister_chrdev_region()). */
+export function unregister_chrdev_region(m: Machine, from: number, count: number): void {
+  const all = m.vfs.chrdev.chrdevs;
+  const i = all.findIndex((c) => c.from === from && c.count === count);
+  if (i >= 0) all.splice(i, 1);
+}
+
+/** Sets what a cdev does (fs/char_dev.c: cdev_init()). */
+export function cdev_init(c: cdev, fops: file_operations): void {
+  c.ops = fops;
+}
+
+/** Makes the device numbers answer (fs/char_dev.c: cdev_add()). */
+export function cdev_add(m: Machine, p: cdev, dev: number, count: number): number {
+  p.dev = dev;
+  p.count = count;
+  m.vfs.chrdev.cdev_map.push(p);
+  return 0;
+}
+
+/** New opens of the numbers fail from here on; open files stay (fs/char_dev.c: cdev_del()). */
+export function cdev_del(m: Machine, p: cdev): void {
+  const map = m.vfs.chrdev.cdev_map;
+  const i = map.indexOf(p);
+  if (i >= 0) map.splice(i, 1);
+}
+
+/** The cdev that answers for a device number, or null (fs/char_dev.c: chrdev_open()'s kobj_lookup()). */
+export function cdev_lookup(m: Machine, dev: number): cdev | null {
+  return m.vfs.chrdev.cdev_map.find((c) => dev >= c.dev && dev < c.dev + c.count) ?? null;
+}
+
+/** Prepares a device (drivers/base/core.c: device_initialize()). */
+export function device_initialize(dev: device): void {
+  dev.name = '';
+}
+
+/** Names a device's node (drivers/base/core.c: dev_set_name()); without upstream's format. */
+export function dev_set_name(dev: device, name: string): number {
+  dev.name = name;
+  return 0;
+}
+
+/** Makes the device number answer and its node in /dev appear; -EINVAL without a name (fs/char_dev.c: cdev_device_add()). */
+export function cdev_device_add(m: Machine, c: cdev, dev: device): number {
+  if (dev.name === '') return -EINVAL;
+  const ret = cdev_add(m, c, dev.devt, 1);
+  if (ret !== 0) return ret;
+  devtmpfs_create_node(m, dev.name, dev.devt);
+  return 0;
+}
+
+/** Undoes cdev_device_add() (fs/char_dev.c: cdev_device_del()). */
+export function cdev_device_del(m: Machine, c: cdev, dev: device): void {
+  devtmpfs_delete_node(m, dev.name);
+  cdev_del(m, c);
+}
+
+const null_fops: file_operations = {
+  *read(): Gen<number> {
+    return 0;
+  },
+  *write(_m, _f, _buf, count): Gen<number> {
+    return count;
+  },
+};
+
+const zero_fops: file_operations = {
+  *read(m, _f, buf, count): Gen<number> {
+    const left = yield* clear_user(m, buf, count);
+    const done = count - left;
+    return done > 0 || count === 0 ? done : -EFAULT;
+  },
+  *write(_m, _f, _buf, count): Gen<number> {
+    return count;
+  },
+  *mmap(m, _f, vma): Gen<number> {
+    if (vma.vm_flags & VM_MAYSHARE) return shmem_zero_setup(m, vma);
+    vma.vm_ops = null;
+    return 0;
+  },
+  get_unmapped_area: (m, f, addr, len, pgoff, flags) => shmem_get_unmapped_area(m, f, addr, len, pgoff, flags),
+};
+
+const urandom_fops: file_operations = {
+  *read(m, _f, buf, count): Gen<number> {
+    let done = 0;
+    while (done < count) {
+      const bytes = new Uint8Array(Math.min(4096, count - done));
+      for (let i = 0; i < bytes.length; i += 4) {
+        const r = m.sched.strategy.random_u32();
+        for (let k = 0; k < 4 && i + k < bytes.length; k++) bytes[i + k] = (r >>> (8 * k)) & 0xff;
+      }
+      const left = yield* copy_to_user(m, buf + done, bytes, bytes.length);
+      done += bytes.length - left;
+      if (left > 0) break;
+    }
+    return done > 0 || count === 0 ? done : -EFAULT;
+  },
+  *write(_m, _f, _buf, count): Gen<number> {
+    return count;
+  },
+};
+
+/** The memory devices of major 1: null, zero and urandom (drivers/char/mem.c: chr_dev_init()). */
+export function chr_dev_init(m: Machine): void {
+  register_chrdev_region(m, MKDEV(1, 0), 256, 'mem');
+  const devices: [number, string, file_operations][] = [[3, 'null', null_fops], [5, 'zero', zero_fops], [8, 'random', urandom_fops], [9, 'urandom', urandom_fops]];
+  for (const [minor, name, fops] of devices) {
+    const c = new cdev();
+    const dev = new device();
+    cdev_init(c, fops);
+    device_initialize(dev);
+    dev.devt = MKDEV(1, minor);
+    dev_set_name(dev, name);
+    cdev_device_add(m, c, dev);
+  }
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import type { task_struct } from '../kernel/sched.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS } from '../errno.ts';
+import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { cdev_lookup, chrdev_state } from './char_dev.ts';
+import { alloc_file, fd_install, get_unused_fd_flags, iput, put_unused_fd } from './file_table.ts';
+import {
+  FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, file, inode,
+  type file_operations,
+} from './fs.ts';
+
+/** A file whose contents the kernel makes up when it is read, and parses when it is written. NON-KERNEL. */
+export interface text_handler {
+  show?: (m: Machine) => string | Gen<string>;
+  /** 0 or more: all was taken; else -errno */
+  store?: (m: Machine, buf: string) => number | Gen<number>;
+}
+
+/** A file of /proc/PID; `task` is the leader of the thread group that the path names. NON-KERNEL. */
+export interface proc_pid_entry {
+  show?: (m: Machine, task: task_struct) => string | Gen<string>;
+  fops?: file_operations;
+}
+
+type vnode =
+  | { kind: 'text'; mode: number; handler: text_handler; node: inode }
+  | { kind: 'file'; mode: number; fops: file_operations; node: inode }
+  | { kind: 'chr'; node: inode }
+  | { kind: 'reg'; node: inode };
+
+/** Everything that has a path. Directories exist through what lies in them. NON-KERNEL. */
+export class vfs_state {
+  readonly m: Machine;
+  readonly nodes = new Map<string, vnode>();
+  readonly proc_pid = new Map<string, proc_pid_entry>();
+  readonly chrdev = new chrdev_state();
+  next_ino = 1;
+  constructor(m: Machine) {
+    this.m = m;
+  }
+}
+
+const DT_DIR = 4;
+const DT_CHR = 2;
+const DT_REG = 8;
+
+/** directories that exist though they may be empty */
+const DIRECTORIES = ['/', '/dev', '/tmp', '/proc', '/sys', '/sys/kernel', '/sys/kernel/debug', '/sys/kernel/mm'];
+
+/** A fresh inode (fs/inode.c: new_inode()). */
+export function new_inode(m: Machine): inode {
+  return new inode(m.vfs.next_ino++);
+}
+
+/** Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(), fs/sysfs/file.c: sysfs_create_file()). */
+export function vfs_register_text(m: Machine, path: string, mode: number, handler: text_handler): void {
+  m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: new_inode(m) });
+}
+
+/** Puts a file with operations of its own at an absolute path. NON-KERNEL. */
+export function vfs_register_file(m: Machine, path: string, mode: number, fops: file_operations): void {
+  m.vfs.nodes.set(path, { kind: 'file', mode, fops, node: new_inode(m) });
+}
+
+/** Takes a path away; open files stay. NON-KERNEL. */
+export function vfs_unregister(m: Machine, path: string): void {
+  m.vfs.nodes.delete(path);
+}
+
+/** Makes /dev/NAME (drivers/base/devtmpfs.c: devtmpfs_create_node()). */
+export function devtmpfs_create_node(m: Machine, name: string, dev: number): void {
+  const node = new_inode(m);
+  node.i_rdev = dev;
+  m.vfs.nodes.set(`/dev/${name}`, { kind: 'chr', node });
+}
+
+/** Removes /dev/NAME (drivers/base/devtmpfs.c: devtmpfs_delete_node()). */
+export function devtmpfs_delete_node(m: Machine, name: string): void {
+  m.vfs.nodes.delete(`/dev/${name}`);
+}
+
+/** The directory tree before anything registers a file in it: tmpfs mounted on /tmp and an empty debugfs (fs/dcache.c: vfs_caches_init()). */
+export function vfs_init(m: Machine): void {
+  m.vfs.nodes.clear();
+  m.vfs.proc_pid.clear();
+}
+
+function normalize(path: string): string {
+  const parts: string[] = [];
+  for (const p of path.split('/')) {
+    if (p === '' || p === '.') continue;
+    if (p === '..') parts.pop();
+    else parts.push(p);
+  }
+  return `/${parts.join('/')}`;
+}
+
+function is_directory(m: Machine, path: string): boolean {
+  if (DIRECTORIES.includes(path)) return true;
+  const prefix = `${path}/`;
+  for (const p of m.vfs.nodes.keys()) if (p.startsWith(prefix)) return true;
+  const pid = /^\/proc\/(self|\d+)$/.exec(path);
+  return pid !== null && find_proc_task(m, pid[1] as string) !== null;
+}
+
+function find_proc_task(m: Machine, name: string): task_struct | null {
+  const pid = name === 'self' ? m.current.tgid : Number(name);
+  return m.sched.tasks.find((t) => t.pid === pid)?.group_leader ?? null;
+}
+
+interface text_file {
+  handler: text_handler;
+  text: Uint8Array | null;
+}
+
+function is_gen<T>(x: T | Gen<T>): x is Gen<T> {
+  return typeof x === 'object' && x !== null && 'next' in x;
+}
+
+const encoder = new TextEncoder();
+
+function text_fops(path: string): file_operations {
+  const proc = path.startsWith('/proc/');
+  const limit = path.startsWith('/sys/') ? 4096 : Number.MAX_SAFE_INTEGER;
+  return {
+    *read(m, f, buf, count, pos): Gen<number> {
+      const t = f.private_data as text_file;
+      if (t.handler.show === undefined) return -EIO;
+      if (t.text === null || pos === 0) {
+        const s = t.handler.show(m);
+        t.text = encoder.encode(is_gen(s) ? yield* s : s);
+      }
+      const n = Math.min(count, t.text.length - pos);
+      if (n <= 0) return 0;
+      const left = yield* copy_to_user(m, buf, t.text.subarray(pos, pos + n), n);
+      return left === n ? -EFAULT : n - left;
+    },
+    *write(m, f, buf, count): Gen<number> {
+      const t = f.private_data as text_file;
+      if (t.handler.store === undefined) return proc ? -EIO : -EINVAL;
+      const n = Math.min(count, limit);
+      const bytes = new Uint8Array(n);
+      if ((yield* copy_from_user(m, bytes, buf, n)) !== 0) return -EFAULT;
+      const r = t.handler.store(m, String.fromCharCode(...bytes));
+      const ret = is_gen(r) ? yield* r : r;
+      return ret < 0 ? ret : n;
+    },
+  };
+}
+
+const directory_fops: file_operations = {
+  *read(): Gen<number> {
+    return -EISDIR;
+  },
+};
+
+/** Opens the driver behind a device's inode (fs/char_dev.c: chrdev_open()): -ENXIO if there is none. */
+function* chrdev_open(m: Machine, node: inode, path: string, flags: number): Gen<file | number> {
+  const p = node.i_cdev ?? cdev_lookup(m, node.i_rdev);
+  if (p === null || p.ops === null) return -ENXIO;
+  node.i_cdev = p;
+  const ops = p.ops;
+  const owner = ops.owner;
+  if (owner !== undefined) owner.refcount++;
+  p.users++;
+  const release = ops.release;
+  const fops: file_operations = {
+    ...ops,
+    *release(mm, i, f): Gen<number> {
+      const ret = release === undefined ? 0 : yield* release(mm, i, f);
+      p.users--;
+      if (owner !== undefined) owner.refcount--;
+      return ret;
+    },
+  };
+  const f = alloc_file(m, node, path, flags, fops);
+  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+  const ret = ops.open === undefined ? 0 : yield* ops.open(m, node, f);
+  if (ret !== 0) {
+    p.users--;
+    if (owner !== undefined) owner.refcount--;
+    yield* iput(m, node);
+    return ret;
+  }
+  return f;
+}
+
+function* open_plain(m: Machine, node: inode, path: string, flags: number, fops: file_operations): Gen<file | number> {
+  const f = alloc_file(m, node, path, flags, fops);
+  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+  const ret = fops.open === undefined ? 0 : yield* fops.open(m, node, f);
+  if (ret === 0) return f;
+  yield* iput(m, node);
+  return ret;
+}
+
+function open_text(m: Machine, path: string, flags: number, mode: number, handler: text_handler, node: inode): file | number {
+  const f = alloc_file(m, node, path, flags, text_fops(path));
+  if (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/debug/')) {
+    if ((f.f_mode & FMODE_WRITE && ((mode & 0o222) === 0 || handler.store === undefined)) || (f.f_mode & FMODE_READ && ((mode & 0o444) === 0 || handler.show === undefined))) {
+      node.i_count--;
+      return -EACCES;
+    }
+  }
+  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+  f.private_data = { handler, text: null } satisfies text_file;
+  return f;
+}
+
+function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | number | null> {
+  const hit = /^\/proc\/(self|\d+)\/(.+)$/.exec(path);
+  if (hit === null) return null;
+  const task = find_proc_task(m, hit[1] as string);
+  if (task === null) return -ENOENT;
+  const entry = m.vfs.proc_pid.get(hit[2] as string);
+  if (entry === undefined) throw new Unmodelled(`fs/proc/base.c: ${path}`);
+  const node = new_inode(m);
+  node.i_private = task;
+  if (entry.fops !== undefined) return yield* open_plain(m, node, path, flags, entry.fops);
+  const show = entry.show;
+  const handler: text_handler = show === undefined ? {} : { show: (mm) => show(mm, task) };
+  return open_text(m, path, flags, 0o444, handler, node);
+}
+
+/** Opens what a path names: a file with one reference, or -errno (fs/namei.c: path_openat(), the last component only). */
+function* path_openat(m: Machine, name: string, flags: number, mode: number): Gen<file | number> {
+  if (name === '') return -ENOENT;
+  const path = normalize(name);
+  const writes = (flags & O_ACCMODE) !== 0;
+  if ((flags & O_TMPFILE & ~O_DIRECTORY) !== 0) {
+    if ((flags & O_TMPFILE) !== O_TMPFILE || !writes) return -EINVAL;
+    if (!is_directory(m, path)) return m.vfs.nodes.has(path) ? -ENOTDIR : -ENOENT;
+    if (path === '/tmp' || path.startsWith('/tmp/')) return shmem_tmpfile(m, path, flags, mode);
+    if (path === '/dev') throw new Unmodelled('drivers/base/devtmpfs.c: O_TMPFILE in /dev');
+    if (path === '/') throw new Unmodelled('fs/namei.c: vfs_tmpfile() on the root file system');
+    return -EOPNOTSUPP;
+  }
+  const v = m.vfs.nodes.get(path);
+  if (v === undefined) {
+    const proc = yield* open_proc_pid(m, path, flags);
+    if (proc !== null) return proc;
+    if (is_directory(m, path)) {
+      if (writes || flags & O_CREAT) return -EISDIR;
+      return alloc_file(m, new_inode(m), path, flags, directory_fops);
+    }
+    const parent = path.slice(0, path.lastIndexOf('/')) || '/';
+    if (!is_directory(m, parent)) return m.vfs.nodes.has(parent) ? -ENOTDIR : -ENOENT;
+    if (!(flags & O_CREAT)) {
+      if (path.startsWith('/proc/') || (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/'))) throw new Unmodelled(`fs/namei.c: ${path}`);
+      return -ENOENT;
+    }
+    if (!path.startsWith('/tmp/')) {
+      if (path.startsWith('/proc/')) return -ENOENT;
+      if (path.startsWith('/sys/')) return -EACCES;
+      throw new Unmodelled(`fs/namei.c: lookup_open() of ${path}`);
+    }
+    const node = shmem_new_inode(m, 0);
+    node.i_nlink = 1;
+    m.vfs.nodes.set(path, { kind: 'reg', node });
+    const f = yield* open_plain(m, node, path, flags, shmem_file_operations);
+    yield* iput(m, node);
+    return f;
+  }
+  if ((flags & (O_CREAT | O_EXCL)) === (O_CREAT | O_EXCL)) return -EEXIST;
+  if (flags & O_DIRECTORY) return -ENOTDIR;
+  switch (v.kind) {
+    case 'chr':
+      return yield* chrdev_open(m, v.node, path, flags);
+    case 'text':
+      return open_text(m, path, flags, v.mode, v.handler, v.node);
+    case 'file':
+      if (writes && (v.mode & 0o222) === 0 && path.startsWith('/sys/')) return -EROFS;
+      return yield* open_plain(m, v.node, path, flags, v.fops);
+    case 'reg': {
+      const f = yield* open_plain(m, v.node, path, flags, shmem_file_operations);
+      if (typeof f !== 'number' && flags & O_TRUNC && writes && f.f_op.setattr_size !== undefined) yield* f.f_op.setattr_size(m, f, 0);
+      return f;
+    }
+  }
+}
+
+/** open(2) for the current task: a descriptor or -errno (fs/open.c: do_sys_open()). Permissions are root's. */
+export function* do_sys_open(m: Machine, path: string, flags: number, mode: number): Gen<number> {
+  const fd = get_unused_fd_flags(m, flags);
+  if (fd < 0) return fd;
+  const f = yield* path_openat(m, path, flags, mode);
+  if (typeof f === 'number') {
+    put_unused_fd(m, fd);
+    return f;
+  }
+  fd_install(m, fd, f);
+  return fd;
+}
+
+/** What lies in a directory, in the order in which it is listed, or -errno. NON-KERNEL (fs/readdir.c: getdents64()). */
+export function* do_scandir(m: Machine, name: string): Gen<{ d_name: string; d_type: number }[] | number> {
+  const path = normalize(name);
+  if (!is_directory(m, path)) return m.vfs.nodes.has(path) ? -ENOTDIR : -ENOENT;
+  if (/^\/proc(\/(self|\d+))?$/.test(path)) throw new Unmodelled(`fs/proc/base.c: proc_pid_readdir() of ${path}`);
+  const prefix = path === '/' ? '/' : `${path}/`;
+  const found = new Map<string, number>([['.', DT_DIR], ['..', DT_DIR]]);
+  for (const [p, v] of m.vfs.nodes) {
+    if (!p.startsWith(prefix)) continue;
+    const rest = p.slice(prefix.length).split('/');
+    found.set(rest[0] as string, rest.length > 1 ? DT_DIR : v.kind === 'chr' ? DT_CHR : DT_REG);
+  }
+  for (const d of DIRECTORIES) {
+    if (d !== '/' && d.startsWith(prefix) && !d.slice(prefix.length).includes('/')) found.set(d.slice(prefix.length), DT_DIR);
+  }
+  return [...found].map(([d_name, d_type]) => ({ d_name, d_type }));
+}
+
+/** unlink(2) of a file in /tmp: 0 or -errno (fs/namei.c: filename_unlinkat()). */
+export function* do_unlink(m: Machine, name: string): Gen<number> {
+  const path = normalize(name);
+  const v = m.vfs.nodes.get(path);
+  if (v === undefined) return is_directory(m, path) ? -EISDIR : -ENOENT;
+  if (v.kind !== 'reg') throw new Unmodelled(`fs/namei.c: vfs_unlink() of ${path}`);
+  m.vfs.nodes.delete(path);
+  v.node.i_nlink = 0;
+  v.node.i_count++;
+  yield* iput(m, v.node);
+  return 0;
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EFAULT, EINVAL, ESRCH } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/mm_init.ts';
+import { spin_unlock } from '../../kernel/locks.ts';
+import { cond_resched, type task_struct } from '../../kernel/sched.ts';
+import { hstate_vma, huge_page_size, hugetlb_report_usage, vma_kernel_pagesize } from '../../mm/hugetlb.ts';
+import { huge_pte_lock, huge_ptep_get } from '../../mm/hugetlb_vma.ts';
+import { pmd_trans_huge_lock } from '../../mm/huge_memory.ts';
+import {
+  softleaf_from_pmd, softleaf_from_pte, softleaf_has_pfn, softleaf_is_device_private, softleaf_is_guard_marker, softleaf_is_swap,
+  softleaf_is_uffd_wp_marker, softleaf_to_page, softleaf_to_pfn, swp_type,
+} from '../../mm/leafops.ts';
+import { vm_normal_page, vm_normal_page_pmd } from '../../mm/memory.ts';
+import { mmap_read_lock_killable, mmap_read_unlock } from '../../mm/mmap_lock.ts';
+import {
+  MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_MAYSHARE, VM_READ, VM_SOFTDIRTY, VM_WRITE,
+  type mm_struct, type vm_area_struct,
+} from '../../mm/mm_types.ts';
+import {
+  PG_dirty, PG_referenced, PG_swapbacked, PG_young, folio_is_zone_device, folio_nr_pages, folio_ref_count, folio_test_anon, page_folio,
+  pfn_to_page, test_flag,
+} from '../../mm/page.ts';
+import { ACTION_AGAIN, PGWALK_RDLOCK, walk_page_range, walk_page_vma, type mm_walk, type mm_walk_ops } from '../../mm/pagewalk.ts';
+import { pte_offset_map_lock, pte_unmap_unlock } from '../../mm/pgalloc.ts';
+import {
+  HPAGE_PMD_SIZE, PMD_SIZE, pmd_none, pmd_present, pmdp_get, pte_dirty, pte_index, pte_none, pte_pfn, pte_present, pte_soft_dirty, pte_uffd,
+  pte_young, ptep_get, type ptdesc,
+} from '../../mm/pgtable.ts';
+import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap.ts';
+import { THP_ORDERS_ALL_ANON, THP_ORDERS_ALL_FILE_DEFAULT, THP_ORDERS_ALL_SPECIAL_DAX, TVA_SMAPS, thp_vma_allowable_orders } from '../../mm/thp_state.ts';
+import { copy_to_user } from '../../mm/uaccess.ts';
+import { pte_swp_uffd_any } from '../../mm/userfaultfd.ts';
+import { find_vma } from '../../mm/vma.ts';
+import type { file_operations } from '../fs.ts';
+
+// Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_*).
+const PM_SOFT_DIRTY = 1 << 23;
+const PM_MMAP_EXCLUSIVE = 1 << 24;
+const PM_UFFD_WP = 1 << 25;
+const PM_GUARD_REGION = 1 << 26;
+const PM_FILE = 1 << 29;
+const PM_SWAP = 1 << 30;
+const PM_PRESENT = 1 << 31;
+const PM_PFRAME_HI = 0x7fffff;
+const PM_ENTRY_BYTES = 8;
+const PM_END_OF_BUFFER = 1;
+/** pages in what one lock of the address space covers */
+const PAGEMAP_WALK_PAGES = 512;
+const MAX_SWAPFILES_SHIFT = 5;
+
+/** A read of pagemap on its way: entries as pairs of 32-bit words, low one first. */
+class pagemapread {
+  readonly buffer = new Uint32Array(PAGEMAP_WALK_PAGES * 2);
+  pos = 0;
+}
+
+function add_to_pagemap(pm: pagemapread, frame: number, flags: number): number {
+  pm.buffer[pm.pos * 2] = frame >>> 0;
+  pm.buffer[pm.pos * 2 + 1] = ((Math.floor(frame / 2 ** 32) & PM_PFRAME_HI) | flags) >>> 0;
+  pm.pos++;
+  return pm.pos >= PAGEMAP_WALK_PAGES ? PM_END_OF_BUFFER : 0;
+}
+
+function swap_frame(entry: number, offset: number): number {
+  return swp_type(entry) + offset * (1 << MAX_SWAPFILES_SHIFT);
+}
+
+function __folio_page_mapped_exclusively(m: Machine, folio: number, page: number): boolean {
+  return folio_precise_page_mapcount(m, folio, page) === 1;
+}
+
+function* pagemap_pte_hole(_m: Machine, start: number, end: number, _depth: number, walk: mm_walk<pagemapread>): Gen<number> {
+  const pm = walk.private;
+  let addr = start;
+  while (addr < end) {
+    const vma = find_vma(walk.mm, addr);
+    const hole_end = vma === null ? end : Math.min(end, vma.vm_start);
+    for (; addr < hole_end; addr += 4096) if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
+    if (vma === null) break;
+    const flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
+    for (; addr < Math.min(end, vma.vm_end); addr += 4096) if (add_to_pagemap(pm, 0, flags) !== 0) return PM_END_OF_BUFFER;
+  }
+  return 0;
+}
+
+function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, addr: number, pte: number): number {
+  let frame = 0;
+  let flags = 0;
+  if (!pte_none(pte)) {
+    let page = 0;
+    if (pte_present(pte)) {
+      frame = pte_pfn(pte);
+      flags |= PM_PRESENT;
+      page = vm_normal_page(m, vma, addr, pte);
+    } else {
+      const entry = softleaf_from_pte(pte);
+      frame = swap_frame(entry, softleaf_to_pfn(entry));
+      flags |= PM_SWAP;
+      if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
+      if (softleaf_is_uffd_wp_marker(entry)) flags |= PM_UFFD_WP;
+      if (softleaf_is_guard_marker(entry)) flags |= PM_GUARD_REGION;
+    }
+    if (pte_soft_dirty(pte)) flags |= PM_SOFT_DIRTY;
+    if (pte_uffd(pte)) flags |= PM_UFFD_WP;
+    if (page !== 0) {
+      const folio = page_folio(m, page);
+      if (!folio_test_anon(m, folio)) flags |= PM_FILE;
+      if (flags & PM_PRESENT && __folio_page_mapped_exclusively(m, folio, page)) flags |= PM_MMAP_EXCLUSIVE;
+    }
+  }
+  if (vma.vm_flags & VM_SOFTDIRTY) flags |= PM_SOFT_DIRTY;
+  return add_to_pagemap(pm, frame, flags);
+}
+
+function pagemap_pmd_range_thp(m: Machine, pmd: number, addr: number, end: number, vma: vm_area_struct, pm: pagemapread): number {
+  const idx = (addr % PMD_SIZE) / 4096;
+  let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
+  let frame = 0;
+  let page = 0;
+  if (!pmd_none(pmd)) {
+    if (pmd_present(pmd)) {
+      page = vm_normal_page_pmd(m, vma, addr, pmd);
+      flags |= PM_PRESENT;
+      frame = pte_pfn(pmd) + idx;
+    } else {
+      const entry = softleaf_from_pmd(pmd);
+      frame = swap_frame(entry, softleaf_to_pfn(entry) + idx);
+      flags |= PM_SWAP;
+      if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
+    }
+    if (pte_soft_dirty(pmd)) flags |= PM_SOFT_DIRTY;
+    if (pte_uffd(pmd)) flags |= PM_UFFD_WP;
+    if (page !== 0) {
+      const folio = page_folio(m, page);
+      if (!folio_test_anon(m, folio)) flags |= PM_FILE;
+      // the first page stands for all of them
+      if (flags & PM_PRESENT && __folio_page_mapped_exclusively(m, folio, page)) flags |= PM_MMAP_EXCLUSIVE;
+    }
+  }
+  for (; addr !== end; addr += 4096) {
+    if (add_to_pagemap(pm, frame, flags) !== 0) return PM_END_OF_BUFFER;
+    if (flags & PM_PRESENT) frame++;
+    else if (flags & PM_SWAP) frame += 1 << MAX_SWAPFILES_SHIFT;
+  }
+  return 0;
+}
+
+function* pagemap_pmd_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<pagemapread>): Gen<number> {
+  const vma = walk.vma as vm_area_struct;
+  const pm = walk.private;
+  if (yield* pmd_trans_huge_lock(m, pmdt, pi, vma)) {
+    const err = pagemap_pmd_range_thp(m, pmdp_get(pmdt, pi), addr, end, vma, pm);
+    spin_unlock(m, pmdt.ptl);
+    return err;
+  }
+  const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
+  if (pt === null) {
+    walk.action = ACTION_AGAIN;
+    return 0;
+  }
+  let err = 0;
+  for (; addr < end && err === 0; addr += 4096) err = pte_to_pagemap_entry(m, pm, vma, addr, ptep_get(pt, pte_index(addr)));
+  pte_unmap_unlock(m, pt);
+  yield* cond_resched(m);
+  return err;
+}
+
+function* pagemap_hugetlb_range(m: Machine, pt: ptdesc, i: number, _hmask: number, addr: number, end: number, walk: mm_walk<pagemapread>): Gen<number> {
+  const vma = walk.vma as vm_area_struct;
+  const h = hstate_vma(m, vma);
+  let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
+  let frame = 0;
+  const ptl = yield* huge_pte_lock(m, h, walk.mm, pt);
+  const pte = huge_ptep_get(m, walk.mm, addr, pt, i);
+  if (pte_present(pte)) {
+    const folio = page_folio(m, pfn_to_page(m, pte_pfn(pte)));
+    if (!folio_test_anon(m, folio)) flags |= PM_FILE;
+    if (!folio_maybe_mapped_shared(m, folio)) flags |= PM_MMAP_EXCLUSIVE;
+    if (pte_uffd(pte)) flags |= PM_UFFD_WP;
+    flags |= PM_PRESENT;
+    frame = pte_pfn(pte) + (addr % huge_page_size(h)) / 4096;
+  } else if (pte_swp_uffd_any(pte)) flags |= PM_UFFD_WP;
+  let err = 0;
+  for (; addr !== end && err === 0; addr += 4096) {
+    err = add_to_pagemap(walk.private, frame, flags);
+    if (flags & PM_PRESENT) frame++;
+  }
+  spin_unlock(m, ptl);
+  yield* cond_resched(m);
+  return err;
+}
+
+const pagemap_ops: mm_walk_ops<pagemapread> = {
+  pmd_entry: pagemap_pmd_range,
+  pte_hole: pagemap_pte_hole,
+  hugetlb_entry: pagemap_hugetlb_range,
+  walk_lock: PGWALK_RDLOCK,
+};
+
+function* pagemap_walk(m: Machine, mm: mm_struct, buf: number, count: number, ppos: number): Gen<number> {
+  if (ppos % PM_ENTRY_BYTES !== 0 || count % PM_ENTRY_BYTES !== 0) return -EINVAL;
+  if (count === 0) return 0;
+  let start_vaddr = (ppos / PM_ENTRY_BYTES) * 4096;
+  const last = start_vaddr + (count / PM_ENTRY_BYTES) * 4096;
+  const end_vaddr = last < mm.task_size ? last : mm.task_size;
+  if (start_vaddr > mm.task_size) start_vaddr = end_vaddr;
+  const pm = new pagemapread();
+  const bytes = new Uint8Array(pm.buffer.buffer);
+  let copied = 0;
+  while (count > 0 && start_vaddr < end_vaddr) {
+    pm.pos = 0;
+    const end = Math.min(start_vaddr - (start_vaddr % PMD_SIZE) + PMD_SIZE, end_vaddr);
+    const killed = yield* mmap_read_lock_killable(m, mm);
+    if (killed !== 0) return killed;
+    const err = yield* walk_page_range(m, mm, start_vaddr, end, pagemap_ops, pm);
+    mmap_read_unlock(m, mm);
+    if (err < 0) return err;
+    start_vaddr = end;
+    const len = Math.min(count, PM_ENTRY_BYTES * pm.pos);
+    if ((yield* copy_to_user(m, buf, bytes.subarray(0, len), len)) !== 0) return -EFAULT;
+    copied += len;
+    buf += len;
+    count -= len;
+  }
+  return copied;
+}
+
+/** /proc/PID/pagemap: 64 bits a page, by page number (fs/proc/task_mmu.c: proc_pagemap_operations). The reader is root. */
+export const proc_pagemap_operations: file_operations = {
+  *open(_m, node, f): Gen<number> {
+    const mm = (node.i_private as task_struct).mm;
+    if (mm === null) return -ESRCH;
+    mmgrab(mm);
+    f.private_data = mm;
+    return 0;
+  },
+  *release(m, _node, f): Gen<number> {
+    mmdrop(m, f.private_data as mm_struct);
+    return 0;
+  },
+  *read(m, f, buf, count, pos): Gen<number> {
+    const mm = f.private_data as mm_struct;
+    if (!mmget_not_zero(mm)) return 0;
+    const ret = yield* pagemap_walk(m, mm, buf, count, pos);
+    yield* mmput(m, mm);
+    return ret;
+  },
+};
+
+/** Sums over a vma, in bytes (fs/proc/task_mmu.c: struct mem_size_stats). */
+class mem_size_stats {
+  resident = 0;
+  shared_clean = 0;
+  shared_dirty = 0;
+  private_clean = 0;
+  private_dirty = 0;
+  referenced = 0;
+  anonymous = 0;
+  lazyfree = 0;
+  anonymous_thp = 0;
+  shmem_thp = 0;
+  file_thp = 0;
+  swap = 0;
+  shared_hugetlb = 0;
+  private_hugetlb = 0;
+  /** shifted by PSS_SHIFT */
+  pss = 0;
+  pss_dirty = 0;
+  pss_locked = 0;
+  swap_pss = 0;
+}
+
+const PSS_SHIFT = 12;
+const PSS_ONE = 1 << PSS_SHIFT;
+
+function smaps_page_accumulate(m: Machine, mss: mem_size_stats, folio: number, size: number, pss: number, dirty: boolean, locked: boolean, is_private: boolean): void {
+  mss.pss += pss;
+  if (locked) mss.pss_locked += pss;
+  if (dirty || test_flag(m, folio, PG_dirty)) {
+    mss.pss_dirty += pss;
+    if (is_private) mss.private_dirty += size;
+    else mss.shared_dirty += size;
+  } else if (is_private) mss.private_clean += size;
+  else mss.shared_clean += size;
+}
+
+function smaps_account(m: Machine, mss: mem_size_stats, page: number, compound: boolean, young: boolean, dirty: boolean, locked: boolean, present: boolean): void {
+  const folio = page_folio(m, page);
+  const nr = compound ? folio_nr_pages(m, folio) : 1;
+  const size = nr * 4096;
+  if (folio_test_anon(m, folio)) {
+    mss.anonymous += size;
+    if (!test_flag(m, folio, PG_swapbacked) && !dirty && !test_flag(m, folio, PG_dirty)) mss.lazyfree += size;
+  }
+  mss.resident += size;
+  if (young || test_flag(m, folio, PG_young | PG_referenced)) mss.referenced += size;
+  if (folio_ref_count(m, folio) === 1 || !present) {
+    smaps_page_accumulate(m, mss, folio, size, size * PSS_ONE, dirty, locked, present);
+    return;
+  }
+  for (let i = 0; i < nr; i++) {
+    const mapcount = folio_precise_page_mapcount(m, folio, page + i);
+    let pss = 4096 * PSS_ONE;
+    if (mapcount >= 2) pss = Math.floor(pss / mapcount);
+    smaps_page_accumulate(m, mss, folio, 4096, pss, dirty, locked, mapcount < 2);
+  }
+}
+
+function smaps_pte_entry(m: Machine, pte: number, addr: number, walk: mm_walk<mem_size_stats>): void {
+  if (pte_none(pte)) return;
+  const mss = walk.private;
+  const vma = walk.vma as vm_area_struct;
+  const locked = (vma.vm_flags & VM_LOCKED) !== 0;
+  if (pte_present(pte)) {
+    const page = vm_normal_page(m, vma, addr, pte);
+    if (page !== 0) smaps_account(m, mss, page, false, pte_young(pte), pte_dirty(pte), locked, true);
+    return;
+  }
+  const entry = softleaf_from_pte(pte);
+  if (softleaf_is_swap(entry)) {
+    mss.swap += 4096;
+    mss.swap_pss += 4096 * PSS_ONE;
+  } else if (softleaf_has_pfn(entry)) {
+    smaps_account(m, mss, softleaf_to_page(m, entry), false, false, false, locked, softleaf_is_device_private(entry));
+  }
+}
+
+function smaps_pmd_entry(m: Machine, pmd: number, addr: number, walk: mm_walk<mem_size_stats>): void {
+  if (pmd_none(pmd)) return;
+  const mss = walk.private;
+  const vma = walk.vma as vm_area_struct;
+  const present = pmd_present(pmd);
+  let page = 0;
+  if (present) page = vm_normal_page_pmd(m, vma, addr, pmd);
+  else {
+    const entry = softleaf_from_pmd(pmd);
+    if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
+  }
+  if (page === 0) return;
+  const folio = page_folio(m, page);
+  if (folio_test_anon(m, folio)) mss.anonymous_thp += HPAGE_PMD_SIZE;
+  else if (test_flag(m, folio, PG_swapbacked)) mss.shmem_thp += HPAGE_PMD_SIZE;
+  else if (!folio_is_zone_device(m, folio)) mss.file_thp += HPAGE_PMD_SIZE;
+  smaps_account(m, mss, page, true, pte_young(pmd), pte_dirty(pmd), (vma.vm_flags & VM_LOCKED) !== 0, present);
+}
+
+function* smaps_pte_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<mem_size_stats>): Gen<number> {
+  const vma = walk.vma as vm_area_struct;
+  if (yield* pmd_trans_huge_lock(m, pmdt, pi, vma)) {
+    smaps_pmd_entry(m, pmdp_get(pmdt, pi), addr, walk);
+    spin_unlock(m, pmdt.ptl);
+    return 0;
+  }
+  const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, addr);
+  if (pt === null) {
+    walk.action = ACTION_AGAIN;
+    return 0;
+  }
+  for (; addr !== end; addr += 4096) smaps_pte_entry(m, ptep_get(pt, pte_index(addr)), addr, walk);
+  pte_unmap_unlock(m, pt);
+  yield* cond_resched(m);
+  return 0;
+}
+
+function* smaps_hugetlb_range(m: Machine, pt: ptdesc, i: number, _hmask: number, addr: number, _end: number, walk: mm_walk<mem_size_stats>): Gen<number> {
+  const h = hstate_vma(m, walk.vma as vm_area_struct);
+  const ptl = yield* huge_pte_lock(m, h, walk.mm, pt);
+  const pte = huge_ptep_get(m, walk.mm, addr, pt, i);
+  const present = pte_present(pte);
+  let folio = 0;
+  if (present) folio = page_folio(m, pfn_to_page(m, pte_pfn(pte)));
+  else if (softleaf_has_pfn(softleaf_from_pte(pte))) folio = page_folio(m, softleaf_to_page(m, softleaf_from_pte(pte)));
+  if (folio !== 0) {
+    if (!present || folio_maybe_mapped_shared(m, folio)) walk.private.shared_hugetlb += huge_page_size(h);
+    else walk.private.private_hugetlb += huge_page_size(h);
+  }
+  spin_unlock(m, ptl);
+  return 0;
+}
+
+const smaps_walk_ops: mm_walk_ops<mem_size_stats> = {
+  pmd_entry: smaps_pte_range,
+  hugetlb_entry: smaps_hugetlb_range,
+  walk_lock: PGWALK_RDLOCK,
+};
+
+function hex(x: number, width: number): string {
+  return x.toString(16).padStart(width, '0');
+}
+
+function get_vma_name(mm: mm_struct, vma: vm_area_struct): string {
+  if (vma.vm_file !== null) return vma.vm_file.path;
+  const name = vma.vm_ops?.name?.(vma);
+  if (name !== undefined && name !== '') return name;
+  if (vma.vm_start < mm.brk && vma.vm_end > mm.start_brk && mm.brk > mm.start_brk) return '[heap]';
+  return vma.vm_flags & VM_GROWSDOWN ? '[stack]' : '';
+}
+
+function show_map_vma(mm: mm_struct, vma: vm_area_struct): string {
+  const f = vma.vm_flags;
+  const perms = `${f & VM_READ ? 'r' : '-'}${f & VM_WRITE ? 'w' : '-'}${f & VM_EXEC ? 'x' : '-'}${f & VM_MAYSHARE ? 's' : 'p'}`;
+  const file = vma.vm_file;
+  const pgoff = file === null ? 0 : vma.vm_pgoff * 4096;
+  // file systems have no device numbers here: all are on 00:01
+  const dev = file === null ? '00:00' : '00:01';
+  const line = `${hex(vma.vm_start, 8)}-${hex(vma.vm_end, 8)} ${perms} ${hex(pgoff, 8)} ${dev} ${file === null ? 0 : file.f_inode.i_ino} `;
+  const name = get_vma_name(mm, vma);
+  return name === '' ? `${line}\n` : `${line.padEnd(73)}${name}\n`;
+}
+
+/** The text of /proc/PID/maps (fs/proc/task_mmu.c: show_map()). Takes mmap_lock, not the locks of single vmas. */
+export function* show_maps(m: Machine, mm: mm_struct): Gen<string> {
+  if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
+  const text = mm.mm_mt.map((vma) => show_map_vma(mm, vma)).join('');
+  mmap_read_unlock(m, mm);
+  return text;
+}
+
+function kb(label: string, bytes: number): string {
+  return `${label.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`;
+}
+
+function __show_smap(mss: mem_size_stats): string {
+  return (
+    kb('Rss:', mss.resident) + kb('Pss:', mss.pss / PSS_ONE) + kb('Pss_Dirty:', mss.pss_dirty / PSS_ONE) +
+    kb('Shared_Clean:', mss.shared_clean) + kb('Shared_Dirty:', mss.shared_dirty) + kb('Private_Clean:', mss.private_clean) +
+    kb('Private_Dirty:', mss.private_dirty) + kb('Referenced:', mss.referenced) + kb('Anonymous:', mss.anonymous) + kb('KSM:', 0) +
+    kb('LazyFree:', mss.lazyfree) + kb('AnonHugePages:', mss.anonymous_thp) + kb('ShmemPmdMapped:', mss.shmem_thp) +
+    kb('FilePmdMapped:', mss.file_thp) + kb('Shared_Hugetlb:', mss.shared_hugetlb) +
+    `Private_Hugetlb: ${String(mss.private_hugetlb / 1024).padStart(7)} kB\n` + kb('Swap:', mss.swap) + kb('SwapPss:', mss.swap_pss / PSS_ONE) +
+    kb('Locked:', mss.pss_locked / PSS_ONE)
+  );
+}
+
+/** Two letters for each bit of vm_flags; empty: not shown, and ?? for what the kernel has no letters for. */
+const mnemonics = [
+  'rd', 'wr', 'ex', 'sh', 'mr', 'mw', 'me', 'ms', 'gd', 'um', 'pf', 'gu', 'uw', 'lo', 'io', 'sr',
+  'rr', 'dc', 'de', 'lf', 'ac', 'nr', 'ht', 'sf', 'ar', 'wf', 'dd', 'sd', 'mm', 'hg', 'nh', 'mg',
+];
+
+function show_smap_vma_flags(vma: vm_area_struct): string {
+  let s = 'VmFlags: ';
+  mnemonics.forEach((name, bit) => {
+    if ((vma.vm_flags >>> bit) & 1) s += `${name} `;
+  });
+  return `${s}\n`;
+}
+
+/** The text of /proc/PID/smaps (fs/proc/task_mmu.c: show_smap()). Takes mmap_lock, not the locks of single vmas. */
+export function* show_smaps(m: Machine, mm: mm_struct): Gen<string> {
+  if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
+  let text = '';
+  for (const vma of mm.mm_mt) {
+    const mss = new mem_size_stats();
+    yield* walk_page_vma(m, vma, smaps_walk_ops, mss);
+    const orders = THP_ORDERS_ALL_ANON | THP_ORDERS_ALL_SPECIAL_DAX | THP_ORDERS_ALL_FILE_DEFAULT;
+    const eligible = thp_vma_allowable_orders(m, vma, vma.vm_flags, TVA_SMAPS, orders) !== 0 ? 1 : 0;
+    text +=
+      show_map_vma(mm, vma) + kb('Size:', vma.vm_end - vma.vm_start) + kb('KernelPageSize:', vma_kernel_pagesize(m, vma)) +
+      kb('MMUPageSize:', vma_kernel_pagesize(m, vma)) + __show_smap(mss) + `THPeligible:    ${String(eligible).padStart(8)}\n` +
+      show_smap_vma_flags(vma);
+  }
+  mmap_read_unlock(m, mm);
+  return text;
+}
+
+function pages_kb(label: string, pages: number): string {
+  return `${label}:\t${String(pages * 4).padStart(8)} kB\n`;
+}
+
+/** The memory lines of /proc/PID/status (fs/proc/task_mmu.c: task_mem()). Without the high-water marks, which are not kept, and sizes of a program's text. */
+export function task_mem(_m: Machine, mm: mm_struct): string {
+  const anon = mm.rss_stat[MM_ANONPAGES] as number;
+  const file = mm.rss_stat[MM_FILEPAGES] as number;
+  const shmem = mm.rss_stat[MM_SHMEMPAGES] as number;
+  return (
+    pages_kb('VmSize', mm.total_vm) + pages_kb('VmLck', mm.locked_vm) + pages_kb('VmPin', mm.pinned_vm) +
+    pages_kb('VmRSS', anon + file + shmem) + pages_kb('RssAnon', anon) + pages_kb('RssFile', file) + pages_kb('RssShmem', shmem) +
+    pages_kb('VmData', mm.data_vm) + pages_kb('VmStk', mm.stack_vm) + pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / 4096)) +
+    pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS] as number) + hugetlb_report_usage(mm)
+  );
+}

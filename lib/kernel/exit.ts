@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from './gen.ts';
+import { ECHILD, EINTR } from '../errno.ts';
+import { exit_files, task_work_run } from '../fs/file_table.ts';
+import { mmput } from './mm_init.ts';
+import { down_read, up_read, wait_queue_head, wake_up, wait_on } from './locks.ts';
+import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, signal_pending, type task_struct } from './sched.ts';
+import { wait_pidfd } from './pidfd.ts';
+import { send_sig } from './signal.ts';
+
+/** Lets go of the address space (kernel/exit.c: exit_mm()). */
+function* exit_mm(m: Machine): Gen<void> {
+  const t = m.current;
+  const mm = t.mm;
+  if (mm === null) return;
+  yield* down_read(m, mm.mmap_lock);
+  t.mm = null;
+  up_read(m, mm.mmap_lock);
+  yield* mmput(m, mm);
+}
+
+/** Where a parent waits for its children (struct signal_struct: wait_chldexit). */
+export function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
+  let wq = m.wait_chldexit.get(t.tgid);
+  if (wq === undefined) {
+    wq = new wait_queue_head(`children of ${t.tgid}`);
+    m.wait_chldexit.set(t.tgid, wq);
+  }
+  return wq;
+}
+
+/** True when no thread of the group is alive (kernel/exit.c: thread_group_empty() and its kin). */
+function group_dead(t: task_struct): boolean {
+  return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
+}
+
+/** Tells the parent, gives the children to nobody, wakes who joins a thread (kernel/exit.c: exit_notify()). */
+function exit_notify(m: Machine): void {
+  const t = m.current;
+  const leader = t.group_leader;
+  t.exit_state = 'zombie';
+  m.zombies.push(t);
+  if (t !== leader) release_task(m, t);
+  wake_up(m, wait_chldexit(m, t));
+  if (!group_dead(t)) return;
+  wake_up(m, wait_pidfd(m, leader));
+  for (const child of leader.children.splice(0)) {
+    child.real_parent = null;
+    if (child.exit_state === 'zombie' && group_dead(child)) release_task(m, child);
+  }
+  const parent = leader.real_parent;
+  if (parent === null) return;
+  send_sig(m, SIGCHLD, parent);
+  wake_up(m, wait_chldexit(m, parent));
+}
+
+/** Forgets a dead task (kernel/exit.c: release_task()). */
+function release_task(m: Machine, t: task_struct): void {
+  t.exit_state = 'dead';
+  const i = m.zombies.indexOf(t);
+  if (i >= 0) m.zombies.splice(i, 1);
+  const parent = t.real_parent;
+  if (parent !== null && parent.children.includes(t)) parent.children.splice(parent.children.indexOf(t), 1);
+  if (t !== t.group_leader) return;
+  m.wait_chldexit.delete(t.tgid);
+  m.wait_pidfd.delete(t.tgid);
+}
+
+/** Ends the current task: its address space first, then its files (kernel/exit.c: do_exit()). `code` is a wait(2) status. */
+export function* do_exit(m: Machine, code: number): Gen<void> {
+  const t = m.current;
+  t.exit_code = code;
+  t.exiting = true;
+  yield* exit_mm(m);
+  exit_files(m, t);
+  yield* task_work_run(m);
+  exit_notify(m);
+}
+
+/** Ends every thread of the process; the first status given is the process's (kernel/exit.c: do_group_exit()). */
+export function* do_group_exit(m: Machine, code: number): Gen<void> {
+  const leader = m.current.group_leader;
+  if (leader.group_exit_code === null) {
+    leader.group_exit_code = code;
+    for (const t of leader.thread_group) if (t !== m.current && t.exit_state === 'alive') send_sig(m, SIGKILL, t);
+  }
+  yield* do_exit(m, leader.group_exit_code);
+}
+
+/** What is left of a task that oopsed: it exits with SIGKILL, its locks stay held (kernel/exit.c: make_task_dead()). */
+export function* make_task_dead(m: Machine, t: task_struct): Gen<void> {
+  if (t.exiting) {
+    t.exit_state = 'zombie';
+    return;
+  }
+  yield* do_group_exit(m, SIGKILL);
+}
+
+/** The wait(2) status of a dead process. NON-KERNEL (kernel/exit.c: wait_task_zombie()). */
+export function wait_status(t: task_struct): number {
+  return t.group_leader.group_exit_code ?? t.exit_code;
+}
+
+export const WNOHANG = 1;
+
+/** Waits for a child, -1 for any; its pid and status, 0 with WNOHANG, or -errno (kernel/exit.c: kernel_wait4()). */
+export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ pid: number; status: number } | number> {
+  const leader = m.current.group_leader;
+  const wq = wait_chldexit(m, leader);
+  for (;;) {
+    const mine = leader.children.filter((c) => pid === -1 || c.pid === pid);
+    if (mine.length === 0) return -ECHILD;
+    const dead = mine.find((c) => c.exit_state === 'zombie' && group_dead(c));
+    if (dead !== undefined) {
+      const status = wait_status(dead);
+      release_task(m, dead);
+      return { pid: dead.pid, status };
+    }
+    if (options & WNOHANG) return 0;
+    if (signal_pending(m.current)) return -EINTR;
+    yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
+  }
+}

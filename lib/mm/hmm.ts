@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { spin_unlock } from '../kernel/locks.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { is_zero_pfn, vm_fault_to_errno } from './gup.ts';
+import { hstate_vma, huge_page_order } from './hugetlb.ts';
+import { huge_pte_lock, huge_ptep_get } from './hugetlb_fault.ts';
+import {
+  pmd_is_migration_entry, pte_is_uffd_wp_marker, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
+  softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration, softleaf_is_swap,
+  softleaf_to_folio, softleaf_to_page, softleaf_to_pfn,
+} from './leafops.ts';
+import { handle_mm_fault, vm_normal_page } from './memory.ts';
+import { page_pgmap } from './memremap.ts';
+import { migration_entry_wait, pmd_migration_entry_wait } from './migrate.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, MMF_UNSTABLE, VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR, VM_FAULT_RETRY, VM_IO, VM_PFNMAP, VM_READ, VM_WRITE, type mm_struct, type vm_area_struct,
+} from './mm_types.ts';
+import { mmap_assert_locked, mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
+import { mmu_interval_check_retry, mmu_interval_read_begin, type mmu_interval_notifier } from './mmu_notifier.ts';
+import { pfn_to_page } from './page.ts';
+import { PGWALK_RDLOCK, walk_page_range, type mm_walk, type mm_walk_ops } from './pagewalk.ts';
+import { pte_offset_map } from './pgalloc.ts';
+import {
+  HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE, pmd_is_table, pmd_leaf, pmd_none, pmd_pfn, pmd_present, pmd_protnone,
+  pmd_trans_huge, pmd_write, pmdp_get, pte_none, pte_pfn, pte_present, pte_protnone, pte_write, ptep_get, type ptdesc,
+} from './pgtable.ts';
+import { vma_lookup } from './vma.ts';
+
+// An hmm_pfns entry is one exact double: the pfn (below 2^32) and above it, from bit 32 on, the flags HMM_PFN_*. So
+// hmm_pfn_flags() answers a small integer that the bit operators work on. The real layout, with the flags in the top
+// bits of a 64-bit word, is what hmm_pfn_to_u64() makes.
+
+export const HMM_PFN_VALID = 1 << 0;
+export const HMM_PFN_WRITE = 1 << 1;
+export const HMM_PFN_ERROR = 1 << 2;
+export const HMM_PFN_DMA_MAPPED = 1 << 3;
+export const HMM_PFN_P2PDMA = 1 << 4;
+export const HMM_PFN_P2PDMA_BUS = 1 << 5;
+/** five bits: log2 of the pages that the CPU maps by the same entry */
+export const HMM_PFN_ORDER_SHIFT = 6;
+export const HMM_PFN_REQ_FAULT = HMM_PFN_VALID;
+export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
+
+const HMM_PFN_INOUT_FLAGS = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS;
+const FLAGS_UNIT = 2 ** 32;
+
+/** milliseconds that a caller waits for invalidations to end before it gives up (include/linux/hmm.h: HMM_RANGE_DEFAULT_TIMEOUT) */
+export const HMM_RANGE_DEFAULT_TIMEOUT = 1000;
+
+/** An entry of a pfn and HMM_PFN_* flags. NON-KERNEL. */
+export function hmm_pfn(pfn: number, flags: number): number {
+  return flags * FLAGS_UNIT + pfn;
+}
+
+/** The HMM_PFN_* flags of an entry. NON-KERNEL. */
+export function hmm_pfn_flags(entry: number): number {
+  return Math.floor(entry / FLAGS_UNIT);
+}
+
+/** The page of an entry that is HMM_PFN_VALID (include/linux/hmm.h: hmm_pfn_to_page()). */
+export function hmm_pfn_to_page(m: Machine, entry: number): number {
+  return pfn_to_page(m, entry >>> 0);
+}
+
+/** log2 of the pages that the CPU maps around a valid entry's page by one entry (include/linux/hmm.h: hmm_pfn_to_map_order()). */
+export function hmm_pfn_to_map_order(entry: number): number {
+  return (hmm_pfn_flags(entry) >> HMM_PFN_ORDER_SHIFT) & 0x1f;
+}
+
+/** The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57 (include/linux/hmm.h: enum hmm_pfn_flags). */
+export function hmm_pfn_to_u64(entry: number): bigint {
+  const flags = hmm_pfn_flags(entry);
+  let word = BigInt(entry >>> 0) | (BigInt(flags >> HMM_PFN_ORDER_SHIFT) << 53n);
+  for (let i = 0; i < HMM_PFN_ORDER_SHIFT; i++) if (flags & (1 << i)) word |= 1n << BigInt(63 - i);
+  return word;
+}
+
+/** What hmm_range_fault() is asked for and what it answers (include/linux/hmm.h: struct hmm_range). */
+export class hmm_range {
+  /** covers [start, end) */
+  notifier!: mmu_interval_notifier;
+  /** what mmu_interval_read_begin() answered */
+  notifier_seq = 0;
+  start = 0;
+  end = 0;
+  /** one entry a page, in and out */
+  hmm_pfns!: Float64Array;
+  /** HMM_PFN_REQ_* wanted of every page */
+  default_flags = 0;
+  /** which HMM_PFN_REQ_* of the entries themselves count */
+  pfn_flags_mask = 0;
+  /** whose device private pages are answered as they are; compared by identity */
+  dev_private_owner: unknown = null;
+}
+
+const HMM_NEED_FAULT = 1 << 0;
+const HMM_NEED_WRITE_FAULT = 1 << 1;
+const HMM_NEED_ALL_BITS = HMM_NEED_FAULT | HMM_NEED_WRITE_FAULT;
+
+/** A callback wants a page faulted in; only the outer loop sees it. */
+const HMM_FAULT_PENDING = -EAGAIN;
+/** The fault dropped the mmap_lock; only the outer loop sees it. */
+const HMM_FAULT_UNLOCKED = -ENOLCK;
+/** A pte holds a migration entry that must be waited for; only hmm_vma_walk_pmd() sees it. NON-KERNEL. */
+const WAIT_FOR_MIGRATION = -4096;
+
+class hmm_vma_walk {
+  readonly range: hmm_range;
+  /** null: the mmap_lock must stay held */
+  readonly locked: { locked: boolean } | null;
+  last: number;
+  end = 0;
+  required_fault = 0;
+  constructor(range: hmm_range, locked: { locked: boolean } | null) {
+    this.range = range;
+    this.locked = locked;
+    this.last = range.start;
+  }
+}
+
+type walk_t = mm_walk<hmm_vma_walk>;
+
+function set_pfn(hmm_pfns: Float64Array, i: number, pfn: number, cpu_flags: number): void {
+  hmm_pfns[i] = ((hmm_pfn_flags(hmm_pfns[i]) & HMM_PFN_INOUT_FLAGS) | cpu_flags) * FLAGS_UNIT + pfn;
+}
+
+function hmm_pfns_fill(addr: number, end: number, range: hmm_range, cpu_flags: number): number {
+  for (let i = (addr - range.start) / PAGE_SIZE; addr < end; addr += PAGE_SIZE, i++) set_pfn(range.hmm_pfns, i, 0, cpu_flags);
+  return 0;
+}
+
+function hmm_record_fault(m: Machine, addr: number, end: number, required_fault: number, walk: walk_t): number {
+  const hmm_vma_walk = walk.private;
+  WARN_ON_ONCE(m, required_fault === 0, 'hmm_record_fault');
+  hmm_vma_walk.last = addr;
+  hmm_vma_walk.end = end;
+  hmm_vma_walk.required_fault = required_fault;
+  return HMM_FAULT_PENDING;
+}
+
+function hmm_pte_need_fault(range: hmm_range, entry: number, cpu_flags: number): number {
+  const req = (hmm_pfn_flags(entry) & range.pfn_flags_mask) | range.default_flags;
+  if ((req & HMM_PFN_REQ_FAULT) === 0) return 0;
+  if (req & HMM_PFN_REQ_WRITE && (cpu_flags & HMM_PFN_WRITE) === 0) return HMM_NEED_FAULT | HMM_NEED_WRITE_FAULT;
+  if ((cpu_flags & HMM_PFN_VALID) === 0) return HMM_NEED_FAULT;
+  return 0;
+}
+
+function hmm_range_need_fault(range: hmm_range, first: number, npages: number, cpu_flags: number): number {
+  if (((range.default_flags | range.pfn_flags_mask) & HMM_PFN_REQ_FAULT) === 0) return 0;
+  let required_fault = 0;
+  for (let i = 0; i < npages; i++) {
+    required_fault |= hmm_pte_need_fault(range, range.hmm_pfns[first + i], cpu_flags);
+    if (required_fault === HMM_NEED_ALL_BITS) break;
+  }
+  return required_fault;
+}
+
+function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number {
+  const range = walk.private.range;
+  const required_fault = hmm_range_need_fault(range, (addr - range.start) / PAGE_SIZE, (end - addr) / PAGE_SIZE, 0);
+  if (walk.vma === null) {
+    if (required_fault !== 0) return -EFAULT;
+    return hmm_pfns_fill(addr, end, range, HMM_PFN_ERROR);
+  }
+  if (required_fault !== 0) return hmm_record_fault(m, addr, end, required_fault, walk);
+  return hmm_pfns_fill(addr, end, range, 0);
+}
+
+// eslint-disable-next-line require-yield -- the walker's callbacks may sleep, this one does not
+function* hmm_vma_walk_hole(m: Machine, addr: number, end: number, _depth: number, walk: walk_t): Gen<number> {
+  return walk_hole(m, addr, end, walk);
+}
+
+function pmd_to_hmm_pfn_flags(pmd: number): number {
+  if (pmd_protnone(pmd)) return 0;
+  return (pmd_write(pmd) ? HMM_PFN_VALID | HMM_PFN_WRITE : HMM_PFN_VALID) | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
+}
+
+function hmm_vma_handle_pmd(m: Machine, walk: walk_t, addr: number, end: number, first: number, pmd: number): number {
+  const range = walk.private.range;
+  const npages = (end - addr) / PAGE_SIZE;
+  const cpu_flags = pmd_to_hmm_pfn_flags(pmd);
+  const required_fault = hmm_range_need_fault(range, first, npages, cpu_flags);
+  if (required_fault !== 0) return hmm_record_fault(m, addr, end, required_fault, walk);
+  const pfn = pmd_pfn(pmd) + (addr % PMD_SIZE) / PAGE_SIZE;
+  for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
+  return 0;
+}
+
+function pte_to_hmm_pfn_flags(pte: number): number {
+  if (!pte_present(pte) || pte_protnone(pte)) return 0;
+  return pte_write(pte) ? HMM_PFN_VALID | HMM_PFN_WRITE : HMM_PFN_VALID;
+}
+
+/** `i` is the page's place in hmm_pfns, `pte` its entry. */
+function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number, pte: number, i: number): number {
+  const range = walk.private.range;
+  const hmm_pfns = range.hmm_pfns;
+  const req = hmm_pfns[i];
+  if (pte_present(pte)) {
+    const cpu_flags = pte_to_hmm_pfn_flags(pte);
+    const required_fault = hmm_pte_need_fault(range, req, cpu_flags);
+    if (required_fault !== 0) return hmm_record_fault(m, addr, end, required_fault, walk);
+    const pfn = pte_pfn(pte);
+    if (vm_normal_page(m, walk.vma as vm_area_struct, addr, pte) === 0 && !is_zero_pfn(m, pfn)) {
+      if (hmm_pte_need_fault(range, req, 0) !== 0) return -EFAULT;
+      set_pfn(hmm_pfns, i, 0, HMM_PFN_ERROR);
+      return 0;
+    }
+    set_pfn(hmm_pfns, i, pfn, cpu_flags);
+    return 0;
+  }
+  if (pte_none(pte) || pte_is_uffd_wp_marker(pte)) {
+    const required_fault = hmm_pte_need_fault(range, req, 0);
+    if (required_fault !== 0) return hmm_record_fault(m, addr, end, required_fault, walk);
+    set_pfn(hmm_pfns, i, 0, 0);
+    return 0;
+  }
+  const entry = softleaf_from_pte(pte);
+  if (softleaf_is_device_private(entry) && page_pgmap(m, softleaf_to_page(m, entry)).owner === range.dev_private_owner) {
+    set_pfn(hmm_pfns, i, softleaf_to_pfn(entry), HMM_PFN_VALID | (softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0));
+    return 0;
+  }
+  const required_fault = hmm_pte_need_fault(range, req, 0);
+  if (required_fault === 0) {
+    set_pfn(hmm_pfns, i, 0, 0);
+    return 0;
+  }
+  if (softleaf_is_swap(entry) || softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry)) {
+    return hmm_record_fault(m, addr, end, required_fault, walk);
+  }
+  if (softleaf_is_migration(entry)) return WAIT_FOR_MIGRATION;
+  return -EFAULT;
+}
+
+function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end: number, first: number, pmd: number): number {
+  const range = walk.private.range;
+  const npages = (end - start) / PAGE_SIZE;
+  const entry = softleaf_from_pmd(pmd);
+  const device_private = softleaf_is_device_private(entry);
+  if (device_private && page_pgmap(m, softleaf_to_folio(m, entry)).owner === range.dev_private_owner) {
+    let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
+    if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
+    // The first pfn is the entry's own even where the walk starts inside of the huge page, as upstream has it.
+    const pfn = softleaf_to_pfn(entry);
+    for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
+    return 0;
+  }
+  const required_fault = hmm_range_need_fault(range, first, npages, 0);
+  if (required_fault !== 0) return device_private ? hmm_record_fault(m, start, end, required_fault, walk) : -EFAULT;
+  return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
+}
+
+function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: walk_t): Gen<number> {
+  const hmm_vma_walk = walk.private;
+  const range = hmm_vma_walk.range;
+  const first = (start - range.start) / PAGE_SIZE;
+  const npages = (end - start) / PAGE_SIZE;
+  for (;;) {
+    if (m.sched.explore) yield* preempt_point(m, 'hmm_vma_walk_pmd');
+    const pmd = pmdp_get(pmdt, pi);
+    if (pmd_none(pmd)) return walk_hole(m, start, end, walk);
+    if (pmd_is_migration_entry(pmd)) {
+      if (hmm_range_need_fault(range, first, npages, 0) === 0) return hmm_pfns_fill(start, end, range, 0);
+      hmm_vma_walk.last = start;
+      yield* pmd_migration_entry_wait(m, walk.mm, pmdt, pi);
+      return -EBUSY;
+    }
+    if (!pmd_is_table(pmd) && !pmd_present(pmd)) return hmm_vma_handle_absent_pmd(m, walk, start, end, first, pmd);
+    if (pmd_trans_huge(pmd)) return hmm_vma_handle_pmd(m, walk, start, end, first, pmd);
+    if (!pmd_is_table(pmd)) {
+      if (hmm_range_need_fault(range, first, npages, 0) !== 0) return -EFAULT;
+      return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
+    }
+    const pt = pte_offset_map(m, pmdt, pi);
+    if (pt === null) continue;
+    let i = (start / PAGE_SIZE) & 511;
+    for (let addr = start, at = first; addr < end; addr += PAGE_SIZE, i++, at++) {
+      const r = hmm_vma_handle_pte(m, walk, addr, end, ptep_get(pt, i), at);
+      if (r === WAIT_FOR_MIGRATION) {
+        hmm_vma_walk.last = addr;
+        yield* migration_entry_wait(m, walk.mm, pmdt, pi, addr);
+        return -EBUSY;
+      }
+      if (r !== 0) return r;
+    }
+    return 0;
+  }
+}
+
+// eslint-disable-next-line require-yield -- huge puds, whose lock it would take, come only with DAX
+function* hmm_vma_walk_pud(_m: Machine, pudt: ptdesc, pi: number): Gen<number> {
+  if (pmd_leaf(pmdp_get(pudt, pi))) throw new Unmodelled('hmm_vma_walk_pud: a huge pud');
+  return 0;
+}
+
+function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, hmask: number, start: number, end: number, walk: walk_t): Gen<number> {
+  const range = walk.private.range;
+  const vma = walk.vma as vm_area_struct;
+  const h = hstate_vma(m, vma);
+  const ptl = yield* huge_pte_lock(m, h, walk.mm, pt);
+  const entry = huge_ptep_get(m, walk.mm, start, pt, pi);
+  const first = (start - range.start) / PAGE_SIZE;
+  const cpu_flags = pte_to_hmm_pfn_flags(entry) | (huge_page_order(h) << HMM_PFN_ORDER_SHIFT);
+  const required_fault = hmm_pte_need_fault(range, range.hmm_pfns[first], cpu_flags);
+  if (required_fault !== 0) {
+    spin_unlock(m, ptl);
+    return hmm_record_fault(m, start, end, required_fault, walk);
+  }
+  const size = PAGE_SIZE << huge_page_order(h);
+  void hmask;
+  const pfn = pte_pfn(entry) + (start % size) / PAGE_SIZE;
+  const npages = (end - start) / PAGE_SIZE;
+  for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
+  spin_unlock(m, ptl);
+  return 0;
+}
+
+// eslint-disable-next-line require-yield -- the walker's callbacks may sleep, this one does not
+function* hmm_vma_walk_test(_m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
+  const range = walk.private.range;
+  const vma = walk.vma as vm_area_struct;
+  if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) === 0 && vma.vm_flags & VM_READ) return 0;
+  if (hmm_range_need_fault(range, (start - range.start) / PAGE_SIZE, (end - start) / PAGE_SIZE, 0) !== 0) return -EFAULT;
+  hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
+  return 1;
+}
+
+const hmm_walk_ops: mm_walk_ops<hmm_vma_walk> = {
+  pud_entry: hmm_vma_walk_pud,
+  pmd_entry: hmm_vma_walk_pmd,
+  pte_hole: hmm_vma_walk_hole,
+  hugetlb_entry: hmm_vma_walk_hugetlb_entry,
+  test_walk: hmm_vma_walk_test,
+  walk_lock: PGWALK_RDLOCK,
+};
+
+/** Faults the recorded range in, page by page, with no page-table lock held: -EBUSY if all went well. */
+function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): Gen<number> {
+  const { end, required_fault, locked } = hmm_vma_walk;
+  let fault_flags = FAULT_FLAG_REMOTE;
+  if (locked !== null) fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
+  const vma = vma_lookup(mm, hmm_vma_walk.last);
+  if (vma === null) return -EFAULT;
+  if (required_fault & HMM_NEED_WRITE_FAULT) {
+    if ((vma.vm_flags & VM_WRITE) === 0) return -EPERM;
+    fault_flags |= FAULT_FLAG_WRITE;
+  }
+  for (let addr = hmm_vma_walk.last; addr < end; addr += PAGE_SIZE) {
+    const ret = yield* handle_mm_fault(m, vma, addr, fault_flags);
+    if (ret & (VM_FAULT_COMPLETED | VM_FAULT_RETRY)) {
+      if (locked !== null) locked.locked = false;
+      else WARN_ON_ONCE(m, true, 'hmm_do_fault');
+      return HMM_FAULT_UNLOCKED;
+    }
+    if (ret & VM_FAULT_ERROR) {
+      const err = vm_fault_to_errno(ret, 0);
+      return WARN_ON(m, err === 0, 'hmm_do_fault') ? -EINVAL : err;
+    }
+  }
+  return -EBUSY;
+}
+
+function* hmm_range_fault_locked(m: Machine, range: hmm_range, locked: { locked: boolean } | null): Gen<number> {
+  const walk = new hmm_vma_walk(range, locked);
+  const mm = range.notifier.mm;
+  mmap_assert_locked(mm);
+  let ret: number;
+  do {
+    if (mmu_interval_check_retry(range.notifier, range.notifier_seq)) return -EBUSY;
+    ret = yield* walk_page_range(m, mm, walk.last, range.end, hmm_walk_ops, walk);
+    if (ret === HMM_FAULT_PENDING) {
+      ret = yield* hmm_do_fault(m, mm, walk);
+      if (ret === HMM_FAULT_UNLOCKED) return fatal_signal_pending(m.current) ? -EINTR : -EBUSY;
+    }
+  } while (ret === -EBUSY);
+  return ret;
+}
+
+/**
+ * Reads the page tables of [start, end) into range.hmm_pfns, faulting in what default_flags and the entries ask for; the
+ * mmap_lock stays held. 0, or -EBUSY (invalidated meanwhile, or a handler must drop the lock), -EPERM (write to a
+ * read-only vma), -EFAULT, -ENOMEM (mm/hmm.c: hmm_range_fault()). Leaves huge puds out.
+ */
+export function* hmm_range_fault(m: Machine, range: hmm_range): Gen<number> {
+  return yield* hmm_range_fault_locked(m, range, null);
+}
+
+/** Whole milliseconds since boot: the model's jiffies, as with HZ=1000. NON-KERNEL. */
+export function jiffies(m: Machine): number {
+  return Math.floor(m.sched.now / 1e6);
+}
+
+/**
+ * As hmm_range_fault(), but takes the mmap_lock itself, lets fault handlers drop it, and retries by itself for `timeout`
+ * jiffies (0: for ever); -EINTR if SIGKILL came (mm/hmm.c: hmm_range_fault_unlocked_timeout()).
+ */
+export function* hmm_range_fault_unlocked_timeout(m: Machine, range: hmm_range, timeout: number): Gen<number> {
+  const mm = range.notifier.mm;
+  const state = { locked: false };
+  let deadline = 0;
+  let ret: number;
+  do {
+    if (timeout !== 0 && !state.locked) deadline = jiffies(m) + timeout;
+    range.notifier_seq = yield* mmu_interval_read_begin(m, range.notifier);
+    ret = yield* mmap_read_lock_killable(m, mm);
+    if (ret !== 0) return ret;
+    // check_stable_address_space()
+    if (mm.flags & MMF_UNSTABLE) {
+      mmap_read_unlock(m, mm);
+      return -EFAULT;
+    }
+    if (timeout !== 0 && jiffies(m) > deadline) {
+      mmap_read_unlock(m, mm);
+      return -EBUSY;
+    }
+    state.locked = true;
+    ret = yield* hmm_range_fault_locked(m, range, state);
+    if (state.locked) mmap_read_unlock(m, mm);
+  } while (ret === -EBUSY);
+  return ret;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { page_folio, pfn_to_page } from './page.ts';
+import {
+  LEAF_TYPE_MASK, LEAF_TYPE_SHIFT, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_LEAF, pfn_pte, pte_clear_flags, pte_flags,
+  pte_pfn, pte_set_flags,
+} from './pgtable.ts';
+
+// A softleaf_t is an entry number of pgtable.ts with only the leaf mark, its type, its offset and, in a migration
+// entry, the young and dirty bits. The type says what the leaf is; the number that pagemap shows for it depends on how
+// many swap types the kernel was built with, and stands in swp_type().
+
+export const SOFTLEAF_NONE = 0;
+export const SOFTLEAF_SWAP = 1;
+export const SOFTLEAF_MIGRATION_READ = 2;
+export const SOFTLEAF_MIGRATION_READ_EXCLUSIVE = 3;
+export const SOFTLEAF_MIGRATION_WRITE = 4;
+export const SOFTLEAF_DEVICE_PRIVATE_READ = 5;
+export const SOFTLEAF_DEVICE_PRIVATE_WRITE = 6;
+export const SOFTLEAF_DEVICE_EXCLUSIVE = 7;
+export const SOFTLEAF_HWPOISON = 8;
+export const SOFTLEAF_MARKER = 9;
+
+export const PTE_MARKER_UFFD_WP = 1;
+export const PTE_MARKER_POISONED = 2;
+export const PTE_MARKER_GUARD = 4;
+export const PTE_MARKER_MASK = 7;
+
+function mk(type: number, offset: number): number {
+  return pfn_pte(offset, _PAGE_LEAF | (type << LEAF_TYPE_SHIFT));
+}
+
+/** What kind of leaf this is: one of SOFTLEAF_* (include/linux/leafops.h: softleaf_type()). */
+export function softleaf_type(entry: number): number {
+  return (entry & LEAF_TYPE_MASK) >>> LEAF_TYPE_SHIFT;
+}
+
+/** The leaf in a pte, or 0 for a pte that is present or none (include/linux/leafops.h: softleaf_from_pte()). */
+export function softleaf_from_pte(pte: number): number {
+  if ((pte & _PAGE_LEAF) === 0) return 0;
+  return pte_clear_flags(pte, ~(_PAGE_LEAF | LEAF_TYPE_MASK | _PAGE_ACCESSED | _PAGE_DIRTY) & 0xfffff);
+}
+
+/** The leaf in a pmd, or 0 (include/linux/leafops.h: softleaf_from_pmd()). */
+export function softleaf_from_pmd(pmd: number): number {
+  return softleaf_from_pte(pmd);
+}
+
+/** The pte of a leaf, without soft-dirty, uffd or exclusive bits (include/linux/leafops.h: softleaf_to_pte()). */
+export function softleaf_to_pte(entry: number): number {
+  return entry;
+}
+
+/** The pmd of a leaf (include/linux/leafops.h: softleaf_to_pmd()). */
+export function softleaf_to_pmd(entry: number): number {
+  return entry;
+}
+
+/** include/linux/leafops.h: softleaf_is_none() */
+export function softleaf_is_none(entry: number): boolean {
+  return entry === 0;
+}
+
+/** include/linux/leafops.h: softleaf_is_swap() */
+export function softleaf_is_swap(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_SWAP;
+}
+
+/** True for any migration entry (include/linux/leafops.h: softleaf_is_migration()). */
+export function softleaf_is_migration(entry: number): boolean {
+  const t = softleaf_type(entry);
+  return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_MIGRATION_WRITE;
+}
+
+/** include/linux/leafops.h: softleaf_is_migration_write() */
+export function softleaf_is_migration_write(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_MIGRATION_WRITE;
+}
+
+/** include/linux/leafops.h: softleaf_is_migration_read() */
+export function softleaf_is_migration_read(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_MIGRATION_READ;
+}
+
+/** include/linux/leafops.h: softleaf_is_migration_read_exclusive() */
+export function softleaf_is_migration_read_exclusive(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_MIGRATION_READ_EXCLUSIVE;
+}
+
+/** True for either device private entry (include/linux/leafops.h: softleaf_is_device_private()). */
+export function softleaf_is_device_private(entry: number): boolean {
+  const t = softleaf_type(entry);
+  return t === SOFTLEAF_DEVICE_PRIVATE_READ || t === SOFTLEAF_DEVICE_PRIVATE_WRITE;
+}
+
+/** include/linux/leafops.h: softleaf_is_device_private_write() */
+export function softleaf_is_device_private_write(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_DEVICE_PRIVATE_WRITE;
+}
+
+/** include/linux/leafops.h: softleaf_is_device_exclusive() */
+export function softleaf_is_device_exclusive(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_DEVICE_EXCLUSIVE;
+}
+
+/** include/linux/leafops.h: softleaf_is_hwpoison() */
+export function softleaf_is_hwpoison(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_HWPOISON;
+}
+
+/** True for a pte marker (include/linux/leafops.h: softleaf_is_marker()). */
+export function softleaf_is_marker(entry: number): boolean {
+  return softleaf_type(entry) === SOFTLEAF_MARKER;
+}
+
+/** A marker's PTE_MARKER_* bits (include/linux/leafops.h: softleaf_to_marker()). */
+export function softleaf_to_marker(entry: number): number {
+  return pte_pfn(entry) & PTE_MARKER_MASK;
+}
+
+/** include/linux/leafops.h: softleaf_is_poison_marker() */
+export function softleaf_is_poison_marker(entry: number): boolean {
+  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_POISONED) !== 0;
+}
+
+/** include/linux/leafops.h: softleaf_is_guard_marker() */
+export function softleaf_is_guard_marker(entry: number): boolean {
+  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_GUARD) !== 0;
+}
+
+/** include/linux/leafops.h: softleaf_is_uffd_wp_marker() */
+export function softleaf_is_uffd_wp_marker(entry: number): boolean {
+  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_UFFD_WP) !== 0;
+}
+
+/** True if the leaf names a page (include/linux/leafops.h: softleaf_has_pfn()). */
+export function softleaf_has_pfn(entry: number): boolean {
+  const t = softleaf_type(entry);
+  return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_HWPOISON;
+}
+
+/** The pfn that the leaf names (include/linux/leafops.h: softleaf_to_pfn()). */
+export function softleaf_to_pfn(entry: number): number {
+  return pte_pfn(entry);
+}
+
+/** The page that the leaf names (include/linux/leafops.h: softleaf_to_page()). */
+export function softleaf_to_page(m: Machine, entry: number): number {
+  return pfn_to_page(m, pte_pfn(entry));
+}
+
+/** The folio of the page that the leaf names (include/linux/leafops.h: softleaf_to_folio()). */
+export function softleaf_to_folio(m: Machine, entry: number): number {
+  return page_folio(m, softleaf_to_page(m, entry));
+}
+
+/** include/linux/leafops.h: softleaf_is_migration_young() */
+export function softleaf_is_migration_young(entry: number): boolean {
+  return (entry & _PAGE_ACCESSED) !== 0;
+}
+
+/** include/linux/leafops.h: softleaf_is_migration_dirty() */
+export function softleaf_is_migration_dirty(entry: number): boolean {
+  return (entry & _PAGE_DIRTY) !== 0;
+}
+
+/** include/linux/swapops.h: make_migration_entry_young() */
+export function make_migration_entry_young(entry: number): number {
+  return pte_set_flags(entry, _PAGE_ACCESSED);
+}
+
+/** include/linux/swapops.h: make_migration_entry_dirty() */
+export function make_migration_entry_dirty(entry: number): number {
+  return pte_set_flags(entry, _PAGE_DIRTY);
+}
+
+/** include/linux/swapops.h: make_readable_migration_entry() */
+export function make_readable_migration_entry(offset: number): number {
+  return mk(SOFTLEAF_MIGRATION_READ, offset);
+}
+
+/** include/linux/swapops.h: make_readable_exclusive_migration_entry() */
+export function make_readable_exclusive_migration_entry(offset: number): number {
+  return mk(SOFTLEAF_MIGRATION_READ_EXCLUSIVE, offset);
+}
+
+/** include/linux/swapops.h: make_writable_migration_entry() */
+export function make_writable_migration_entry(offset: number): number {
+  return mk(SOFTLEAF_MIGRATION_WRITE, offset);
+}
+
+/** include/linux/swapops.h: make_readable_device_private_entry() */
+export function make_readable_device_private_entry(offset: number): number {
+  return mk(SOFTLEAF_DEVICE_PRIVATE_READ, offset);
+}
+
+/** include/linux/swapops.h: make_writable_device_private_entry() */
+export function make_writable_device_private_entry(offset: number): number {
+  return mk(SOFTLEAF_DEVICE_PRIVATE_WRITE, offset);
+}
+
+/** include/linux/swapops.h: make_device_exclusive_entry() */
+export function make_device_exclusive_entry(offset: number): number {
+  return mk(SOFTLEAF_DEVICE_EXCLUSIVE, offset);
+}
+
+/** A marker with the given PTE_MARKER_* bits (include/linux/swapops.h: make_pte_marker_entry()). */
+export function make_pte_marker_entry(marker: number): number {
+  return mk(SOFTLEAF_MARKER, marker);
+}
+
+/** include/linux/swapops.h: make_guard_swp_entry() */
+export function make_guard_swp_entry(): number {
+  return make_pte_marker_entry(PTE_MARKER_GUARD);
+}
+
+/** include/linux/swapops.h: make_poisoned_swp_entry() */
+export function make_poisoned_swp_entry(): number {
+  return make_pte_marker_entry(PTE_MARKER_POISONED);
+}
+
+/** True for a pte that holds a marker (include/linux/leafops.h: pte_is_marker()). */
+export function pte_is_marker(pte: number): boolean {
+  return softleaf_is_marker(softleaf_from_pte(pte));
+}
+
+/** include/linux/leafops.h: pte_is_uffd_wp_marker() */
+export function pte_is_uffd_wp_marker(pte: number): boolean {
+  return softleaf_is_uffd_wp_marker(softleaf_from_pte(pte));
+}
+
+/** include/linux/leafops.h: pmd_is_device_private_entry() */
+export function pmd_is_device_private_entry(pmd: number): boolean {
+  return softleaf_is_device_private(softleaf_from_pmd(pmd));
+}
+
+/** include/linux/leafops.h: pmd_is_migration_entry() */
+export function pmd_is_migration_entry(pmd: number): boolean {
+  return softleaf_is_migration(softleaf_from_pmd(pmd));
+}
+
+/** True for what may stand in a pmd: a migration or a device private leaf (include/linux/leafops.h: pmd_is_valid_softleaf()). */
+export function pmd_is_valid_softleaf(pmd: number): boolean {
+  const entry = softleaf_from_pmd(pmd);
+  return softleaf_is_device_private(entry) || softleaf_is_migration(entry);
+}
+
+/** The folio of a pmd's leaf, or 0 if it holds none (include/linux/leafops.h: pmd_to_softleaf_folio()). */
+export function pmd_to_softleaf_folio(m: Machine, pmd: number): number {
+  return pmd_is_valid_softleaf(pmd) ? softleaf_to_folio(m, softleaf_from_pmd(pmd)) : 0;
+}
+
+/** The swap type number that user space sees for a leaf with MAX_SWAPFILES 24 (include/linux/swap.h: SWP_MIGRATION_READ and its like). */
+export function swp_type(entry: number): number {
+  switch (softleaf_type(entry)) {
+    case SOFTLEAF_HWPOISON: return 0x18;
+    case SOFTLEAF_MIGRATION_READ: return 0x19;
+    case SOFTLEAF_MIGRATION_READ_EXCLUSIVE: return 0x1a;
+    case SOFTLEAF_MIGRATION_WRITE: return 0x1b;
+    case SOFTLEAF_DEVICE_PRIVATE_WRITE: return 0x1c;
+    case SOFTLEAF_DEVICE_PRIVATE_READ: return 0x1d;
+    case SOFTLEAF_DEVICE_EXCLUSIVE: return 0x1e;
+    case SOFTLEAF_MARKER: return 0x1f;
+    default: return 0;
+  }
+}
+
+export { pte_flags };

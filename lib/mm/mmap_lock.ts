@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import {
+  down_read, down_read_killable, down_read_trylock, down_write, down_write_killable, downgrade_write, rwsem_is_locked,
+  up_read, up_write, wait_on, wake_up,
+} from '../kernel/locks.ts';
+import { BUG_ON } from '../kernel/printk.ts';
+import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
+import { EINTR } from '../errno.ts';
+import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import { vma_lookup } from './vma.ts';
+
+// A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq, which every release of the mmap write lock
+// moves on: so all vma locks go at once. Readers are counted; upstream's one vm_refcnt word is the two fields `detached`
+// and `vm_readers` here.
+
+/** Takes the address space for writing (include/linux/mmap_lock.h: mmap_write_lock()). */
+export function* mmap_write_lock(m: Machine, mm: mm_struct): Gen<void> {
+  yield* down_write(m, mm.mmap_lock);
+}
+
+/** As mmap_write_lock(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: mmap_write_lock_killable()). */
+export function* mmap_write_lock_killable(m: Machine, mm: mm_struct): Gen<number> {
+  return yield* down_write_killable(m, mm.mmap_lock);
+}
+
+/** Lets go of every vma write lock of the mm (include/linux/mmap_lock.h: vma_end_write_all()). */
+export function vma_end_write_all(mm: mm_struct): void {
+  mm.mm_lock_seq++;
+}
+
+/** Gives the write lock and all vma write locks back (include/linux/mmap_lock.h: mmap_write_unlock()). */
+export function mmap_write_unlock(m: Machine, mm: mm_struct): void {
+  vma_end_write_all(mm);
+  up_write(m, mm.mmap_lock);
+}
+
+/** Turns the write lock into a read lock, which ends all vma write locks (include/linux/mmap_lock.h: mmap_write_downgrade()). */
+export function mmap_write_downgrade(m: Machine, mm: mm_struct): void {
+  vma_end_write_all(mm);
+  downgrade_write(m, mm.mmap_lock);
+}
+
+/** Takes the address space for reading (include/linux/mmap_lock.h: mmap_read_lock()). */
+export function* mmap_read_lock(m: Machine, mm: mm_struct): Gen<void> {
+  yield* down_read(m, mm.mmap_lock);
+}
+
+/** As mmap_read_lock(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: mmap_read_lock_killable()). */
+export function* mmap_read_lock_killable(m: Machine, mm: mm_struct): Gen<number> {
+  return yield* down_read_killable(m, mm.mmap_lock);
+}
+
+/** Takes the read lock if that needs no waiting (include/linux/mmap_lock.h: mmap_read_trylock()). */
+export function mmap_read_trylock(m: Machine, mm: mm_struct): boolean {
+  return down_read_trylock(m, mm.mmap_lock);
+}
+
+/** Gives the read lock back (include/linux/mmap_lock.h: mmap_read_unlock()). */
+export function mmap_read_unlock(m: Machine, mm: mm_struct): void {
+  up_read(m, mm.mmap_lock);
+}
+
+/** Dies unless somebody holds the lock (include/linux/mmap_lock.h: mmap_assert_locked()). */
+export function mmap_assert_locked(mm: mm_struct): void {
+  BUG_ON(!rwsem_is_locked(mm.mmap_lock), 'include/linux/mmap_lock.h: mmap_assert_locked()');
+}
+
+/** Dies unless somebody holds it for writing (include/linux/mmap_lock.h: mmap_assert_write_locked()). */
+export function mmap_assert_write_locked(mm: mm_struct): void {
+  BUG_ON(mm.mmap_lock.writer === null, 'include/linux/mmap_lock.h: mmap_assert_write_locked()');
+}
+
+/** True if the vma is write-locked; ask only under the mmap write lock (include/linux/mmap_lock.h: __is_vma_write_locked()). */
+export function __is_vma_write_locked(vma: vm_area_struct): boolean {
+  return vma.vm_lock_seq === vma.vm_mm.mm_lock_seq;
+}
+
+function* __vma_start_write(m: Machine, vma: vm_area_struct, state: number): Gen<number> {
+  const mm = vma.vm_mm;
+  vma.vm_write_pending = true;
+  while (vma.vm_readers > 0) {
+    if (state === TASK_KILLABLE && fatal_signal_pending(m.current)) {
+      vma.vm_write_pending = false;
+      return -EINTR;
+    }
+    yield* wait_on(m, mm.vma_writer_wait, state);
+  }
+  vma.vm_lock_seq = mm.mm_lock_seq;
+  vma.vm_write_pending = false;
+  return 0;
+}
+
+/** Keeps readers of the vma's own lock out until the mmap write lock goes; that must be held (include/linux/mmap_lock.h: vma_start_write()). */
+export function* vma_start_write(m: Machine, vma: vm_area_struct): Gen<void> {
+  if (__is_vma_write_locked(vma)) return;
+  yield* __vma_start_write(m, vma, TASK_UNINTERRUPTIBLE);
+}
+
+/** As vma_start_write(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: vma_start_write_killable()). */
+export function* vma_start_write_killable(m: Machine, vma: vm_area_struct): Gen<number> {
+  if (__is_vma_write_locked(vma)) return 0;
+  return yield* __vma_start_write(m, vma, TASK_KILLABLE);
+}
+
+/** Dies unless the vma is write-locked (include/linux/mmap_lock.h: vma_assert_write_locked()). */
+export function vma_assert_write_locked(vma: vm_area_struct): void {
+  BUG_ON(!__is_vma_write_locked(vma), 'include/linux/mmap_lock.h: vma_assert_write_locked()');
+}
+
+/** Takes the vma for reading if nobody writes to it and it is attached (mm/mmap_lock.c: vma_start_read()). */
+export function vma_start_read(vma: vm_area_struct): boolean {
+  if (vma.detached || vma.vm_write_pending || vma.vm_lock_seq === vma.vm_mm.mm_lock_seq) return false;
+  vma.vm_readers++;
+  return true;
+}
+
+/** Takes the vma for reading under the mmap read lock, which keeps writers out (include/linux/mmap_lock.h: vma_start_read_locked()). */
+export function vma_start_read_locked(vma: vm_area_struct): boolean {
+  if (vma.detached) return false;
+  vma.vm_readers++;
+  return true;
+}
+
+/** Gives a vma read lock back (include/linux/mmap_lock.h: vma_end_read()). */
+export function vma_end_read(m: Machine, vma: vm_area_struct): void {
+  BUG_ON(vma.vm_readers <= 0, 'include/linux/mmap_lock.h: vma_end_read()');
+  vma.vm_readers--;
+  if (vma.vm_readers === 0 && vma.vm_mm.vma_writer_wait.tasks.length > 0) wake_up(m, vma.vm_mm.vma_writer_wait);
+}
+
+/** The vma at the address, read-locked, or null if there is none or it is being written to (mm/mmap_lock.c: lock_vma_under_rcu()). */
+export function* lock_vma_under_rcu(m: Machine, mm: mm_struct, address: number): Gen<vm_area_struct | null> {
+  if (m.sched.explore) yield* preempt_point(m, 'lock_vma_under_rcu');
+  const vma = vma_lookup(mm, address);
+  if (vma === null || !vma_start_read(vma)) return null;
+  return vma;
+}
+
+/** Says that the vma is in its address space (include/linux/mmap_lock.h: vma_mark_attached()). */
+export function vma_mark_attached(vma: vm_area_struct): void {
+  vma_assert_write_locked(vma);
+  vma.detached = false;
+}
+
+/** Says that the vma has left its address space; it must be write-locked (include/linux/mmap_lock.h: vma_mark_detached()). */
+export function vma_mark_detached(vma: vm_area_struct): void {
+  vma_assert_write_locked(vma);
+  BUG_ON(vma.detached, 'include/linux/mmap_lock.h: vma_mark_detached()');
+  vma.detached = true;
+}

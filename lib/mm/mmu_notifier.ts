@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EAGAIN, EINTR, EINVAL, EOVERFLOW } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import {
+  down_write, mutex, mutex_lock, mutex_unlock, spin_lock, spin_unlock, spinlock, up_write, wait_event, wait_queue_head, wake_up,
+  type rw_semaphore,
+} from '../kernel/locks.ts';
+import { mmdrop, mmgrab } from '../kernel/mm_init.ts';
+import { BUG_ON, WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
+import { signal_pending } from '../kernel/sched.ts';
+import { mmap_write_lock, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
+import { is_vm_hugetlb_page, type mm_struct } from './mm_types.ts';
+
+// Why a range is invalidated (include/linux/mmu_notifier.h: enum mmu_notifier_event).
+export const MMU_NOTIFY_UNMAP = 0;
+export const MMU_NOTIFY_CLEAR = 1;
+export const MMU_NOTIFY_PROTECTION_VMA = 2;
+export const MMU_NOTIFY_PROTECTION_PAGE = 3;
+export const MMU_NOTIFY_SOFT_DIRTY = 4;
+export const MMU_NOTIFY_RELEASE = 5;
+export const MMU_NOTIFY_MIGRATE = 6;
+export const MMU_NOTIFY_EXCLUSIVE = 7;
+
+/** mmu_notifier_range.flags: the callbacks may sleep */
+export const MMU_NOTIFIER_RANGE_BLOCKABLE = 1 << 0;
+
+/** What is being invalidated; filled by mmu_notifier_range_init() (include/linux/mmu_notifier.h: struct mmu_notifier_range). */
+export class mmu_notifier_range {
+  mm!: mm_struct;
+  start = 0;
+  /** first byte after it */
+  end = 0;
+  /** MMU_NOTIFIER_RANGE_* */
+  flags = 0;
+  /** MMU_NOTIFY_* */
+  event = MMU_NOTIFY_UNMAP;
+  /** who causes a MIGRATE or EXCLUSIVE event, so that its own notifiers can ignore it */
+  owner: unknown = null;
+}
+
+/** What an interval subscription's owner does on an invalidation (include/linux/mmu_notifier.h: struct mmu_interval_notifier_ops). */
+export interface mmu_interval_notifier_ops {
+  /** false only if the range is not blockable and the callback would have to sleep */
+  invalidate: (m: Machine, interval_sub: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number) => Gen<boolean>;
+}
+
+/** A subscription to the invalidations of one address range (include/linux/mmu_notifier.h: struct mmu_interval_notifier). */
+export class mmu_interval_notifier {
+  mm!: mm_struct;
+  ops!: mmu_interval_notifier_ops;
+  start = 0;
+  /** last byte in it */
+  last = 0;
+  invalidate_seq = 0;
+  /** true while it stands in the interval tree (upstream: !RB_EMPTY_NODE) */
+  in_tree = false;
+}
+
+/** Callbacks of a subscription to a whole address space (include/linux/mmu_notifier.h: struct mmu_notifier_ops). */
+export interface mmu_notifier_ops {
+  release?: (m: Machine, subscription: mmu_notifier, mm: mm_struct) => Gen<void>;
+  clear_flush_young?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, start: number, end: number) => boolean;
+  clear_young?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, start: number, end: number) => boolean;
+  test_young?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, address: number) => boolean;
+  invalidate_range_start?: (m: Machine, subscription: mmu_notifier, range: mmu_notifier_range) => Gen<number>;
+  invalidate_range_end?: (m: Machine, subscription: mmu_notifier, range: mmu_notifier_range) => Gen<void>;
+  arch_invalidate_secondary_tlbs?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, start: number, end: number) => void;
+}
+
+/** A subscription to a whole address space (include/linux/mmu_notifier.h: struct mmu_notifier). */
+export class mmu_notifier {
+  readonly ops: mmu_notifier_ops;
+  mm: mm_struct | null = null;
+  users = 0;
+  /** true while it stands on the mm's list (upstream: !hlist_unhashed) */
+  hashed = false;
+  constructor(ops: mmu_notifier_ops) {
+    this.ops = ops;
+  }
+}
+
+/** Everybody who is told when an mm's page tables change (mm/mmu_notifier.c: struct mmu_notifier_subscriptions). */
+export class mmu_notifier_subscriptions {
+  /** newest first */
+  readonly list: mmu_notifier[] = [];
+  has_itree = false;
+  readonly lock = new spinlock('notifier_subscriptions->lock');
+  /** odd while an invalidation that hits a subscribed interval runs */
+  invalidate_seq = 2;
+  active_invalidate_ranges = 0;
+  /** sorted by start, those of equal start in order of insertion, as the walk of upstream's tree yields them */
+  readonly itree: mmu_interval_notifier[] = [];
+  readonly wq = new wait_queue_head('mmu_notifier invalidation');
+  /** insertions and removals that wait for the end of the invalidation, newest first */
+  readonly deferred_list: mmu_interval_notifier[] = [];
+}
+
+function interval_tree_insert(sub: mmu_interval_notifier, itree: mmu_interval_notifier[]): void {
+  let i = itree.length;
+  while (i > 0 && itree[i - 1].start > sub.start) i--;
+  itree.splice(i, 0, sub);
+  sub.in_tree = true;
+}
+
+function interval_tree_remove(sub: mmu_interval_notifier, itree: mmu_interval_notifier[]): void {
+  itree.splice(itree.indexOf(sub), 1);
+  sub.in_tree = false;
+}
+
+/** The first subscription from index `from` on that [start, last] intersects, or null. */
+function interval_tree_iter(itree: mmu_interval_notifier[], from: number, start: number, last: number): mmu_interval_notifier | null {
+  for (let i = from; i < itree.length; i++) {
+    const sub = itree[i];
+    if (sub.start > last) return null;
+    if (sub.last >= start) return sub;
+  }
+  return null;
+}
+
+function mn_itree_is_invalidating(subscriptions: mmu_notifier_subscriptions): boolean {
+  return subscriptions.invalidate_seq % 2 === 1;
+}
+
+/** Starts an invalidation; answers the first subscription hit and the sequence number that the callbacks must set. */
+function* mn_itree_inv_start_range(
+  m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range, seq: { seq: number },
+): Gen<mmu_interval_notifier | null> {
+  yield* spin_lock(m, subscriptions.lock);
+  subscriptions.active_invalidate_ranges++;
+  const res = interval_tree_iter(subscriptions.itree, 0, range.start, range.end - 1);
+  if (res !== null && !mn_itree_is_invalidating(subscriptions)) subscriptions.invalidate_seq++;
+  seq.seq = subscriptions.invalidate_seq;
+  spin_unlock(m, subscriptions.lock);
+  return res;
+}
+
+function mn_itree_inv_next(
+  subscriptions: mmu_notifier_subscriptions, interval_sub: mmu_interval_notifier, range: mmu_notifier_range,
+): mmu_interval_notifier | null {
+  return interval_tree_iter(subscriptions.itree, subscriptions.itree.indexOf(interval_sub) + 1, range.start, range.end - 1);
+}
+
+function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions): Gen<void> {
+  yield* spin_lock(m, subscriptions.lock);
+  if (--subscriptions.active_invalidate_ranges > 0 || !mn_itree_is_invalidating(subscriptions)) {
+    spin_unlock(m, subscriptions.lock);
+    return;
+  }
+  subscriptions.invalidate_seq++;
+  for (const sub of subscriptions.deferred_list.splice(0)) {
+    if (sub.in_tree) interval_tree_remove(sub, subscriptions.itree);
+    else interval_tree_insert(sub, subscriptions.itree);
+  }
+  spin_unlock(m, subscriptions.lock);
+  wake_up(m, subscriptions.wq);
+}
+
+/**
+ * Starts reading page tables of the subscription's range: waits for a running invalidation of it, and answers the number
+ * that mmu_interval_read_retry() wants (mm/mmu_notifier.c: mmu_interval_read_begin()).
+ */
+export function* mmu_interval_read_begin(m: Machine, interval_sub: mmu_interval_notifier): Gen<number> {
+  const subscriptions = interval_sub.mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  yield* spin_lock(m, subscriptions.lock);
+  const seq = interval_sub.invalidate_seq;
+  const is_invalidating = seq === subscriptions.invalidate_seq;
+  spin_unlock(m, subscriptions.lock);
+  if (is_invalidating) yield* wait_event(m, subscriptions.wq, () => subscriptions.invalidate_seq !== seq);
+  return seq;
+}
+
+/** Must be called by every invalidate callback, under the lock that read_retry is called under (include/linux/mmu_notifier.h: mmu_interval_set_seq()). */
+export function mmu_interval_set_seq(interval_sub: mmu_interval_notifier, cur_seq: number): void {
+  interval_sub.invalidate_seq = cur_seq;
+}
+
+/** True if an invalidation came since mmu_interval_read_begin(), so that what was read is stale (include/linux/mmu_notifier.h: mmu_interval_read_retry()). */
+export function mmu_interval_read_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
+  return interval_sub.invalidate_seq !== seq;
+}
+
+/** As mmu_interval_read_retry(), without the lock: true is certain, false is not (include/linux/mmu_notifier.h: mmu_interval_check_retry()). */
+export function mmu_interval_check_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
+  return interval_sub.invalidate_seq !== seq;
+}
+
+/** True if callbacks may sleep (include/linux/mmu_notifier.h: mmu_notifier_range_blockable()). */
+export function mmu_notifier_range_blockable(range: mmu_notifier_range): boolean {
+  return (range.flags & MMU_NOTIFIER_RANGE_BLOCKABLE) !== 0;
+}
+
+function* mn_itree_release(m: Machine, subscriptions: mmu_notifier_subscriptions, mm: mm_struct): Gen<void> {
+  const range = new mmu_notifier_range();
+  mmu_notifier_range_init(range, MMU_NOTIFY_RELEASE, MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0, 2 ** 64);
+  const cur = { seq: 0 };
+  let sub = yield* mn_itree_inv_start_range(m, subscriptions, range, cur);
+  for (; sub !== null; sub = mn_itree_inv_next(subscriptions, sub, range)) {
+    WARN_ON(m, !(yield* sub.ops.invalidate(m, sub, range, cur.seq)), 'mn_itree_release');
+  }
+  yield* mn_itree_inv_end(m, subscriptions);
+}
+
+function* mn_hlist_release(m: Machine, subscriptions: mmu_notifier_subscriptions, mm: mm_struct): Gen<void> {
+  for (const subscription of [...subscriptions.list]) {
+    if (subscription.ops.release !== undefined) yield* subscription.ops.release(m, subscription, mm);
+  }
+  yield* spin_lock(m, subscriptions.lock);
+  for (const subscription of subscriptions.list.splice(0)) subscription.hashed = false;
+  spin_unlock(m, subscriptions.lock);
+}
+
+/** Tells every subscription that the mm goes away, before exit_mmap() frees its pages (include/linux/mmu_notifier.h: mmu_notifier_release()). */
+export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
+  const subscriptions = mm.notifier_subscriptions;
+  if (subscriptions === null) return;
+  if (subscriptions.has_itree) yield* mn_itree_release(m, subscriptions, mm);
+  if (subscriptions.list.length > 0) yield* mn_hlist_release(m, subscriptions, mm);
+}
+
+/** True if anybody ever subscribed to the mm (include/linux/mmu_notifier.h: mm_has_notifiers()). */
+export function mm_has_notifiers(mm: mm_struct): boolean {
+  return mm.notifier_subscriptions !== null;
+}
+
+/** Asks the secondary MMUs for access marks of [start, end) and clears them, with their TLBs flushed (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()). */
+export function mmu_notifier_clear_flush_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
+  let young = false;
+  for (const s of mm.notifier_subscriptions?.list ?? []) young = (s.ops.clear_flush_young?.(m, s, mm, start, end) ?? false) || young;
+  return young;
+}
+
+/** As mmu_notifier_clear_flush_young(), without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()). */
+export function mmu_notifier_clear_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
+  let young = false;
+  for (const s of mm.notifier_subscriptions?.list ?? []) young = (s.ops.clear_young?.(m, s, mm, start, end) ?? false) || young;
+  return young;
+}
+
+/** True if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h: mmu_notifier_test_young()). */
+export function mmu_notifier_test_young(m: Machine, mm: mm_struct, address: number): boolean {
+  for (const s of mm.notifier_subscriptions?.list ?? []) if (s.ops.test_young?.(m, s, mm, address)) return true;
+  return false;
+}
+
+function* mn_itree_invalidate(m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range): Gen<number> {
+  const cur = { seq: 0 };
+  let err = 0;
+  let sub = yield* mn_itree_inv_start_range(m, subscriptions, range, cur);
+  for (; sub !== null; sub = mn_itree_inv_next(subscriptions, sub, range)) {
+    if (yield* sub.ops.invalidate(m, sub, range, cur.seq)) continue;
+    if (WARN_ON(m, mmu_notifier_range_blockable(range), 'mn_itree_invalidate')) continue;
+    err = -EAGAIN;
+    break;
+  }
+  if (err !== 0) yield* mn_itree_inv_end(m, subscriptions);
+  return err;
+}
+
+function* mn_hlist_invalidate_range_start(m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range): Gen<number> {
+  let ret = 0;
+  const blockable = mmu_notifier_range_blockable(range);
+  for (const s of [...subscriptions.list]) {
+    if (s.ops.invalidate_range_start === undefined) continue;
+    const err = yield* s.ops.invalidate_range_start(m, s, range);
+    if (err === 0) continue;
+    printk(m, `${s.ops.invalidate_range_start.name} callback failed with ${err} in ${blockable ? '' : 'non-'}blockable context.`);
+    WARN_ON(m, blockable || err !== -EAGAIN, 'mn_hlist_invalidate_range_start');
+    WARN_ON(m, s.ops.invalidate_range_end !== undefined, 'mn_hlist_invalidate_range_start');
+    ret = err;
+  }
+  if (ret !== 0) {
+    for (const s of [...subscriptions.list]) if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
+  }
+  return ret;
+}
+
+function* __mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<number> {
+  const subscriptions = range.mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  if (subscriptions.has_itree) {
+    const ret = yield* mn_itree_invalidate(m, subscriptions, range);
+    if (ret !== 0) return ret;
+  }
+  if (subscriptions.list.length > 0) return yield* mn_hlist_invalidate_range_start(m, subscriptions, range);
+  return 0;
+}
+
+/** Makes every subscriber drop what it knows of the range, before its page-table entries change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start()). */
+export function* mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<void> {
+  if (range.mm.notifier_subscriptions === null) return;
+  range.flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+  yield* __mmu_notifier_invalidate_range_start(m, range);
+}
+
+/** As mmu_notifier_invalidate_range_start(), but -EAGAIN when a subscriber would have to sleep; then the entries must not change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start_nonblock()). */
+export function* mmu_notifier_invalidate_range_start_nonblock(m: Machine, range: mmu_notifier_range): Gen<number> {
+  if (range.mm.notifier_subscriptions === null) return 0;
+  range.flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
+  return yield* __mmu_notifier_invalidate_range_start(m, range);
+}
+
+/** Ends what mmu_notifier_invalidate_range_start() began, after the entries changed (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_end()). */
+export function* mmu_notifier_invalidate_range_end(m: Machine, range: mmu_notifier_range): Gen<void> {
+  const subscriptions = range.mm.notifier_subscriptions;
+  if (subscriptions === null) return;
+  if (subscriptions.has_itree) yield* mn_itree_inv_end(m, subscriptions);
+  for (const s of [...subscriptions.list]) if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
+}
+
+/** Flushes the TLBs of devices that share the page tables (include/linux/mmu_notifier.h: mmu_notifier_arch_invalidate_secondary_tlbs()). */
+export function mmu_notifier_arch_invalidate_secondary_tlbs(m: Machine, mm: mm_struct, start: number, end: number): void {
+  const subscriptions = mm.notifier_subscriptions;
+  if (subscriptions === null) return;
+  for (const s of subscriptions.list) s.ops.arch_invalidate_secondary_tlbs?.(m, s, mm, start, end);
+}
+
+/** One task at a time may hold the locks of a whole mm, so that two never wait for each other (mm/vma.c: mm_all_locks_mutex). */
+const mm_all_locks_mutex = new WeakMap<Machine, mutex>();
+
+/** The file and anon_vma locks that the mm's pages can be reached under, each once, in the order in which they are taken. */
+function mm_locks(mm: mm_struct): Set<rw_semaphore> {
+  const sems = new Set<rw_semaphore>();
+  for (const hugetlb of [true, false]) {
+    for (const vma of mm.mm_mt) {
+      const mapping = vma.vm_file?.f_mapping;
+      if (mapping && is_vm_hugetlb_page(vma) === hugetlb) sems.add(mapping.i_mmap_rwsem);
+    }
+  }
+  for (const vma of mm.mm_mt) for (const avc of vma.anon_vma_chain) sems.add(avc.anon_vma.root.rwsem);
+  return sems;
+}
+
+/** Keeps every change of the mm's page tables out, until the locks in `sems` go; -EINTR if a signal is pending (mm/vma.c: mm_take_all_locks()). */
+export function* mm_take_all_locks(m: Machine, mm: mm_struct, sems: rw_semaphore[]): Gen<number> {
+  let all = mm_all_locks_mutex.get(m);
+  if (all === undefined) mm_all_locks_mutex.set(m, (all = new mutex('mm_all_locks_mutex')));
+  yield* mutex_lock(m, all);
+  for (const vma of mm.mm_mt) {
+    if (signal_pending(m.current)) {
+      mutex_unlock(m, all);
+      return -EINTR;
+    }
+    yield* vma_start_write(m, vma);
+  }
+  for (const sem of mm_locks(mm)) {
+    if (signal_pending(m.current)) {
+      mm_drop_all_locks(m, sems);
+      return -EINTR;
+    }
+    yield* down_write(m, sem);
+    sems.push(sem);
+  }
+  return 0;
+}
+
+/** Undoes mm_take_all_locks() (mm/vma.c: mm_drop_all_locks()). */
+export function mm_drop_all_locks(m: Machine, sems: rw_semaphore[]): void {
+  for (const sem of sems) up_write(m, sem);
+  mutex_unlock(m, mm_all_locks_mutex.get(m) as mutex);
+}
+
+/**
+ * Subscribes to the mm, whose mmap_lock the caller holds for writing; null only prepares it for interval subscriptions.
+ * -EINTR if a signal came (mm/mmu_notifier.c: __mmu_notifier_register()).
+ */
+export function* __mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
+  BUG_ON(mm.mm_users <= 0, 'mm/mmu_notifier.c: __mmu_notifier_register()');
+  const ops = subscription?.ops;
+  const both = ops?.arch_invalidate_secondary_tlbs !== undefined
+    && (ops.invalidate_range_start !== undefined || ops.invalidate_range_end !== undefined);
+  if (WARN_ON_ONCE(m, both, '__mmu_notifier_register')) return -EINVAL;
+  const fresh = mm.notifier_subscriptions === null ? new mmu_notifier_subscriptions() : null;
+  const sems: rw_semaphore[] = [];
+  const ret = yield* mm_take_all_locks(m, mm, sems);
+  if (ret !== 0) return ret;
+  if (fresh !== null) mm.notifier_subscriptions = fresh;
+  const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  if (subscription !== null) {
+    mmgrab(mm);
+    subscription.mm = mm;
+    subscription.users = 1;
+    yield* spin_lock(m, subscriptions.lock);
+    subscriptions.list.unshift(subscription);
+    subscription.hashed = true;
+    spin_unlock(m, subscriptions.lock);
+  } else {
+    subscriptions.has_itree = true;
+  }
+  mm_drop_all_locks(m, sems);
+  BUG_ON(mm.mm_users <= 0, 'mm/mmu_notifier.c: __mmu_notifier_register()');
+  return 0;
+}
+
+/** As __mmu_notifier_register(), taking the mmap_lock itself (mm/mmu_notifier.c: mmu_notifier_register()). */
+export function* mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
+  yield* mmap_write_lock(m, mm);
+  const ret = yield* __mmu_notifier_register(m, subscription, mm);
+  mmap_write_unlock(m, mm);
+  return ret;
+}
+
+/** Ends a subscription to a whole mm, calling its release first if exit_mmap() did not (mm/mmu_notifier.c: mmu_notifier_unregister()). */
+export function* mmu_notifier_unregister(m: Machine, subscription: mmu_notifier, mm: mm_struct): Gen<void> {
+  BUG_ON(mm.mm_count <= 0, 'mm/mmu_notifier.c: mmu_notifier_unregister()');
+  if (subscription.hashed) {
+    if (subscription.ops.release !== undefined) yield* subscription.ops.release(m, subscription, mm);
+    const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
+    yield* spin_lock(m, subscriptions.lock);
+    if (subscription.hashed) subscriptions.list.splice(subscriptions.list.indexOf(subscription), 1);
+    subscription.hashed = false;
+    spin_unlock(m, subscriptions.lock);
+  }
+  mmdrop(m, mm);
+}
+
+function* __mmu_interval_notifier_insert(
+  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, subscriptions: mmu_notifier_subscriptions,
+  start: number, length: number, ops: mmu_interval_notifier_ops,
+): Gen<number> {
+  interval_sub.mm = mm;
+  interval_sub.ops = ops;
+  interval_sub.in_tree = false;
+  interval_sub.start = start;
+  if (length === 0 || start + length > 2 ** 64) return -EOVERFLOW;
+  interval_sub.last = start + (length - 1);
+  if (WARN_ON(m, mm.mm_users <= 0, '__mmu_interval_notifier_insert')) return -EINVAL;
+  mmgrab(mm);
+  yield* spin_lock(m, subscriptions.lock);
+  if (subscriptions.active_invalidate_ranges > 0) {
+    if (mn_itree_is_invalidating(subscriptions)) {
+      subscriptions.deferred_list.unshift(interval_sub);
+    } else {
+      subscriptions.invalidate_seq++;
+      interval_tree_insert(interval_sub, subscriptions.itree);
+    }
+    interval_sub.invalidate_seq = subscriptions.invalidate_seq;
+  } else {
+    WARN_ON(m, mn_itree_is_invalidating(subscriptions), '__mmu_interval_notifier_insert');
+    interval_sub.invalidate_seq = subscriptions.invalidate_seq - 1;
+    interval_tree_insert(interval_sub, subscriptions.itree);
+  }
+  spin_unlock(m, subscriptions.lock);
+  return 0;
+}
+
+/**
+ * Subscribes to invalidations of `length` bytes from `start`. -EOVERFLOW for an empty or wrapping range, -EINTR if a
+ * signal came on the mm's first subscription (mm/mmu_notifier.c: mmu_interval_notifier_insert()).
+ */
+export function* mmu_interval_notifier_insert(
+  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, start: number, length: number, ops: mmu_interval_notifier_ops,
+): Gen<number> {
+  if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
+    const ret = yield* mmu_notifier_register(m, null, mm);
+    if (ret !== 0) return ret;
+  }
+  const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  return yield* __mmu_interval_notifier_insert(m, interval_sub, mm, subscriptions, start, length, ops);
+}
+
+/** As mmu_interval_notifier_insert(), with the mmap_lock held for writing (mm/mmu_notifier.c: mmu_interval_notifier_insert_locked()). */
+export function* mmu_interval_notifier_insert_locked(
+  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, start: number, length: number, ops: mmu_interval_notifier_ops,
+): Gen<number> {
+  if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
+    const ret = yield* __mmu_notifier_register(m, null, mm);
+    if (ret !== 0) return ret;
+  }
+  const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  return yield* __mmu_interval_notifier_insert(m, interval_sub, mm, subscriptions, start, length, ops);
+}
+
+/** Ends an interval subscription; once it returns no callback of it runs (mm/mmu_notifier.c: mmu_interval_notifier_remove()). */
+export function* mmu_interval_notifier_remove(m: Machine, interval_sub: mmu_interval_notifier): Gen<void> {
+  const mm = interval_sub.mm;
+  const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  let seq = 0;
+  yield* spin_lock(m, subscriptions.lock);
+  if (mn_itree_is_invalidating(subscriptions)) {
+    if (!interval_sub.in_tree) {
+      const i = subscriptions.deferred_list.indexOf(interval_sub);
+      if (i >= 0) subscriptions.deferred_list.splice(i, 1);
+    } else {
+      subscriptions.deferred_list.unshift(interval_sub);
+      seq = subscriptions.invalidate_seq;
+    }
+  } else if (!WARN_ON(m, !interval_sub.in_tree, 'mmu_interval_notifier_remove')) {
+    interval_tree_remove(interval_sub, subscriptions.itree);
+  }
+  spin_unlock(m, subscriptions.lock);
+  if (seq !== 0) yield* wait_event(m, subscriptions.wq, () => subscriptions.invalidate_seq !== seq);
+  mmdrop(m, mm);
+}
+
+/** A new mm has no subscriptions (include/linux/mmu_notifier.h: mmu_notifier_subscriptions_init()). */
+export function mmu_notifier_subscriptions_init(mm: mm_struct): void {
+  mm.notifier_subscriptions = null;
+}
+
+/** Called when the mm itself is freed; by then no whole-mm subscription may be left (include/linux/mmu_notifier.h: mmu_notifier_subscriptions_destroy()). */
+export function mmu_notifier_subscriptions_destroy(mm: mm_struct): void {
+  const subscriptions = mm.notifier_subscriptions;
+  if (subscriptions === null) return;
+  BUG_ON(subscriptions.list.length > 0, 'mm/mmu_notifier.c: __mmu_notifier_subscriptions_destroy()');
+  mm.notifier_subscriptions = null;
+}
+
+/** Fills a range with its event (MMU_NOTIFY_*) and [start, end) (include/linux/mmu_notifier.h: mmu_notifier_range_init()). */
+export function mmu_notifier_range_init(range: mmu_notifier_range, event: number, flags: number, mm: mm_struct, start: number, end: number): void {
+  range.event = event;
+  range.mm = mm;
+  range.start = start;
+  range.end = end;
+  range.flags = flags;
+}
+
+/** As mmu_notifier_range_init(), naming who causes it (include/linux/mmu_notifier.h: mmu_notifier_range_init_owner()). */
+export function mmu_notifier_range_init_owner(
+  range: mmu_notifier_range, event: number, flags: number, mm: mm_struct, start: number, end: number, owner: unknown,
+): void {
+  mmu_notifier_range_init(range, event, flags, mm, start, end);
+  range.owner = owner;
+}

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { BUG_ON, Oops } from '../kernel/printk.ts';
+import { PAGES_PER_SECTION } from './physmem.ts';
+
+// Page flags (include/linux/page-flags.h: enum pageflags); bit positions are this model's own.
+export const PG_locked = 1 << 0;
+export const PG_uptodate = 1 << 1;
+export const PG_dirty = 1 << 2;
+export const PG_lru = 1 << 3;
+export const PG_active = 1 << 4;
+export const PG_referenced = 1 << 5;
+export const PG_swapbacked = 1 << 6;
+export const PG_anon_exclusive = 1 << 7;
+export const PG_reserved = 1 << 8;
+export const PG_private = 1 << 9;
+export const PG_writeback = 1 << 10;
+export const PG_unevictable = 1 << 11;
+export const PG_mlocked = 1 << 12;
+export const PG_swapcache = 1 << 13;
+export const PG_hwpoison = 1 << 14;
+export const PG_head = 1 << 15;
+export const PG_workingset = 1 << 16;
+export const PG_partially_mapped = 1 << 17;
+export const PG_large_rmappable = 1 << 18;
+export const PG_reclaim = 1 << 19;
+export const PG_young = 1 << 20;
+export const PG_idle = 1 << 21;
+export const PG_mappedtodisk = 1 << 22;
+export const PG_has_hwpoisoned = 1 << 23;
+
+// Page types (include/linux/page-flags.h: enum pagetype), 0 where upstream has no type.
+export const PGTY_none = 0;
+export const PGTY_buddy = 1;
+export const PGTY_table = 2;
+export const PGTY_hugetlb = 3;
+export const PGTY_offline = 4;
+
+export const ZONE_DMA32 = 1;
+export const ZONE_NORMAL = 2;
+export const ZONE_DEVICE = 4;
+
+/** folio->mapping's low bits (include/linux/page-flags.h: FOLIO_MAPPING_ANON) */
+export const FOLIO_MAPPING_ANON = 1;
+export const FOLIO_MAPPING_FLAGS = 3;
+
+/** What upstream keeps in the first tail pages of a folio of more than one page (include/linux/mm_types.h: struct folio). */
+export class large_folio {
+  _large_mapcount = -1;
+  _entire_mapcount = -1;
+  _nr_pages_mapped = 0;
+  _pincount = 0;
+  readonly _mm_id: [number, number] = [0, 0];
+  readonly _mm_id_mapcount: [number, number] = [-1, -1];
+  /** folio_test_large_maybe_mapped_shared(): FOLIO_MM_IDS_SHARED_BIT */
+  maybe_mapped_shared = false;
+  /** true while it is on the deferred split queue */
+  on_deferred_list = false;
+  /** hugetlb: the folio's pool state, see mm/hugetlb.ts */
+  hugetlb_flags = 0;
+}
+
+const GROWTH = PAGES_PER_SECTION;
+
+function grow<T extends Int32Array | Uint32Array | Uint8Array | Uint16Array | Float64Array>(old: T, make: (n: number) => T, n: number): T {
+  const a = make(n);
+  a.set(old);
+  return a;
+}
+
+/**
+ * struct page in columns. A `page` (and a `folio`: its head page) is a row number; 0 is NULL. Rows come in sections of
+ * 32768, made when a pfn of the section is first asked for, contiguous within it, as upstream's sparse memory map.
+ * Columns may be replaced when it grows: read them through the Vmemmap each time, never keep one over a call.
+ * (include/linux/mm_types.h: struct page)
+ */
+export class Vmemmap {
+  private readonly m: Machine;
+  private capacity = PAGES_PER_SECTION;
+  /** rows in use: row 0 to PAGES_PER_SECTION-1 stand for no page */
+  rows = PAGES_PER_SECTION;
+  /** first pfn of each section of rows, -1 for pages that have no pfn */
+  private section_pfn = new Int32Array(64).fill(-1);
+
+  flags: Uint32Array = new Uint32Array(GROWTH);
+  _refcount: Int32Array = new Int32Array(GROWTH);
+  /** mapcount - 1: -1 is unmapped */
+  _mapcount: Int32Array = new Int32Array(GROWTH);
+  /** head page's row for a tail, else 0 */
+  compound_head: Int32Array = new Int32Array(GROWTH);
+  /** id of the anon_vma or address_space << 2 | FOLIO_MAPPING_* flags, 0: none */
+  mapping: Int32Array = new Int32Array(GROWTH);
+  /** page offset within the mapping */
+  index: Float64Array = new Float64Array(GROWTH);
+  /** page->private, folio->migrate_info, page->zone_device_data: a number that its user defines */
+  private: Int32Array = new Int32Array(GROWTH);
+  lru_next: Int32Array = new Int32Array(GROWTH);
+  lru_prev: Int32Array = new Int32Array(GROWTH);
+  /** id of the dev_pagemap of a ZONE_DEVICE page (m.pgmaps), else 0 */
+  pgmap: Uint16Array = new Uint16Array(GROWTH);
+  /** order of a folio's head page or of a free block */
+  order: Uint8Array = new Uint8Array(GROWTH);
+  page_type: Uint8Array = new Uint8Array(GROWTH);
+  zone: Uint8Array = new Uint8Array(GROWTH);
+  /** the extra state of each folio of order > 0 */
+  readonly large = new Map<number, large_folio>();
+
+  constructor(m: Machine) {
+    this.m = m;
+  }
+
+  /** Bytes of columns that exist. */
+  bytes(): number {
+    return this.rows * (this.flags.BYTES_PER_ELEMENT * 8 + 8 + 2 + 3);
+  }
+
+  /** Makes a section of rows; `pfn` is its first pfn or -1. Answers its first row. */
+  add_section(pfn: number): number {
+    const base = this.rows;
+    this.rows += PAGES_PER_SECTION;
+    if (this.rows > this.capacity) {
+      const n = Math.max(this.rows, Math.min(this.capacity * 2, this.capacity + 16 * GROWTH));
+      this.flags = grow(this.flags, (k) => new Uint32Array(k), n);
+      this._refcount = grow(this._refcount, (k) => new Int32Array(k), n);
+      this._mapcount = grow(this._mapcount, (k) => new Int32Array(k), n);
+      this.compound_head = grow(this.compound_head, (k) => new Int32Array(k), n);
+      this.mapping = grow(this.mapping, (k) => new Int32Array(k), n);
+      this.index = grow(this.index, (k) => new Float64Array(k), n);
+      this.private = grow(this.private, (k) => new Int32Array(k), n);
+      this.lru_next = grow(this.lru_next, (k) => new Int32Array(k), n);
+      this.lru_prev = grow(this.lru_prev, (k) => new Int32Array(k), n);
+      this.pgmap = grow(this.pgmap, (k) => new Uint16Array(k), n);
+      this.order = grow(this.order, (k) => new Uint8Array(k), n);
+      this.page_type = grow(this.page_type, (k) => new Uint8Array(k), n);
+      this.zone = grow(this.zone, (k) => new Uint8Array(k), n);
+      this.capacity = n;
+    }
+    this._mapcount.fill(-1, base, base + PAGES_PER_SECTION);
+    const i = base / PAGES_PER_SECTION;
+    if (i >= this.section_pfn.length) {
+      const bigger = new Int32Array(i * 2).fill(-1);
+      bigger.set(this.section_pfn);
+      this.section_pfn = bigger;
+    }
+    this.section_pfn[i] = pfn;
+    return base;
+  }
+
+  pfn_to_page(pfn: number): number {
+    const s = this.m.ram.section(pfn);
+    if (s.page_base === 0) s.page_base = this.add_section(s.pfn);
+    return s.page_base + (pfn & (PAGES_PER_SECTION - 1));
+  }
+
+  page_to_pfn(page: number): number {
+    const base = this.section_pfn[page >>> 15] as number;
+    if (base < 0) throw new Oops(`BUG: page_to_pfn() of page ${page}, which has no pfn`);
+    return base + (page & (PAGES_PER_SECTION - 1));
+  }
+}
+
+/** The struct page of a pfn (include/asm-generic/memory_model.h: pfn_to_page()). */
+export function pfn_to_page(m: Machine, pfn: number): number {
+  return m.page.pfn_to_page(pfn);
+}
+
+/** The pfn of a page (include/asm-generic/memory_model.h: page_to_pfn()). */
+export function page_to_pfn(m: Machine, page: number): number {
+  return m.page.page_to_pfn(page);
+}
+
+/** The pfn of a folio's first page (include/linux/mm.h: folio_pfn()). */
+export function folio_pfn(m: Machine, folio: number): number {
+  return m.page.page_to_pfn(folio);
+}
+
+/** The folio that a page belongs to (include/linux/page-flags.h: page_folio()). */
+export function page_folio(m: Machine, page: number): number {
+  return m.page.compound_head[page] || page;
+}
+
+/** The folio of a pfn (include/linux/mm.h: pfn_folio()). */
+export function pfn_folio(m: Machine, pfn: number): number {
+  return page_folio(m, pfn_to_page(m, pfn));
+}
+
+/** The n-th page of a folio (include/linux/page-flags.h: folio_page()). */
+export function folio_page(folio: number, n: number): number {
+  return folio + n;
+}
+
+/** Where in its folio a page is (include/linux/mm.h: folio_page_idx()). */
+export function folio_page_idx(folio: number, page: number): number {
+  return page - folio;
+}
+
+/** log2 of the number of pages (include/linux/mm.h: folio_order()). */
+export function folio_order(m: Machine, folio: number): number {
+  return (m.page.flags[folio] as number) & PG_head ? (m.page.order[folio] as number) : 0;
+}
+
+/** The number of pages in the folio (include/linux/mm.h: folio_nr_pages()). */
+export function folio_nr_pages(m: Machine, folio: number): number {
+  return 1 << folio_order(m, folio);
+}
+
+/** Bytes in the folio (include/linux/mm.h: folio_size()). */
+export function folio_size(m: Machine, folio: number): number {
+  return folio_nr_pages(m, folio) * 4096;
+}
+
+/** True for a folio of more than one page (include/linux/page-flags.h: folio_test_large()). */
+export function folio_test_large(m: Machine, folio: number): boolean {
+  return ((m.page.flags[folio] as number) & PG_head) !== 0;
+}
+
+/** True for a page of a folio of more than one page (include/linux/page-flags.h: PageCompound()). */
+export function PageCompound(m: Machine, page: number): boolean {
+  return m.page.compound_head[page] !== 0 || ((m.page.flags[page] as number) & PG_head) !== 0;
+}
+
+/** True for a page that is not its folio's first (include/linux/page-flags.h: PageTail()). */
+export function PageTail(m: Machine, page: number): boolean {
+  return m.page.compound_head[page] !== 0;
+}
+
+/** The large folio's extra state; asking for a small one's is a bug. NON-KERNEL. */
+export function large(m: Machine, folio: number): large_folio {
+  const l = m.page.large.get(folio);
+  if (l === undefined) throw new Oops(`kernel BUG: folio ${folio} is not large`);
+  return l;
+}
+
+/** True if the flag (a PG_* bit) is set on the page itself (include/linux/page-flags.h: PAGEFLAG tests). */
+export function test_flag(m: Machine, page: number, flag: number): boolean {
+  return ((m.page.flags[page] as number) & flag) !== 0;
+}
+
+/** Sets a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
+export function set_flag(m: Machine, page: number, flag: number): void {
+  (m.page.flags[page] as number) |= flag;
+}
+
+/** Clears a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
+export function clear_flag(m: Machine, page: number, flag: number): void {
+  (m.page.flags[page] as number) &= ~flag;
+}
+
+/** Sets a PG_* bit and answers what it was (include/linux/page-flags.h: TESTSETFLAG). */
+export function test_and_set_flag(m: Machine, page: number, flag: number): boolean {
+  const was = test_flag(m, page, flag);
+  set_flag(m, page, flag);
+  return was;
+}
+
+/** Clears a PG_* bit and answers what it was (include/linux/page-flags.h: TESTCLEARFLAG). */
+export function test_and_clear_flag(m: Machine, page: number, flag: number): boolean {
+  const was = test_flag(m, page, flag);
+  clear_flag(m, page, flag);
+  return was;
+}
+
+/** True if this page of an anonymous folio belongs to one mm only (include/linux/page-flags.h: PageAnonExclusive()). */
+export function PageAnonExclusive(m: Machine, page: number): boolean {
+  return test_flag(m, page, PG_anon_exclusive);
+}
+
+/** Marks the page as one mm's own (include/linux/page-flags.h: SetPageAnonExclusive()). */
+export function SetPageAnonExclusive(m: Machine, page: number): void {
+  set_flag(m, page, PG_anon_exclusive);
+}
+
+/** Takes the mark away (include/linux/page-flags.h: ClearPageAnonExclusive()). */
+export function ClearPageAnonExclusive(m: Machine, page: number): void {
+  clear_flag(m, page, PG_anon_exclusive);
+}
+
+/** True for anonymous memory (include/linux/page-flags.h: folio_test_anon()). */
+export function folio_test_anon(m: Machine, folio: number): boolean {
+  return ((m.page.mapping[folio] as number) & FOLIO_MAPPING_ANON) !== 0;
+}
+
+/** True for a page of an anonymous folio (include/linux/page-flags.h: PageAnon()). */
+export function PageAnon(m: Machine, page: number): boolean {
+  return folio_test_anon(m, page_folio(m, page));
+}
+
+/** True for a hugetlb folio (include/linux/page-flags.h: folio_test_hugetlb()). */
+export function folio_test_hugetlb(m: Machine, folio: number): boolean {
+  return m.page.page_type[folio] === PGTY_hugetlb;
+}
+
+/** True for a page that memremap_pages() made (include/linux/mmzone.h: folio_is_zone_device()). */
+export function folio_is_zone_device(m: Machine, folio: number): boolean {
+  return m.page.zone[folio] === ZONE_DEVICE;
+}
+
+/** References to the folio (include/linux/page_ref.h: folio_ref_count()). */
+export function folio_ref_count(m: Machine, folio: number): number {
+  return m.page._refcount[folio] as number;
+}
+
+/** Takes a reference on a folio that is known to have one (include/linux/mm.h: folio_get()). */
+export function folio_get(m: Machine, folio: number): void {
+  BUG_ON((m.page._refcount[folio] as number) <= 0, 'include/linux/mm.h: folio_get() of a folio without references');
+  (m.page._refcount[folio] as number)++;
+}
+
+/** Takes several references (include/linux/page_ref.h: folio_ref_add()). */
+export function folio_ref_add(m: Machine, folio: number, nr: number): void {
+  (m.page._refcount[folio] as number) += nr;
+}
+
+/** Drops several references of which it is known that others remain (include/linux/page_ref.h: folio_ref_sub()). */
+export function folio_ref_sub(m: Machine, folio: number, nr: number): void {
+  (m.page._refcount[folio] as number) -= nr;
+}
+
+/** Takes a reference unless the folio is free (include/linux/page_ref.h: folio_try_get()). */
+export function folio_try_get(m: Machine, folio: number): boolean {
+  if (m.page._refcount[folio] === 0) return false;
+  (m.page._refcount[folio] as number)++;
+  return true;
+}
+
+/** If exactly `count` references exist, leaves none and answers true (include/linux/page_ref.h: folio_ref_freeze()). */
+export function folio_ref_freeze(m: Machine, folio: number, count: number): boolean {
+  if (m.page._refcount[folio] !== count) return false;
+  m.page._refcount[folio] = 0;
+  return true;
+}
+
+/** Gives back what folio_ref_freeze() took (include/linux/page_ref.h: folio_ref_unfreeze()). */
+export function folio_ref_unfreeze(m: Machine, folio: number, count: number): void {
+  m.page._refcount[folio] = count;
+}
+
+/**
+ * Makes 2^order pages one folio: order in 1 to 18, the head's row aligned to it within its section
+ * (mm/page_alloc.c: prep_compound_page()).
+ */
+export function prep_compound_page(m: Machine, page: number, order: number): void {
+  const p = m.page;
+  (p.flags[page] as number) |= PG_head;
+  p.order[page] = order;
+  const nr = 1 << order;
+  p.compound_head.fill(page, page + 1, page + nr);
+  p.mapping.fill(0, page + 1, page + nr);
+  p.large.set(page, new large_folio());
+}
+
+/** Undoes prep_compound_page(): 2^order single pages again. NON-KERNEL (mm/page_alloc.c: __free_pages_prepare()). */
+export function destroy_compound_page(m: Machine, page: number): void {
+  const p = m.page;
+  const nr = folio_nr_pages(m, page);
+  (p.flags[page] as number) &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+  p.compound_head.fill(0, page + 1, page + nr);
+  p.order[page] = 0;
+  p.large.delete(page);
+}
+
+/** A list of pages linked through their lru fields; a page is on one list at a time (include/linux/list.h: struct list_head). */
+export class PageList {
+  first = 0;
+  last = 0;
+  count = 0;
+}
+
+/** Puts the page at the list's front (include/linux/list.h: list_add()). */
+export function list_add(m: Machine, page: number, list: PageList): void {
+  const p = m.page;
+  p.lru_prev[page] = 0;
+  p.lru_next[page] = list.first;
+  if (list.first !== 0) p.lru_prev[list.first] = page;
+  else list.last = page;
+  list.first = page;
+  list.count++;
+}
+
+/** Puts the page at the list's end (include/linux/list.h: list_add_tail()). */
+export function list_add_tail(m: Machine, page: number, list: PageList): void {
+  const p = m.page;
+  p.lru_next[page] = 0;
+  p.lru_prev[page] = list.last;
+  if (list.last !== 0) p.lru_next[list.last] = page;
+  else list.first = page;
+  list.last = page;
+  list.count++;
+}
+
+/** Puts the page in front of `at`, which is on the list (include/linux/list.h: list_add_tail() to an entry). NON-KERNEL name. */
+export function list_add_before(m: Machine, page: number, at: number, list: PageList): void {
+  const p = m.page;
+  const prev = p.lru_prev[at] as number;
+  p.lru_prev[page] = prev;
+  p.lru_next[page] = at;
+  p.lru_prev[at] = page;
+  if (prev !== 0) p.lru_next[prev] = page;
+  else list.first = page;
+  list.count++;
+}
+
+/** Takes the page off the list that it is on, which the caller names (include/linux/list.h: list_del()). */
+export function list_del(m: Machine, page: number, list: PageList): void {
+  const p = m.page;
+  const next = p.lru_next[page] as number;
+  const prev = p.lru_prev[page] as number;
+  if (prev !== 0) p.lru_next[prev] = next;
+  else if (list.first === page) list.first = next;
+  else throw new Oops(`kernel BUG at lib/list_debug.c: page ${page} is not on the list`);
+  if (next !== 0) p.lru_prev[next] = prev;
+  else list.last = prev;
+  p.lru_next[page] = 0;
+  p.lru_prev[page] = 0;
+  list.count--;
+}

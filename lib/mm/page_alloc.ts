@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { BUG_ON, Oops } from '../kernel/printk.ts';
+import {
+  PGTY_buddy, PGTY_none, PG_head, PG_large_rmappable, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
+  page_to_pfn, pfn_to_page, prep_compound_page,
+} from './page.ts';
+import { PAGE_SIZE } from './physmem.ts';
+
+export const MAX_PAGE_ORDER = 10;
+
+export const GFP_KERNEL = 0xcc0;
+export const __GFP_ZERO = 0x100;
+export const __GFP_NOWARN = 0x2000;
+export const __GFP_COMP = 0x40000;
+export const __GFP_THISNODE = 0x200000;
+export const GFP_USER = 0x100cc0;
+export const GFP_HIGHUSER = 0x100cc2;
+export const GFP_HIGHUSER_MOVABLE = 0x100cca;
+export const GFP_TRANSHUGE = 0x1c24ca;
+export const GFP_TRANSHUGE_LIGHT = 0x1c20ca;
+
+/** Physical memory between two pfns, of which the part from `untouched` on was never handed out and has no struct pages yet. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  untouched: number;
+}
+
+/**
+ * The buddy allocator: free blocks of 2^order pages, order 0 to MAX_PAGE_ORDER, split and coalesced. Memory that was
+ * never asked for is a range, not a list, so that a machine of any size boots at once (upstream: deferred struct page
+ * initialisation). One zone serves all; watermarks and migrate types are not modelled. (mm/page_alloc.c: struct zone)
+ */
+export class zone {
+  readonly free_area: PageList[] = [];
+  readonly spans: Span[] = [];
+  managed_pages = 0;
+  nr_free = 0;
+  /** order of an allocation that is made to fail next, or null; tests use it (CONFIG_FAIL_PAGE_ALLOC) */
+  fail_page_alloc: ((order: number) => boolean) | null = null;
+
+  constructor() {
+    for (let i = 0; i <= MAX_PAGE_ORDER; i++) this.free_area.push(new PageList());
+  }
+
+  /** Gives the pfns [start, end) to the allocator; both multiples of 2^MAX_PAGE_ORDER. */
+  add_span(start: number, end: number): void {
+    this.spans.push({ start, end, untouched: start });
+    this.managed_pages += end - start;
+    this.nr_free += end - start;
+  }
+}
+
+function in_ram(z: zone, pfn: number): boolean {
+  return z.spans.some((s) => pfn >= s.start && pfn < s.untouched);
+}
+
+function rmqueue(m: Machine, order: number): number {
+  const z = m.zone;
+  for (let o = order; o <= MAX_PAGE_ORDER; o++) {
+    const list = z.free_area[o] as PageList;
+    if (list.first === 0) continue;
+    const page = list.first;
+    list_del(m, page, list);
+    m.page.page_type[page] = PGTY_none;
+    return expand(m, page, o, order);
+  }
+  for (const s of z.spans) {
+    if (s.untouched >= s.end) continue;
+    const pfn = s.untouched;
+    s.untouched += 1 << MAX_PAGE_ORDER;
+    const page = pfn_to_page(m, pfn);
+    m.page.zone.fill(pfn < 0x100000 ? ZONE_DMA32 : ZONE_NORMAL, page, page + (1 << MAX_PAGE_ORDER));
+    return expand(m, page, MAX_PAGE_ORDER, order);
+  }
+  return 0;
+}
+
+function expand(m: Machine, page: number, high: number, low: number): number {
+  while (high > low) {
+    high--;
+    add_to_free_list(m, page + (1 << high), high);
+  }
+  return page;
+}
+
+function add_to_free_list(m: Machine, page: number, order: number): void {
+  m.page.page_type[page] = PGTY_buddy;
+  m.page.order[page] = order;
+  list_add(m, page, m.zone.free_area[order] as PageList);
+}
+
+/**
+ * Allocates 2^order pages with one reference, order 0 to MAX_PAGE_ORDER; 0 if there is none. __GFP_COMP makes one folio
+ * of them, __GFP_ZERO zeroes them (mm/page_alloc.c: __alloc_pages_noprof()). Never sleeps: nothing is reclaimed here.
+ */
+export function alloc_pages(m: Machine, gfp: number, order: number): number {
+  if (m.zone.fail_page_alloc !== null && m.zone.fail_page_alloc(order)) return 0;
+  const page = rmqueue(m, order);
+  if (page === 0) return 0;
+  const nr = 1 << order;
+  m.zone.nr_free -= nr;
+  const p = m.page;
+  p.order[page] = 0;
+  p._refcount[page] = 1;
+  if (order > 0) {
+    if (gfp & __GFP_COMP) prep_compound_page(m, page, order);
+    else p._refcount.fill(1, page, page + nr);
+  }
+  if (gfp & __GFP_ZERO) {
+    const pfn = page_to_pfn(m, page);
+    for (let i = 0; i < nr; i++) m.ram.clear(pfn + i);
+  }
+  return page;
+}
+
+/** A folio of 2^order pages with one reference, marked as one that rmap may map in parts, or 0 (mm/page_alloc.c: __folio_alloc_noprof()). */
+export function folio_alloc(m: Machine, gfp: number, order: number): number {
+  const folio = alloc_pages(m, gfp | (order > 0 ? __GFP_COMP : 0), order);
+  if (folio !== 0 && order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
+  return folio;
+}
+
+/** One page with one reference, or 0 (include/linux/gfp.h: alloc_page()). */
+export function alloc_page(m: Machine, gfp: number): number {
+  return alloc_pages(m, gfp, 0);
+}
+
+/**
+ * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c:
+ * free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
+ */
+export function free_frozen_pages(m: Machine, page: number, order: number): void {
+  const p = m.page;
+  const nr = 1 << order;
+  if ((p.flags[page] as number) & PG_head) destroy_compound_page(m, page);
+  for (let i = page; i < page + nr; i++) {
+    if ((p._mapcount[i] as number) !== -1 || (p._refcount[i] as number) !== 0) {
+      throw new Oops(`BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${(p._mapcount[i] as number) + 1}`);
+    }
+    if (p.lru_next[i] !== 0 || p.lru_prev[i] !== 0) throw new Oops(`BUG: Bad page state: page ${i} is on a list`);
+  }
+  p.flags.fill(0, page, page + nr);
+  p.mapping.fill(0, page, page + nr);
+  p.private.fill(0, page, page + nr);
+  p.index.fill(0, page, page + nr);
+  p.page_type.fill(PGTY_none, page, page + nr);
+  __free_one_page(m, page, order);
+  m.zone.nr_free += nr;
+}
+
+function __free_one_page(m: Machine, page: number, order: number): void {
+  const p = m.page;
+  let pfn = page_to_pfn(m, page);
+  BUG_ON(p.page_type[page] === PGTY_buddy, `mm/page_alloc.c: double free of page ${page}`);
+  while (order < MAX_PAGE_ORDER) {
+    const buddy_pfn = pfn ^ (1 << order);
+    if (!in_ram(m.zone, buddy_pfn)) break;
+    const buddy = pfn_to_page(m, buddy_pfn);
+    if (p.page_type[buddy] !== PGTY_buddy || p.order[buddy] !== order) break;
+    list_del(m, buddy, m.zone.free_area[order] as PageList);
+    p.page_type[buddy] = PGTY_none;
+    p.order[buddy] = 0;
+    pfn &= ~(1 << order);
+    order++;
+  }
+  add_to_free_list(m, pfn_to_page(m, pfn), order);
+}
+
+/** Frees 2^order pages that were allocated without __GFP_COMP and have one reference (mm/page_alloc.c: __free_pages()). */
+export function __free_pages(m: Machine, page: number, order: number): void {
+  const p = m.page;
+  if (order > 0 && !((p.flags[page] as number) & PG_head)) p._refcount.fill(0, page, page + (1 << order));
+  else p._refcount[page] = 0;
+  free_frozen_pages(m, page, order);
+}
+
+/** Splits the 2^order pages of a plain allocation into single pages with a reference each (mm/page_alloc.c: split_page()). */
+export function split_page(m: Machine, page: number, order: number): void {
+  BUG_ON(((m.page.flags[page] as number) & PG_head) !== 0, 'mm/page_alloc.c: split_page() of a compound page');
+  m.page._refcount.fill(1, page, page + (1 << order));
+}
+
+/** Free memory in bytes. NON-KERNEL (mm/vmstat.c: NR_FREE_PAGES). */
+export function free_bytes(m: Machine): number {
+  return m.zone.nr_free * PAGE_SIZE;
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locks.ts';
+import { WARN_ON_ONCE } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched.ts';
+import { hstate_vma, huge_page_size, pages_per_huge_page } from './hugetlb.ts';
+import { huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get } from './hugetlb_vma.ts';
+import {
+  pmd_is_device_private_entry, pmd_is_migration_entry, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
+  softleaf_is_device_private, softleaf_is_migration, softleaf_to_pfn,
+} from './leafops.ts';
+import { is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
+import { folio_nr_pages, folio_pfn, folio_test_anon } from './page.ts';
+import {
+  ALIGN_DOWN, HPAGE_PMD_NR, PGDIR_SIZE, PMD_SIZE, PUD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_pfn, pmd_present,
+  pmd_trans_huge, pte_index, pte_none, pte_pfn, pte_present, pud_index, type ptdesc,
+} from './pgtable.ts';
+import { folio_pgoff } from './rmap.ts';
+
+/** wait for page-table locks rather than trust a lockless look */
+export const PVMW_SYNC = 1;
+/** look for migration entries instead of mappings */
+export const PVMW_MIGRATION = 2;
+/** result: the folio's ptes lie in more than one table */
+export const PVMW_PGTABLE_CROSSED = 1 << 16;
+
+/** Where a walk over the mappings of a pfn range in one vma stands (include/linux/rmap.h: struct page_vma_mapped_walk). */
+export interface page_vma_mapped_walk {
+  pfn: number;
+  nr_pages: number;
+  /** offset of the first page in its object, in pages */
+  pgoff: number;
+  vma: vm_area_struct;
+  address: number;
+  /** the pmd table, null before the first step; the entry is at pi */
+  pmdt: ptdesc | null;
+  /** index of the pmd entry in pmdt */
+  pi: number;
+  /** the pte table, null if the mapping is a pmd's; the entry is at ptei. For hugetlb the table of any level. */
+  pte: ptdesc | null;
+  ptei: number;
+  /** the lock that is held, or null */
+  ptl: spinlock | null;
+  /** PVMW_* */
+  flags: number;
+  pgoff_is_anon: boolean;
+}
+
+/** A walk over the folio's mappings in the vma from the address on (include/linux/rmap.h: DEFINE_FOLIO_VMA_WALK()). */
+export function DEFINE_FOLIO_VMA_WALK(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): page_vma_mapped_walk {
+  return {
+    pfn: folio_pfn(m, folio), nr_pages: folio_nr_pages(m, folio), pgoff: folio_pgoff(m, folio), vma, address, pmdt: null, pi: 0,
+    pte: null, ptei: 0, ptl: null, flags, pgoff_is_anon: folio_test_anon(m, folio),
+  };
+}
+
+/** Ends a walk early: gives the lock back (include/linux/rmap.h: page_vma_mapped_walk_done()). */
+export function page_vma_mapped_walk_done(m: Machine, pvmw: page_vma_mapped_walk): void {
+  if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
+}
+
+/** Gives the lock back and lets the walk look again from the same address on (include/linux/rmap.h: page_vma_mapped_walk_restart()). */
+export function page_vma_mapped_walk_restart(m: Machine, pvmw: page_vma_mapped_walk): void {
+  WARN_ON_ONCE(m, pvmw.pmdt === null && pvmw.pte === null, 'page_vma_mapped_walk_restart', 'position');
+  if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
+  else WARN_ON_ONCE(m, true, 'page_vma_mapped_walk_restart', 'lock');
+  pvmw.ptl = null;
+  pvmw.pmdt = null;
+  pvmw.pte = null;
+}
+
+/** The address from which on the vma maps none of the walk's pages (mm/internal.h: vma_address_end()). */
+export function vma_address_end(pvmw: page_vma_mapped_walk): number {
+  if (pvmw.nr_pages === 1) return pvmw.address + 4096;
+  const vma = pvmw.vma;
+  const pgoff_vma_start = pvmw.pgoff_is_anon ? vma.vm_anon_pgoff : vma.vm_pgoff;
+  const address = vma.vm_start + (pvmw.pgoff + pvmw.nr_pages - pgoff_vma_start) * 4096;
+  return address < vma.vm_start || address > vma.vm_end ? vma.vm_end : address;
+}
+
+function not_found(m: Machine, pvmw: page_vma_mapped_walk): boolean {
+  page_vma_mapped_walk_done(m, pvmw);
+  return false;
+}
+
+// Waits only while interleavings are explored, or when the lock is really held.
+function* lock_ptl(m: Machine, ptl: spinlock): Gen<void> {
+  if (m.sched.explore || !spin_trylock(m, ptl)) yield* spin_lock(m, ptl);
+}
+
+function pfn_in_walk(pvmw: page_vma_mapped_walk, pfn: number, nr: number): boolean {
+  return pfn + nr - 1 >= pvmw.pfn && pfn <= pvmw.pfn + pvmw.nr_pages - 1;
+}
+
+function check_entry(pvmw: page_vma_mapped_walk, ptent: number, pte_nr: number): boolean {
+  if (pte_present(ptent)) {
+    return (pvmw.flags & PVMW_MIGRATION) === 0 && pfn_in_walk(pvmw, pte_pfn(ptent), pte_nr);
+  }
+  const entry = softleaf_from_pte(ptent);
+  const wanted = pvmw.flags & PVMW_MIGRATION
+    ? softleaf_is_migration(entry)
+    : softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
+  return wanted && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
+}
+
+function check_pte(pvmw: page_vma_mapped_walk): boolean {
+  return check_entry(pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei] as number, 1);
+}
+
+function check_pmd(pfn: number, pvmw: page_vma_mapped_walk): boolean {
+  return pfn_in_walk(pvmw, pfn, HPAGE_PMD_NR);
+}
+
+/** False for a pte of which a lockless look already says that the walk is not for it (mm/page_vma_mapped.c: map_pte()). */
+function maybe_wanted(pvmw: page_vma_mapped_walk, ptent: number): boolean {
+  if (pte_none(ptent)) return false;
+  const is_migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
+  if (pte_present(ptent)) return !is_migration;
+  if (is_migration) return true;
+  const entry = softleaf_from_pte(ptent);
+  return softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
+}
+
+function* walk_hugetlb(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
+  const vma = pvmw.vma;
+  if (pvmw.pte !== null) return not_found(m, pvmw);
+  const h = hstate_vma(m, vma);
+  pvmw.pte = huge_pte_offset(m, vma.vm_mm, pvmw.address, huge_page_size(h));
+  if (pvmw.pte === null) return false;
+  pvmw.ptei = huge_pte_index(h, pvmw.address);
+  pvmw.ptl = yield* huge_pte_lock(m, h, vma.vm_mm, pvmw.pte);
+  if (!check_entry(pvmw, huge_ptep_get(m, vma.vm_mm, pvmw.address, pvmw.pte, pvmw.ptei), pages_per_huge_page(h))) return not_found(m, pvmw);
+  return true;
+}
+
+/**
+ * Goes to the next page-table entry of the vma that maps (with PVMW_MIGRATION: that waits for) one of the walk's pages;
+ * true with its lock held, false with none when there is no more. A mapping by a pmd has pte null
+ * (mm/page_vma_mapped.c: page_vma_mapped_walk()).
+ */
+export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
+  const vma = pvmw.vma;
+  const mm = vma.vm_mm;
+  if (pvmw.pmdt !== null && pvmw.pte === null) return not_found(m, pvmw);
+  if (is_vm_hugetlb_page(vma)) return yield* walk_hugetlb(m, pvmw);
+
+  const end = vma_address_end(pvmw);
+  let next_pte = pvmw.pte !== null;
+  let ptl: spinlock | null = pvmw.ptl;
+  let pmde = 0;
+  restart: for (;;) {
+    if (!next_pte) {
+      // Find the pmd, or step over what no table covers.
+      let step = PMD_SIZE;
+      let pmdt: ptdesc | null = null;
+      const pud_table = (mm.pgd.child as (ptdesc | null)[])[pgd_index(pvmw.address)] ?? null;
+      if (pud_table === null) step = PGDIR_SIZE;
+      else {
+        pmdt = (pud_table.child as (ptdesc | null)[])[pud_index(pvmw.address)] ?? null;
+        if (pmdt === null) step = PUD_SIZE;
+      }
+      if (pmdt === null) {
+        pvmw.address = ALIGN_DOWN(pvmw.address + step, step);
+        if (pvmw.address >= end) return false;
+        continue;
+      }
+      if (m.sched.explore) yield* preempt_point(m, 'page_vma_mapped_walk');
+      const pi = pmd_index(pvmw.address);
+      pvmw.pmdt = pmdt;
+      pvmw.pi = pi;
+      pmde = pmdt.entry[pi] as number;
+      let skip = false;
+      if (pmd_trans_huge(pmde) || pmd_is_migration_entry(pmde) || pmd_is_device_private_entry(pmde)) {
+        yield* lock_ptl(m, pmdt.ptl);
+        pvmw.ptl = pmdt.ptl;
+        pmde = pmdt.entry[pi] as number;
+        const migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
+        if (pmd_is_migration_entry(pmde)) {
+          if (migration && check_pmd(softleaf_to_pfn(softleaf_from_pmd(pmde)), pvmw)) return true;
+          skip = true;
+        } else if (pmd_is_device_private_entry(pmde)) {
+          if (!migration && check_pmd(softleaf_to_pfn(softleaf_from_pmd(pmde)), pvmw)) return true;
+          skip = true;
+        } else if (pmd_trans_huge(pmde)) {
+          if (!migration && check_pmd(pmd_pfn(pmde), pvmw)) return true;
+          skip = true;
+        } else if (!pmd_present(pmde)) {
+          skip = true;
+        } else {
+          // It was split meanwhile: look at its ptes.
+          spin_unlock(m, pmdt.ptl);
+          pvmw.ptl = null;
+        }
+      } else if (!pmd_is_table(pmde)) {
+        if ((pvmw.flags & PVMW_SYNC) !== 0 && pvmw.nr_pages >= HPAGE_PMD_NR && pmd_fits(vma, pvmw.address)) {
+          yield* lock_ptl(m, pmdt.ptl);
+          spin_unlock(m, pmdt.ptl);
+        }
+        skip = true;
+      }
+      if (!skip) {
+        const found = yield* map_pte(m, pvmw, pmdt, pi);
+        if (pvmw.pte === null) continue;
+        ptl = (pvmw.pte as ptdesc).ptl;
+        pmde = pmdt.entry[pi] as number;
+        if (found && check_pte(pvmw)) return true;
+      } else {
+        if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
+        pvmw.ptl = null;
+        pvmw.pmdt = null;
+        pvmw.address = ALIGN_DOWN(pvmw.address + PMD_SIZE, PMD_SIZE);
+        if (pvmw.address >= end) return false;
+        continue;
+      }
+    }
+    next_pte = false;
+    for (;;) {
+      const pt = pvmw.pte as ptdesc;
+      do {
+        pvmw.address += 4096;
+        if (pvmw.address >= end) return not_found(m, pvmw);
+        if (pte_index(pvmw.address) === 0) {
+          if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
+          pvmw.ptl = null;
+          pvmw.pte = null;
+          pvmw.flags |= PVMW_PGTABLE_CROSSED;
+          continue restart;
+        }
+        pvmw.ptei++;
+      } while (pte_none(pt.entry[pvmw.ptei] as number));
+      if (pvmw.ptl === null) {
+        yield* lock_ptl(m, ptl as spinlock);
+        if ((pvmw.pmdt as ptdesc).entry[pvmw.pi] !== pmde) {
+          spin_unlock(m, ptl as spinlock);
+          pvmw.pte = null;
+          continue restart;
+        }
+        pvmw.ptl = ptl;
+      }
+      if (check_pte(pvmw)) return true;
+    }
+  }
+}
+
+function pmd_fits(vma: vm_area_struct, address: number): boolean {
+  const haddr = ALIGN_DOWN(address, PMD_SIZE);
+  return haddr >= vma.vm_start && haddr + PMD_SIZE <= vma.vm_end;
+}
+
+function* map_pte(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: number): Gen<boolean> {
+  for (;;) {
+    const pmdval = pmdt.entry[pi] as number;
+    const pt = pmd_is_table(pmdval) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
+    pvmw.pte = pt;
+    if (pt === null) return false;
+    pvmw.ptei = pte_index(pvmw.address);
+    if ((pvmw.flags & PVMW_SYNC) === 0) {
+      if (m.sched.explore) yield* preempt_point(m, 'map_pte');
+      if (!maybe_wanted(pvmw, pt.entry[pvmw.ptei] as number)) return false;
+    }
+    yield* lock_ptl(m, pt.ptl);
+    if (pmdt.entry[pi] === pmdval && (pmdt.child as (ptdesc | null)[])[pi] === pt) {
+      pvmw.ptl = pt.ptl;
+      return true;
+    }
+    spin_unlock(m, pt.ptl);
+  }
+}

@@ -1,0 +1,674 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EEXIST, EFAULT, EFBIG, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { down_write, up_write, wait_queue_head, wait_on, wake_up } from '../kernel/locks.ts';
+import { BUG_ON } from '../kernel/printk.ts';
+import { cond_resched, fatal_signal_pending } from '../kernel/sched.ts';
+import { alloc_file, fput } from '../fs/file_table.ts';
+import { O_RDWR, inode, type address_space, type file, type file_operations } from '../fs/fs.ts';
+import { new_inode } from '../fs/namei.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import {
+  __filemap_add_folio, alloc_address_space, filemap_get_entry, filemap_map_pages, filemap_remove_folio, mapping_indices, mapping_load,
+  mapping_next_index, mapping_range_empty, maybe_unlock_mmap_for_io,
+} from './filemap.ts';
+import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
+import { unmap_mapping_range } from './memory_zap.ts';
+import {
+  VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_NORESERVE, VM_UFFD_MISSING, linear_page_index,
+  type vm_area_struct, type vm_fault, type vm_operations_struct,
+} from './mm_types.ts';
+import {
+  PG_locked, PG_referenced, PG_swapbacked, PG_uptodate, folio_nr_pages, folio_pfn, folio_size, folio_test_large, set_flag, test_flag,
+} from './page.ts';
+import { GFP_HIGHUSER_MOVABLE, folio_alloc } from './page_alloc.ts';
+import { folio_mark_dirty } from './page_writeback.ts';
+import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from './pgtable.ts';
+import { folio_add_lru, folio_mark_accessed, folio_put } from './swap.ts';
+import { count_mthp_stat, count_vm_event, highest_order, next_order, thp_vma_suitable_orders, vma_thp_disabled, MTHP_STAT_SHMEM_ALLOC, MTHP_STAT_SHMEM_FALLBACK } from './thp_state.ts';
+import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
+import { copy_from_user, copy_to_user, clear_user, fault_in_readable } from './uaccess.ts';
+import { mm_get_unmapped_area } from './unmapped_area.ts';
+import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
+import type { mm_struct } from './mm_types.ts';
+
+// What to do about a hole (include/linux/shmem_fs.h: enum sgp_type).
+export const SGP_READ = 0;
+export const SGP_NOALLOC = 1;
+export const SGP_CACHE = 2;
+export const SGP_WRITE = 3;
+export const SGP_FALLOC = 4;
+
+const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+const MAX_LFS_FILESIZE = Number.MAX_SAFE_INTEGER;
+const MAP_FIXED = 0x10;
+
+/** A hole that is being punched or filled (mm/shmem.c: struct shmem_falloc). */
+interface shmem_falloc {
+  waitq: wait_queue_head | null;
+  start: number;
+  next: number;
+}
+
+/** What tmpfs keeps for an inode (include/linux/shmem_fs.h: struct shmem_inode_info). */
+class shmem_inode_info {
+  /** pages in the cache, counted when they were allocated */
+  alloced = 0;
+  fallocend = 0;
+  falloc: shmem_falloc | null = null;
+  readonly noreserve: boolean;
+  constructor(noreserve: boolean) {
+    this.noreserve = noreserve;
+  }
+}
+
+function SHMEM_I(node: inode): shmem_inode_info {
+  return node.i_private as shmem_inode_info;
+}
+
+/** What a mapping of a named tmpfs file does (mm/shmem.c: shmem_vm_ops). */
+export const shmem_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
+/** What a mapping of an unlinked tmpfs file or of shared anonymous memory does (mm/shmem.c: shmem_anon_vm_ops). */
+export const shmem_anon_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
+
+/** True for a tmpfs page cache (mm/shmem.c: shmem_mapping()). */
+export function shmem_mapping(mapping: address_space | null): boolean {
+  return mapping !== null && mapping.kind === 'shmem';
+}
+
+/** True for a mapping of unlinked tmpfs, such as shared anonymous memory (mm/shmem.c: vma_is_anon_shmem()). */
+export function vma_is_anon_shmem(vma: vm_area_struct): boolean {
+  return vma.vm_ops === shmem_anon_vm_ops;
+}
+
+/** True for a mapping of tmpfs (mm/shmem.c: vma_is_shmem()). */
+export function vma_is_shmem(vma: vm_area_struct): boolean {
+  return vma_is_anon_shmem(vma) || vma.vm_ops === shmem_vm_ops;
+}
+
+function shmem_acct_size(m: Machine, noreserve: boolean, size: number): number {
+  return noreserve ? 0 : security_vm_enough_memory_mm(m, m.current.mm as mm_struct, PAGE_ALIGN(size) / 4096);
+}
+
+function shmem_unacct_size(m: Machine, noreserve: boolean, size: number): void {
+  if (!noreserve) vm_unacct_memory(m, PAGE_ALIGN(size) / 4096);
+}
+
+function shmem_inode_acct_blocks(m: Machine, node: inode, pages: number): number {
+  if (!SHMEM_I(node).noreserve) return 0;
+  return security_vm_enough_memory_mm(m, m.current.mm as mm_struct, pages) === 0 ? 0 : -ENOSPC;
+}
+
+function shmem_recalc_inode(m: Machine, node: inode, alloced: number): void {
+  const info = SHMEM_I(node);
+  info.alloced += alloced;
+  const freed = info.alloced - (node.i_mapping as address_space).nrpages;
+  if (freed <= 0) return;
+  info.alloced -= freed;
+  if (info.noreserve) vm_unacct_memory(m, freed);
+}
+
+/** A new, unlinked regular file of tmpfs; of vm_flags only VM_NORESERVE counts (mm/shmem.c: shmem_get_inode()). */
+export function shmem_new_inode(m: Machine, vm_flags: number): inode {
+  const node = new_inode(m);
+  node.i_private = new shmem_inode_info((vm_flags & VM_NORESERVE) !== 0);
+  alloc_address_space(m, node, 'shmem');
+  node.evict_inode = shmem_evict_inode;
+  return node;
+}
+
+function* shmem_evict_inode(m: Machine, node: inode): Gen<void> {
+  shmem_unacct_size(m, SHMEM_I(node).noreserve, node.i_size);
+  node.i_size = 0;
+  yield* shmem_truncate_range(m, node, 0, Infinity);
+  m.mappings.remove((node.i_mapping as address_space).id);
+}
+
+function __shmem_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
+  const noreserve = (vm_flags & VM_NORESERVE) !== 0;
+  if (size < 0 || size > MAX_LFS_FILESIZE) return -EINVAL;
+  if (shmem_acct_size(m, noreserve, size) !== 0) return -ENOMEM;
+  const node = shmem_new_inode(m, vm_flags);
+  node.i_size = size;
+  const f = alloc_file(m, node, `/${name} (deleted)`, O_RDWR, shmem_file_operations);
+  node.i_count--;
+  return f;
+}
+
+/** An unlinked file of that many bytes, or -errno; of vm_flags only VM_NORESERVE counts (mm/shmem.c: shmem_file_setup()). */
+export function shmem_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
+  return __shmem_file_setup(m, name, size, vm_flags);
+}
+
+/** As shmem_file_setup(), without security checks, which are not modelled (mm/shmem.c: shmem_kernel_file_setup()). */
+export function shmem_kernel_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
+  return __shmem_file_setup(m, name, size, vm_flags);
+}
+
+/** Gives a shared anonymous mapping its file: 0 or -errno (mm/shmem.c: shmem_zero_setup()). */
+export function shmem_zero_setup(m: Machine, vma: vm_area_struct): number {
+  const f = shmem_kernel_file_setup(m, 'dev/zero', vma.vm_end - vma.vm_start, vma.vm_flags);
+  if (typeof f === 'number') return f;
+  if (vma.vm_file !== null) fput(m, vma.vm_file);
+  vma.vm_file = f;
+  vma.vm_ops = shmem_anon_vm_ops;
+  return 0;
+}
+
+/** Where to map a tmpfs file or, with a null file, shared anonymous memory: an address or -errno (mm/shmem.c: shmem_get_unmapped_area()). */
+export function shmem_get_unmapped_area(m: Machine, f: file | null, uaddr: number, len: number, pgoff: number, flags: number): number {
+  if (len > TASK_SIZE) return -ENOMEM;
+  const addr = mm_get_unmapped_area(m, f, uaddr, len, pgoff, flags);
+  if (addr < 0 || addr % 4096 !== 0 || addr > TASK_SIZE - len) return addr;
+  const mode = m.thp.shmem_enabled;
+  if (mode === 'deny' || flags & MAP_FIXED || uaddr === addr) return addr;
+  // the file systems themselves are mounted with huge=never; shmem_enabled sets the one behind shared anonymous memory
+  if (mode !== 'force' && (f !== null || mode === 'never')) return addr;
+  const hpage_size = HPAGE_PMD_SIZE;
+  if (len < hpage_size) return addr;
+  const offset = (pgoff * 4096) % hpage_size;
+  if (offset !== 0 && offset + len < 2 * hpage_size) return addr;
+  if (addr % hpage_size === offset) return addr;
+  const inflated_len = len + hpage_size - 4096;
+  if (inflated_len > TASK_SIZE) return addr;
+  let inflated_addr = mm_get_unmapped_area(m, null, uaddr, inflated_len, 0, flags);
+  if (inflated_addr < 0 || inflated_addr % 4096 !== 0) return addr;
+  const inflated_offset = inflated_addr % hpage_size;
+  inflated_addr += offset - inflated_offset;
+  if (inflated_offset > offset) inflated_addr += hpage_size;
+  return inflated_addr > TASK_SIZE - len ? addr : inflated_addr;
+}
+
+/**
+ * Orders of folios that may be allocated at an index, as a mask; shmem_huge_force is MADV_COLLAPSE's wish
+ * (mm/shmem.c: shmem_allowable_huge_orders()). tmpfs is mounted with huge=never.
+ */
+export function shmem_allowable_huge_orders(m: Machine, _node: inode, vma: vm_area_struct | null, _index: number, _write_end: number, shmem_huge_force: boolean): number {
+  const vm_flags = vma === null ? 0 : vma.vm_flags;
+  if (vma !== null && vma_thp_disabled(vma, vm_flags)) return 0;
+  const mode = m.thp.shmem_enabled;
+  if (mode === 'deny') return 0;
+  if (shmem_huge_force || mode === 'force') return 1 << HPAGE_PMD_ORDER;
+  if (mode === 'never') return 0;
+  throw new Unmodelled(`mm/shmem.c: shmem_huge_global_enabled() with shmem_enabled ${mode}`);
+}
+
+/** Puts a new locked folio in a tmpfs page cache: 0 or -EEXIST (mm/shmem.c: shmem_add_to_page_cache()). */
+export function shmem_add_to_page_cache(m: Machine, folio: number, mapping: address_space, index: number): number {
+  BUG_ON(!test_flag(m, folio, PG_swapbacked), 'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked');
+  return __filemap_add_folio(m, mapping, folio, index);
+}
+
+function shmem_suitable_orders(m: Machine, vmf: vm_fault | null, mapping: address_space, index: number, orders: number): number {
+  if (vmf !== null) orders = thp_vma_suitable_orders(vmf.vma, vmf.address, orders);
+  if (orders === 0) return 0;
+  let order = highest_order(orders);
+  while (orders !== 0) {
+    const pages = 2 ** order;
+    if (mapping_range_empty(m, mapping, index - (index % pages), pages)) break;
+    orders = next_order(orders, order);
+    order = highest_order(orders);
+  }
+  return orders;
+}
+
+function shmem_alloc_and_add_folio(m: Machine, vmf: vm_fault | null, node: inode, index: number, orders: number): number {
+  const mapping = node.i_mapping as address_space;
+  let folio = 0;
+  if (orders > 0) {
+    let suitable = shmem_suitable_orders(m, vmf, mapping, index, orders);
+    let order = highest_order(suitable);
+    while (suitable !== 0) {
+      folio = folio_alloc(m, GFP_HIGHUSER_MOVABLE, order);
+      if (folio !== 0) {
+        index -= index % 2 ** order;
+        break;
+      }
+      if (order === HPAGE_PMD_ORDER) count_vm_event(m, 'THP_FILE_FALLBACK');
+      count_mthp_stat(m, order, MTHP_STAT_SHMEM_FALLBACK);
+      suitable = next_order(suitable, order);
+      order = highest_order(suitable);
+    }
+  } else folio = folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
+  if (folio === 0) return -ENOMEM;
+  set_flag(m, folio, PG_locked | PG_swapbacked);
+  let error = shmem_add_to_page_cache(m, folio, mapping, index);
+  if (error === 0) {
+    error = shmem_inode_acct_blocks(m, node, folio_nr_pages(m, folio));
+    if (error === 0) {
+      shmem_recalc_inode(m, node, folio_nr_pages(m, folio));
+      folio_add_lru(m, folio);
+      return folio;
+    }
+    filemap_remove_folio(m, folio);
+  }
+  folio_unlock(m, folio);
+  folio_put(m, folio);
+  return error;
+}
+
+/** Where a fault handler's answer goes that took over. */
+interface fault_type {
+  ret: number;
+}
+
+/**
+ * The locked folio at an index with a reference, 0 for a hole that sgp leaves one, or -errno; what userfaultfd answered
+ * stands in `type` (mm/shmem.c: shmem_get_folio_gfp()). Without swap.
+ */
+function* shmem_get_folio_gfp(m: Machine, node: inode, index: number, write_end: number, sgp: number, vmf: vm_fault | null, type: fault_type | null): Gen<number> {
+  const mapping = node.i_mapping as address_space;
+  const vma = vmf === null ? null : vmf.vma;
+  if (index > MAX_LFS_FILESIZE / 4096) return -EFBIG;
+  for (;;) {
+    if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) return -EINVAL;
+    let alloced = false;
+    let folio = filemap_get_entry(m, mapping, index);
+    if (folio !== 0 && vma !== null && userfaultfd_minor(vma)) throw new Unmodelled('shmem_get_folio_gfp: handle_userfault(VM_UFFD_MINOR)');
+    let found = false;
+    if (folio !== 0) {
+      yield* folio_lock(m, folio);
+      if (m.page.mapping[folio] !== mapping.id * 4) {
+        folio_unlock(m, folio);
+        folio_put(m, folio);
+        continue;
+      }
+      if (sgp === SGP_WRITE) folio_mark_accessed(m, folio);
+      if (test_flag(m, folio, PG_uptodate)) return folio;
+      if (sgp !== SGP_READ) found = true;
+      else {
+        folio_unlock(m, folio);
+        folio_put(m, folio);
+      }
+    }
+    if (!found) {
+      if (sgp === SGP_READ) return 0;
+      if (sgp === SGP_NOALLOC) return -ENOENT;
+      if (vma !== null && vmf !== null && type !== null && userfaultfd_missing(vma)) {
+        type.ret = yield* handle_userfault(m, vmf, VM_UFFD_MISSING);
+        return 0;
+      }
+      const orders = shmem_allowable_huge_orders(m, node, vma, index, write_end, false);
+      folio = 0;
+      if (orders > 0) {
+        folio = shmem_alloc_and_add_folio(m, vmf, node, index, orders);
+        if (folio === -EEXIST) continue;
+        if (folio > 0) {
+          if (folio_nr_pages(m, folio) === 512) count_vm_event(m, 'THP_FILE_ALLOC');
+          count_mthp_stat(m, highest_order(folio_nr_pages(m, folio)), MTHP_STAT_SHMEM_ALLOC);
+        }
+      }
+      if (folio <= 0) {
+        folio = shmem_alloc_and_add_folio(m, vmf, node, index, 0);
+        if (folio === -EEXIST) continue;
+        if (folio < 0) {
+          shmem_recalc_inode(m, node, 0);
+          return folio;
+        }
+      }
+      alloced = true;
+      if (sgp === SGP_WRITE) set_flag(m, folio, PG_referenced);
+      if (sgp === SGP_FALLOC) sgp = SGP_WRITE;
+    }
+    if (sgp !== SGP_WRITE && !test_flag(m, folio, PG_uptodate)) {
+      const pfn = folio_pfn(m, folio);
+      for (let i = 0, n = folio_nr_pages(m, folio); i < n; i++) m.ram.clear(pfn + i);
+      set_flag(m, folio, PG_uptodate);
+    }
+    if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) {
+      if (alloced) filemap_remove_folio(m, folio);
+      shmem_recalc_inode(m, node, 0);
+      folio_unlock(m, folio);
+      folio_put(m, folio);
+      return -EINVAL;
+    }
+    return folio;
+  }
+}
+
+/** The locked folio at an index with a reference, 0 for a hole that sgp (SGP_*) leaves one, or -errno (mm/shmem.c: shmem_get_folio()). */
+export function* shmem_get_folio(m: Machine, node: inode, index: number, write_end: number, sgp: number): Gen<number> {
+  return yield* shmem_get_folio_gfp(m, node, index, write_end, sgp, null, null);
+}
+
+function* shmem_falloc_wait(m: Machine, vmf: vm_fault, falloc: shmem_falloc): Gen<number> {
+  if (falloc.waitq === null || vmf.pgoff < falloc.start || vmf.pgoff >= falloc.next) return 0;
+  const fpin = maybe_unlock_mmap_for_io(m, vmf, null);
+  yield* wait_on(m, falloc.waitq);
+  if (fpin === null) return VM_FAULT_NOPAGE;
+  fput(m, fpin);
+  return VM_FAULT_RETRY;
+}
+
+/** Finds or makes the page of a fault, locked, in vmf.page (mm/shmem.c: shmem_fault()). */
+export function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
+  const node = vmf.vma.vm_file?.f_inode as inode;
+  const falloc = SHMEM_I(node).falloc;
+  if (falloc !== null) {
+    const ret = yield* shmem_falloc_wait(m, vmf, falloc);
+    if (ret !== 0) return ret;
+  }
+  const type: fault_type = { ret: 0 };
+  const folio = yield* shmem_get_folio_gfp(m, node, vmf.pgoff, 0, SGP_CACHE, vmf, type);
+  if (folio < 0) return folio === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+  if (folio === 0) return type.ret;
+  vmf.page = folio + (vmf.pgoff - (m.page.index[folio] as number));
+  return type.ret | VM_FAULT_LOCKED;
+}
+
+function* shmem_get_partial_folio(m: Machine, node: inode, index: number): Gen<number> {
+  const mapping = node.i_mapping as address_space;
+  const folio = filemap_get_entry(m, mapping, index);
+  if (folio !== 0) {
+    yield* folio_lock(m, folio);
+    if (m.page.mapping[folio] === mapping.id * 4) return folio;
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+  }
+  return Math.max(0, yield* shmem_get_folio(m, node, index, 0, SGP_READ));
+}
+
+function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number, unfalloc: boolean): Gen<void> {
+  const mapping = node.i_mapping as address_space;
+  const info = SHMEM_I(node);
+  let start = Math.ceil(lstart / 4096);
+  let end = lend === Infinity ? Infinity : Math.floor((lend + 1) / 4096);
+  if (info.fallocend > start && info.fallocend <= end && !unfalloc) info.fallocend = start;
+  for (const first of mapping_indices(mapping, start, end - 1)) {
+    const folio = mapping_load(m, mapping, first);
+    if (folio === 0) continue;
+    const next = first + folio_nr_pages(m, folio);
+    if (m.page.index[folio] !== first || first < start || next > end || filemap_get_entry(m, mapping, first) !== folio) continue;
+    if (folio_trylock(m, folio)) {
+      if (m.page.mapping[folio] === mapping.id * 4 && (!unfalloc || !test_flag(m, folio, PG_uptodate))) yield* truncate_inode_folio(m, mapping, folio);
+      folio_unlock(m, folio);
+    }
+    folio_put(m, folio);
+    yield* cond_resched(m);
+  }
+  if (!unfalloc) {
+    let same_folio = Math.floor(lstart / 4096) === Math.floor(lend / 4096);
+    let folio = yield* shmem_get_partial_folio(m, node, Math.floor(lstart / 4096));
+    if (folio !== 0) {
+      const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+      same_folio = lend < next * 4096;
+      folio_mark_dirty(m, folio);
+      if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) {
+        start = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+        if (same_folio) end = m.page.index[folio] as number;
+      }
+      folio_unlock(m, folio);
+      folio_put(m, folio);
+    }
+    folio = same_folio || lend === Infinity ? 0 : yield* shmem_get_partial_folio(m, node, Math.floor(lend / 4096));
+    if (folio !== 0) {
+      folio_mark_dirty(m, folio);
+      if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) end = m.page.index[folio] as number;
+      folio_unlock(m, folio);
+      folio_put(m, folio);
+    }
+  }
+  let index = start;
+  for (;;) {
+    yield* cond_resched(m);
+    const found = mapping_next_index(m, mapping, index, end - 1);
+    if (found < 0) {
+      if (index === start || end !== Infinity) break;
+      index = start;
+      continue;
+    }
+    const folio = filemap_get_entry(m, mapping, found);
+    if (folio === 0) continue;
+    index = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    yield* folio_lock(m, folio);
+    if (!unfalloc || !test_flag(m, folio, PG_uptodate)) {
+      if (m.page.mapping[folio] !== mapping.id * 4) index = found;
+      else if (!folio_test_large(m, folio)) yield* truncate_inode_folio(m, mapping, folio);
+      else if ((yield* truncate_inode_partial_folio(m, folio, lstart, lend)) && !folio_test_large(m, folio)) index = start;
+    }
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+  }
+  shmem_recalc_inode(m, node, 0);
+}
+
+/** Frees the bytes [lstart, lend] of a file; lend may be Infinity (mm/shmem.c: shmem_truncate_range()). */
+export function* shmem_truncate_range(m: Machine, node: inode, lstart: number, lend: number): Gen<void> {
+  yield* shmem_undo_range(m, node, lstart, lend, false);
+}
+
+/** Sets a file's size as ftruncate() does, with i_rwsem held: 0 or -errno (mm/shmem.c: shmem_setattr()). */
+export function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> {
+  const node = f.f_inode;
+  const info = SHMEM_I(node);
+  const oldsize = node.i_size;
+  if (newsize !== oldsize) {
+    if (!info.noreserve) {
+      const more = PAGE_ALIGN(newsize) / 4096 - PAGE_ALIGN(oldsize) / 4096;
+      if (more > 0 && security_vm_enough_memory_mm(m, m.current.mm as mm_struct, more) !== 0) return -ENOMEM;
+      if (more < 0) vm_unacct_memory(m, -more);
+    }
+    node.i_size = newsize;
+  }
+  if (newsize <= oldsize) {
+    const holebegin = PAGE_ALIGN(newsize);
+    const mapping = node.i_mapping as address_space;
+    if (oldsize > holebegin) yield* unmap_mapping_range(m, mapping, holebegin, 0, true);
+    if (info.alloced > 0) yield* shmem_truncate_range(m, node, newsize, Infinity);
+    if (oldsize > holebegin) yield* unmap_mapping_range(m, mapping, holebegin, 0, true);
+  }
+  return 0;
+}
+
+/** Punches a hole or allocates pages: 0 or -errno (mm/shmem.c: shmem_fallocate()). */
+export function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
+  const node = f.f_inode;
+  const info = SHMEM_I(node);
+  const mapping = node.i_mapping as address_space;
+  if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
+  yield* down_write(m, node.i_rwsem);
+  if (mode & FALLOC_FL_PUNCH_HOLE) {
+    const unmap_start = PAGE_ALIGN(offset);
+    const unmap_end = offset + len - ((offset + len) % 4096) - 1;
+    const waitq = new wait_queue_head('shmem_falloc');
+    info.falloc = { waitq, start: unmap_start / 4096, next: (unmap_end + 1) / 4096 };
+    if (unmap_end > unmap_start) yield* unmap_mapping_range(m, mapping, unmap_start, 1 + unmap_end - unmap_start, false);
+    yield* shmem_truncate_range(m, node, offset, offset + len - 1);
+    info.falloc = null;
+    wake_up(m, waitq);
+    up_write(m, node.i_rwsem);
+    return 0;
+  }
+  const start = Math.floor(offset / 4096);
+  const end = Math.ceil((offset + len) / 4096);
+  info.falloc = { waitq: null, start, next: start };
+  const undo_fallocend = info.fallocend;
+  if (info.fallocend < end) info.fallocend = end;
+  let error = 0;
+  for (let index = start; index < end;) {
+    const folio = fatal_signal_pending(m.current) ? -EINTR : yield* shmem_get_folio(m, node, index, offset + len, SGP_FALLOC);
+    if (folio < 0) {
+      error = folio;
+      info.fallocend = undo_fallocend;
+      if (index > start) yield* shmem_undo_range(m, node, start * 4096, index * 4096 - 1, true);
+      break;
+    }
+    index = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    info.falloc.next = index;
+    folio_mark_dirty(m, folio);
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+    yield* cond_resched(m);
+  }
+  if (error === 0 && !(mode & FALLOC_FL_KEEP_SIZE) && offset + len > node.i_size) node.i_size = offset + len;
+  info.falloc = null;
+  up_write(m, node.i_rwsem);
+  return error;
+}
+
+/** Reads a file to user memory: bytes or -errno (mm/shmem.c: shmem_file_read_iter()). */
+function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
+  const node = f.f_inode;
+  let done = 0;
+  let error = 0;
+  while (done < count) {
+    const at = pos + done;
+    if (at >= node.i_size) break;
+    const folio = yield* shmem_get_folio(m, node, Math.floor(at / 4096), 0, SGP_READ);
+    if (folio < 0) {
+      if (folio !== -EINVAL) error = folio;
+      break;
+    }
+    if (folio !== 0) folio_unlock(m, folio);
+    if (at >= node.i_size) {
+      if (folio !== 0) folio_put(m, folio);
+      break;
+    }
+    const off = at % 4096;
+    const nr = Math.min(Math.min(node.i_size - at, count - done), 4096 - off);
+    let left: number;
+    if (folio !== 0) {
+      if (off === 0) folio_mark_accessed(m, folio);
+      const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - (m.page.index[folio] as number);
+      left = yield* copy_to_user(m, buf + done, m.ram.bytes(pfn).subarray(off, off + nr), nr);
+      folio_put(m, folio);
+    } else left = yield* clear_user(m, buf + done, nr);
+    done += nr - left;
+    if (left > 0) {
+      error = -EFAULT;
+      break;
+    }
+    yield* cond_resched(m);
+  }
+  return done > 0 ? done : error;
+}
+
+function shmem_write_end(m: Machine, node: inode, pos: number, copied: number, folio: number): void {
+  if (pos + copied > node.i_size) node.i_size = pos + copied;
+  if (!test_flag(m, folio, PG_uptodate)) {
+    const size = folio_size(m, folio);
+    if (copied < size) {
+      const from = pos % size;
+      folio_zero_range(m, folio, 0, from);
+      folio_zero_range(m, folio, from + copied, size - from - copied);
+    }
+    set_flag(m, folio, PG_uptodate);
+  }
+  folio_mark_dirty(m, folio);
+  folio_unlock(m, folio);
+  folio_put(m, folio);
+}
+
+/** Writes user memory to a file: bytes or -errno (mm/shmem.c: shmem_file_write_iter(), mm/filemap.c: generic_perform_write()). */
+function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
+  const node = f.f_inode;
+  yield* down_write(m, node.i_rwsem);
+  let done = 0;
+  let status = 0;
+  let limit = Number.MAX_SAFE_INTEGER;
+  while (done < count) {
+    if (fatal_signal_pending(m.current)) {
+      status = -EINTR;
+      break;
+    }
+    const at = pos + done;
+    const want = Math.min(count - done, limit, 4096 - (at % 4096));
+    const folio = yield* shmem_get_folio(m, node, Math.floor(at / 4096), at + want, SGP_WRITE);
+    if (folio < 0) {
+      status = folio;
+      break;
+    }
+    const off = at % 4096;
+    const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - (m.page.index[folio] as number);
+    m.current.pagefault_disabled++;
+    const left = yield* copy_from_user(m, m.ram.bytes(pfn).subarray(off, off + want), buf + done, want);
+    m.current.pagefault_disabled--;
+    const copied = want - left;
+    shmem_write_end(m, node, at, copied, folio);
+    yield* cond_resched(m);
+    limit = Number.MAX_SAFE_INTEGER;
+    if (copied === 0) {
+      if ((yield* fault_in_readable(m, buf + done, want)) === want) {
+        status = -EFAULT;
+        break;
+      }
+    } else done += copied;
+  }
+  up_write(m, node.i_rwsem);
+  return done > 0 ? done : status;
+}
+
+function* shmem_mmap(_m: Machine, f: file, vma: vm_area_struct): Gen<number> {
+  vma.vm_ops = f.f_inode.i_nlink > 0 ? shmem_vm_ops : shmem_anon_vm_ops;
+  return 0;
+}
+
+/** What an open tmpfs file can do (mm/shmem.c: shmem_file_operations). */
+export const shmem_file_operations: file_operations = {
+  read: shmem_file_read,
+  write: shmem_file_write,
+  mmap: shmem_mmap,
+  fallocate: shmem_fallocate,
+  setattr_size: shmem_setattr_size,
+  get_unmapped_area: shmem_get_unmapped_area,
+};
+
+/** A file without a name in the tmpfs at `path`, open with `flags` (mm/shmem.c: shmem_tmpfile()). */
+export function shmem_tmpfile(m: Machine, path: string, flags: number, _mode: number): file | number {
+  const node = shmem_new_inode(m, VM_NORESERVE);
+  const f = alloc_file(m, node, `${path}/#${node.i_ino} (deleted)`, flags, shmem_file_operations);
+  node.i_count--;
+  return f;
+}
+
+// What userfaultfd does to fill a page of a mapping (mm/shmem.c: shmem_uffd_ops).
+
+/** A page for UFFDIO_COPY, not in the file yet, or 0 (mm/shmem.c: shmem_mfill_folio_alloc()). */
+export function shmem_mfill_folio_alloc(m: Machine, vma: vm_area_struct, addr: number): number {
+  const node = vma.vm_file?.f_inode as inode;
+  if (linear_page_index(vma, addr) >= Math.ceil(node.i_size / 4096)) return 0;
+  return folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
+}
+
+/** Puts the page in the file, locked: 0 or -errno (mm/shmem.c: shmem_mfill_filemap_add()). */
+export function shmem_mfill_filemap_add(m: Machine, folio: number, vma: vm_area_struct, addr: number): number {
+  const node = vma.vm_file?.f_inode as inode;
+  set_flag(m, folio, PG_locked | PG_swapbacked);
+  let err = shmem_add_to_page_cache(m, folio, node.i_mapping as address_space, linear_page_index(vma, addr));
+  if (err === 0) {
+    if (shmem_inode_acct_blocks(m, node, 1) === 0) {
+      folio_add_lru(m, folio);
+      shmem_recalc_inode(m, node, 1);
+      return 0;
+    }
+    err = -ENOMEM;
+    filemap_remove_folio(m, folio);
+  }
+  folio_unlock(m, folio);
+  return err;
+}
+
+/** Takes the page out of the file again (mm/shmem.c: shmem_mfill_filemap_remove()). */
+export function shmem_mfill_filemap_remove(m: Machine, folio: number, vma: vm_area_struct): void {
+  const node = vma.vm_file?.f_inode as inode;
+  filemap_remove_folio(m, folio);
+  shmem_recalc_inode(m, node, 0);
+  folio_unlock(m, folio);
+}
+
+/** What a write to transparent_hugepage/shmem_enabled does: 0 or -EINVAL (mm/shmem.c: shmem_enabled_store()). */
+export function shmem_enabled_store(m: Machine, buf: string): number {
+  const word = buf.endsWith('\n') ? buf.slice(0, -1) : buf;
+  switch (word) {
+    case 'always': case 'within_size': case 'advise': case 'never': case 'deny': case 'force':
+      m.thp.shmem_enabled = word;
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+

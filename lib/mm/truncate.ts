@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EIO } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import type { address_space } from '../fs/fs.ts';
+import { filemap_get_entry, filemap_remove_folio } from './filemap.ts';
+import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { folio_split } from './huge_split.ts';
+import { unmap_mapping_folio } from './memory_zap.ts';
+import { PG_dirty, folio_pfn, folio_size, folio_test_large, test_flag } from './page.ts';
+import { folio_cancel_dirty } from './page_writeback.ts';
+import { folio_mapped } from './rmap.ts';
+import { folio_put } from './swap.ts';
+
+/** Takes a locked folio out of a file, unmapping it first: 0, or -EIO if it left the mapping meanwhile (mm/truncate.c: truncate_inode_folio()). */
+export function* truncate_inode_folio(m: Machine, mapping: address_space, folio: number): Gen<number> {
+  if (m.page.mapping[folio] !== mapping.id * 4) return -EIO;
+  if (folio_mapped(m, folio)) yield* unmap_mapping_folio(m, folio);
+  folio_cancel_dirty(m, folio);
+  filemap_remove_folio(m, folio);
+  return 0;
+}
+
+/** Zeroes a part of a folio, in bytes (include/linux/highmem.h: folio_zero_range()). */
+export function folio_zero_range(m: Machine, folio: number, start: number, length: number): void {
+  const pfn = folio_pfn(m, folio);
+  while (length > 0) {
+    const off = start % 4096;
+    const n = Math.min(length, 4096 - off);
+    m.ram.bytes(pfn + Math.floor(start / 4096)).fill(0, off, off + n);
+    start += n;
+    length -= n;
+  }
+}
+
+/**
+ * What truncation does to a folio of which [start, end] (bytes, end may be Infinity) goes: removed if all of it does, else
+ * zeroed there and split. False if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
+ */
+export function* truncate_inode_partial_folio(m: Machine, folio: number, start: number, end: number): Gen<boolean> {
+  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
+  const pos = (m.page.index[folio] as number) * 4096;
+  const size = folio_size(m, folio);
+  const offset = pos < start ? start - pos : 0;
+  const length = pos + size <= end ? size - offset : end + 1 - pos - offset;
+  if (length === size) {
+    yield* truncate_inode_folio(m, mapping, folio);
+    return true;
+  }
+  folio_zero_range(m, folio, offset, length);
+  if (!folio_test_large(m, folio)) return true;
+  const split_at = folio + Math.floor(offset / 4096);
+  if ((yield* folio_split(m, folio, 0, split_at, null)) === 0) {
+    if (offset + length === size) return true;
+    const end_idx = Math.floor((pos + offset + length) / 4096);
+    const folio2 = filemap_get_entry(m, mapping, end_idx);
+    if (folio2 === 0) return true;
+    if (!folio_trylock(m, folio2)) {
+      folio_put(m, folio2);
+      return true;
+    }
+    if (m.page.mapping[folio2] === mapping.id * 4 && folio_test_large(m, folio2)) {
+      yield* folio_split(m, folio2, 0, folio2 + (end_idx - (m.page.index[folio2] as number)), null);
+    }
+    folio_unlock(m, folio2);
+    folio_put(m, folio2);
+    return true;
+  }
+  if (test_flag(m, folio, PG_dirty)) return false;
+  yield* truncate_inode_folio(m, mapping, folio);
+  return true;
+}

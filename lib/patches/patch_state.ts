@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+/** One way in which a machine can differ from Linux 7.3.4. NON-KERNEL. */
+export interface PatchState {
+  /** what boot({ patches }) takes */
+  id: string;
+  /** 'series': applied as posted or merged; 'reverted': a fix of 7.3.4 taken back out; 'proposed': a fix that 7.3.4 lacks */
+  kind: 'series' | 'reverted' | 'proposed';
+  /** of the patch or of the cover letter */
+  subject: string;
+  /** year, or year-month-day, of the posting or the commit */
+  date: string;
+  /** commit id, Message-Id or the seed document that discusses it */
+  where: string;
+  /** true if Linux 7.3.4 has the patch */
+  merged: boolean;
+  /** what the machine does differently in this state, in one or two sentences */
+  changes: string;
+  /** ids of states that cannot hold at the same time */
+  excludes?: readonly string[];
+  /** ids of states that must hold too */
+  needs?: readonly string[];
+}
