@@ -4,6 +4,7 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { rw_semaphore, type wait_queue_head } from '../kernel/locks.ts';
 import type { cdev } from './char_dev.ts';
+import type { vm_area_desc } from '../mm/mmap_region.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 
 export const O_RDONLY = 0;
@@ -82,6 +83,8 @@ export interface file_operations {
   write?: (m: Machine, f: file, buf: number, count: number, pos: number) => Gen<number>;
   unlocked_ioctl?: (m: Machine, f: file, cmd: number, arg: number) => Gen<number>;
   mmap?: (m: Machine, f: file, vma: vm_area_struct) => Gen<number>;
+  /** decides about a mapping before it exists, instead of mmap */
+  mmap_prepare?: (m: Machine, desc: vm_area_desc) => number;
   /** POLL* bits that hold now; `wait` is where to wait for a change */
   poll?: (m: Machine, f: file) => { mask: number; wait: wait_queue_head };
   /** mode is FALLOC_FL_*, offset and len are bytes */

@@ -247,13 +247,13 @@ function* gup_test_ioctl(m: Machine, filep: file, cmd: number, arg: number): Gen
 }
 
 const gup_test_fops: file_operations = {
-  // eslint-disable-next-line require-yield -- opening a file may sleep, this one does not
+   
   *open(_m, _inode, f): Gen<number> {
     f.private_data = new gup_test_data();
     return 0;
   },
   unlocked_ioctl: gup_test_ioctl,
-  // eslint-disable-next-line require-yield -- closing a file may sleep, this one does not
+   
   *release(m, _inode, f): Gen<number> {
     pin_longterm_test_stop(m, f.private_data as gup_test_data);
     f.private_data = null;

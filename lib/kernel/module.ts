@@ -1,40 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
+import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
+import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
-import { ENOENT, EEXIST } from '../errno.ts';
+import { printk } from './printk.ts';
 
-/** Values of a module's parameters, by name; numbers may be given as text (0x...). NON-KERNEL. */
+/** Values of a module's parameters by name; a number may be given as text, such as 0x140000000. NON-KERNEL. */
 export type ModuleParams = Readonly<Record<string, number | string>>;
 
-/** What a kernel module brings. NON-KERNEL (include/linux/module.h: module_init(), module_exit()). */
+/** What a kernel module brings (include/linux/module.h: struct module). */
 export interface Module {
-  init: (m: Machine, params: ModuleParams) => Gen<number>;
-  exit: (m: Machine) => Gen<void>;
+  readonly name: string;
+  /** names of its parameters */
+  readonly params: readonly string[];
+  readonly init: (m: Machine, params: ModuleParams) => Gen<number>;
+  readonly exit: (m: Machine) => Gen<void>;
+  /** what keeps it from being unloaded, such as open devices */
+  readonly users: (m: Machine) => number;
 }
 
-/** The modules that are loaded, by name (kernel/module/main.c: modules). */
+/** The modules that are loaded. NON-KERNEL (kernel/module/main.c: modules). */
 export class module_state {
-  /** modules that can be loaded */
-  readonly known = new Map<string, Module>();
   readonly loaded = new Map<string, Module>();
+  /** what each loaded module keeps */
+  readonly data = new Map<string, unknown>();
 }
 
-/** Loads a module and runs its init; -EEXIST if it is loaded, -ENOENT if there is none of that name (kernel/module/main.c: load_module()). */
+function find(name: string): Module | null {
+  return name === test_hmm.name ? test_hmm : null;
+}
+
+/**
+ * Loads a module and runs its init, whose failure it answers. -ENOENT if there is no such module, -EEXIST if it is loaded;
+ * parameters that it does not know are logged and ignored (kernel/module/main.c: load_module()).
+ */
 export function* load_module(m: Machine, name: string, params: ModuleParams = {}): Gen<number> {
+  const mod = find(name);
+  if (mod === null) return -ENOENT;
   if (m.modules.loaded.has(name)) return -EEXIST;
-  const mod = m.modules.known.get(name);
-  if (mod === undefined) return -ENOENT;
+  for (const p of Object.keys(params)) {
+    if (!mod.params.includes(p)) printk(m, `${name}: unknown parameter '${p}' ignored`);
+  }
   m.modules.loaded.set(name, mod);
   const ret = yield* mod.init(m, params);
   if (ret !== 0) m.modules.loaded.delete(name);
   return ret;
 }
 
-/** Runs a module's exit and forgets it; -ENOENT if it is not loaded (kernel/module/main.c: delete_module()). */
+/** Unloads a module: 0, -ENOENT if it is not loaded, -EAGAIN while it is in use (kernel/module/main.c: delete_module()). */
 export function* unload_module(m: Machine, name: string): Gen<number> {
   const mod = m.modules.loaded.get(name);
   if (mod === undefined) return -ENOENT;
+  if (mod.users(m) > 0) return -EAGAIN;
   yield* mod.exit(m);
   m.modules.loaded.delete(name);
   return 0;

@@ -1,69 +1,264 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { Unmodelled } from '../unmodelled.ts';
+import { EBUSY, EINVAL, ERANGE } from '../errno.ts';
+import { printk } from './printk.ts';
+
+// resource flags and descriptors (include/linux/ioport.h)
+export const IORESOURCE_MEM = 0x200;
+export const IORESOURCE_SYSRAM = 0x01000000;
+export const IORESOURCE_BUSY = 0x80000000 | 0;
+export const IORESOURCE_SYSTEM_RAM = IORESOURCE_MEM | IORESOURCE_SYSRAM;
+export const IORES_DESC_NONE = 0;
+export const IORES_DESC_DEVICE_PRIVATE_MEMORY = 6;
+export const IORES_DESC_RESERVED = 7;
+
+// what region_intersects() answers (include/linux/mm.h)
+export const REGION_INTERSECTS = 0;
+export const REGION_DISJOINT = 1;
+export const REGION_MIXED = 2;
+
+const MiB = 1024 * 1024;
+const GiB = 1024 * MiB;
+/** where low RAM ends on a PC that has more than fits below 4 GiB */
+const LOW_RAM_END = 3 * GiB;
+const PCI_HOLE_START = 3.5 * GiB;
+const HIGH_RAM_START = 4 * GiB;
+/** steps of request_free_mem_region(): a section of the memory map */
+const GFR_DEFAULT_ALIGN = 128 * MiB;
+/** what the page allocator deals in */
+const MAX_BLOCK = 4 * MiB;
 
 /** A physical address range with a name (include/linux/ioport.h: struct resource). */
 export class resource {
   start: number;
-  /** inclusive */
+  /** last byte in it */
   end: number;
   name: string;
+  /** IORESOURCE_* */
   flags: number;
+  /** IORES_DESC_* */
+  desc: number;
   parent: resource | null = null;
+  /** in order of start */
   readonly children: resource[] = [];
-  constructor(start: number, end: number, name: string, flags: number) {
+  constructor(start: number, end: number, name: string, flags: number, desc = IORES_DESC_NONE) {
     this.start = start;
     this.end = end;
     this.name = name;
     this.flags = flags;
+    this.desc = desc;
   }
 }
 
-/** The machine's physical address space (kernel/resource.c: iomem_resource). NON-KERNEL. */
+/** The physical address space of a PC with the machine's memory. NON-KERNEL (kernel/resource.c: iomem_resource, arch/x86/kernel/e820.c). */
 export class resource_state {
-  readonly m: Machine;
+  readonly iomem_resource: resource;
+  private readonly ram: { start: number; end: number }[];
+
+  /** Throws RangeError if the memory does not fit into config.phys_bits, or a reserved range is no range. */
   constructor(m: Machine) {
-    this.m = m;
+    const { mem, phys_bits, reserved } = m.config;
+    this.iomem_resource = new resource(0, 2 ** phys_bits - 1, 'PCI mem', IORESOURCE_MEM);
+    const low_end = mem < PCI_HOLE_START ? mem : LOW_RAM_END;
+    const banks = [{ start: MiB, end: low_end }];
+    if (mem > low_end) banks.push({ start: HIGH_RAM_START, end: HIGH_RAM_START + mem - low_end });
+    const top = (banks[banks.length - 1] as { end: number }).end;
+    if (top > this.iomem_resource.end + 1) {
+      throw new RangeError(`mem ${mem} ends at 0x${top.toString(16)}: expected it to fit into phys_bits ${phys_bits}`);
+    }
+    for (const r of reserved) {
+      if (!(r.size > 0) || r.start < 0 || r.start % 4096 !== 0 || r.size % 4096 !== 0 || r.start + r.size - 1 > this.iomem_resource.end) {
+        throw new RangeError(`reserved range start ${r.start} size ${r.size}: expected whole pages inside of phys_bits ${phys_bits}`);
+      }
+    }
+    this.ram = carve(banks, reserved);
+    this.add(0, 0xfff, 'Reserved', IORESOURCE_MEM | IORESOURCE_BUSY, IORES_DESC_RESERVED);
+    this.add(0x1000, 0x9fbff, 'System RAM', IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY);
+    this.add(0x9fc00, 0x9ffff, 'Reserved', IORESOURCE_MEM | IORESOURCE_BUSY, IORES_DESC_RESERVED);
+    this.add(0xa0000, 0xfffff, 'Reserved', IORESOURCE_MEM, IORES_DESC_RESERVED);
+    for (const r of this.ram) this.add(r.start, r.end - 1, 'System RAM', IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY);
+    for (const r of reserved) this.add(r.start, r.start + r.size - 1, 'Reserved', IORESOURCE_MEM, IORES_DESC_RESERVED);
+    this.add(Math.max(low_end, 0x80000000), 0xfebfffff, 'PCI Bus 0000:00', IORESOURCE_MEM);
+    this.add(0xfec00000, 0xfec003ff, 'IOAPIC 0', IORESOURCE_MEM);
+    this.add(0xfee00000, 0xfee00fff, 'Local APIC', IORESOURCE_MEM);
+    this.add(0xfffc0000, 0xffffffff, 'Reserved', IORESOURCE_MEM, IORES_DESC_RESERVED);
   }
-  /** Physical ranges [start, end) in bytes that the page allocator gets. NON-KERNEL. */
+
+  // What overlaps something that is there already, as a small machine's layout may, is left out.
+  private add(start: number, end: number, name: string, flags: number, desc = IORES_DESC_NONE): void {
+    __request_resource(this.iomem_resource, new resource(start, end, name, flags, desc));
+  }
+
+  /**
+   * Physical ranges [start, end) in bytes that the page allocator gets, each of whole 4 MiB blocks. The first 4 MiB are
+   * the firmware's and the kernel's.
+   */
   ram_spans(): { start: number; end: number }[] {
-    throw new Unmodelled('ram_spans');
+    const spans: { start: number; end: number }[] = [];
+    for (const r of this.ram) {
+      const start = Math.ceil(r.start / MAX_BLOCK) * MAX_BLOCK;
+      const end = Math.floor(r.end / MAX_BLOCK) * MAX_BLOCK;
+      if (start < end) spans.push({ start, end });
+    }
+    return spans;
   }
 }
 
-/** request_free_mem_region */
-export function request_free_mem_region(m: Machine, base: resource | null, size: number, name: string): resource | number {
-  throw new Unmodelled('request_free_mem_region');
+function carve(banks: { start: number; end: number }[], reserved: readonly { start: number; size: number }[]): { start: number; end: number }[] {
+  let spans = banks;
+  for (const r of reserved) {
+    const next: { start: number; end: number }[] = [];
+    for (const s of spans) {
+      if (r.start >= s.end || r.start + r.size <= s.start) {
+        next.push(s);
+        continue;
+      }
+      if (s.start < r.start) next.push({ start: s.start, end: r.start });
+      if (r.start + r.size < s.end) next.push({ start: r.start + r.size, end: s.end });
+    }
+    spans = next;
+  }
+  return spans;
 }
 
-/** request_mem_region */
+// Answers what is in the way, or null if `res` is now a child of root.
+function __request_resource(root: resource, res: resource): resource | null {
+  if (res.end < res.start || res.start < root.start || res.end > root.end) return root;
+  let at = 0;
+  for (const child of root.children) {
+    if (child.start > res.end) break;
+    if (child.end >= res.start) return child;
+    at++;
+  }
+  root.children.splice(at, 0, res);
+  res.parent = root;
+  return null;
+}
+
+// Descends into what is in the way as long as it is not busy itself.
+function __request_region_locked(m: Machine, res: resource, root: resource): number {
+  let parent = root;
+  for (;;) {
+    res.flags = (parent.flags & (IORESOURCE_MEM | IORESOURCE_SYSRAM)) | IORESOURCE_BUSY;
+    res.desc = parent.desc;
+    const conflict = __request_resource(parent, res);
+    if (conflict === null) return 0;
+    if (parent === root && conflict.desc === IORES_DESC_DEVICE_PRIVATE_MEMORY) {
+      printk(m, `Unaddressable device ${conflict.name} conflicts with ${res.name}`);
+    }
+    if (conflict === parent || conflict.flags & IORESOURCE_BUSY) return -EBUSY;
+    parent = conflict;
+  }
+}
+
+/** Claims [start, start+n) as busy; null if something busy is in the way (include/linux/ioport.h: request_mem_region()). */
 export function request_mem_region(m: Machine, start: number, n: number, name: string): resource | null {
-  throw new Unmodelled('request_mem_region');
+  const res = new resource(start, start + n - 1, name, 0);
+  return __request_region_locked(m, res, m.iomem.iomem_resource) === 0 ? res : null;
 }
 
-/** release_mem_region */
+/** Gives back exactly what request_mem_region() or request_free_mem_region() claimed (include/linux/ioport.h: release_mem_region()). */
 export function release_mem_region(m: Machine, start: number, n: number): void {
-  throw new Unmodelled('release_mem_region');
+  const end = start + n - 1;
+  let level: resource[] = m.iomem.iomem_resource.children;
+  for (;;) {
+    const i = level.findIndex((r) => r.start <= start && r.end >= end);
+    const res = level[i];
+    if (res === undefined) break;
+    if ((res.flags & IORESOURCE_BUSY) === 0) {
+      level = res.children;
+      continue;
+    }
+    if (res.start !== start || res.end !== end) break;
+    level.splice(i, 1);
+    res.parent = null;
+    return;
+  }
+  printk(m, `Trying to free nonexistent resource <0x${start.toString(16)}-0x${end.toString(16)}>`);
 }
 
-/** region_intersects */
+function is_type_match(p: resource, flags: number, desc: number): boolean {
+  return (p.flags & flags) === flags && (desc === IORES_DESC_NONE || desc === p.desc);
+}
+
+// Every resource below `p`, parents before children, in order of address.
+function* for_each_resource(p: resource): Generator<resource, void, void> {
+  for (const child of p.children) {
+    yield child;
+    yield* for_each_resource(child);
+  }
+}
+
+function __region_intersects(parent: resource, start: number, size: number, flags: number, desc: number): number {
+  const end = start + size - 1;
+  let type = 0;
+  let other = 0;
+  for (const p of parent.children) {
+    if (p.start > end || p.end < start) continue;
+    if (is_type_match(p, flags, desc)) {
+      type++;
+      continue;
+    }
+    let o_start = Math.max(p.start, start);
+    const o_end = Math.min(p.end, end);
+    let covered = false;
+    for (const dp of for_each_resource(p)) {
+      if (dp.start > end || dp.end < start || !is_type_match(dp, flags, desc)) continue;
+      type++;
+      if (dp.start > o_start) break;
+      if (dp.end >= o_end) {
+        covered = true;
+        break;
+      }
+      o_start = Math.max(o_start, dp.end + 1);
+    }
+    if (!covered) other++;
+  }
+  if (type === 0) return REGION_DISJOINT;
+  return other === 0 ? REGION_INTERSECTS : REGION_MIXED;
+}
+
+/** Whether all (REGION_INTERSECTS), none (REGION_DISJOINT) or a part (REGION_MIXED) of what is in [start, start+size) has the flags and descriptor (kernel/resource.c: region_intersects()). */
 export function region_intersects(m: Machine, start: number, size: number, flags: number, desc: number): number {
-  throw new Unmodelled('region_intersects');
+  return __region_intersects(m.iomem.iomem_resource, start, size, flags, desc);
 }
 
-/** lookup_resource */
-export function lookup_resource(m: Machine, root: resource, start: number): resource | null {
-  throw new Unmodelled('lookup_resource');
+/**
+ * Claims a range of free physical address space for unaddressable device memory: the highest that fits, `size` rounded up
+ * to 128 MiB. -ERANGE if there is none (kernel/resource.c: request_free_mem_region()). `base` null is all of it.
+ */
+export function request_free_mem_region(m: Machine, base: resource | null, size: number, name: string): resource | number {
+  const within = base ?? m.iomem.iomem_resource;
+  const n = Math.ceil(size / GFR_DEFAULT_ALIGN) * GFR_DEFAULT_ALIGN;
+  for (let addr = within.end - n + 1; addr > GFR_DEFAULT_ALIGN && addr >= within.start; addr -= GFR_DEFAULT_ALIGN) {
+    if (__region_intersects(within, addr, n, 0, IORES_DESC_NONE) !== REGION_DISJOINT) continue;
+    const res = new resource(addr, addr + n - 1, name, 0);
+    if (__request_region_locked(m, res, m.iomem.iomem_resource) !== 0) break;
+    res.desc = IORES_DESC_DEVICE_PRIVATE_MEMORY;
+    return res;
+  }
+  return -ERANGE;
 }
 
-/** remove_resource */
-export function remove_resource(m: Machine, old: resource): number {
-  throw new Unmodelled('remove_resource');
+/** The child of `root` that starts at the address, or null (kernel/resource.c: lookup_resource()). */
+export function lookup_resource(root: resource, start: number): resource | null {
+  return root.children.find((r) => r.start === start) ?? null;
 }
 
-/** insert_resource */
-export function insert_resource(m: Machine, parent: resource, res: resource): number {
-  throw new Unmodelled('insert_resource');
+/** Takes a resource out of its parent, whose children its own become; 0 or -EINVAL (kernel/resource.c: remove_resource()). */
+export function remove_resource(old: resource): number {
+  const parent = old.parent;
+  const i = parent === null ? -1 : parent.children.indexOf(old);
+  if (parent === null || i < 0) return -EINVAL;
+  for (const child of old.children) child.parent = parent;
+  parent.children.splice(i, 1, ...old.children);
+  old.children.length = 0;
+  old.parent = null;
+  return 0;
 }
 
+/** Puts a resource where it is free below the parent; 0 or -EBUSY. Taking in what it covers is left out (kernel/resource.c: insert_resource()). */
+export function insert_resource(parent: resource, res: resource): number {
+  return __request_resource(parent, res) === null ? 0 : -EBUSY;
+}

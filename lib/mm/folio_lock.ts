@@ -31,7 +31,7 @@ interface wait_page_queue {
   done: boolean;
 }
 
-/** Who waits for one folio's lock (mm/filemap.c: folio_wait_table, which upstream shares among folios by hash). */
+/** Who waits for one folio's lock (mm/filemap.c: folio_waitqueue(), which upstream shares among folios by hash). */
 export class folio_waitqueue implements WaitPoint {
   readonly what: string;
   /** who holds the lock, known while interleavings are explored */
@@ -51,7 +51,7 @@ function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
   return q;
 }
 
-/** True while somebody holds the folio's lock (include/linux/page-flags.h: folio_test_locked()). */
+/** True while somebody holds the folio's lock (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function folio_test_locked(m: Machine, folio: number): boolean {
   return ((m.page.flags[folio] as number) & PG_locked) !== 0;
 }
@@ -65,13 +65,13 @@ export function folio_trylock(m: Machine, folio: number): boolean {
   return true;
 }
 
-/** Marks a folio that nobody else can see as locked (include/linux/pagemap.h: __folio_set_locked()). */
+/** Marks a folio that nobody else can see as locked (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_set_locked(m: Machine, folio: number): void {
   (m.page.flags[folio] as number) |= PG_locked;
   if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
 }
 
-/** Takes the lock off a folio that nobody waits for (include/linux/pagemap.h: __folio_clear_locked()). */
+/** Takes the lock off a folio that nobody waits for (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_clear_locked(m: Machine, folio: number): void {
   (m.page.flags[folio] as number) &= ~PG_locked;
   const q = m.folio_wait.get(folio);
@@ -194,7 +194,7 @@ export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: s
   while (!w.woken) yield* schedule(m, TASK_UNINTERRUPTIBLE, q);
 }
 
-/** True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm_types.h: fault_flag_allow_retry_first()). */
+/** True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm.h: fault_flag_allow_retry_first()). */
 export function fault_flag_allow_retry_first(flags: number): boolean {
   return (flags & FAULT_FLAG_ALLOW_RETRY) !== 0 && (flags & FAULT_FLAG_TRIED) === 0;
 }

@@ -8,6 +8,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locks.ts';
 import { Oops, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending, signal_pending } from '../kernel/sched.ts';
+import { Unmodelled } from '../unmodelled.ts';
 import { __gup_longterm_locked } from './gup_longterm.ts';
 import {
   FOLL_ANON, FOLL_DUMP, FOLL_FAST_ONLY, FOLL_FORCE, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_INTERRUPTIBLE,
@@ -18,7 +19,6 @@ import {
 import { gup_fast_fallback } from './gup_fast.ts';
 import { split_huge_pmd } from './huge_pmd_split.ts';
 import { touch_pmd } from './huge_pmd_fault.ts';
-import { hstate_vma, hugetlbfs_pagecache_present } from './hugetlb.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from './hugetlb_vma.ts';
 import { handle_mm_fault, vm_normal_page } from './memory.ts';
 import { mmap_assert_locked, mmap_read_lock, mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
@@ -68,9 +68,9 @@ function can_follow_write(m: Machine, entry: number, page: number, vma: vm_area_
   return !userfaultfd_pte_wp(vma, entry);
 }
 
-function no_page_table(m: Machine, vma: vm_area_struct, flags: number, address: number): number {
+function no_page_table(vma: vm_area_struct, flags: number): number {
   if ((flags & FOLL_DUMP) === 0) return 0;
-  if (is_vm_hugetlb_page(vma)) return hugetlbfs_pagecache_present(m, hstate_vma(m, vma), vma, address) ? 0 : -EFAULT;
+  if (is_vm_hugetlb_page(vma)) throw new Unmodelled('no_page_table: FOLL_DUMP of hugetlb memory');
   return vma_is_anonymous(vma) || vma.vm_ops?.fault === undefined ? -EFAULT : 0;
 }
 
@@ -121,11 +121,11 @@ function follow_present_pte(m: Machine, vma: vm_area_struct, address: number, pt
 
 function* follow_page_pte(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, flags: number): Gen<number> {
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, address);
-  if (pt === null) return no_page_table(m, vma, flags, address);
+  if (pt === null) return no_page_table(vma, flags);
   const pte = ptep_get(pt, pte_index(address));
   if (!pte_present(pte) || (pte_protnone(pte) && !gup_can_follow_protnone(vma, flags))) {
     pte_unmap_unlock(m, pt);
-    return pte_none(pte) ? no_page_table(m, vma, flags, address) : 0;
+    return pte_none(pte) ? no_page_table(vma, flags) : 0;
   }
   const page = follow_present_pte(m, vma, address, pt, pte, flags);
   pte_unmap_unlock(m, pt);
@@ -136,15 +136,15 @@ function* follow_pmd_mask(m: Machine, vma: vm_area_struct, address: number, pmdt
   const mm = vma.vm_mm;
   const pi = pmd_index(address);
   let pmdval = pmdt.entry[pi];
-  if (pmd_none(pmdval)) return no_page_table(m, vma, flags, address);
+  if (pmd_none(pmdval)) return no_page_table(vma, flags);
   if (pmd_is_table(pmdval)) return yield* follow_page_pte(m, vma, address, pmdt, pi, flags);
-  if (!pmd_present(pmdval)) return no_page_table(m, vma, flags, address);
-  if (pmd_protnone(pmdval) && !gup_can_follow_protnone(vma, flags)) return no_page_table(m, vma, flags, address);
+  if (!pmd_present(pmdval)) return no_page_table(vma, flags);
+  if (pmd_protnone(pmdval) && !gup_can_follow_protnone(vma, flags)) return no_page_table(vma, flags);
   const ptl = yield* pmd_lock(m, mm, pmdt);
   pmdval = pmdt.entry[pi];
   if (!pmd_is_table(pmdval) && !pmd_present(pmdval)) {
     spin_unlock(m, ptl);
-    return no_page_table(m, vma, flags, address);
+    return no_page_table(vma, flags);
   }
   if (!pmd_leaf(pmdval)) {
     spin_unlock(m, ptl);
@@ -168,7 +168,7 @@ function* follow_page_mask(m: Machine, vma: vm_area_struct, address: number, fla
   page_mask.mask = 0;
   const pmdt = vma.vm_mm.pgd.child?.[pgd_index(address)]?.child?.[pud_index(address)] ?? null;
   const page = pmdt === null
-    ? no_page_table(m, vma, flags, address)
+    ? no_page_table(vma, flags)
     : yield* follow_pmd_mask(m, vma, address, pmdt, flags, page_mask);
   if (hugetlb) hugetlb_vma_unlock_read(m, vma);
   return page;

@@ -13,7 +13,6 @@ import { folio_is_device_coherent } from './memremap.ts';
 import { migrate_device_coherent_folio } from './migrate_device.ts';
 import { MIGRATE_SYNC, MR_LONGTERM_PIN, alloc_migration_target, migrate_pages, putback_movable_pages } from './migrate.ts';
 import type { mm_struct } from './mm_types.ts';
-import { GFP_USER, __GFP_NOWARN } from './page_alloc.ts';
 import { PageList, folio_get, folio_nr_pages, folio_test_hugetlb, folio_test_large, list_add_tail, page_folio } from './page.ts';
 import { GUP_PIN_COUNTING_BIAS } from './rmap.ts';
 import { LRU_CACHE_NOT_DRAINED, folio_isolate_lru, lru_cache_drain_for_folio } from './swap.ts';
@@ -66,8 +65,7 @@ function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
     pages[i] = 0;
   }
   if (ret === -EAGAIN && movable_folio_list.first !== 0) {
-    const target = (mm: Machine, src: number): number => alloc_migration_target(mm, src, GFP_USER | __GFP_NOWARN);
-    if ((yield* migrate_pages(m, movable_folio_list, target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)) !== 0) ret = -ENOMEM;
+    if ((yield* migrate_pages(m, movable_folio_list, alloc_migration_target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)) !== 0) ret = -ENOMEM;
   }
   if (ret !== -EAGAIN) unpin_user_pages(m, pages, nr);
   putback_movable_pages(m, movable_folio_list);

@@ -18,7 +18,7 @@ import { folio_mark_dirty } from './page_writeback.ts';
 import { GUP_PIN_COUNTING_BIAS, folio_maybe_dma_pinned } from './rmap.ts';
 import { folio_put_refs } from './swap.ts';
 
-// Flags of get_user_pages() and its like (include/linux/mm_types.h and, from bit 16 on, mm/internal.h: FOLL_*).
+// Flags of get_user_pages() and its like (include/linux/mm_types.h: FOLL_WRITE and on, mm/internal.h: FOLL_TOUCH and on).
 export const FOLL_WRITE = 1 << 0;
 export const FOLL_GET = 1 << 1;
 export const FOLL_DUMP = 1 << 2;

@@ -9,7 +9,7 @@ import { fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { is_zero_pfn, vm_fault_to_errno } from './gup.ts';
 import { hstate_vma, huge_page_order } from './hugetlb.ts';
-import { huge_pte_lock, huge_ptep_get } from './hugetlb_fault.ts';
+import { huge_pte_lock, huge_ptep_get } from './hugetlb_vma.ts';
 import {
   pmd_is_migration_entry, pte_is_uffd_wp_marker, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
   softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration, softleaf_is_swap,
@@ -174,7 +174,7 @@ function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number 
   return hmm_pfns_fill(addr, end, range, 0);
 }
 
-// eslint-disable-next-line require-yield -- the walker's callbacks may sleep, this one does not
+ 
 function* hmm_vma_walk_hole(m: Machine, addr: number, end: number, _depth: number, walk: walk_t): Gen<number> {
   return walk_hole(m, addr, end, walk);
 }
@@ -296,13 +296,13 @@ function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, 
   }
 }
 
-// eslint-disable-next-line require-yield -- huge puds, whose lock it would take, come only with DAX
+ 
 function* hmm_vma_walk_pud(_m: Machine, pudt: ptdesc, pi: number): Gen<number> {
   if (pmd_leaf(pmdp_get(pudt, pi))) throw new Unmodelled('hmm_vma_walk_pud: a huge pud');
   return 0;
 }
 
-function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, hmask: number, start: number, end: number, walk: walk_t): Gen<number> {
+function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, _hmask: number, start: number, end: number, walk: walk_t): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;
   const h = hstate_vma(m, vma);
@@ -316,7 +316,6 @@ function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, hmask: 
     return hmm_record_fault(m, start, end, required_fault, walk);
   }
   const size = PAGE_SIZE << huge_page_order(h);
-  void hmask;
   const pfn = pte_pfn(entry) + (start % size) / PAGE_SIZE;
   const npages = (end - start) / PAGE_SIZE;
   for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
@@ -324,7 +323,7 @@ function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, hmask: 
   return 0;
 }
 
-// eslint-disable-next-line require-yield -- the walker's callbacks may sleep, this one does not
+ 
 function* hmm_vma_walk_test(_m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;

@@ -12,7 +12,7 @@ import {
   softleaf_to_folio, softleaf_to_pfn, softleaf_to_pmd,
 } from './leafops.ts';
 import { vm_normal_page_pmd } from './memory.ts';
-import { VM_SHARED, VM_SOFTDIRTY, VM_WRITE, type mm_struct, type vm_area_struct } from './mm_types.ts';
+import { VM_SHARED, VM_WRITE, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import { tlb_change_page_size, tlb_flush_pmd_range, type mmu_gather } from './mmu_gather.ts';
 import { MM_CP_PROT_NUMA, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from './mprotect.ts';
 import { PageAnon, PageAnonExclusive, folio_test_anon } from './page.ts';
@@ -23,12 +23,10 @@ import {
 import { huge_pmd_needs_flush, pmdp_invalidate_ad, set_pmd_at } from './pgtable_generic.ts';
 import { userfaultfd_huge_pmd_wp, userfaultfd_rwp } from './userfaultfd.ts';
 
-/** True if an entry of a writable vma may be made writable without a fault (mm/huge_memory.c: can_change_pmd_writable()). */
+/** True if an entry of a writable vma may be made writable without a fault; soft-dirty tracking, which /proc/PID/clear_refs starts, is not modelled (mm/huge_memory.c: can_change_pmd_writable()). */
 export function can_change_pmd_writable(m: Machine, vma: vm_area_struct, addr: number, pmd: number): boolean {
   if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0, 'can_change_pmd_writable')) return false;
   if (pmd_protnone(pmd)) return false;
-  // vma_soft_dirty_enabled(): tracking is on while VM_SOFTDIRTY is clear
-  if ((vma.vm_flags & VM_SOFTDIRTY) === 0 && !pte_soft_dirty(pmd)) return false;
   if (userfaultfd_huge_pmd_wp(vma, pmd)) return false;
   if ((vma.vm_flags & VM_SHARED) === 0) {
     const page = vm_normal_page_pmd(m, vma, addr, pmd);

@@ -255,7 +255,6 @@ export function* folio_split(m: Machine, folio: number, new_order: number, page:
 }
 
 /** The smallest order that the folio may be split to; tmpfs, the one file system with large folios here, has no minimum (mm/huge_memory.c: min_order_for_split()). */
-export function min_order_for_split(m: Machine, folio: number): number {
-  void m, folio;
+export function min_order_for_split(_m: Machine, _folio: number): number {
   return 0;
 }

@@ -57,7 +57,6 @@ export function is_zero_pfn(m: Machine, pfn: number): boolean {
 }
 
 function print_bad_page_map(m: Machine, vma: vm_area_struct, addr: number, level: string): void {
-  void vma;
   printk(m, `BUG: Bad page map in process ${m.current.comm}  ${level} addr:${addr.toString(16)}`);
   m.log.taint.add('B');
 }
@@ -73,8 +72,8 @@ function __vm_normal_page(m: Machine, vma: vm_area_struct, addr: number, pfn: nu
 }
 
 /**
- * The page that a present pte maps, or 0 for one without page semantics, such as the zero page (mm/memory.c:
- * vm_normal_page(), without the check against the highest pfn).
+ * The page that a present pte maps, or 0 for one without page semantics, such as the zero page
+ * (mm/memory.c: vm_normal_page(), without the check against the highest pfn).
  */
 export function vm_normal_page(m: Machine, vma: vm_area_struct, addr: number, pte: number): number {
   return __vm_normal_page(m, vma, addr, pte_pfn(pte), pte_special(pte), 'pte');
@@ -109,8 +108,9 @@ export function vmf_pte_changed(vmf: vm_fault): boolean {
   return vmf.flags & FAULT_FLAG_ORIG_PTE_VALID ? pte !== vmf.orig_pte : !pte_none(pte);
 }
 
-/** True if the fault found a write-protect marker (include/linux/userfaultfd_k.h: vmf_orig_pte_uffd_wp()). */
+/** True if the fault found a write-protect marker (mm/memory.c: vmf_orig_pte_uffd_wp()). */
 export function vmf_orig_pte_uffd_wp(vmf: vm_fault): boolean {
+  if (!userfaultfd_wp(vmf.vma)) return false;
   return (vmf.flags & FAULT_FLAG_ORIG_PTE_VALID) !== 0 && pte_is_uffd_wp_marker(vmf.orig_pte);
 }
 
@@ -122,13 +122,11 @@ export function* vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
 
 /** A page for a private mapping, zeroed if asked; 0 without memory (mm/memory.c: folio_prealloc()). */
 export function folio_prealloc(m: Machine, vma: vm_area_struct, addr: number, need_zero: boolean): number {
-  void vma, addr;
   return folio_alloc(m, need_zero ? GFP_HIGHUSER_MOVABLE | __GFP_ZERO : GFP_HIGHUSER_MOVABLE, 0);
 }
 
 /** Zeroes a folio for user space (mm/memory.c: folio_zero_user()). */
-export function folio_zero_user(m: Machine, folio: number, addr_hint: number): void {
-  void addr_hint;
+export function folio_zero_user(m: Machine, folio: number, _addr_hint: number): void {
   const pfn = page_to_pfn(m, folio);
   const nr = folio_nr_pages(m, folio);
   for (let i = 0; i < nr; i++) m.ram.clear(pfn + i);
@@ -136,23 +134,21 @@ export function folio_zero_user(m: Machine, folio: number, addr_hint: number): v
 }
 
 /** Copies one user page (include/linux/highmem.h: copy_mc_user_highpage()); a source without linear mapping is an oops. */
-export function copy_mc_user_highpage(m: Machine, to: number, from: number, vaddr: number, vma: vm_area_struct): number {
-  void vaddr, vma;
+export function copy_mc_user_highpage(m: Machine, to: number, from: number, _vaddr: number, _vma: vm_area_struct): number {
   m.ram.copy(page_to_pfn(m, to), page_to_pfn(m, from));
   m.sched.spend(300);
   return 0;
 }
 
 /** Copies a large folio of user pages; always 0, since no memory is poisoned (mm/memory.c: copy_user_large_folio()). */
-export function copy_user_large_folio(m: Machine, dst: number, src: number, addr_hint: number, vma: vm_area_struct): number {
-  void addr_hint, vma;
+export function copy_user_large_folio(m: Machine, dst: number, src: number, _addr_hint: number, _vma: vm_area_struct): number {
   const nr = folio_nr_pages(m, dst);
   m.ram.copy(page_to_pfn(m, dst), page_to_pfn(m, src), nr);
   m.sched.spend(300 * nr);
   return 0;
 }
 
-/** The locked pte table for the address, with all tables above it made; null without memory (mm/memory.c: __get_locked_pte()). */
+/** The locked pte table for the address, with all tables above it made; null without memory (mm/memory.c: get_locked_pte()). */
 export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<ptdesc | null> {
   const pmdt = yield* mm_alloc_pmd(m, mm, addr);
   if (pmdt === null) return null;
@@ -160,8 +156,8 @@ export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<pt
 }
 
 /**
- * Turns a device-exclusive entry back into a present one; the folio and the page table are locked (mm/memory.c:
- * restore_exclusive_pte()).
+ * Turns a device-exclusive entry back into a present one; the folio and the page table are locked
+ * (mm/memory.c: restore_exclusive_pte()).
  */
 export function restore_exclusive_pte(
   m: Machine, vma: vm_area_struct, folio: number, page: number, address: number, pt: ptdesc, i: number, orig_pte: number,

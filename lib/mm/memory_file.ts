@@ -32,7 +32,7 @@ import { uffd_disable_fault_around, userfaultfd_armed } from './userfaultfd.ts';
 
 const FAILED = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY;
 
-/** fault_around_bytes of debugfs, in pages; a power of two (mm/memory.c: fault_around_pages). */
+/** fault_around_bytes of debugfs, in pages; a power of two (mm/memory.c: do_fault_around() takes it from fault_around_pages). */
 const FAULT_AROUND_PAGES = 65536 / PAGE_SIZE;
 
 // Asks the file for the page, which comes back locked.
@@ -52,14 +52,13 @@ function* __do_fault(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * Maps the huge page cache folio by one pmd if the vma allows it: 0, or VM_FAULT_FALLBACK for small mappings (mm/memory.c:
- * do_set_pmd()).
+ * Maps the huge page cache folio by one pmd if the vma allows it: 0, or VM_FAULT_FALLBACK for small mappings
+ * (mm/memory.c: do_set_pmd()).
  */
-export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, page: number): Gen<number> {
-  void page;
+export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, _page: number): Gen<number> {
   const vma = vmf.vma;
   const haddr = ALIGN_DOWN(vmf.address, HPAGE_PMD_SIZE);
-  if (vma_thp_disabled(vma, vma.vm_flags, true)) return VM_FAULT_FALLBACK;
+  if (vma_thp_disabled(vma, vma.vm_flags)) return VM_FAULT_FALLBACK;
   if (!thp_vma_suitable_order(vma, haddr, HPAGE_PMD_ORDER)) return VM_FAULT_FALLBACK;
   if (folio_order(m, folio) !== HPAGE_PMD_ORDER) return VM_FAULT_FALLBACK;
   const pmdt = vmf.pmdt as ptdesc;
@@ -72,7 +71,7 @@ export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, page: numb
     add_mm_counter(vma.vm_mm, mm_counter_file(m, folio), HPAGE_PMD_NR);
     folio_add_file_rmap_pmd(m, folio, folio, vma);
     set_pmd_at(m, vma.vm_mm, haddr, pmdt, pi, entry);
-    count_vm_event(m, 'thp_file_mapped');
+    count_vm_event(m, 'THP_FILE_MAPPED');
     ret = 0;
   }
   spin_unlock(m, ptl);
@@ -161,7 +160,6 @@ export function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
       continue;
     }
     folio_ref_add(m, folio, nr_pages - 1);
-    // Upstream looks at the folio's kind after it was mapped: a copied page is anonymous by then.
     const type = is_cow ? MM_ANONPAGES : mm_counter_file(m, folio);
     set_pte_range(m, vmf, folio, page, nr_pages, addr);
     add_mm_counter(mm, type, nr_pages);

@@ -27,8 +27,8 @@ import { flush_tlb_page, mm_tlb_flush_pending } from './tlb.ts';
 import { handle_userfault, userfaultfd_pte_wp, userfaultfd_wp, userfaultfd_wp_async } from './userfaultfd.ts';
 
 /**
- * Tells the file that a page becomes writable; VM_FAULT_LOCKED with the folio locked, an error, or 0 to retry (mm/memory.c:
- * do_page_mkwrite()). The vma's vm_ops must have page_mkwrite.
+ * Tells the file that a page becomes writable; VM_FAULT_LOCKED with the folio locked, an error, or 0 to retry
+ * (mm/memory.c: do_page_mkwrite()). The vma's vm_ops must have page_mkwrite.
  */
 export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<number> {
   const old_flags = vmf.flags;
@@ -55,7 +55,6 @@ export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<
  * Marks the locked page cache folio of vmf.page dirty and unlocks it; VM_FAULT_COMPLETED if mmap_lock was released to
  * throttle the writer, which happens on a first attempt whenever the folio was clean (mm/memory.c: fault_dirty_shared_page()).
  */
-// eslint-disable-next-line require-yield
 export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const folio = page_folio(m, vmf.page);

@@ -34,7 +34,7 @@ import {
 import { PG_locked, folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
 import { folio_mark_dirty } from './page_writeback.ts';
 import {
-  clear_full_ptes, clear_not_present_full_ptes, folio_pte_batch, get_and_clear_full_ptes, mk_pte, mm_dec_nr_ptes, pmd_clear,
+  clear_full_ptes, clear_nonpresent_ptes, folio_pte_batch, get_and_clear_full_ptes, mk_pte, mm_dec_nr_ptes, pmd_clear,
   pmd_lock, pte_offset_map, pte_offset_map_lock, pte_unmap_unlock, ptep_get_and_clear_full, set_pte_at,
 } from './pgalloc.ts';
 import { PAGE_SIZE } from './physmem.ts';
@@ -187,7 +187,7 @@ function zap_nonpresent_ptes(
   } else {
     WARN_ON_ONCE(m, true, 'zap_nonpresent_ptes', 'unrecognized swap entry');
   }
-  clear_not_present_full_ptes(m, vma.vm_mm, addr, pt, i, 1, false);
+  clear_nonpresent_ptes(m, vma.vm_mm, addr, pt, i, 1);
   zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, 1, details, ptent);
   return 1;
 }

@@ -1,31 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
+import { EINVAL, ENOMEM, ENXIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { complete, completion, wait_for_completion } from '../kernel/locks.ts';
+import { WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
+import { IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE, REGION_DISJOINT, REGION_MIXED, region_intersects } from '../kernel/resource.ts';
+import { __folio_set_locked } from './folio_lock.ts';
 import type { vm_fault } from './mm_types.ts';
-import { Unmodelled } from '../unmodelled.ts';
+import {
+  FOLIO_MAPPING_ANON, PG_anon_exclusive, PG_dirty, PG_head, PG_large_rmappable, PG_locked, PG_lru, PG_partially_mapped,
+  PG_referenced, PG_reserved, PG_uptodate, PG_writeback, PGTY_none, ZONE_DEVICE, folio_nr_pages, folio_order, page_folio,
+  pfn_to_page, prep_compound_page,
+} from './page.ts';
+import { PAGES_PER_SECTION, PAGE_SIZE } from './physmem.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
 
+// enum memory_type (include/linux/memremap.h)
+/** memory of a device that the CPU cannot address: never in the linear map */
 export const MEMORY_DEVICE_PRIVATE = 1;
+/** memory of a device that the CPU can address coherently */
 export const MEMORY_DEVICE_COHERENT = 2;
 export const MEMORY_DEVICE_FS_DAX = 3;
 export const MEMORY_DEVICE_GENERIC = 4;
 export const MEMORY_DEVICE_PCI_P2PDMA = 5;
 
+/** pages whose alignment memremap_pages() asks for: 2 MiB (include/linux/mmzone.h) */
+const PAGES_PER_SUBSECTION = 512;
+/** last byte that may ever be mapped, MAX_PHYSMEM_BITS being 46 (arch/x86/include/asm/sparsemem.h) */
+const DIRECT_MAP_PHYSMEM_END = 2 ** 46 - 1;
+
 /** What a driver does with its device pages (include/linux/memremap.h: struct dev_pagemap_ops). */
 export interface dev_pagemap_ops {
+  /** the folio's last reference is gone */
   folio_free?: (m: Machine, folio: number) => void;
+  /** a CPU fault on a private page: brings it back; VM_FAULT_* */
   migrate_to_ram?: (m: Machine, vmf: vm_fault) => Gen<number>;
+  /** `tail` (0: the head itself, in the end) was split off `head` */
   folio_split?: (m: Machine, head: number, tail: number) => void;
 }
 
-/** Inclusive physical byte range (include/linux/range.h: struct range). */
+/** Physical bytes from start to end, both in it (include/linux/range.h: struct range). */
 export interface range {
   start: number;
   end: number;
 }
 
-/** Device memory with struct pages (include/linux/memremap.h: struct dev_pagemap). */
+/** Device memory that has struct pages (include/linux/memremap.h: struct dev_pagemap). Alternative memory maps are left out. */
 export class dev_pagemap {
+  /** MEMORY_DEVICE_* */
   type = 0;
   flags = 0;
   ops: dev_pagemap_ops | null = null;
@@ -33,95 +56,326 @@ export class dev_pagemap {
   owner: unknown = null;
   nr_range = 0;
   readonly ranges: range[] = [{ start: 0, end: 0 }];
-  /** its number in m.pgmaps while it is mapped, else 0 */
+  /** its number in m.pgmaps while any of it is mapped, else 0 */
   id = 0;
+  /** pgmap->ref: pages in use, and one until memunmap_pages() */
+  ref = 0;
+  ref_dying = false;
+  done = new completion('dev_pagemap');
   get range(): range {
     return this.ranges[0] as range;
   }
 }
 
-/** memremap_pages */
-export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Gen<number> {
-  throw new Unmodelled('memremap_pages');
+function range_len(r: range): number {
+  return r.end - r.start + 1;
 }
 
-/** memunmap_pages */
-export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
-  throw new Unmodelled('memunmap_pages');
+function percpu_ref_put_many(m: Machine, pgmap: dev_pagemap, nr: number): void {
+  pgmap.ref -= nr;
+  if (pgmap.ref === 0) complete(m, pgmap.done);
 }
 
-/** get_dev_pagemap */
+function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
+  const phys = pfn * PAGE_SIZE;
+  for (const pgmap of m.pgmaps.live()) {
+    for (let i = 0; i < pgmap.nr_range; i++) {
+      const r = pgmap.ranges[i] as range;
+      if (phys >= r.start && phys <= r.end) return pgmap;
+    }
+  }
+  return null;
+}
+
+/** The pgmap that has the pfn, with a reference, or null; also null once it is being unmapped (mm/memremap.c: get_dev_pagemap()). */
 export function get_dev_pagemap(m: Machine, pfn: number): dev_pagemap | null {
-  throw new Unmodelled('get_dev_pagemap');
+  const pgmap = pgmap_at(m, pfn);
+  if (pgmap === null || pgmap.ref_dying) return null;
+  pgmap.ref++;
+  return pgmap;
 }
 
-/** put_dev_pagemap */
+/** Gives a reference of get_dev_pagemap() back (include/linux/memremap.h: put_dev_pagemap()). */
 export function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
-  throw new Unmodelled('put_dev_pagemap');
+  if (pgmap !== null) percpu_ref_put_many(m, pgmap, 1);
 }
 
-/** pgmap_pfn_valid */
+/** True if the pfn lies in one of the pgmap's ranges (mm/memremap.c: pgmap_pfn_valid()). */
 export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
-  throw new Unmodelled('pgmap_pfn_valid');
+  const phys = pfn * PAGE_SIZE;
+  for (let i = 0; i < pgmap.nr_range; i++) {
+    const r = pgmap.ranges[i] as range;
+    if (phys >= r.start && phys <= r.end) return true;
+  }
+  return false;
 }
 
-/** page_pgmap */
+/** The pgmap of a device page (include/linux/mmzone.h: page_pgmap()). */
 export function page_pgmap(m: Machine, page: number): dev_pagemap {
-  throw new Unmodelled('page_pgmap');
+  const folio = page_folio(m, page);
+  WARN_ON_ONCE(m, m.page.zone[folio] !== ZONE_DEVICE, 'page_pgmap');
+  return m.pgmaps.get(m.page.pgmap[folio] as number) as dev_pagemap;
 }
 
-/** folio_is_device_private */
+function is_of_type(m: Machine, folio: number, type: number): boolean {
+  const p = m.page;
+  return p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio] as number)?.type === type;
+}
+
+/** True for memory that the CPU cannot address (include/linux/memremap.h: folio_is_device_private()). */
 export function folio_is_device_private(m: Machine, folio: number): boolean {
-  throw new Unmodelled('folio_is_device_private');
+  return is_of_type(m, folio, MEMORY_DEVICE_PRIVATE);
 }
 
-/** is_device_private_page */
+/** True for a page of such a folio (include/linux/memremap.h: is_device_private_page()). */
 export function is_device_private_page(m: Machine, page: number): boolean {
-  throw new Unmodelled('is_device_private_page');
+  return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_PRIVATE);
 }
 
-/** folio_is_device_coherent */
+/** True for device memory that the CPU can address (include/linux/memremap.h: folio_is_device_coherent()). */
 export function folio_is_device_coherent(m: Machine, folio: number): boolean {
-  throw new Unmodelled('folio_is_device_coherent');
+  return is_of_type(m, folio, MEMORY_DEVICE_COHERENT);
 }
 
-/** is_device_coherent_page */
+/** True for a page of such a folio (include/linux/memremap.h: is_device_coherent_page()). */
 export function is_device_coherent_page(m: Machine, page: number): boolean {
-  throw new Unmodelled('is_device_coherent_page');
+  return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_COHERENT);
 }
 
-/** folio_is_fsdax */
+/** True for pages of a DAX file system (include/linux/memremap.h: folio_is_fsdax()). */
 export function folio_is_fsdax(m: Machine, folio: number): boolean {
-  throw new Unmodelled('folio_is_fsdax');
+  return is_of_type(m, folio, MEMORY_DEVICE_FS_DAX);
 }
 
-/** folio_zone_device_data */
+/** What the driver keeps for a private folio: a number of its own (include/linux/memremap.h: folio_zone_device_data()). */
 export function folio_zone_device_data(m: Machine, folio: number): number {
-  throw new Unmodelled('folio_zone_device_data');
+  WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
+  return m.page.private[folio] as number;
 }
 
-/** folio_set_zone_device_data */
+/** Sets what the driver keeps for a private folio (include/linux/memremap.h: folio_set_zone_device_data()). */
 export function folio_set_zone_device_data(m: Machine, folio: number, data: number): void {
-  throw new Unmodelled('folio_set_zone_device_data');
+  WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_set_zone_device_data');
+  m.page.private[folio] = data;
 }
 
-/** zone_device_page_init */
-export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
-  throw new Unmodelled('zone_device_page_init');
+// Calls back with runs of struct pages that are contiguous rows.
+function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: number, nr: number) => void): void {
+  while (nr > 0) {
+    const n = Math.min(nr, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
+    fn(pfn_to_page(m, pfn), n);
+    pfn += n;
+    nr -= n;
+  }
 }
 
-/** zone_device_folio_init */
-export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pagemap, order: number): void {
-  throw new Unmodelled('zone_device_folio_init');
+function reset_pages(m: Machine, page: number, nr: number, flags: number, zone: number, pgmap: number, refcount: number): void {
+  const p = m.page;
+  for (let i = page; i < page + nr; i++) if ((p.flags[i] as number) & PG_head) p.large.delete(i);
+  p.flags.fill(flags, page, page + nr);
+  p._refcount.fill(refcount, page, page + nr);
+  p._mapcount.fill(-1, page, page + nr);
+  p.compound_head.fill(0, page, page + nr);
+  p.mapping.fill(0, page, page + nr);
+  p.index.fill(0, page, page + nr);
+  p.private.fill(0, page, page + nr);
+  p.lru_next.fill(0, page, page + nr);
+  p.lru_prev.fill(0, page, page + nr);
+  p.order.fill(0, page, page + nr);
+  p.page_type.fill(PGTY_none, page, page + nr);
+  p.zone.fill(zone, page, page + nr);
+  p.pgmap.fill(pgmap, page, page + nr);
 }
 
-/** zone_device_private_split_cb */
-export function zone_device_private_split_cb(m: Machine, original_folio: number, new_folio: number): void {
-  throw new Unmodelled('zone_device_private_split_cb');
+function pageunmap_range(m: Machine, pgmap: dev_pagemap, range_id: number): void {
+  const r = pgmap.ranges[range_id] as range;
+  const pfn = r.start / PAGE_SIZE;
+  const nr = range_len(r) / PAGE_SIZE;
+  for_each_run(m, pfn, nr, (page, n) => {
+    reset_pages(m, page, n, 0, 0, 0, 0);
+  });
+  if (pgmap.type !== MEMORY_DEVICE_PRIVATE) m.ram.set_linear(pfn, nr, false);
 }
 
-/** free_zone_device_folio */
+/** Takes device memory away again, once the last of its pages is free (mm/memremap.c: memunmap_pages()). */
+export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
+  pgmap.ref_dying = true;
+  let nr = 1;
+  if (pgmap.type !== MEMORY_DEVICE_PRIVATE && pgmap.type !== MEMORY_DEVICE_COHERENT) {
+    for (let i = 0; i < pgmap.nr_range; i++) nr += range_len(pgmap.ranges[i] as range) / PAGE_SIZE;
+  }
+  percpu_ref_put_many(m, pgmap, nr);
+  yield* wait_for_completion(m, pgmap.done);
+  for (let i = 0; i < pgmap.nr_range; i++) pageunmap_range(m, pgmap, i);
+  if (pgmap.id !== 0) m.pgmaps.remove(pgmap.id);
+  pgmap.id = 0;
+}
+
+function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number {
+  const fn = 'pagemap_range';
+  const is_private = pgmap.type === MEMORY_DEVICE_PRIVATE;
+  const r = pgmap.ranges[range_id] as range;
+  const start_pfn = Math.floor(r.start / PAGE_SIZE);
+  const end_pfn = Math.floor(r.end / PAGE_SIZE);
+  for (const pfn of [start_pfn, end_pfn]) {
+    const conflict = get_dev_pagemap(m, pfn);
+    if (conflict !== null) {
+      WARN_ON(m, true, fn, 'Conflicting mapping in same section');
+      put_dev_pagemap(m, conflict);
+      return -ENOMEM;
+    }
+  }
+  const is_ram = region_intersects(m, r.start, range_len(r), IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE);
+  if (is_ram !== REGION_DISJOINT) {
+    const what = is_ram === REGION_MIXED ? 'mixed' : 'ram';
+    if (m.log.first(fn)) WARN_ON(m, true, fn, `attempted on ${what} region 0x${r.start.toString(16)}-0x${r.end.toString(16)}`);
+    return -ENXIO;
+  }
+  if (r.end > DIRECT_MAP_PHYSMEM_END) {
+    printk(m, `Hotplug memory [0x${r.start.toString(16)}-0x${r.end.toString(16)}] exceeds maximum addressable range`);
+    return -EINVAL;
+  }
+  const nr = Math.floor(range_len(r) / PAGE_SIZE);
+  if (!__add_pages(m, start_pfn, nr)) return -EINVAL;
+
+  if (pgmap.id === 0) m.pgmaps.add((id) => {
+    pgmap.id = id;
+    return pgmap;
+  });
+  if (!is_private) m.ram.set_linear(start_pfn, nr, true);
+  const generic = pgmap.type === MEMORY_DEVICE_GENERIC;
+  for_each_run(m, start_pfn, nr, (page, n) => {
+    reset_pages(m, page, n, PG_reserved, ZONE_DEVICE, pgmap.id, generic ? 1 : 0);
+  });
+  if (!is_private && pgmap.type !== MEMORY_DEVICE_COHERENT) pgmap.ref += nr;
+  return 0;
+}
+
+function __add_pages(m: Machine, pfn: number, nr: number): boolean {
+  if (pfn % PAGES_PER_SUBSECTION === 0 && nr % PAGES_PER_SUBSECTION === 0 && nr > 0) return true;
+  WARN_ON(m, true, '__add_pages', 'Misaligned');
+  WARN_ON_ONCE(m, true, 'add_pages');
+  return false;
+}
+
+/**
+ * Gives device memory struct pages, all of them free and the driver's to hand out; what is not private also becomes
+ * addressable by the kernel. Answers the physical address of the first range, -EINVAL for an incomplete pgmap, -ENOMEM
+ * where device memory is already, -ENXIO on RAM (mm/memremap.c: memremap_pages()). nid is ignored.
+ */
+export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Gen<number> {
+  void nid;
+  const fn = 'memremap_pages';
+  const nr_range = pgmap.nr_range;
+  if (nr_range === 0) {
+    if (m.log.first(`${fn}:nr_range`)) WARN_ON(m, true, fn, 'nr_range must be specified');
+    return -EINVAL;
+  }
+  switch (pgmap.type) {
+    case MEMORY_DEVICE_PRIVATE:
+      if (WARN_ON(m, pgmap.ops?.migrate_to_ram === undefined, fn, 'Missing migrate_to_ram method')) return -EINVAL;
+      if (WARN_ON(m, pgmap.ops?.folio_free === undefined, fn, 'Missing folio_free method')) return -EINVAL;
+      if (WARN_ON(m, pgmap.owner === null, fn, 'Missing owner')) return -EINVAL;
+      break;
+    case MEMORY_DEVICE_COHERENT:
+      if (WARN_ON(m, pgmap.ops?.folio_free === undefined, fn, 'Missing folio_free method')) return -EINVAL;
+      if (WARN_ON(m, pgmap.owner === null, fn, 'Missing owner')) return -EINVAL;
+      break;
+    case MEMORY_DEVICE_FS_DAX:
+    case MEMORY_DEVICE_GENERIC:
+    case MEMORY_DEVICE_PCI_P2PDMA:
+      break;
+    default:
+      WARN_ON(m, true, fn, `Invalid pgmap type ${pgmap.type}`);
+  }
+  pgmap.done = new completion('dev_pagemap');
+  pgmap.ref = 1;
+  pgmap.ref_dying = false;
+  pgmap.nr_range = 0;
+  for (let i = 0; i < nr_range; i++) {
+    const error = pagemap_range(m, pgmap, i);
+    if (error !== 0) {
+      yield* memunmap_pages(m, pgmap);
+      pgmap.nr_range = nr_range;
+      return error;
+    }
+    pgmap.nr_range++;
+  }
+  return pgmap.range.start;
+}
+
+/** A device folio without references goes back to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
-  throw new Unmodelled('free_zone_device_folio');
+  const p = m.page;
+  const pgmap = m.pgmaps.get(p.pgmap[folio] as number);
+  if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
+  const nr = folio_nr_pages(m, folio);
+  if ((p.mapping[folio] as number) & FOLIO_MAPPING_ANON) {
+    if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
+    for (let i = folio; i < folio + nr; i++) (p.flags[i] as number) &= ~PG_anon_exclusive;
+  }
+  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC) p.mapping[folio] = 0;
+  switch (pgmap.type) {
+    case MEMORY_DEVICE_PRIVATE:
+    case MEMORY_DEVICE_COHERENT:
+    case MEMORY_DEVICE_PCI_P2PDMA: {
+      const folio_free = pgmap.ops?.folio_free;
+      if (WARN_ON_ONCE(m, folio_free === undefined, 'free_zone_device_folio', 'folio_free') || folio_free === undefined) return;
+      folio_free(m, folio);
+      if (pgmap.type !== MEMORY_DEVICE_PCI_P2PDMA) percpu_ref_put_many(m, pgmap, nr);
+      return;
+    }
+    case MEMORY_DEVICE_GENERIC:
+      p._refcount[folio] = 1;
+  }
 }
 
+// The flags below bit 8 upstream, where the order of a former folio may stand, and what only a large folio has.
+const STALE_FLAGS = PG_locked | PG_writeback | PG_referenced | PG_uptodate | PG_dirty | PG_lru | PG_head | PG_large_rmappable | PG_partially_mapped;
+
+/**
+ * Makes 2^order free device pages a folio with one reference, locked; what they were part of before does not matter
+ * (mm/memremap.c: zone_device_page_init()).
+ */
+export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
+  const p = m.page;
+  const nr = 1 << order;
+  // A former folio whose second page this is keeps its order there.
+  if ((p.flags[page - 1] as number) & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
+  for (let i = page; i < page + nr; i++) {
+    const flags = p.flags[i] as number;
+    if (flags & PG_head) {
+      p.large.delete(i);
+      p.order[i] = 0;
+    }
+    p.flags[i] = flags & ~STALE_FLAGS;
+    p.mapping[i] = 0;
+    p.compound_head[i] = 0;
+    p.pgmap[i] = pgmap.id;
+    if (p._refcount[i] !== 0) WARN_ON(m, true, 'zone_device_page_init', 'page has references');
+    if (p.zone[i] !== ZONE_DEVICE) WARN_ON(m, true, 'zone_device_page_init', 'not a device page');
+  }
+  if (WARN_ON_ONCE(m, pgmap.ref === 0, 'zone_device_page_init', 'pgmap is gone')) return;
+  pgmap.ref += nr;
+  p._refcount[page] = 1;
+  __folio_set_locked(m, page);
+  if (order > 0) prep_compound_page(m, page, order);
+}
+
+/** zone_device_page_init() for a folio that user space may map (include/linux/memremap.h: zone_device_folio_init()). */
+export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pagemap, order: number): void {
+  zone_device_page_init(m, folio, pgmap, order);
+  if (order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
+}
+
+/** Tells the driver that a private folio was split: new_folio was cut off, or 0 for the original itself (include/linux/memremap.h: zone_device_private_split_cb()). */
+export function zone_device_private_split_cb(m: Machine, original_folio: number, new_folio: number): void {
+  if (!folio_is_device_private(m, original_folio)) return;
+  const folio_split = page_pgmap(m, original_folio).ops?.folio_split;
+  if (folio_split !== undefined) {
+    folio_split(m, original_folio, new_folio);
+  } else if (new_folio !== 0) {
+    m.page.pgmap[new_folio] = m.page.pgmap[original_folio] as number;
+    m.page.mapping[new_folio] = m.page.mapping[original_folio] as number;
+  }
+}

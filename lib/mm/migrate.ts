@@ -36,6 +36,7 @@ import {
   RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_file_rmap_pte, folio_expected_ref_count, hugetlb_add_anon_rmap,
   hugetlb_add_file_rmap,
 } from './rmap.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
 import { TTU_RMAP_LOCKED, TTU_USE_SHARED_ZEROPAGE, rmap_walk, rmap_walk_locked, type rmap_walk_control } from './rmap_walk.ts';
 
 export { softleaf_entry_wait_on_locked } from './folio_lock.ts';
@@ -180,6 +181,9 @@ export function __folio_migrate_mapping(
     }
     p.index[newfolio] = p.index[folio] as number;
     p.mapping[newfolio] = p.mapping[folio] as number;
+    if (flags & PG_head && folio_test_anon(m, folio) && !folio_test_hugetlb(m, folio)) {
+      mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
+    }
     (p.flags[newfolio] as number) |= flags & PG_swapbacked;
     return 0;
   }

@@ -18,8 +18,8 @@ import {
 } from './mmu_notifier.ts';
 import { VM_SPECIAL, is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import {
-  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_page, folio_pfn,
-  folio_ref_count, folio_test_anon, folio_test_large, folio_try_get, page_folio, pfn_to_page, test_flag,
+  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_pfn,
+  folio_ref_count, folio_test_large, folio_try_get, page_folio, pfn_to_page, test_flag,
 } from './page.ts';
 import { GFP_USER, __GFP_NOWARN, folio_alloc } from './page_alloc.ts';
 import { HPAGE_PMD_NR } from './pgtable.ts';

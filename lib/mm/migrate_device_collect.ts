@@ -77,7 +77,6 @@ function collect_hole(start: number, end: number, walk: Walk): number {
   return 0;
 }
 
-// eslint-disable-next-line require-yield -- the walk's callbacks are generators
 function* migrate_vma_collect_hole(_m: Machine, start: number, end: number, _depth: number, walk: Walk): Gen<number> {
   return collect_hole(start, end, walk);
 }

@@ -10,7 +10,8 @@ import { split_huge_pmd } from './huge_pmd_split.ts';
 import { make_readable_device_private_entry, make_writable_device_private_entry } from './leafops.ts';
 import { folio_is_device_coherent, folio_is_device_private } from './memremap.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
-import { MMF_UNSTABLE, MM_ANONPAGES, VM_UFFD_MISSING, VM_WRITE, add_mm_counter, vma_is_anonymous, type mm_struct, type vm_area_struct } from './mm_types.ts';
+import { check_stable_address_space } from './memory.ts';
+import { MM_ANONPAGES, VM_UFFD_MISSING, VM_WRITE, add_mm_counter, vma_is_anonymous, type vm_area_struct } from './mm_types.ts';
 import {
   PG_large_rmappable, PG_uptodate, folio_get, folio_is_zone_device, folio_test_large, page_folio, page_to_pfn, set_flag,
 } from './page.ts';
@@ -31,10 +32,6 @@ import { ptep_clear_flush } from './tlb.ts';
 function clear_migrate(src: Float64Array, at: number): void {
   const v = src[at] as number;
   src[at] = v - (v & MIGRATE_PFN_MIGRATE);
-}
-
-function check_stable_address_space(mm: mm_struct): boolean {
-  return (mm.flags & MMF_UNSTABLE) === 0;
 }
 
 function folio_set_order(m: Machine, folio: number, order: number): void {
@@ -77,7 +74,7 @@ function* migrate_vma_insert_huge_pmd_page(
   const ptl = yield* pmd_lock(m, mm, pmdt);
   const old = pmdt.entry[pi] as number;
   const flush = is_huge_zero_pmd(m, old);
-  if (!check_stable_address_space(mm) || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
+  if (check_stable_address_space(mm) !== 0 || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
     spin_unlock(m, ptl);
     pte_free(m, mm, pgtable);
     return abort();
@@ -147,7 +144,7 @@ function* insert_page(
   const i = pte_index(addr);
   const orig_pte = pt.entry[i] as number;
   let flush = false;
-  let ok = check_stable_address_space(mm);
+  let ok = check_stable_address_space(mm) === 0;
   if (ok && pte_present(orig_pte)) {
     flush = pte_pfn(orig_pte) === page_to_pfn(m, m.zero_page);
     ok = flush;

@@ -65,9 +65,9 @@ export function putback_movable_pages(m: Machine, l: PageList): void {
 }
 
 /** A new folio of the order of `src`, or 0 (mm/migrate.c: alloc_migration_target()). Nodes and hugetlb are not modelled. */
-export function alloc_migration_target(m: Machine, src: number): number {
+export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_HIGHUSER_MOVABLE): number {
   const order = folio_order(m, src);
-  const dst = folio_alloc(m, order > 0 ? GFP_TRANSHUGE : GFP_HIGHUSER_MOVABLE, order);
+  const dst = folio_alloc(m, order > 0 ? gfp_mask | GFP_TRANSHUGE : gfp_mask, order);
   if (dst !== 0 && order > 0) set_flag(m, dst, PG_large_rmappable);
   return dst;
 }

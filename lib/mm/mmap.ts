@@ -2,9 +2,50 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { file } from '../fs/fs.ts';
-import type { mm_struct } from './mm_types.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY, type file } from '../fs/fs.ts';
+import { fget, fput, get_file } from '../fs/file_table.ts';
+import { down_write, up_write } from '../kernel/locks.ts';
+import { WARN_ON_ONCE } from '../kernel/printk.ts';
+import { cond_resched } from '../kernel/sched.ts';
+import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
+import { anon_vma_fork } from './anon_vma.ts';
+import { mapping_allow_writable } from './filemap.ts';
+import { free_pgtables } from './free_pgtables.ts';
+import { mm_populate } from './gup.ts';
+import { hstate_file, hstate_sizelog, huge_page_size, hugetlb_file_setup, is_file_hugepages } from './hugetlb.ts';
+import { hugetlb_dup_vma_private } from './hugetlb_vma.ts';
+import { khugepaged_fork } from './khugepaged.ts';
+import { copy_page_range } from './memory_copy.ts';
+import { unmap_vmas } from './memory_zap.ts';
+import {
+  mmap_assert_write_locked, mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_lock_killable, mmap_write_unlock,
+  vma_mark_detached, vma_start_write, vma_start_write_killable,
+} from './mmap_lock.ts';
+import { do_brk_flags, mmap_region } from './mmap_region.ts';
+import {
+  MMF_OOM_SKIP, MMF_UNSTABLE, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC,
+  VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK, VM_WRITE,
+  is_vm_hugetlb_page, vma_pages, type mm_struct, type vm_area_struct,
+} from './mm_types.ts';
+import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu_fullmm } from './mmu_gather.ts';
+import { mmu_notifier_release } from './mmu_notifier.ts';
+import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from './pgtable.ts';
+import { flush_tlb_mm } from './tlb.ts';
+import { __get_unmapped_area, get_unmapped_area, mmap_min_addr, stack_guard_gap, vm_start_gap } from './unmapped_area.ts';
+import {
+  dup_userfaultfd, dup_userfaultfd_complete, dup_userfaultfd_fail, userfaultfd_unmap_complete, type userfaultfd_fork_ctxs,
+  type userfaultfd_unmap_ctxs,
+} from './userfaultfd.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
+import {
+  find_vma_intersection, remove_vma, vm_area_dup, vm_area_free, vm_stat_account, vma_find, vma_is_shared_maywrite, vma_iterator,
+  vma_iter_store_new, vma_prev,
+} from './vma.ts';
+import { sysctl_max_map_count } from './vma_merge.ts';
+import { do_vmi_align_munmap, unmap_region } from './vma_unmap.ts';
+
+// include/uapi/asm-generic/mman-common.h, mman.h
 export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -12,8 +53,12 @@ export const PROT_EXEC = 4;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 export const MAP_SHARED_VALIDATE = 0x03;
+export const MAP_DROPPABLE = 0x08;
+export const MAP_TYPE = 0x0f;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
+export const MAP_32BIT = 0x40;
+export const MAP_ABOVE4G = 0x80;
 export const MAP_GROWSDOWN = 0x100;
 export const MAP_LOCKED = 0x2000;
 export const MAP_NORESERVE = 0x4000;
@@ -25,9 +70,307 @@ export const MAP_SYNC = 0x80000;
 export const MAP_FIXED_NOREPLACE = 0x100000;
 export const MAP_HUGE_SHIFT = 26;
 export const MAP_HUGE_MASK = 0x3f;
-export function* ksys_mmap_pgoff(m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, pgoff: number): Gen<number> { throw new Unmodelled('ksys_mmap_pgoff'); }
-export function* sys_mmap(m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, off: number): Gen<number> { throw new Unmodelled('sys_mmap'); }
-export function* vm_mmap_pgoff(m: Machine, file: file | null, addr: number, len: number, prot: number, flags: number, pgoff: number): Gen<number> { throw new Unmodelled('vm_mmap_pgoff'); }
-export function* vm_mmap(m: Machine, file: file | null, addr: number, len: number, prot: number, flags: number, offset: number): Gen<number> { throw new Unmodelled('vm_mmap'); }
-export function* sys_brk(m: Machine, brk: number): Gen<number> { throw new Unmodelled('sys_brk'); }
-export function* exit_mmap(m: Machine, mm: mm_struct): Gen<void> { throw new Unmodelled('exit_mmap'); }
+
+/** Flags that MAP_SHARED has always taken; MAP_SHARED_VALIDATE refuses others (include/linux/mman.h: LEGACY_MAP_MASK). */
+const LEGACY_MAP_MASK = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE
+  | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G | 0x800 | 0x1000
+  | (21 << MAP_HUGE_SHIFT) | (30 << MAP_HUGE_SHIFT);
+
+const HUGETLB_ANONHUGE_INODE = 2;
+
+/** VM_READ, VM_WRITE and VM_EXEC of a PROT_* word (include/linux/mman.h: calc_vm_prot_bits()). */
+export function calc_vm_prot_bits(prot: number): number {
+  return (prot & PROT_READ ? VM_READ : 0) | (prot & PROT_WRITE ? VM_WRITE : 0) | (prot & PROT_EXEC ? VM_EXEC : 0);
+}
+
+function calc_vm_flag_bits(flags: number): number {
+  return (flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0) | (flags & MAP_LOCKED ? VM_LOCKED : 0) | (flags & MAP_SYNC ? VM_SYNC : 0)
+    | (flags & MAP_STACK ? VM_NOHUGEPAGE : 0);
+}
+
+function round_hint_to_min(hint: number): number {
+  hint = PAGE_ALIGN_DOWN(hint);
+  return hint !== 0 && hint < mmap_min_addr ? mmap_min_addr : hint;
+}
+
+/** Checks a file against its size limit in pages; devices have none. */
+function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
+  const regular = f.f_mapping !== null && f.f_mapping.kind !== 'none';
+  return !regular || pgoff <= Math.floor((2 ** 63 - len) / 4096);
+}
+
+/**
+ * Makes a mapping in the current process, whose mmap lock is held for writing: the address or -errno; `populate` is set
+ * to the bytes that the caller must fault in afterwards (mm/mmap.c: do_mmap()). Leaves out MAP_DROPPABLE and memfd seals.
+ */
+export function* do_mmap(
+  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, vm_flags: number, pgoff: number,
+  populate: { len: number }, uf: userfaultfd_unmap_ctxs | null,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  populate.len = 0;
+  mmap_assert_write_locked(mm);
+  if (len === 0) return -EINVAL;
+  if (flags & MAP_FIXED_NOREPLACE) flags |= MAP_FIXED;
+  if ((flags & MAP_FIXED) === 0) addr = round_hint_to_min(addr);
+  len = PAGE_ALIGN(len);
+  if (len >= 2 ** 64) return -ENOMEM;
+  if (mm.mm_mt.length > sysctl_max_map_count) return -ENOMEM;
+  vm_flags |= calc_vm_prot_bits(prot) | calc_vm_flag_bits(flags) | mm.def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+
+  addr = __get_unmapped_area(m, f, addr, len, pgoff, flags, vm_flags);
+  if (addr < 0) return addr;
+  if (flags & MAP_FIXED_NOREPLACE && find_vma_intersection(mm, addr, addr + len) !== null) return -EEXIST;
+
+  const type = flags & MAP_TYPE;
+  if (f !== null) {
+    const mode = f.f_flags & O_ACCMODE;
+    if (!file_mmap_ok(f, pgoff, len)) return -EOVERFLOW;
+    if (type === MAP_SHARED || type === MAP_SHARED_VALIDATE) {
+      if (type === MAP_SHARED) flags &= LEGACY_MAP_MASK;
+      if (flags & ~LEGACY_MAP_MASK) return -EOPNOTSUPP;
+      if (prot & PROT_WRITE && mode === O_RDONLY) return -EACCES;
+      vm_flags |= VM_SHARED | VM_MAYSHARE;
+      if (mode === O_RDONLY) vm_flags &= ~(VM_MAYWRITE | VM_SHARED);
+    } else if (type !== MAP_PRIVATE) {
+      return -EINVAL;
+    }
+    if (mode === O_WRONLY) return -EACCES;
+    if (f.f_op.mmap === undefined && f.f_op.mmap_prepare === undefined) return -ENODEV;
+    if (vm_flags & VM_GROWSDOWN) return -EINVAL;
+  } else if (type === MAP_SHARED) {
+    if (vm_flags & VM_GROWSDOWN) return -EINVAL;
+    pgoff = 0;
+    vm_flags |= VM_SHARED | VM_MAYSHARE;
+  } else if (type === MAP_PRIVATE) {
+    pgoff = addr / 4096;
+  } else if (type === MAP_DROPPABLE) {
+    throw new Unmodelled('do_mmap: MAP_DROPPABLE');
+  } else {
+    return -EINVAL;
+  }
+  if (flags & MAP_NORESERVE) vm_flags |= VM_NORESERVE;
+
+  addr = yield* mmap_region(m, f, addr, len, vm_flags, pgoff, uf);
+  if (addr >= 0 && (vm_flags & VM_LOCKED || (flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE)) populate.len = len;
+  return addr;
+}
+
+/** do_mmap() with the mmap lock taken, and populated if asked (mm/util.c: vm_mmap_pgoff()). */
+export function* vm_mmap_pgoff(
+  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, pgoff: number,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const populate = { len: 0 };
+  const uf: userfaultfd_unmap_ctxs = [];
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  const ret = yield* do_mmap(m, f, addr, len, prot, flags, 0, pgoff, populate, uf);
+  mmap_write_unlock(m, mm);
+  yield* userfaultfd_unmap_complete(m, mm, uf);
+  if (populate.len !== 0) yield* mm_populate(m, ret, populate.len);
+  return ret;
+}
+
+/** vm_mmap_pgoff() with an offset in bytes; -EINVAL if that is unaligned (mm/util.c: vm_mmap()). */
+export function* vm_mmap(
+  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, offset: number,
+): Gen<number> {
+  if (offset % 4096 !== 0) return -EINVAL;
+  return yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, offset / 4096);
+}
+
+/** Maps a descriptor's file or anonymous memory, huge with MAP_HUGETLB; pgoff in pages (mm/mmap.c: ksys_mmap_pgoff()). */
+export function* ksys_mmap_pgoff(
+  m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, pgoff: number,
+): Gen<number> {
+  let f: file | null = null;
+  if ((flags & MAP_ANONYMOUS) === 0) {
+    f = fget(m, fd);
+    if (f === null) return -EBADF;
+    if (is_file_hugepages(f)) {
+      len = ALIGN(len, huge_page_size(hstate_file(m, f)));
+    } else if (flags & MAP_HUGETLB) {
+      fput(m, f);
+      return -EINVAL;
+    }
+  } else if (flags & MAP_HUGETLB) {
+    const log = (flags >>> MAP_HUGE_SHIFT) & MAP_HUGE_MASK;
+    const hs = hstate_sizelog(m, log);
+    if (hs === null) return -EINVAL;
+    len = ALIGN(len, huge_page_size(hs));
+    const made = yield* hugetlb_file_setup(m, 'anon_hugepage', len, VM_NORESERVE, HUGETLB_ANONHUGE_INODE, log);
+    if (typeof made === 'number') return made;
+    f = made;
+  }
+  const ret = yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, pgoff);
+  if (f !== null) fput(m, f);
+  return ret;
+}
+
+/** The mmap system call: offset in bytes; an address or -errno (arch/x86/kernel/sys_x86_64.c: mmap()). */
+export function* sys_mmap(m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, off: number): Gen<number> {
+  if (off % 4096 !== 0) return -EINVAL;
+  return yield* ksys_mmap_pgoff(m, addr, len, prot, flags, fd, off / 4096);
+}
+
+/** The brk system call: the heap's end, which is the old one if it cannot move (mm/mmap.c: brk()). Leaves out resource limits. */
+export function* sys_brk(m: Machine, brk: number): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const uf: userfaultfd_unmap_ctxs = [];
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  const origbrk = mm.brk;
+  const newbrk = PAGE_ALIGN(brk);
+  const oldbrk = PAGE_ALIGN(origbrk);
+  const vmi = new vma_iterator(mm, newbrk);
+  let ok = brk >= mm.start_brk;
+  if (ok && oldbrk === newbrk) {
+    mm.brk = brk;
+  } else if (ok && brk <= mm.brk) {
+    const brkvma = vma_find(vmi, oldbrk);
+    ok = brkvma !== null;
+    if (brkvma !== null) {
+      mm.brk = brk;
+      if ((yield* do_vmi_align_munmap(m, vmi, brkvma, mm, newbrk, oldbrk, uf, true)) === 0) {
+        yield* userfaultfd_unmap_complete(m, mm, uf);
+        return brk;
+      }
+      ok = false;
+    }
+  } else if (ok) {
+    ok = get_unmapped_area(m, null, oldbrk, newbrk - oldbrk, 0, MAP_FIXED) >= 0;
+    const next = ok ? vma_find(new vma_iterator(mm, oldbrk), newbrk + 4096 + stack_guard_gap) : null;
+    if (next !== null && newbrk + 4096 > vm_start_gap(next)) ok = false;
+    if (ok) {
+      const at = new vma_iterator(mm, oldbrk);
+      const prev = vma_prev(at);
+      const brkvma = prev !== null && prev.vm_end > mm.start_brk ? prev : null;
+      ok = (yield* do_brk_flags(m, at, brkvma, oldbrk, newbrk - oldbrk, 0)) >= 0;
+    }
+    if (ok) mm.brk = brk;
+  }
+  if (!ok) {
+    mm.brk = origbrk;
+    mmap_write_unlock(m, mm);
+    return origbrk;
+  }
+  const populate = newbrk > oldbrk && (mm.def_flags & VM_LOCKED) !== 0;
+  mmap_write_unlock(m, mm);
+  if (populate) yield* mm_populate(m, oldbrk, newbrk - oldbrk);
+  return brk;
+}
+
+/** Closes and frees all vmas of an mm without users, or of a failed fork; pages that were charged for them (mm/mmap.c: tear_down_vmas()). */
+function* tear_down_vmas(m: Machine, mm: mm_struct): Gen<number> {
+  let nr_accounted = 0;
+  mmap_assert_write_locked(mm);
+  for (const vma of mm.mm_mt) {
+    if (vma.vm_flags & VM_ACCOUNT) nr_accounted += vma_pages(vma);
+    vma_mark_detached(vma);
+    yield* remove_vma(m, vma);
+    yield* cond_resched(m);
+  }
+  mm.mm_mt.length = 0;
+  return nr_accounted;
+}
+
+/** Takes down the whole address space of an mm whose last user is gone (mm/mmap.c: exit_mmap()). */
+export function* exit_mmap(m: Machine, mm: mm_struct): Gen<void> {
+  yield* mmu_notifier_release(m, mm);
+  yield* mmap_read_lock(m, mm);
+  const vmas = mm.mm_mt.slice();
+  if (vmas.length === 0) {
+    mmap_read_unlock(m, mm);
+    return;
+  }
+  const tlb = new mmu_gather();
+  tlb_gather_mmu_fullmm(m, tlb, mm);
+  yield* unmap_vmas(m, tlb, { vmas, pg_start: 0, pg_end: 0, vma_start: 0, vma_end: Infinity, mm_wr_locked: false });
+  mmap_read_unlock(m, mm);
+  mm.flags |= MMF_OOM_SKIP;
+  yield* mmap_write_lock(m, mm);
+  yield* free_pgtables(m, tlb, { vmas, pg_start: 0, pg_end: 0, vma_start: 0, vma_end: 0, mm_wr_locked: true });
+  tlb_finish_mmu(m, tlb);
+  const nr_accounted = yield* tear_down_vmas(m, mm);
+  mmap_write_unlock(m, mm);
+  vm_unacct_memory(m, nr_accounted);
+}
+
+/** One vma of the parent for the child: 0 or -errno; a vma that is in the child's mm stays there on an error. */
+function* dup_vma(m: Machine, mm: mm_struct, mpnt: vm_area_struct, vmi: vma_iterator, uf: userfaultfd_fork_ctxs): Gen<number> {
+  const oldmm = mpnt.vm_mm;
+  const charge = mpnt.vm_flags & VM_ACCOUNT ? vma_pages(mpnt) : 0;
+  if (charge !== 0 && security_vm_enough_memory_mm(m, oldmm, charge)) return -ENOMEM;
+  const tmp = vm_area_dup(m, mpnt);
+  tmp.vm_mm = mm;
+  let retval = dup_userfaultfd(m, tmp, uf);
+  if (!retval) {
+    if (tmp.vm_flags & VM_WIPEONFORK) tmp.anon_vma = null;
+    else retval = yield* anon_vma_fork(m, tmp, mpnt);
+  }
+  if (retval) {
+    vm_area_free(m, tmp);
+    vm_unacct_memory(m, charge);
+    return -ENOMEM;
+  }
+  yield* vma_start_write(m, tmp);
+  tmp.vm_flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
+  if (is_vm_hugetlb_page(tmp)) hugetlb_dup_vma_private(m, tmp);
+  vma_iter_store_new(vmi, tmp);
+  tmp.vm_ops?.open?.(m, tmp);
+  if (tmp.vm_file !== null) {
+    get_file(tmp.vm_file);
+    const mapping = tmp.vm_file.f_mapping;
+    if (mapping !== null) {
+      yield* down_write(m, mapping.i_mmap_rwsem);
+      if (vma_is_shared_maywrite(tmp)) mapping_allow_writable(mapping);
+      mapping.i_mmap.add(tmp);
+      up_write(m, mapping.i_mmap_rwsem);
+    }
+  }
+  return tmp.vm_flags & VM_WIPEONFORK ? 0 : yield* copy_page_range(m, tmp, mpnt);
+}
+
+/** Fills a new mm with copies of the parent's vmas and page tables; 0 or -errno, then with nothing in it (mm/mmap.c: dup_mmap()). */
+export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<number> {
+  const uf: userfaultfd_fork_ctxs = [];
+  const vmi = new vma_iterator(mm, 0);
+  if (yield* mmap_write_lock_killable(m, oldmm)) return -EINTR;
+  yield* mmap_write_lock(m, mm);
+  mm.total_vm = oldmm.total_vm;
+  mm.data_vm = oldmm.data_vm;
+  mm.exec_vm = oldmm.exec_vm;
+  mm.stack_vm = oldmm.stack_vm;
+  let retval = 0;
+  let failed_at = Infinity;
+  for (const [i, mpnt] of oldmm.mm_mt.entries()) {
+    retval = yield* vma_start_write_killable(m, mpnt);
+    if (!retval && mpnt.vm_flags & VM_DONTCOPY) {
+      vm_stat_account(mm, mpnt.vm_flags, -vma_pages(mpnt));
+      continue;
+    }
+    if (!retval) retval = yield* dup_vma(m, mm, mpnt, vmi, uf);
+    if (retval) {
+      failed_at = oldmm.mm_mt[i + 1]?.vm_start ?? Infinity;
+      break;
+    }
+  }
+  if (!retval) {
+    khugepaged_fork(m, mm, oldmm);
+  } else {
+    mm.flags |= MMF_OOM_SKIP;
+    if (mm.mm_mt.length > 0) {
+      yield* unmap_region(m, {
+        vmas: mm.mm_mt.slice(), pg_start: 0, pg_end: 0, vma_start: 0, vma_end: failed_at, mm_wr_locked: true,
+      });
+      vm_unacct_memory(m, yield* tear_down_vmas(m, mm));
+    }
+    WARN_ON_ONCE(m, mm.mm_mt.length !== 0, 'dup_mmap');
+    mm.flags |= MMF_UNSTABLE;
+  }
+  mmap_write_unlock(m, mm);
+  flush_tlb_mm(m, oldmm);
+  mmap_write_unlock(m, oldmm);
+  if (!retval) yield* dup_userfaultfd_complete(m, uf);
+  else dup_userfaultfd_fail(m, uf);
+  return retval;
+}

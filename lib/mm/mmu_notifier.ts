@@ -56,6 +56,8 @@ export class mmu_interval_notifier {
   invalidate_seq = 0;
   /** true while it stands in the interval tree (upstream: !RB_EMPTY_NODE) */
   in_tree = false;
+  /** what it is a member of (upstream: container_of()) */
+  container: unknown = null;
 }
 
 /** Callbacks of a subscription to a whole address space (include/linux/mmu_notifier.h: struct mmu_notifier_ops). */

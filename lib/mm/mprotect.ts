@@ -2,14 +2,433 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { mmu_gather } from './mmu_gather.ts';
-import type { vm_area_struct } from './mm_types.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { cond_resched } from '../kernel/sched.ts';
+import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
-export const MM_CP_PROT_NUMA = 1 << 1;
+import { populate_vma_page_range } from './gup.ts';
+import { __split_huge_pmd } from './huge_pmd_split.ts';
+import { change_huge_pmd } from './huge_pmd_change.ts';
+import { hugetlb_change_protection } from './hugetlb_vma.ts';
+import {
+  PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry, make_readable_exclusive_migration_entry,
+  make_readable_migration_entry, softleaf_from_pte, softleaf_is_device_private_write, softleaf_is_guard_marker,
+  softleaf_is_marker, softleaf_is_migration_write, softleaf_is_poison_marker, softleaf_to_folio, softleaf_to_pfn,
+  softleaf_to_pte,
+} from './leafops.ts';
+import { vm_normal_page } from './memory.ts';
+import { calc_vm_prot_bits } from './mmap.ts';
+import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
+import {
+  VM_ACCESS_FLAGS, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE, is_vm_hugetlb_page,
+  vma_is_anonymous, type mm_struct, type vm_area_struct,
+} from './mm_types.ts';
+import {
+  mmu_gather, tlb_change_page_size, tlb_end_vma, tlb_finish_mmu, tlb_flush_pte_range, tlb_gather_mmu, tlb_start_vma,
+} from './mmu_gather.ts';
+import {
+  MMU_NOTIFY_PROTECTION_VMA, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_range_init,
+} from './mmu_notifier.ts';
+import { PG_anon_exclusive, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
+import {
+  FPB_RESPECT_SOFT_DIRTY, FPB_RESPECT_WRITE, folio_pte_batch_flags, modify_prot_commit_ptes, modify_prot_start_ptes, pmd_alloc,
+  pte_alloc, pte_clear, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at,
+} from './pgalloc.ts';
+import { PAGE_SIZE } from './physmem.ts';
+import {
+  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_SIZE, PAGE_ALIGN, PGDIR_SIZE, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT,
+  _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW, _PAGE_USER, pgd_index, pmd_addr_end, pmd_index, pmd_none, pte_advance_pfn, pte_clear_uffd,
+  pte_dirty, pte_index, pte_mkuffd, pte_mkwrite, pte_modify, pte_none, pte_pfn, pte_present, pte_protnone, pte_uffd, pte_write,
+  pud_addr_end, pud_index, type ptdesc,
+} from './pgtable.ts';
+import { vma_set_page_prot } from './pgprot.ts';
+import { pmd_is_huge } from './thp_state.ts';
+import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
+import { vm_flags_reset, vm_stat_account, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma.ts';
+import { vma_modify_flags } from './vma_merge.ts';
+
+// include/linux/mm.h: MM_CP_*
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
+export const MM_CP_PROT_NUMA = 1 << 1;
 export const MM_CP_UFFD_WP = 1 << 2;
 export const MM_CP_UFFD_WP_RESOLVE = 1 << 3;
 export const MM_CP_UFFD_WP_ALL = MM_CP_UFFD_WP | MM_CP_UFFD_WP_RESOLVE;
-export function can_change_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean { throw new Unmodelled('can_change_pte_writable'); }
-export function* change_protection(m: Machine, tlb: mmu_gather, vma: vm_area_struct, start: number, end: number, cp_flags: number): Gen<number> { throw new Unmodelled('change_protection'); }
-export function* sys_mprotect(m: Machine, start: number, len: number, prot: number): Gen<number> { throw new Unmodelled('sys_mprotect'); }
+
+const PROT_SEM = 8;
+const PROT_GROWSDOWN = 0x01000000;
+const PROT_GROWSUP = 0x02000000;
+
+function maybe_change_pte_writable(m: Machine, vma: vm_area_struct, pte: number): boolean {
+  if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0, 'maybe_change_pte_writable')) return false;
+  if (pte_protnone(pte)) return false;
+  return !userfaultfd_pte_wp(vma, pte);
+}
+
+function can_change_private_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
+  if (!maybe_change_pte_writable(m, vma, pte)) return false;
+  const page = vm_normal_page(m, vma, addr, pte);
+  return page !== 0 && folio_test_anon(m, page_folio(m, page)) && test_flag(m, page, PG_anon_exclusive);
+}
+
+function can_change_shared_pte_writable(m: Machine, vma: vm_area_struct, pte: number): boolean {
+  return maybe_change_pte_writable(m, vma, pte) && pte_dirty(pte);
+}
+
+/** True if an entry of a writable vma may be made writable without a fault's work (mm/mprotect.c: can_change_pte_writable()). Leaves out soft-dirty tracking. */
+export function can_change_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
+  if ((vma.vm_flags & VM_SHARED) === 0) return can_change_private_pte_writable(m, vma, addr, pte);
+  return can_change_shared_pte_writable(m, vma, pte);
+}
+
+/** True if going from one present entry to another leaves translations that allow too much (arch/x86/include/asm/tlbflush.h: pte_needs_flush()). */
+function pte_needs_flush(oldpte: number, newpte: number): boolean {
+  if ((oldpte & _PAGE_PRESENT) === 0) return false;
+  if (pte_pfn(oldpte) !== pte_pfn(newpte)) return true;
+  const diff = (oldpte ^ newpte) & ~_PAGE_ACCESSED;
+  if (diff & oldpte & (_PAGE_DIRTY | _PAGE_PRESENT)) return true;
+  return (diff & (_PAGE_RW | _PAGE_USER | _PAGE_PROTNONE | _PAGE_PSE | _PAGE_NX)) !== 0;
+}
+
+function prot_commit_flush_ptes(
+  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number, nr_ptes: number, idx: number,
+  set_write: boolean, tlb: mmu_gather,
+): void {
+  addr += idx * PAGE_SIZE;
+  oldpte = pte_advance_pfn(oldpte, idx);
+  ptent = pte_advance_pfn(ptent, idx);
+  if (set_write) ptent = pte_mkwrite(ptent);
+  modify_prot_commit_ptes(m, vma, addr, pt, i + idx, oldpte, ptent, nr_ptes);
+  if (pte_needs_flush(oldpte, ptent)) tlb_flush_pte_range(tlb, addr, nr_ptes * PAGE_SIZE);
+}
+
+/** Commits a batch of one anonymous folio's entries; those whose page is exclusive become writable. */
+function commit_anon_folio_batch(
+  m: Machine, vma: vm_area_struct, first_page: number, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number,
+  nr_ptes: number, tlb: mmu_gather,
+): void {
+  for (let idx = 0; idx < nr_ptes;) {
+    const exclusive = test_flag(m, first_page + idx, PG_anon_exclusive);
+    let len = 1;
+    while (idx + len < nr_ptes && test_flag(m, first_page + idx + len, PG_anon_exclusive) === exclusive) len++;
+    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, len, idx, exclusive, tlb);
+    idx += len;
+  }
+}
+
+function set_write_prot_commit_flush_ptes(
+  m: Machine, vma: vm_area_struct, folio: number, page: number, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number,
+  nr_ptes: number, tlb: mmu_gather,
+): void {
+  if (vma.vm_flags & VM_SHARED) {
+    const set_write = can_change_shared_pte_writable(m, vma, ptent);
+    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, set_write, tlb);
+    return;
+  }
+  if (maybe_change_pte_writable(m, vma, ptent) && folio !== 0 && folio_test_anon(m, folio)) {
+    commit_anon_folio_batch(m, vma, page, addr, pt, i, oldpte, ptent, nr_ptes, tlb);
+    return;
+  }
+  prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, false, tlb);
+}
+
+/** Changes an entry that is not present: 1 if it did, else 0. A device exclusive entry stays as it is. */
+function change_softleaf_pte(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, oldpte: number, cp_flags: number): number {
+  let entry = softleaf_from_pte(oldpte);
+  let newpte: number;
+  if (softleaf_is_migration_write(entry)) {
+    const offset = softleaf_to_pfn(entry);
+    entry = folio_test_anon(m, softleaf_to_folio(m, entry))
+      ? make_readable_exclusive_migration_entry(offset) : make_readable_migration_entry(offset);
+    newpte = softleaf_to_pte(entry);
+  } else if (softleaf_is_device_private_write(entry)) {
+    newpte = softleaf_to_pte(make_readable_device_private_entry(softleaf_to_pfn(entry)));
+    if (pte_uffd(oldpte)) newpte = pte_mkuffd(newpte);
+  } else if (softleaf_is_marker(entry)) {
+    if (softleaf_is_poison_marker(entry) || softleaf_is_guard_marker(entry)) return 0;
+    if (cp_flags & MM_CP_UFFD_WP_RESOLVE) {
+      pte_clear(m, vma.vm_mm, addr, pt, i);
+      return 1;
+    }
+    return 0;
+  } else {
+    newpte = oldpte;
+  }
+  if (cp_flags & MM_CP_UFFD_WP) newpte = pte_mkuffd(newpte);
+  else if (cp_flags & MM_CP_UFFD_WP_RESOLVE) newpte = pte_clear_uffd(newpte);
+  if (newpte === oldpte) return 0;
+  set_pte_at(m, vma.vm_mm, addr, pt, i, newpte);
+  return 1;
+}
+
+function change_present_ptes(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr_ptes: number, newprot: number,
+  folio: number, page: number, cp_flags: number,
+): void {
+  const oldpte = modify_prot_start_ptes(m, vma, addr, pt, i, nr_ptes);
+  let ptent = pte_modify(oldpte, newprot);
+  if (cp_flags & MM_CP_UFFD_WP) ptent = pte_mkuffd(ptent);
+  else if (cp_flags & MM_CP_UFFD_WP_RESOLVE) ptent = pte_clear_uffd(ptent);
+  if (cp_flags & MM_CP_TRY_CHANGE_WRITABLE && !pte_write(ptent)) {
+    set_write_prot_commit_flush_ptes(m, vma, folio, page, addr, pt, i, oldpte, ptent, nr_ptes, tlb);
+  } else {
+    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, false, tlb);
+  }
+}
+
+/** Changes the entries of one pte table; how many, or -EAGAIN if the pmd no longer points at a table (mm/mprotect.c: change_pte_range()). */
+function* change_pte_range(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number, end: number, newprot: number,
+  cp_flags: number,
+): Gen<number> {
+  tlb_change_page_size(tlb, PAGE_SIZE);
+  const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, addr);
+  if (pt === null) return -EAGAIN;
+  let pages = 0;
+  let nr_ptes = 1;
+  for (; addr !== end; addr += nr_ptes * PAGE_SIZE) {
+    nr_ptes = 1;
+    const i = pte_index(addr);
+    const oldpte = pt.entry[i] as number;
+    if (pte_present(oldpte)) {
+      const page = vm_normal_page(m, vma, addr, oldpte);
+      const folio = page === 0 ? 0 : page_folio(m, page);
+      if (folio !== 0 && folio_test_large(m, folio)) {
+        const flags = FPB_RESPECT_SOFT_DIRTY | FPB_RESPECT_WRITE;
+        nr_ptes = folio_pte_batch_flags(m, folio, null, pt, i, { pte: oldpte }, (end - addr) / PAGE_SIZE, flags);
+      }
+      change_present_ptes(m, tlb, vma, addr, pt, i, nr_ptes, newprot, folio, page, cp_flags);
+      pages += nr_ptes;
+    } else if (pte_none(oldpte)) {
+      if ((cp_flags & MM_CP_UFFD_WP) === 0) continue;
+      if (userfaultfd_wp_use_markers(vma)) {
+        set_pte_at(m, vma.vm_mm, addr, pt, i, softleaf_to_pte(make_pte_marker_entry(PTE_MARKER_UFFD_WP)));
+        pages++;
+      }
+    } else {
+      pages += change_softleaf_pte(m, vma, addr, pt, i, oldpte, cp_flags);
+    }
+  }
+  pte_unmap_unlock(m, pt);
+  return pages;
+}
+
+function pgtable_split_needed(vma: vm_area_struct, cp_flags: number): boolean {
+  return (cp_flags & MM_CP_UFFD_WP) !== 0 && !vma_is_anonymous(vma);
+}
+
+function pgtable_populate_needed(vma: vm_area_struct, cp_flags: number): boolean {
+  return (cp_flags & MM_CP_UFFD_WP) !== 0 && userfaultfd_wp_use_markers(vma);
+}
+
+function* change_pmd_range(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, addr: number, end: number, newprot: number, cp_flags: number,
+): Gen<number> {
+  const populate = pgtable_populate_needed(vma, cp_flags);
+  let pages = 0;
+  while (addr !== end) {
+    const next = pmd_addr_end(addr, end);
+    const pi = pmd_index(addr);
+    if (populate && (yield* pte_alloc(m, vma.vm_mm, pmdt, pi))) return -ENOMEM;
+    const pmd = pmdt.entry[pi] as number;
+    let handled = pmd_none(pmd);
+    if (pmd_is_huge(pmd)) {
+      if (next - addr !== HPAGE_PMD_SIZE || pgtable_split_needed(vma, cp_flags)) {
+        yield* __split_huge_pmd(m, vma, pmdt, pi, addr, false);
+        if (populate && (yield* pte_alloc(m, vma.vm_mm, pmdt, pi))) return -ENOMEM;
+      } else {
+        const ret = yield* change_huge_pmd(m, tlb, vma, pmdt, pi, addr, newprot, cp_flags);
+        if (ret) {
+          if (ret === HPAGE_PMD_NR) pages += HPAGE_PMD_NR;
+          handled = true;
+        }
+      }
+    }
+    if (!handled) {
+      const ret = yield* change_pte_range(m, tlb, vma, pmdt, pi, addr, next, newprot, cp_flags);
+      if (ret < 0) continue;
+      pages += ret;
+    }
+    yield* cond_resched(m);
+    addr = next;
+  }
+  return pages;
+}
+
+/** The entries below one top-level entry; the notifiers hear of it from the first table that exists on (mm/mprotect.c: change_pud_range()). */
+function* change_pud_range(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pudt: ptdesc, addr: number, end: number, newprot: number, cp_flags: number,
+): Gen<number> {
+  const populate = pgtable_populate_needed(vma, cp_flags);
+  let range: mmu_notifier_range | null = null;
+  let pages = 0;
+  for (let next: number; addr !== end; addr = next) {
+    next = pud_addr_end(addr, end);
+    const ui = pud_index(addr);
+    const pmdt = populate ? yield* pmd_alloc(m, vma.vm_mm, pudt, ui, addr) : (pudt.child as (ptdesc | null)[])[ui] ?? null;
+    if (pmdt === null) {
+      if (!populate) {
+        if (pudt.entry[ui] !== 0) throw new Unmodelled('change_pud_range: huge puds');
+        continue;
+      }
+      pages = -ENOMEM;
+      break;
+    }
+    if (range === null) {
+      range = new mmu_notifier_range();
+      mmu_notifier_range_init(range, MMU_NOTIFY_PROTECTION_VMA, 0, vma.vm_mm, addr, end);
+      yield* mmu_notifier_invalidate_range_start(m, range);
+    }
+    pages += yield* change_pmd_range(m, tlb, vma, pmdt, addr, next, newprot, cp_flags);
+  }
+  if (range !== null) yield* mmu_notifier_invalidate_range_end(m, range);
+  return pages;
+}
+
+function* change_protection_range(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, addr: number, end: number, newprot: number, cp_flags: number,
+): Gen<number> {
+  BUG_ON(addr >= end, 'mm/mprotect.c: change_protection_range() of an empty range');
+  const pgd = vma.vm_mm.pgd;
+  let pages = 0;
+  tlb_start_vma(m, tlb, vma);
+  for (let next: number; addr !== end; addr = next) {
+    next = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
+    const gi = pgd_index(addr);
+    const pudt = pgtable_populate_needed(vma, cp_flags)
+      ? yield* pud_alloc(m, vma.vm_mm, pgd, gi, addr) : (pgd.child as (ptdesc | null)[])[gi] ?? null;
+    if (pudt === null) {
+      if (!pgtable_populate_needed(vma, cp_flags)) continue;
+      pages = -ENOMEM;
+      break;
+    }
+    pages += yield* change_pud_range(m, tlb, vma, pudt, addr, next, newprot, cp_flags);
+  }
+  tlb_end_vma(m, tlb, vma);
+  return pages;
+}
+
+/**
+ * Gives the entries of [start, end) the vma's vm_page_prot, or userfaultfd write protection, as MM_CP_* say; how many
+ * changed (mm/mprotect.c: change_protection()). Leaves out NUMA hinting and userfaultfd's read-write protection.
+ */
+export function* change_protection(
+  m: Machine, tlb: mmu_gather, vma: vm_area_struct, start: number, end: number, cp_flags: number,
+): Gen<number> {
+  if (WARN_ON_ONCE(m, (cp_flags & MM_CP_UFFD_WP_ALL) === MM_CP_UFFD_WP_ALL, 'change_protection')) return 0;
+  if (cp_flags & MM_CP_PROT_NUMA) throw new Unmodelled('change_protection: MM_CP_PROT_NUMA');
+  if (is_vm_hugetlb_page(vma)) return yield* hugetlb_change_protection(m, vma, start, end, vma.vm_page_prot, cp_flags);
+  return yield* change_protection_range(m, tlb, vma, start, end, vma.vm_page_prot, cp_flags);
+}
+
+/** Changes the flags of part of a vma and its entries; at.prev becomes the vma that holds it then; 0 or -errno (mm/mprotect.c: mprotect_fixup()). */
+export function* mprotect_fixup(
+  m: Machine, vmi: vma_iterator, tlb: mmu_gather, vma: vm_area_struct, at: { prev: vm_area_struct | null }, start: number, end: number,
+  newflags: number,
+): Gen<number> {
+  const mm = vma.vm_mm;
+  const oldflags = vma.vm_flags;
+  const nrpages = (end - start) / PAGE_SIZE;
+  let charged = 0;
+  if (newflags === oldflags) {
+    at.prev = vma;
+    return 0;
+  }
+  if (newflags & VM_WRITE) {
+    if ((oldflags & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE)) === 0) {
+      charged = nrpages;
+      if (security_vm_enough_memory_mm(m, mm, charged)) return -ENOMEM;
+      newflags |= VM_ACCOUNT;
+    }
+  } else if (oldflags & VM_ACCOUNT && vma_is_anonymous(vma) && vma.anon_vma === null) {
+    newflags &= ~VM_ACCOUNT;
+  }
+  const ptr = { flags: newflags };
+  const modified = yield* vma_modify_flags(m, vmi, at.prev, vma, start, end, ptr);
+  if (typeof modified === 'number') {
+    vm_unacct_memory(m, charged);
+    return modified;
+  }
+  vma = modified;
+  newflags = ptr.flags;
+  at.prev = vma;
+  yield* vma_start_write(m, vma);
+  vm_flags_reset(vma, newflags);
+  const mm_cp_flags = vma_wants_manual_pte_write_upgrade(vma) ? MM_CP_TRY_CHANGE_WRITABLE : 0;
+  vma_set_page_prot(vma);
+  yield* change_protection(m, tlb, vma, start, end, mm_cp_flags);
+  if (oldflags & VM_ACCOUNT && (newflags & VM_ACCOUNT) === 0) vm_unacct_memory(m, nrpages);
+  if (newflags & VM_WRITE && (oldflags & (VM_LOCKED | VM_WRITE | VM_SHARED)) === VM_LOCKED) {
+    yield* populate_vma_page_range(m, vma, start, end, null);
+  }
+  vm_stat_account(mm, oldflags, -nrpages);
+  vm_stat_account(mm, newflags, nrpages);
+  return 0;
+}
+
+/** What the mprotect calls do (mm/mprotect.c: do_mprotect_pkey()). Leaves out protection keys and PROT_GROWSUP. */
+function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+  prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
+  if (grows === (PROT_GROWSDOWN | PROT_GROWSUP)) return -EINVAL;
+  if (start % PAGE_SIZE !== 0) return -EINVAL;
+  if (len === 0) return 0;
+  len = PAGE_ALIGN(len);
+  const end = start + len;
+  if (len >= 2 ** 64 || end >= 2 ** 64) return -ENOMEM;
+  if ((prot & ~(7 | PROT_SEM)) !== 0) return -EINVAL;
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+
+  const vmi = new vma_iterator(mm, start);
+  let vma = vma_find(vmi, end);
+  let error = -ENOMEM;
+  if (vma !== null) {
+    error = 0;
+    if (grows & PROT_GROWSDOWN) {
+      start = vma.vm_start;
+      if ((vma.vm_flags & VM_GROWSDOWN) === 0) error = -EINVAL;
+    } else if (vma.vm_start > start) {
+      error = -ENOMEM;
+    } else if (grows & PROT_GROWSUP) {
+      error = -EINVAL;
+    }
+  }
+  if (vma === null || error) {
+    mmap_write_unlock(m, mm);
+    return error;
+  }
+  const at: { prev: vm_area_struct | null } = { prev: vma_prev(vmi) };
+  if (start > vma.vm_start) at.prev = vma;
+
+  const tlb = new mmu_gather();
+  tlb_gather_mmu(m, tlb, mm);
+  let nstart = start;
+  let tmp = vma.vm_start;
+  for (vma = vma_find(vmi, end); vma !== null; vma = vma_find(vmi, end)) {
+    if (vma.vm_start !== tmp) {
+      error = -ENOMEM;
+      break;
+    }
+    const newflags = calc_vm_prot_bits(prot) | (vma.vm_flags & ~VM_ACCESS_FLAGS);
+    if (newflags & ~(newflags >> 4) & VM_ACCESS_FLAGS) {
+      error = -EACCES;
+      break;
+    }
+    tmp = Math.min(vma.vm_end, end);
+    error = yield* mprotect_fixup(m, vmi, tlb, vma, at, nstart, tmp, newflags);
+    if (error) break;
+    tmp = vmi.last + 1;
+    nstart = tmp;
+  }
+  tlb_finish_mmu(m, tlb);
+  if (!error && tmp < end) error = -ENOMEM;
+  mmap_write_unlock(m, mm);
+  return error;
+}
+
+/** The mprotect system call: -ENOMEM for a hole, -EACCES for more than the mapping may have (mm/mprotect.c: mprotect()). */
+export function* sys_mprotect(m: Machine, start: number, len: number, prot: number): Gen<number> {
+  return yield* do_mprotect_pkey(m, start, len, prot);
+}

@@ -3,10 +3,11 @@
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import {
-  PGTY_buddy, PGTY_none, PG_head, PG_large_rmappable, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
+  FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_none, PG_head, PG_large_rmappable, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
   page_to_pfn, pfn_to_page, prep_compound_page,
 } from './page.ts';
 import { PAGE_SIZE } from './physmem.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
 
 export const MAX_PAGE_ORDER = 10;
 
@@ -135,6 +136,9 @@ export function alloc_page(m: Machine, gfp: number): number {
 export function free_frozen_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
   const nr = 1 << order;
+  if (order > 0 && (p.mapping[page] as number) & FOLIO_MAPPING_ANON && p.page_type[page] !== PGTY_hugetlb) {
+    mod_mthp_stat(m, order, MTHP_STAT_NR_ANON, -1);
+  }
   if ((p.flags[page] as number) & PG_head) destroy_compound_page(m, page);
   for (let i = page; i < page + nr; i++) {
     if ((p._mapcount[i] as number) !== -1 || (p._refcount[i] as number) !== 0) {

@@ -27,7 +27,7 @@ function table_alloc(m: Machine, level: number): ptdesc | null {
 }
 
 function table_free(m: Machine, t: ptdesc): void {
-  BUG_ON(t.ptl.owner !== null, 'mm/memory.c: a page table is freed with its lock held');
+  BUG_ON(t.ptl.owner !== null, 'mm/memory.c: ptlock_free() of a locked page table');
   __free_pages(m, t.page, 0);
 }
 
@@ -43,19 +43,16 @@ export function pgd_alloc(m: Machine): ptdesc | null {
 
 /** Frees a top table (arch/x86/mm/pgtable.c: pgd_free()). */
 export function pgd_free(m: Machine, mm: mm_struct, pgd: ptdesc): void {
-  void mm;
   table_free(m, pgd);
 }
 
 /** An empty pte table, or null without memory (arch/x86/mm/pgtable.c: pte_alloc_one()). */
-export function pte_alloc_one(m: Machine, mm: mm_struct): ptdesc | null {
-  void mm;
+export function pte_alloc_one(m: Machine, _mm: mm_struct): ptdesc | null {
   return table_alloc(m, 1);
 }
 
 /** Frees a pte table that nothing points at (include/asm-generic/pgalloc.h: pte_free()). */
 export function pte_free(m: Machine, mm: mm_struct, pt: ptdesc): void {
-  void mm;
   table_free(m, pt);
 }
 
@@ -65,27 +62,23 @@ export function pte_free_defer(m: Machine, mm: mm_struct, pt: ptdesc): void {
 }
 
 /** An empty pmd table, or null without memory (include/asm-generic/pgalloc.h: pmd_alloc_one()). */
-export function pmd_alloc_one(m: Machine, mm: mm_struct, addr: number): ptdesc | null {
-  void mm, addr;
+export function pmd_alloc_one(m: Machine, _mm: mm_struct, _addr: number): ptdesc | null {
   return table_alloc(m, 2);
 }
 
 /** Frees a pmd table (include/asm-generic/pgalloc.h: pmd_free()). */
 export function pmd_free(m: Machine, mm: mm_struct, pmdt: ptdesc): void {
-  void mm;
-  BUG_ON(pmdt.pmd_huge_pte.length > 0, 'include/linux/mm.h: pagetable_pmd_dtor() with a deposited page table');
+  BUG_ON(pmdt.pmd_huge_pte.length > 0, 'include/linux/mm.h: pagetable_dtor() with a deposited page table');
   table_free(m, pmdt);
 }
 
 /** An empty pud table, or null without memory (include/asm-generic/pgalloc.h: pud_alloc_one()). */
-export function pud_alloc_one(m: Machine, mm: mm_struct, addr: number): ptdesc | null {
-  void mm, addr;
+export function pud_alloc_one(m: Machine, _mm: mm_struct, _addr: number): ptdesc | null {
   return table_alloc(m, 3);
 }
 
 /** Frees a pud table (include/asm-generic/pgalloc.h: pud_free()). */
 export function pud_free(m: Machine, mm: mm_struct, pudt: ptdesc): void {
-  void mm;
   table_free(m, pudt);
 }
 
@@ -121,21 +114,18 @@ export function mm_dec_nr_puds(mm: mm_struct): void {
 
 /** Points the pmd at (pmdt, pi) to a pte table (arch/x86/include/asm/pgalloc.h: pmd_populate()). */
 export function pmd_populate(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pt: ptdesc): void {
-  void mm;
   pmdt.entry[pi] = table_entry(m, pt);
   (pmdt.child as (ptdesc | null)[])[pi] = pt;
 }
 
 /** Points the pud at (pudt, ui) to a pmd table (arch/x86/include/asm/pgalloc.h: pud_populate()). */
 export function pud_populate(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number, pmdt: ptdesc): void {
-  void mm;
   pudt.entry[ui] = table_entry(m, pmdt);
   (pudt.child as (ptdesc | null)[])[ui] = pmdt;
 }
 
 /** Points the top entry to a pud table; the p4d level is folded (arch/x86/include/asm/pgalloc.h: p4d_populate()). */
 export function p4d_populate(m: Machine, mm: mm_struct, pgdt: ptdesc, gi: number, pudt: ptdesc): void {
-  void mm;
   pgdt.entry[gi] = table_entry(m, pudt);
   (pgdt.child as (ptdesc | null)[])[gi] = pudt;
 }
@@ -160,14 +150,12 @@ export function p4d_clear(pgdt: ptdesc, gi: number): void {
 
 /** Locks a pmd table (include/linux/mm.h: pmd_lock()). */
 export function* pmd_lock(m: Machine, mm: mm_struct, pmdt: ptdesc): Gen<spinlock> {
-  void mm;
   yield* spin_lock(m, pmdt.ptl);
   return pmdt.ptl;
 }
 
 /** Locks a pud table (include/linux/mm.h: pud_lock()); upstream's is the mm's page_table_lock. */
-export function* pud_lock(m: Machine, mm: mm_struct, pudt: ptdesc): Gen<spinlock> {
-  void pudt;
+export function* pud_lock(m: Machine, mm: mm_struct, _pudt: ptdesc): Gen<spinlock> {
   yield* spin_lock(m, mm.page_table_lock);
   return mm.page_table_lock;
 }
@@ -179,7 +167,6 @@ export function pud_table(mm: mm_struct, addr: number): ptdesc | null {
 
 /** The pmd table for the address, or null if there is none, or a leaf in its place (mm/rmap.c: mm_find_pmd()). */
 export function mm_find_pmd(m: Machine, mm: mm_struct, address: number): ptdesc | null {
-  void m;
   return pud_table(mm, address)?.child?.[pud_index(address)] ?? null;
 }
 
@@ -252,25 +239,21 @@ export function* pte_alloc(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number):
 
 /** The pte table that the pmd points at, or null if it points at none (mm/pgtable-generic.c: __pte_offset_map()). */
 export function pte_offset_map(m: Machine, pmdt: ptdesc, pi: number): ptdesc | null {
-  void m;
   return pmd_is_table(pmdt.entry[pi] as number) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
 }
 
 /** As pte_offset_map(); its lock, pt.ptl, is not taken (mm/pgtable-generic.c: pte_offset_map_ro_nolock()). */
-export function pte_offset_map_ro_nolock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, addr: number): ptdesc | null {
-  void mm, addr;
+export function pte_offset_map_ro_nolock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, _addr: number): ptdesc | null {
   return pte_offset_map(m, pmdt, pi);
 }
 
 /** As pte_offset_map_ro_nolock(); the caller compares the pmd again under the lock (mm/pgtable-generic.c: pte_offset_map_rw_nolock()). */
-export function pte_offset_map_rw_nolock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, addr: number): ptdesc | null {
-  void mm, addr;
+export function pte_offset_map_rw_nolock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, _addr: number): ptdesc | null {
   return pte_offset_map(m, pmdt, pi);
 }
 
 /** The pte table under the pmd with its lock taken, or null if there is none (mm/pgtable-generic.c: pte_offset_map_lock()). */
-export function* pte_offset_map_lock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, addr: number): Gen<ptdesc | null> {
-  void mm, addr;
+export function* pte_offset_map_lock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, _addr: number): Gen<ptdesc | null> {
   for (;;) {
     const pmdval = pmdt.entry[pi] as number;
     const pt = pte_offset_map(m, pmdt, pi);
@@ -282,8 +265,7 @@ export function* pte_offset_map_lock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi
 }
 
 /** Ends pte_offset_map() (include/linux/pgtable.h: pte_unmap()). */
-export function pte_unmap(pt: ptdesc): void {
-  void pt;
+export function pte_unmap(_pt: ptdesc): void {
 }
 
 /** Unlocks what pte_offset_map_lock() locked (include/linux/mm.h: pte_unmap_unlock()). */
@@ -299,14 +281,12 @@ export function* pte_alloc_map_lock(m: Machine, mm: mm_struct, pmdt: ptdesc, pi:
 
 /** Keeps a page table for the day that a huge pmd is split; under the pmd lock (mm/pgtable-generic.c: pgtable_trans_huge_deposit()). */
 export function pgtable_trans_huge_deposit(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pgtable: ptdesc): void {
-  void m, mm, pi;
   BUG_ON(pmdt.ptl.owner === null, 'mm/pgtable-generic.c: pgtable_trans_huge_deposit() without the pmd lock');
   pmdt.pmd_huge_pte.push(pgtable);
 }
 
 /** Takes the page table that was deposited last; under the pmd lock (mm/pgtable-generic.c: pgtable_trans_huge_withdraw()). */
-export function pgtable_trans_huge_withdraw(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): ptdesc {
-  void m, mm, pi;
+export function pgtable_trans_huge_withdraw(m: Machine, mm: mm_struct, pmdt: ptdesc, _pi: number): ptdesc {
   BUG_ON(pmdt.ptl.owner === null, 'mm/pgtable-generic.c: pgtable_trans_huge_withdraw() without the pmd lock');
   const pt = pmdt.pmd_huge_pte.pop();
   BUG_ON(pt === undefined, 'mm/pgtable-generic.c: pgtable_trans_huge_withdraw() with nothing deposited');
@@ -318,7 +298,7 @@ export function maybe_mkwrite(pte: number, vma: vm_area_struct): number {
   return vma.vm_flags & VM_WRITE ? pte_mkwrite(pte) : pte;
 }
 
-/** An entry for the page (include/linux/pgtable.h: mk_pte()). */
+/** An entry for the page (include/linux/mm.h: mk_pte()). */
 export function mk_pte(m: Machine, page: number, prot: number): number {
   return pfn_pte(page_to_pfn(m, page), prot);
 }

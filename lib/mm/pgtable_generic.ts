@@ -12,7 +12,6 @@ import { flush_pmd_tlb_range, flush_tlb_range } from './tlb.ts';
 
 /** Writes the entry (arch/x86/include/asm/pgtable.h: set_pmd_at()). */
 export function set_pmd_at(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number, pmd: number): void {
-  void m, mm, addr;
   pmdt.entry[pi] = pmd;
 }
 
@@ -23,7 +22,6 @@ export function pmd_mkinvalid(pmd: number): number {
 
 /** Puts a new value in and answers the old one, with the bits that the hardware set meanwhile (arch/x86/include/asm/pgtable.h: pmdp_establish()). */
 export function pmdp_establish(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, pmd: number): number {
-  void m, vma, address;
   const old = pmdt.entry[pi] as number;
   pmdt.entry[pi] = pmd;
   return old;
@@ -31,7 +29,6 @@ export function pmdp_establish(m: Machine, vma: vm_area_struct, address: number,
 
 /** Makes the entry more permissive; answers whether it changed. Nothing is flushed: a fault drops the stale translation (arch/x86/mm/pgtable.c: pmdp_set_access_flags()). */
 export function pmdp_set_access_flags(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, entry: number, dirty: boolean): boolean {
-  void m, vma;
   const changed = pmdt.entry[pi] !== entry;
   BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'arch/x86/mm/pgtable.c: pmdp_set_access_flags()');
   if (changed && dirty) pmdt.entry[pi] = entry;
@@ -40,7 +37,6 @@ export function pmdp_set_access_flags(m: Machine, vma: vm_area_struct, address: 
 
 /** Clears the accessed bit and answers what it was (arch/x86/mm/pgtable.c: pmdp_test_and_clear_young()). */
 export function pmdp_test_and_clear_young(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): boolean {
-  void m, vma, address;
   const pmd = pmdt.entry[pi] as number;
   pmdt.entry[pi] = pte_clear_flags(pmd, _PAGE_ACCESSED);
   return pmd_young(pmd);
@@ -55,21 +51,18 @@ export function pmdp_clear_flush_young(m: Machine, vma: vm_area_struct, address:
 
 /** Empties the entry and answers what it held; no flush (arch/x86/include/asm/pgtable.h: pmdp_huge_get_and_clear()). */
 export function pmdp_huge_get_and_clear(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): number {
-  void m, mm, addr;
   const pmd = pmdt.entry[pi] as number;
   pmdt.entry[pi] = 0;
   return pmd;
 }
 
 /** Empties the entry while a whole address space or a part of it goes; no flush (include/linux/pgtable.h: pmdp_huge_get_and_clear_full()). */
-export function pmdp_huge_get_and_clear_full(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, full: boolean): number {
-  void full;
+export function pmdp_huge_get_and_clear_full(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, _full: boolean): number {
   return pmdp_huge_get_and_clear(m, vma.vm_mm, addr, pmdt, pi);
 }
 
 /** Takes write permission away, without a flush (arch/x86/include/asm/pgtable.h: pmdp_set_wrprotect()). */
 export function pmdp_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): void {
-  void m, mm, addr;
   pmdt.entry[pi] = pmd_wrprotect(pmdt.entry[pi] as number);
 }
 

@@ -12,33 +12,21 @@ import {
 
 /** Sets one entry (include/linux/pgtable.h: set_pte_at()). */
 export function set_pte_at(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, pte: number): void {
-  void m, mm, addr;
   pt.entry[i] = pte;
 }
 
 /** Sets nr entries that map consecutive pages (include/linux/pgtable.h: set_ptes()). */
 export function set_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, pte: number, nr: number): void {
-  void m, mm, addr;
   for (let k = 0; k < nr; k++) pt.entry[i + k] = pte_advance_pfn(pte, k);
 }
 
 /** Empties an entry (arch/x86/include/asm/pgtable.h: pte_clear()). */
 export function pte_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): void {
-  void m, mm, addr;
   pt.entry[i] = 0;
 }
 
-/** Empties an entry that is not present (include/linux/pgtable.h: pte_clear_not_present_full()). */
-export function pte_clear_not_present_full(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, full: boolean): void {
-  void m, mm, addr, full;
-  pt.entry[i] = 0;
-}
-
-/** Empties nr entries that are not present (include/linux/pgtable.h: clear_not_present_full_ptes()). */
-export function clear_not_present_full_ptes(
-  m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number, full: boolean,
-): void {
-  void m, mm, addr, full;
+/** Empties nr entries that are not present (include/linux/pgtable.h: clear_nonpresent_ptes()). */
+export function clear_nonpresent_ptes(_m: Machine, _mm: mm_struct, _addr: number, pt: ptdesc, i: number, nr: number): void {
   pt.entry.fill(0, i, i + nr);
 }
 
@@ -49,7 +37,6 @@ export function clear_not_present_full_ptes(
 export function ptep_set_access_flags(
   m: Machine, vma: vm_area_struct, address: number, pt: ptdesc, i: number, entry: number, dirty: boolean,
 ): boolean {
-  void m, vma, address;
   const changed = pt.entry[i] !== entry;
   if (changed && dirty) pt.entry[i] = entry;
   return changed;
@@ -57,7 +44,6 @@ export function ptep_set_access_flags(
 
 /** Takes the accessed bit; true if it was set (arch/x86/mm/pgtable.c: ptep_test_and_clear_young()). */
 export function ptep_test_and_clear_young(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): boolean {
-  void m, vma, addr;
   const pte = pt.entry[i] as number;
   if (!pte_young(pte)) return false;
   pt.entry[i] = pte_mkold(pte);
@@ -80,7 +66,6 @@ export { test_and_clear_young_ptes as clear_flush_young_ptes };
 
 /** Takes the right to write (arch/x86/include/asm/pgtable.h: ptep_set_wrprotect()). */
 export function ptep_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): void {
-  void m, mm, addr;
   pt.entry[i] = pte_wrprotect(pt.entry[i] as number);
 }
 
@@ -90,8 +75,7 @@ export function wrprotect_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptde
 }
 
 /** Takes an entry out when the whole mm may be going (include/linux/pgtable.h: ptep_get_and_clear_full()). */
-export function ptep_get_and_clear_full(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, full: boolean): number {
-  void m, mm, addr, full;
+export function ptep_get_and_clear_full(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, _full: boolean): number {
   const pte = pt.entry[i] as number;
   pt.entry[i] = 0;
   return pte;
@@ -116,8 +100,7 @@ export function get_and_clear_ptes(m: Machine, mm: mm_struct, addr: number, pt: 
 }
 
 /** Empties nr present entries of one folio (include/linux/pgtable.h: clear_full_ptes()). */
-export function clear_full_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number, full: boolean): void {
-  void m, mm, addr, full;
+export function clear_full_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number, _full: boolean): void {
   pt.entry.fill(0, i, i + nr);
 }
 
@@ -135,7 +118,6 @@ export function ptep_modify_prot_start(m: Machine, vma: vm_area_struct, addr: nu
 export function ptep_modify_prot_commit(
   m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, old_pte: number, pte: number,
 ): void {
-  void old_pte;
   set_pte_at(m, vma.vm_mm, addr, pt, i, pte);
 }
 
@@ -148,7 +130,6 @@ export function modify_prot_start_ptes(m: Machine, vma: vm_area_struct, addr: nu
 export function modify_prot_commit_ptes(
   m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, old_pte: number, pte: number, nr: number,
 ): void {
-  void old_pte;
   set_ptes(m, vma.vm_mm, addr, pt, i, pte, nr);
 }
 
@@ -159,7 +140,6 @@ export const CYDP_CLEAR_DIRTY = 2;
 export function clear_young_dirty_ptes(
   m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr: number, flags: number,
 ): void {
-  void m, vma, addr;
   const off = (flags & CYDP_CLEAR_YOUNG ? _PAGE_ACCESSED : 0) | (flags & CYDP_CLEAR_DIRTY ? _PAGE_DIRTY : 0);
   for (let k = i; k < i + nr; k++) pt.entry[k] = pte_clear_flags(pt.entry[k] as number, off);
 }
@@ -177,7 +157,6 @@ export const FPB_MERGE_YOUNG_DIRTY = 1 << 4;
 export function folio_pte_batch_flags(
   m: Machine, folio: number, vma: vm_area_struct | null, pt: ptdesc, i: number, ptent: { pte: number }, max_nr: number, flags: number,
 ): number {
-  void vma;
   const first = ptent.pte;
   const ignored = _PAGE_ACCESSED | (flags & FPB_RESPECT_DIRTY ? 0 : _PAGE_DIRTY)
     | (flags & FPB_RESPECT_SOFT_DIRTY ? 0 : _PAGE_SOFT_DIRTY) | (flags & FPB_RESPECT_WRITE ? 0 : _PAGE_RW);

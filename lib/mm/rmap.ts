@@ -5,13 +5,15 @@ import { EBUSY, EFAULT } from '../errno.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { deferred_split_folio } from './deferred_split.ts';
 import { MEMORY_DEVICE_PRIVATE, folio_is_device_private } from './memremap.ts';
-import { MMF_HAS_PINNED, anon_vma, type address_space, type vm_area_struct } from './mm_types.ts';
+import { MMF_HAS_PINNED, type address_space, type anon_vma, type vm_area_struct } from './mm_types.ts';
 import {
   FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PGTY_hugetlb, PGTY_none, PG_anon_exclusive, PG_head, PG_locked, PG_partially_mapped,
   PG_private, PG_swapbacked, PG_swapcache, ZONE_DEVICE, folio_nr_pages, folio_order, folio_test_anon, folio_test_hugetlb,
   folio_test_large, large, test_flag, type large_folio,
 } from './page.ts';
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from './pgtable.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
+import { linear_anon_page_index } from './vma.ts';
 
 // rmap_t (include/linux/rmap.h)
 export const RMAP_NONE = 0;
@@ -124,11 +126,6 @@ export function folio_pgoff(m: Machine, folio: number): number {
 /** Page offset of one of the folio's pages in its object (include/linux/pagemap.h: page_pgoff()). */
 export function page_pgoff(m: Machine, folio: number, page: number): number {
   return (m.page.index[folio] as number) + (page - folio);
-}
-
-/** The index that an anonymous page at the address has in its anon_vma, in pages (include/linux/pagemap.h: linear_anon_page_index()). */
-export function linear_anon_page_index(vma: vm_area_struct, address: number): number {
-  return (address - (address % 4096) - vma.vm_start) / 4096 + vma.vm_anon_pgoff;
 }
 
 function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, nr_pages: number): number {
@@ -369,6 +366,7 @@ export function folio_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_
     if (exclusive) (p.flags[folio] as number) |= PG_anon_exclusive;
   }
   WARN_ON_ONCE(m, address < vma.vm_start || address + nr * 4096 > vma.vm_end, fn, 'address');
+  if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
 }
 
 function __folio_add_file_rmap(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, pmd: boolean): void {

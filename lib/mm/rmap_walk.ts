@@ -38,6 +38,7 @@ import {
 } from './rmap.ts';
 import { folio_put } from './swap.ts';
 import { ptep_clear_flush } from './tlb.ts';
+import { mapping_rmap_tree_foreach } from './vma.ts';
 
 // enum ttu_flags (include/linux/rmap.h)
 export const TTU_USE_SHARED_ZEROPAGE = 0x2;
@@ -132,15 +133,6 @@ function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, lock
     if (rwc.done !== undefined && rwc.done(m, folio)) break;
   }
   if (!locked) anon_vma_unlock_read(m, av);
-}
-
-/** The vmas that map any of these pages of the file, in order of their start (mm/interval_tree.c: mapping_rmap_tree_iter_first()). */
-export function mapping_rmap_tree_foreach(mapping: address_space, start: number, last: number): readonly vm_area_struct[] {
-  const hits: vm_area_struct[] = [];
-  for (const v of mapping.i_mmap) {
-    if (v.vm_pgoff <= last && v.vm_pgoff + (v.vm_end - v.vm_start) / 4096 - 1 >= start) hits.push(v);
-  }
-  return hits.length > 1 ? hits.sort((a, b) => a.vm_pgoff - b.vm_pgoff) : hits;
 }
 
 function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {

@@ -112,7 +112,7 @@ export function __folio_put(m: Machine, folio: number): void {
 /** Drops `refs` references; true if none is left. BUG if there were fewer (include/linux/page_ref.h: folio_ref_sub_and_test()). */
 export function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
   const left = (m.page._refcount[folio] as number) - refs;
-  BUG_ON(left < 0, `include/linux/mm.h: VM_BUG_ON_PAGE(page_ref_count(page) == 0) of page ${folio}`);
+  BUG_ON(left < 0, `include/linux/mm.h: put_page_testzero() without references: page ${folio}`);
   m.page._refcount[folio] = left;
   return left === 0;
 }
@@ -366,7 +366,7 @@ export function* lru_cache_disable(m: Machine): Gen<void> {
   yield* lru_add_drain_all(m);
 }
 
-/** Ends what lru_cache_disable() began (include/linux/swap.h: lru_cache_enable()). */
+/** Ends what lru_cache_disable() began (mm/internal.h: lru_cache_enable()). */
 export function lru_cache_enable(m: Machine): void {
   m.lru.lru_disable_count--;
 }

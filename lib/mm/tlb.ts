@@ -18,7 +18,7 @@ const TAG_SPAN = 2 ** 35;
 const MAX_CTX = 2 ** 18;
 const SLAB_PAGES = 512;
 
-/** arch/x86/mm/tlb.c: a flush of more strides than this drops the whole address space. */
+/** A flush of more strides than this drops the whole address space (arch/x86/mm/tlb.c: tlb_single_page_flush_ceiling). */
 export const tlb_single_page_flush_ceiling = 33;
 
 /**
@@ -152,9 +152,8 @@ function drop(cpu: Cpu, tag: number, vpn: number): void {
  * entries are, and more than 33 strides drop all of the mm's (arch/x86/mm/tlb.c: flush_tlb_mm_range()).
  */
 export function flush_tlb_mm_range(
-  m: Machine, mm: mm_struct, start: number, end: number, stride_shift: number, freed_tables: boolean,
+  m: Machine, mm: mm_struct, start: number, end: number, stride_shift: number, _freed_tables: boolean,
 ): void {
-  void freed_tables;
   m.tlb_flushes++;
   if (mm.tlb_tag === 0) return;
   if ((end - start) / 2 ** stride_shift > tlb_single_page_flush_ceiling) {
@@ -213,7 +212,6 @@ export function flush_tlb_all(m: Machine): void {
 
 /** Takes the entry out of its table and answers it; no flush (arch/x86/include/asm/pgtable.h: ptep_get_and_clear()). */
 export function ptep_get_and_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): number {
-  void m, mm, addr;
   const pte = pt.entry[i] as number;
   pt.entry[i] = 0;
   return pte;
@@ -232,22 +230,22 @@ export function ptep_clear_flush(m: Machine, vma: vm_area_struct, addr: number, 
   return pte;
 }
 
-/** Notes that page tables change whose flush comes later (include/linux/mm_types.h: inc_tlb_flush_pending()). */
+/** Notes that page tables change whose flush comes later (include/linux/mm_inline.h: inc_tlb_flush_pending()). */
 export function inc_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending++;
 }
 
-/** Ends what inc_tlb_flush_pending() began (include/linux/mm_types.h: dec_tlb_flush_pending()). */
+/** Ends what inc_tlb_flush_pending() began (include/linux/mm_inline.h: dec_tlb_flush_pending()). */
 export function dec_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending--;
 }
 
-/** True while somebody has changed page tables and not flushed yet (include/linux/mm_types.h: mm_tlb_flush_pending()). */
+/** True while somebody has changed page tables and not flushed yet (include/linux/mm_inline.h: mm_tlb_flush_pending()). */
 export function mm_tlb_flush_pending(mm: mm_struct): boolean {
   return mm.tlb_flush_pending > 0;
 }
 
-/** True while more than one does so (include/linux/mm_types.h: mm_tlb_flush_nested()). */
+/** True while more than one does so (include/linux/mm_inline.h: mm_tlb_flush_nested()). */
 export function mm_tlb_flush_nested(mm: mm_struct): boolean {
   return mm.tlb_flush_pending > 1;
 }

@@ -1,14 +1,211 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Module } from '../kernel/module.ts';
-import { Unmodelled } from '../unmodelled.ts';
+import type { Machine } from '../boot.ts';
+import { EFAULT, EINVAL, ENOMEM } from '../errno.ts';
+import {
+  MAJOR, MKDEV, alloc_chrdev_region, cdev_device_add, cdev_device_del, cdev_init, cdev_lookup, dev_set_name,
+  device_initialize, unregister_chrdev_region,
+} from '../fs/char_dev.ts';
+import type { file, file_operations, inode } from '../fs/fs.ts';
+import type { Gen } from '../kernel/gen.ts';
+import type { Module, ModuleParams } from '../kernel/module.ts';
+import { Oops, printk } from '../kernel/printk.ts';
+import { vm_insert_page } from '../mm/memory_zap.ts';
+import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
+import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
+import { GFP_KERNEL, __GFP_ZERO, __free_pages, alloc_page } from '../mm/page_alloc.ts';
+import { put_page } from '../mm/swap.ts';
+import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
+import { DMIRROR_NDEVICES, PAGE_SIZE, dmirror, dmirror_device, dmirror_min_ops, test_hmm_state } from './dmirror.ts';
+import { dmirror_read, dmirror_read_unlocked, dmirror_snapshot, dmirror_write, type hmm_dmirror_cmd } from './fault.ts';
+import { dmirror_check_atomic, dmirror_exclusive, dmirror_migrate_to_device, dmirror_migrate_to_system } from './migrate.ts';
+import {
+  HMM_DMIRROR_CHECK_EXCLUSIVE, HMM_DMIRROR_CMD, HMM_DMIRROR_EXCLUSIVE, HMM_DMIRROR_FLAGS, HMM_DMIRROR_MEMORY_DEVICE_COHERENT,
+  HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MIGRATE_TO_DEV, HMM_DMIRROR_MIGRATE_TO_SYS, HMM_DMIRROR_READ,
+  HMM_DMIRROR_READ_UNLOCKED, HMM_DMIRROR_RELEASE, HMM_DMIRROR_SNAPSHOT, HMM_DMIRROR_WRITE,
+} from './uapi.ts';
 
-/** The module test_hmm (lib/test_hmm.c: hmm_dmirror_init(), hmm_dmirror_exit()). */
+const MODULE_NAME = 'test_hmm';
+
+function this_module(m: Machine): test_hmm_state {
+  const state = m.modules.data.get(MODULE_NAME);
+  if (!(state instanceof test_hmm_state)) throw new Oops('BUG: unable to handle page fault: the module test_hmm is gone');
+  return state;
+}
+
+/** Opens the mirror of the caller's address space: 0, or -EINTR when a signal came (lib/test_hmm.c: dmirror_fops_open()). */
+function* dmirror_fops_open(m: Machine, node: inode, filp: file): Gen<number> {
+  const mod = this_module(m);
+  const cdevice = cdev_lookup(m, node.i_rdev);
+  const mdevice = mod.dmirror_devices.find((x) => x.cdevice === cdevice) as dmirror_device;
+  const d = new dmirror(mod.next_id++, mdevice);
+  const ret = yield* mmu_interval_notifier_insert(m, d.notifier, m.current.mm as mm_struct, 0, 2 ** 64 - PAGE_SIZE, dmirror_min_ops);
+  if (ret !== 0) return ret;
+  mod.dmirrors.set(d.id, d);
+  filp.private_data = d;
+  return 0;
+}
+
+/** Closes a mirror and evicts all of the device's memory, whoever uses it (lib/test_hmm.c: dmirror_fops_release()). */
+function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number> {
+  const d = filp.private_data as dmirror;
+  const mdevice = d.mdevice;
+  yield* mmu_interval_notifier_remove(m, d.notifier);
+  if (mdevice.devmem_chunks !== null) {
+    for (let i = 0; i < (mdevice.devmem_chunks?.length ?? 0); i++) yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
+  }
+  mdevice.mod.dmirrors.delete(d.id);
+  return 0;
+}
+
+/**
+ * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Pages numbers are
+ * below 2^52, so that sums and the multiples of 4096 are exact in spite of being up to 2^64.
+ */
+function decode_cmd(view: DataView): hmm_dmirror_cmd | number {
+  const u52 = (at: number, shift: number): number => {
+    const lo = view.getUint32(at, true);
+    const hi = view.getUint32(at + 4, true);
+    return shift === 0 ? (hi & 0xfffff) * 2 ** 32 + lo : hi * 2 ** 20 + (lo >>> 12);
+  };
+  if (view.getUint32(HMM_DMIRROR_CMD.addr, true) & (PAGE_SIZE - 1)) return -EINVAL;
+  const start = u52(HMM_DMIRROR_CMD.addr, 12);
+  const npages = u52(HMM_DMIRROR_CMD.npages, 0);
+  const end = (start + npages) % 2 ** 52;
+  if (start >= end) return -EINVAL;
+  const ptr = view.getUint32(HMM_DMIRROR_CMD.ptr + 4, true) * 2 ** 32 + view.getUint32(HMM_DMIRROR_CMD.ptr, true);
+  return { addr: start * PAGE_SIZE, ptr, npages, cpages: 0, faults: 0 };
+}
+
+function* run_command(m: Machine, d: dmirror, command: number, cmd: hmm_dmirror_cmd, view: DataView): Gen<number> {
+  switch (command) {
+    case HMM_DMIRROR_READ:
+      return yield* dmirror_read(m, d, cmd);
+    case HMM_DMIRROR_WRITE:
+      return yield* dmirror_write(m, d, cmd);
+    case HMM_DMIRROR_MIGRATE_TO_DEV:
+      return yield* dmirror_migrate_to_device(m, d, cmd);
+    case HMM_DMIRROR_MIGRATE_TO_SYS:
+      return yield* dmirror_migrate_to_system(m, d, cmd);
+    case HMM_DMIRROR_EXCLUSIVE:
+      return yield* dmirror_exclusive(m, d, cmd);
+    case HMM_DMIRROR_CHECK_EXCLUSIVE:
+      return dmirror_check_atomic(d, cmd.addr, cmd.addr + cmd.npages * PAGE_SIZE);
+    case HMM_DMIRROR_SNAPSHOT:
+      return yield* dmirror_snapshot(m, d, cmd);
+    case HMM_DMIRROR_RELEASE:
+      yield* dmirror_device_remove_chunks(m, d.mdevice);
+      return 0;
+    case HMM_DMIRROR_FLAGS:
+      d.flags = view.getUint32(HMM_DMIRROR_CMD.npages, true);
+      return 0;
+    case HMM_DMIRROR_READ_UNLOCKED:
+      return yield* dmirror_read_unlocked(m, d, cmd, 0);
+    default:
+      return -EINVAL;
+  }
+}
+
+/** An HMM_DMIRROR_* command on the struct at user address `arg`, into which cpages and faults are written (lib/test_hmm.c: dmirror_fops_unlocked_ioctl()). */
+function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, arg: number): Gen<number> {
+  const d = filp.private_data as dmirror | null;
+  if (d === null) return -EINVAL;
+  const bytes = new Uint8Array(HMM_DMIRROR_CMD.size);
+  if ((yield* copy_from_user(m, bytes, arg, bytes.length)) !== 0) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  const cmd = decode_cmd(view);
+  if (typeof cmd === 'number') return cmd;
+  const ret = yield* run_command(m, d, command, cmd, view);
+  if (ret !== 0) return ret;
+  view.setBigUint64(HMM_DMIRROR_CMD.cpages, BigInt(cmd.cpages), true);
+  view.setBigUint64(HMM_DMIRROR_CMD.faults, BigInt(cmd.faults), true);
+  return (yield* copy_to_user(m, arg, bytes, bytes.length)) !== 0 ? -EFAULT : 0;
+}
+
+/** Maps fresh zeroed pages over the whole vma (lib/test_hmm.c: dmirror_fops_mmap()). */
+function* dmirror_fops_mmap(m: Machine, _filp: file, vma: vm_area_struct): Gen<number> {
+  for (let addr = vma.vm_start; addr < vma.vm_end; addr += PAGE_SIZE) {
+    const page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
+    if (page === 0) return -ENOMEM;
+    const ret = yield* vm_insert_page(m, vma, addr, page);
+    if (ret !== 0) {
+      __free_pages(m, page, 0);
+      return ret;
+    }
+    put_page(m, page);
+  }
+  return 0;
+}
+
+const dmirror_fops: file_operations = {
+  open: dmirror_fops_open,
+  release: dmirror_fops_release,
+  mmap: dmirror_fops_mmap,
+  unlocked_ioctl: dmirror_fops_unlocked_ioctl,
+};
+
+function* dmirror_device_init(m: Machine, mdevice: dmirror_device, id: number): Gen<number> {
+  cdev_init(mdevice.cdevice, dmirror_fops);
+  device_initialize(mdevice.device);
+  mdevice.device.devt = MKDEV(MAJOR(mdevice.mod.dmirror_dev), id);
+  let ret = dev_set_name(mdevice.device, `hmm_dmirror${id}`);
+  if (ret === 0) ret = yield* dmirror_allocate_chunk(m, mdevice, null, false);
+  if (ret === 0) ret = cdev_device_add(m, mdevice.cdevice, mdevice.device);
+  // put_device(): the last reference goes, which is dmirror_device_release()
+  if (ret !== 0) yield* dmirror_device_remove_chunks(m, mdevice);
+  return ret;
+}
+
+function* dmirror_device_remove(m: Machine, mdevice: dmirror_device): Gen<void> {
+  cdev_device_del(m, mdevice.cdevice, mdevice.device);
+  yield* dmirror_device_remove_chunks(m, mdevice);
+}
+
+function param(params: ModuleParams, name: string): number {
+  const v = Number(params[name] ?? 0);
+  return Number.isFinite(v) ? v : NaN;
+}
+
+function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
+  const spm_addr_dev0 = param(params, 'spm_addr_dev0');
+  const spm_addr_dev1 = param(params, 'spm_addr_dev1');
+  if (Number.isNaN(spm_addr_dev0) || Number.isNaN(spm_addr_dev1)) return -EINVAL;
+  const mod = new test_hmm_state(spm_addr_dev0, spm_addr_dev1);
+  const dev = alloc_chrdev_region(m, 0, DMIRROR_NDEVICES, 'HMM_DMIRROR');
+  if (dev < 0) return dev;
+  mod.dmirror_dev = dev;
+  m.modules.data.set(MODULE_NAME, mod);
+  const types = [HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE];
+  if (spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0) types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
+  for (const type of types) mod.dmirror_devices.push(new dmirror_device(mod, type));
+  for (let id = 0; id < types.length; id++) {
+    const ret = yield* dmirror_device_init(m, mod.dmirror_devices[id], id);
+    if (ret === 0) continue;
+    while (--id >= 0) yield* dmirror_device_remove(m, mod.dmirror_devices[id]);
+    unregister_chrdev_region(m, dev, DMIRROR_NDEVICES);
+    m.modules.data.delete(MODULE_NAME);
+    return ret;
+  }
+  printk(m, 'HMM test module loaded. This is only for testing HMM.');
+  return 0;
+}
+
+function* hmm_dmirror_exit(m: Machine): Gen<void> {
+  const mod = this_module(m);
+  for (const mdevice of mod.dmirror_devices) yield* dmirror_device_remove(m, mdevice);
+  unregister_chrdev_region(m, mod.dmirror_dev, DMIRROR_NDEVICES);
+  m.modules.data.delete(MODULE_NAME);
+}
+
+/**
+ * The module test_hmm. Parameters: spm_addr_dev0 and spm_addr_dev1, physical addresses of 256 MiB each for the coherent
+ * devices, which exist only if both are given (lib/test_hmm.c: hmm_dmirror_init(), hmm_dmirror_exit()).
+ */
 export const test_hmm: Module = {
-  init: () => {
-    throw new Unmodelled('hmm_dmirror_init');
-  },
-  exit: () => {
-    throw new Unmodelled('hmm_dmirror_exit');
-  },
+  name: MODULE_NAME,
+  params: ['spm_addr_dev0', 'spm_addr_dev1'],
+  init: hmm_dmirror_init,
+  exit: hmm_dmirror_exit,
+  users: (m) => this_module(m).dmirrors.size,
 };

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EINVAL, ENOMEM } from '../errno.ts';
+import { MINOR } from '../fs/char_dev.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mutex_lock, mutex_unlock, spin_lock_leaf, spin_unlock } from '../kernel/locks.ts';
+import { WARN_ON, printk } from '../kernel/printk.ts';
+import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { lock_page } from '../mm/folio_lock.ts';
+import {
+  MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PRIVATE, dev_pagemap, folio_zone_device_data, is_device_coherent_page,
+  is_device_private_page, memremap_pages, memunmap_pages, page_pgmap, zone_device_folio_init, type dev_pagemap_ops,
+} from '../mm/memremap.ts';
+import { folio_copy } from '../mm/migrate.ts';
+import {
+  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, migrate_device_finalize, migrate_device_pages,
+  migrate_device_range, migrate_pfn, migrate_pfn_to_page,
+} from '../mm/migrate_device.ts';
+import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
+import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import {
+  BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
+  dmirror_page_to_chunk, dmirror_page_to_device, null_page, set_zone_device_data, zone_device_data, type dmirror,
+  type dmirror_device,
+} from './dmirror.ts';
+import { dmirror_devmem_fault } from './migrate.ts';
+import { HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
+
+const HPAGE_PMD_NR = 512;
+const HPAGE_PMD_ORDER = 9;
+const MIB = 1024 * 1024;
+
+/** Takes the first device folio (2 MiB) or page off the device's free list; 0 if that is empty. */
+function take_free(m: Machine, mdevice: dmirror_device, is_large: boolean): number {
+  const page = is_large ? mdevice.free_folios : mdevice.free_pages;
+  if (page === 0) return 0;
+  const next = zone_device_data(m, page);
+  if (is_large) mdevice.free_folios = next;
+  else mdevice.free_pages = next;
+  mdevice.calloc += is_large ? HPAGE_PMD_NR : 1;
+  return page;
+}
+
+/** Puts a page or folio at the front of its free list. */
+function put_free(m: Machine, mdevice: dmirror_device, page: number, is_large: boolean): void {
+  set_zone_device_data(m, page, is_large ? mdevice.free_folios : mdevice.free_pages);
+  if (is_large) mdevice.free_folios = page;
+  else mdevice.free_pages = page;
+}
+
+/**
+ * Gives the device 256 MiB more memory, as 2 MiB folios or as pages, and with `ppage` takes the first of them right away.
+ * 0, or -ENOMEM, -EINVAL or what memremap_pages() answers (lib/test_hmm.c: dmirror_allocate_chunk()).
+ */
+export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppage: { page: number } | null, is_large: boolean): Gen<number> {
+  const pagemap = new dev_pagemap();
+  const range = pagemap.range;
+  if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE) {
+    const res = request_free_mem_region(m, null, DEVMEM_CHUNK_SIZE, 'hmm_dmirror');
+    if (typeof res === 'number') return -ENOMEM;
+    range.start = res.start;
+    range.end = res.end;
+    pagemap.type = MEMORY_DEVICE_PRIVATE;
+  } else if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_COHERENT) {
+    range.start = MINOR(mdevice.device.devt) - 2 !== 0 ? mdevice.mod.spm_addr_dev0 : mdevice.mod.spm_addr_dev1;
+    range.end = range.start + DEVMEM_CHUNK_SIZE - 1;
+    pagemap.type = MEMORY_DEVICE_COHERENT;
+  } else {
+    return -EINVAL;
+  }
+  pagemap.nr_range = 1;
+  pagemap.ops = dmirror_devmem_ops;
+  pagemap.owner = mdevice;
+
+  yield* mutex_lock(m, mdevice.devmem_lock);
+  const chunks = (mdevice.devmem_chunks ??= []);
+  if (chunks.length === mdevice.devmem_capacity) mdevice.devmem_capacity += DEVMEM_CHUNKS_RESERVE;
+  const err = yield* memremap_pages(m, pagemap, 0);
+  if (err < 0) {
+    mutex_unlock(m, mdevice.devmem_lock);
+    if (pagemap.type === MEMORY_DEVICE_PRIVATE) release_mem_region(m, range.start, range.end - range.start + 1);
+    return err;
+  }
+  const pfn_first = range.start / PAGE_SIZE;
+  const pfn_last = pfn_first + (range.end + 1 - range.start) / PAGE_SIZE;
+  chunks.push(new dmirror_chunk(pagemap, mdevice));
+  mutex_unlock(m, mdevice.devmem_lock);
+
+  const mb = DEVMEM_CHUNK_SIZE / MIB;
+  printk(m, `added new ${mb} MB chunk (total ${chunks.length} chunks, ${chunks.length * mb} MB) `
+    + `PFNs [0x${pfn_first.toString(16)} 0x${pfn_last.toString(16)})`);
+
+  spin_lock_leaf(m, mdevice.lock);
+  for (let pfn = pfn_first; pfn < pfn_last;) {
+    const large = is_large && pfn % HPAGE_PMD_NR === 0 && pfn + HPAGE_PMD_NR <= pfn_last;
+    put_free(m, mdevice, pfn_to_page(m, pfn), large);
+    pfn += large ? HPAGE_PMD_NR : 1;
+  }
+  let ret = 0;
+  if (ppage !== null) {
+    ppage.page = take_free(m, mdevice, is_large);
+    if (ppage.page === 0) ret = -ENOMEM;
+  }
+  spin_unlock(m, mdevice.lock);
+  return ret;
+}
+
+/**
+ * A locked device page, or device folio of 2 MiB, with one reference and, on a private device, system memory behind it;
+ * 0 if there is no memory of either kind (lib/test_hmm.c: dmirror_devmem_alloc_page()).
+ */
+export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boolean): Gen<number> {
+  const mdevice = d.mdevice;
+  const order = is_large ? HPAGE_PMD_ORDER : 0;
+  let rpage = 0;
+  if (dmirror_is_private_zone(mdevice)) {
+    rpage = folio_alloc(m, GFP_HIGHUSER, order);
+    if (rpage === 0) return 0;
+  }
+  spin_lock_leaf(m, mdevice.lock);
+  let dpage = take_free(m, mdevice, is_large);
+  spin_unlock(m, mdevice.lock);
+  if (dpage === 0) {
+    const got = { page: 0 };
+    if ((yield* dmirror_allocate_chunk(m, mdevice, got, is_large)) !== 0) {
+      if (rpage !== 0) __free_pages(m, rpage, order);
+      return 0;
+    }
+    dpage = got.page;
+  }
+  zone_device_folio_init(m, page_folio(m, dpage), page_pgmap(m, folio_page(page_folio(m, dpage), 0)), order);
+  set_zone_device_data(m, dpage, rpage);
+  return dpage;
+}
+
+/** Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c: dmirror_device_evict_chunk()). */
+export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
+  const start_pfn = Math.floor(chunk.pagemap.range.start / PAGE_SIZE);
+  const npages = Math.floor(chunk.pagemap.range.end / PAGE_SIZE) - start_pfn + 1;
+  const src_pfns = new Float64Array(npages);
+  const dst_pfns = new Float64Array(npages);
+  yield* migrate_device_range(m, src_pfns, start_pfn, npages);
+  for (let i = 0; i < npages; i++) {
+    const src = src_pfns[i];
+    if ((src & MIGRATE_PFN_MIGRATE) === 0) continue;
+    let spage = migrate_pfn_to_page(m, src);
+    if (spage === 0) continue;
+    if (WARN_ON(m, !is_device_private_page(m, spage) && !is_device_coherent_page(m, spage), 'dmirror_device_evict_chunk')) continue;
+    let order = folio_order(m, page_folio(m, spage));
+    spage = BACKING_PAGE(m, spage);
+    let dpage: number;
+    if (src & MIGRATE_PFN_COMPOUND) {
+      dpage = folio_alloc(m, GFP_HIGHUSER_MOVABLE, order);
+    } else {
+      dpage = alloc_page(m, GFP_HIGHUSER_MOVABLE);
+      if (dpage === 0) throw new Unmodelled('alloc_page: __GFP_NOFAIL without free memory');
+      order = 0;
+    }
+    if (dpage === 0) throw null_page(8);
+    yield* lock_page(m, dpage);
+    dst_pfns[i] = migrate_pfn(page_to_pfn(m, dpage)) + (src & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
+    folio_copy(m, page_folio(m, dpage), page_folio(m, spage));
+    m.sched.spend(COPY_PAGE_NS * folio_nr_pages(m, page_folio(m, spage)));
+  }
+  yield* migrate_device_pages(m, src_pfns, dst_pfns, npages);
+  yield* migrate_device_finalize(m, src_pfns, dst_pfns, npages);
+}
+
+/** Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c: dmirror_remove_free_pages()). */
+function dmirror_remove_free_pages(m: Machine, devmem: dmirror_chunk): void {
+  const mdevice = devmem.mdevice;
+  for (let folio = mdevice.free_folios; folio !== 0; folio = folio_zone_device_data(m, folio)) {
+    if (page_pgmap(m, folio) === devmem.pagemap) mdevice.free_folios = folio_zone_device_data(m, folio);
+  }
+  for (let page = mdevice.free_pages; page !== 0; page = zone_device_data(m, page)) {
+    if (page_pgmap(m, page) === devmem.pagemap) mdevice.free_pages = zone_device_data(m, page);
+  }
+}
+
+/** Evicts and unmaps all of the device's memory (lib/test_hmm.c: dmirror_device_remove_chunks()). */
+export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_device): Gen<void> {
+  yield* mutex_lock(m, mdevice.devmem_lock);
+  if (mdevice.devmem_chunks !== null) {
+    for (const devmem of mdevice.devmem_chunks) {
+      spin_lock_leaf(m, mdevice.lock);
+      devmem.remove = true;
+      dmirror_remove_free_pages(m, devmem);
+      spin_unlock(m, mdevice.lock);
+      yield* dmirror_device_evict_chunk(m, devmem);
+      yield* memunmap_pages(m, devmem.pagemap);
+      const range = devmem.pagemap.range;
+      if (devmem.pagemap.type === MEMORY_DEVICE_PRIVATE) release_mem_region(m, range.start, range.end - range.start + 1);
+    }
+    mdevice.devmem_capacity = 0;
+    mdevice.free_pages = 0;
+    mdevice.free_folios = 0;
+    mdevice.devmem_chunks = null;
+  }
+  mutex_unlock(m, mdevice.devmem_lock);
+}
+
+/** Takes back a device folio whose last reference went, and frees what backs it (lib/test_hmm.c: dmirror_devmem_free()). */
+function dmirror_devmem_free(m: Machine, folio: number): void {
+  const page = folio;
+  const rpage = BACKING_PAGE(m, page);
+  if (rpage === 0) throw null_page(8);
+  const order = folio_order(m, page_folio(m, rpage));
+  if (rpage !== page) __free_pages(m, rpage, order);
+  const mdevice = dmirror_page_to_device(m, page);
+  spin_lock_leaf(m, mdevice.lock);
+  if (!dmirror_page_to_chunk(m, page).remove) {
+    mdevice.cfree += 1 << order;
+    put_free(m, mdevice, page, order > 0);
+  }
+  spin_unlock(m, mdevice.lock);
+}
+
+/**
+ * A device folio is being split: gives each new folio `tail` its share of the memory behind the folio `head`, and at the
+ * end, with tail 0, makes a single page of the head's (lib/test_hmm.c: dmirror_devmem_folio_split()).
+ */
+function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): void {
+  const p = m.page;
+  const rpage = BACKING_PAGE(m, folio_page(head, 0));
+  if (rpage === 0) {
+    set_zone_device_data(m, tail, 0);
+    return;
+  }
+  const rfolio = page_folio(m, rpage);
+  if (tail === 0) {
+    // folio_reset_order(); the tails have left the compound page one by one.
+    WARN_ON(m, folio_order(m, rfolio) === 0, 'folio_reset_order');
+    clear_flag(m, rfolio, PG_head);
+    p.order[rfolio] = 0;
+    p.large.delete(rfolio);
+    p.mapping[rfolio] = 0;
+    p._refcount[rfolio] = 1;
+    return;
+  }
+  const offset = page_to_pfn(m, tail) - page_to_pfn(m, head);
+  const rpage_tail = folio_page(rfolio, offset);
+  p.private[tail] = rpage_tail;
+  p.private[rpage_tail] = p.private[rpage];
+  p.compound_head[rpage_tail] = 0;
+  p.mapping[rpage_tail] = 0;
+  p.mapping[tail] = p.mapping[head];
+  p.pgmap[tail] = p.pgmap[head];
+  p._refcount[page_folio(m, rpage_tail)] = 1;
+}
+
+/** What device memory calls the driver for. */
+export const dmirror_devmem_ops: dev_pagemap_ops = {
+  folio_free: dmirror_devmem_free,
+  migrate_to_ram: dmirror_devmem_fault,
+  folio_split: dmirror_devmem_folio_split,
+};

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { ENOENT, ENOMEM } from '../errno.ts';
+import { cdev, device } from '../fs/char_dev.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mutex, mutex_lock, mutex_trylock, mutex_unlock, spinlock } from '../kernel/locks.ts';
+import { Oops } from '../kernel/printk.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { is_device_private_page, page_pgmap, type dev_pagemap } from '../mm/memremap.ts';
+import {
+  MMU_NOTIFY_MIGRATE, mmu_interval_notifier, mmu_interval_set_seq, mmu_notifier_range_blockable,
+  type mmu_interval_notifier_ops, type mmu_notifier_range,
+} from '../mm/mmu_notifier.ts';
+import { page_to_pfn } from '../mm/page.ts';
+import { HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
+
+export const PAGE_SIZE = 4096;
+export const DMIRROR_NDEVICES = 4;
+export const DEVMEM_CHUNK_SIZE = 256 * 1024 * 1024;
+export const DEVMEM_CHUNKS_RESERVE = 16;
+
+/** the page may only be accessed atomically */
+export const DPT_XA_TAG_ATOMIC = 1;
+/** the device may write to the page */
+export const DPT_XA_TAG_WRITE = 3;
+
+/** modelled nanoseconds to copy a page */
+export const COPY_PAGE_NS = 150;
+
+/**
+ * A mirror's page table: by page of the address space, the struct page that the device uses for it (a row) with a
+ * DPT_XA_TAG_*, as one number `page * 4 + tag`; 0 is empty. Kept in pieces of 512 pages (upstream: dmirror->pt, an xarray).
+ */
+export class device_page_table {
+  private readonly pieces = new Map<number, Int32Array>();
+
+  /** The entry of page number `pfn` of the address space. */
+  load(pfn: number): number {
+    const piece = this.pieces.get(Math.floor(pfn / 512));
+    return piece === undefined ? 0 : piece[pfn % 512];
+  }
+  store(pfn: number, page: number, tag: number): void {
+    const at = Math.floor(pfn / 512);
+    let piece = this.pieces.get(at);
+    if (piece === undefined) this.pieces.set(at, (piece = new Int32Array(512)));
+    piece[pfn % 512] = page * 4 + tag;
+  }
+  /** Empties the entries from first to last, both included. */
+  erase(first: number, last: number): void {
+    const from = Math.floor(first / 512);
+    const to = Math.floor(last / 512);
+    const clear = (at: number, piece: Int32Array): void => {
+      piece.fill(0, at === from ? first % 512 : 0, at === to ? (last % 512) + 1 : 512);
+    };
+    if (to - from < this.pieces.size) {
+      for (let at = from; at <= to; at++) {
+        const piece = this.pieces.get(at);
+        if (piece !== undefined) clear(at, piece);
+      }
+    } else {
+      for (const [at, piece] of this.pieces) if (at >= from && at <= to) clear(at, piece);
+    }
+  }
+  /** True if an entry from first to last, both included, has the tag. */
+  has_tag(first: number, last: number, tag: number): boolean {
+    for (const [at, piece] of this.pieces) {
+      if (at * 512 > last || at * 512 + 511 < first) continue;
+      for (let i = 0; i < 512; i++) {
+        const pfn = at * 512 + i;
+        if (pfn >= first && pfn <= last && xa_pointer_tag(piece[i]) === tag) return true;
+      }
+    }
+    return false;
+  }
+}
+
+/** The page of a page-table entry, 0 if it is empty (include/linux/xarray.h: xa_untag_pointer()). */
+export function xa_untag_pointer(entry: number): number {
+  return entry >> 2;
+}
+
+/** The DPT_XA_TAG_* of a page-table entry (include/linux/xarray.h: xa_pointer_tag()). */
+export function xa_pointer_tag(entry: number): number {
+  return entry & 3;
+}
+
+/** An open device: the mirror of the opener's address space (lib/test_hmm.c: struct dmirror). */
+export class dmirror {
+  /** what struct page names it by, see BACKING_PAGE() */
+  readonly id: number;
+  readonly mdevice: dmirror_device;
+  readonly pt = new device_page_table();
+  readonly notifier = new mmu_interval_notifier();
+  readonly mutex = new mutex('dmirror->mutex');
+  /** HMM_DMIRROR_FLAG_* */
+  flags = 0;
+  constructor(id: number, mdevice: dmirror_device) {
+    this.id = id;
+    this.mdevice = mdevice;
+    this.notifier.container = this;
+  }
+}
+
+/** 256 MiB of device memory (lib/test_hmm.c: struct dmirror_chunk). */
+export class dmirror_chunk {
+  readonly pagemap: dev_pagemap;
+  readonly mdevice: dmirror_device;
+  /** its pages are not to be handed out again */
+  remove = false;
+  constructor(pagemap: dev_pagemap, mdevice: dmirror_device) {
+    this.pagemap = pagemap;
+    this.mdevice = mdevice;
+  }
+}
+
+/** One of the four devices (lib/test_hmm.c: struct dmirror_device). */
+export class dmirror_device {
+  readonly cdevice = new cdev();
+  readonly device = new device();
+  /** HMM_DMIRROR_MEMORY_DEVICE_* */
+  readonly zone_device_type: number;
+  readonly mod: test_hmm_state;
+  devmem_capacity = 0;
+  /** null until the first one is made; devmem_count of upstream is its length */
+  devmem_chunks: dmirror_chunk[] | null = null;
+  readonly devmem_lock = new mutex('devmem_lock');
+  /** pages handed out and taken back so far */
+  calloc = 0;
+  cfree = 0;
+  /** first free device page; each names the next in its zone_device_data, 0 ends the list */
+  free_pages = 0;
+  /** first free device folio of 2 MiB, linked likewise */
+  free_folios = 0;
+  readonly lock = new spinlock('mdevice->lock');
+  constructor(mod: test_hmm_state, zone_device_type: number) {
+    this.mod = mod;
+    this.zone_device_type = zone_device_type;
+  }
+}
+
+/** What the loaded module keeps (upstream: the module's static variables). NON-KERNEL. */
+export class test_hmm_state {
+  dmirror_dev = 0;
+  readonly spm_addr_dev0: number;
+  readonly spm_addr_dev1: number;
+  readonly dmirror_devices: dmirror_device[] = [];
+  /** open mirrors by their number */
+  readonly dmirrors = new Map<number, dmirror>();
+  next_id = 1;
+  /** bounce buffers of finished ioctls, to be used again */
+  readonly spare: Uint8Array[] = [];
+  constructor(spm_addr_dev0: number, spm_addr_dev1: number) {
+    this.spm_addr_dev0 = spm_addr_dev0;
+    this.spm_addr_dev1 = spm_addr_dev1;
+  }
+}
+
+/** True for a device whose memory the CPU cannot address (lib/test_hmm.c: dmirror_is_private_zone()). */
+export function dmirror_is_private_zone(mdevice: dmirror_device): boolean {
+  return mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE;
+}
+
+/** What a member of a NULL struct page does (arch/x86/mm/fault.c: page_fault_oops()). NON-KERNEL. */
+export function null_page(offset: number): Oops {
+  return new Oops(`BUG: kernel NULL pointer dereference, address: ${offset.toString(16).padStart(16, '0')}`);
+}
+
+/** struct page.zone_device_data: a page of the free list, the page that backs a private one, or a mirror's number. NON-KERNEL. */
+export function zone_device_data(m: Machine, page: number): number {
+  return m.page.private[page];
+}
+
+/** Sets struct page.zone_device_data. NON-KERNEL. */
+export function set_zone_device_data(m: Machine, page: number, data: number): void {
+  if (page === 0) throw null_page(16);
+  m.page.private[page] = data;
+}
+
+/** The system page that holds a private device page's bytes; a coherent page is its own (lib/test_hmm.c: BACKING_PAGE()). */
+export function BACKING_PAGE(m: Machine, page: number): number {
+  if (page === 0) throw null_page(8);
+  return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
+}
+
+/** The mirror that a backing page belongs to; a freed one is a use after free. NON-KERNEL. */
+export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number): dmirror {
+  if (rpage === 0) throw null_page(16);
+  const id = zone_device_data(m, rpage);
+  if (id === 0) throw null_page(0);
+  const d = mod.dmirrors.get(id);
+  if (d === undefined) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror of a device page was closed');
+  return d;
+}
+
+/** The chunk that a device page is in (lib/test_hmm.c: dmirror_page_to_chunk()). */
+export function dmirror_page_to_chunk(m: Machine, page: number): dmirror_chunk {
+  const pgmap = page_pgmap(m, page);
+  const chunk = (pgmap.owner as dmirror_device).devmem_chunks?.find((c) => c.pagemap === pgmap);
+  if (chunk === undefined) throw new Oops('BUG: KASAN: slab-use-after-free: the chunk of a device page was removed');
+  return chunk;
+}
+
+/** The device that a device page belongs to (lib/test_hmm.c: dmirror_page_to_device()). */
+export function dmirror_page_to_device(m: Machine, page: number): dmirror_device {
+  return page_pgmap(m, page).owner as dmirror_device;
+}
+
+/** Kernel memory that an ioctl's pages are copied through (lib/test_hmm.c: struct dmirror_bounce). */
+export class dmirror_bounce {
+  readonly mod: test_hmm_state;
+  readonly size: number;
+  readonly addr: number;
+  cpages = 0;
+  private bytes: Uint8Array | null = null;
+  constructor(mod: test_hmm_state, addr: number, size: number) {
+    this.mod = mod;
+    this.addr = addr;
+    this.size = size;
+  }
+  /** Exists from the first access on; what it holds before that is not defined, as with vmalloc(). */
+  get ptr(): Uint8Array {
+    if (this.bytes === null) {
+      const spare = this.mod.spare;
+      const i = spare.findIndex((b) => b.length >= this.size && b.length <= 4 * this.size);
+      this.bytes = i >= 0 ? (spare.splice(i, 1)[0] as Uint8Array) : new Uint8Array(this.size);
+    }
+    return this.bytes;
+  }
+  free(): void {
+    if (this.bytes !== null && this.bytes.length <= 1 << 24 && this.mod.spare.length < 4) this.mod.spare.push(this.bytes);
+    this.bytes = null;
+  }
+}
+
+/** A bounce buffer for `size` bytes from address `addr` on, or -ENOMEM if that is more than all memory (lib/test_hmm.c: dmirror_bounce_init()). */
+export function dmirror_bounce_init(m: Machine, mod: test_hmm_state, addr: number, size: number): dmirror_bounce | number {
+  const pages = size / PAGE_SIZE;
+  if (pages > m.zone.managed_pages) return -ENOMEM;
+  if (pages > m.zone.nr_free) throw new Unmodelled('vmalloc: more than free memory, which wakes the OOM killer');
+  return new dmirror_bounce(mod, addr, size);
+}
+
+/** Frees a bounce buffer (lib/test_hmm.c: dmirror_bounce_fini()). */
+export function dmirror_bounce_fini(bounce: dmirror_bounce): void {
+  bounce.free();
+}
+
+/** Forgets the pages of an invalidated range, and the page after it too, since the end counts (lib/test_hmm.c: dmirror_do_update()). */
+function dmirror_do_update(d: dmirror, start: number, end: number): void {
+  d.pt.erase(Math.floor(start / PAGE_SIZE), Math.floor(end / PAGE_SIZE));
+}
+
+function* dmirror_interval_invalidate(m: Machine, mni: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number): Gen<boolean> {
+  const d = mni.container as dmirror;
+  if (range.event === MMU_NOTIFY_MIGRATE && range.owner === d.mdevice) return true;
+  if (mmu_notifier_range_blockable(range)) yield* mutex_lock(m, d.mutex);
+  else if (!mutex_trylock(m, d.mutex)) return false;
+  mmu_interval_set_seq(mni, cur_seq);
+  dmirror_do_update(d, range.start, range.end);
+  mutex_unlock(m, d.mutex);
+  return true;
+}
+
+/** The mirror's own subscription, which covers the whole address space. */
+export const dmirror_min_ops: mmu_interval_notifier_ops = {
+  invalidate: dmirror_interval_invalidate,
+};
+
+/**
+ * Copies the mirrored pages [start, end) into the bounce buffer, counting them in cpages: 0, or -ENOENT at the first that
+ * the device has no page for. A private page, which has no kernel address, is an oops (lib/test_hmm.c: dmirror_do_read()).
+ */
+export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
+  let at = start - bounce.addr;
+  for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++, at += PAGE_SIZE) {
+    const page = xa_untag_pointer(d.pt.load(pfn));
+    if (page === 0) return -ENOENT;
+    bounce.ptr.set(m.ram.bytes(page_to_pfn(m, page)), at);
+    m.sched.spend(COPY_PAGE_NS);
+    bounce.cpages++;
+  }
+  return 0;
+}
+
+/** As dmirror_do_read() the other way; -ENOENT also where the device may not write (lib/test_hmm.c: dmirror_do_write()). */
+export function dmirror_do_write(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
+  let at = start - bounce.addr;
+  for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++, at += PAGE_SIZE) {
+    const entry = d.pt.load(pfn);
+    const page = xa_untag_pointer(entry);
+    if (page === 0 || xa_pointer_tag(entry) !== DPT_XA_TAG_WRITE) return -ENOENT;
+    m.ram.bytes(page_to_pfn(m, page)).set(bounce.ptr.subarray(at, at + PAGE_SIZE));
+    m.sched.spend(COPY_PAGE_NS);
+    bounce.cpages++;
+  }
+  return 0;
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EBUSY, EFAULT, EINVAL, ENOENT } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locks.ts';
+import { mmget_not_zero, mmput } from '../kernel/mm_init.ts';
+import { WARN_ON } from '../kernel/printk.ts';
+import { is_zero_pfn } from '../mm/gup_pin.ts';
+import {
+  HMM_PFN_ERROR, HMM_PFN_REQ_FAULT, HMM_PFN_REQ_WRITE, HMM_PFN_VALID, HMM_PFN_WRITE, HMM_RANGE_DEFAULT_TIMEOUT,
+  hmm_pfn_flags, hmm_pfn_to_map_order, hmm_pfn_to_page, hmm_range, hmm_range_fault, hmm_range_fault_unlocked_timeout,
+  jiffies,
+} from '../mm/hmm.ts';
+import { is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
+import {
+  mmu_interval_notifier, mmu_interval_notifier_insert, mmu_interval_notifier_remove, mmu_interval_read_begin,
+  mmu_interval_read_retry, mmu_interval_set_seq, mmu_notifier_range_blockable, type mmu_interval_notifier_ops,
+  type mmu_notifier_range,
+} from '../mm/mmu_notifier.ts';
+import { page_to_pfn } from '../mm/page.ts';
+import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import {
+  DPT_XA_TAG_WRITE, PAGE_SIZE, dmirror_bounce_fini, dmirror_bounce_init, dmirror_do_read, dmirror_do_write,
+  dmirror_page_to_device, type dmirror, type dmirror_bounce,
+} from './dmirror.ts';
+import {
+  HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL, HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE, HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL,
+  HMM_DMIRROR_PROT_DEV_PRIVATE_REMOTE, HMM_DMIRROR_PROT_ERROR, HMM_DMIRROR_PROT_NONE, HMM_DMIRROR_PROT_PMD,
+  HMM_DMIRROR_PROT_PUD, HMM_DMIRROR_PROT_READ, HMM_DMIRROR_PROT_WRITE, HMM_DMIRROR_PROT_ZERO,
+} from './uapi.ts';
+
+/** Pages that the driver asks hmm_range_fault() for at a time. */
+const PFNS = 32;
+
+/** A decoded struct hmm_dmirror_cmd. addr is a multiple of 4096 below 2^64 and, like addr + npages * 4096, exact. */
+export interface hmm_dmirror_cmd {
+  readonly addr: number;
+  /** user address; not exact from 2^53 on, where none is valid */
+  readonly ptr: number;
+  readonly npages: number;
+  cpages: number;
+  faults: number;
+}
+
+function new_range(d: dmirror, write: boolean): hmm_range {
+  const range = new hmm_range();
+  range.notifier = d.notifier;
+  range.hmm_pfns = new Float64Array(PFNS);
+  range.default_flags = HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0);
+  range.dev_private_owner = d.mdevice;
+  return range;
+}
+
+/** Enters the faulted pages of the range into the mirror's page table (lib/test_hmm.c: dmirror_do_fault()). */
+function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
+  const end = range.end / PAGE_SIZE;
+  for (let pfn = range.start / PAGE_SIZE, i = 0; pfn < end; pfn++, i++) {
+    const entry = range.hmm_pfns[i];
+    const flags = hmm_pfn_flags(entry);
+    WARN_ON(m, (flags & HMM_PFN_ERROR) !== 0, 'dmirror_do_fault');
+    WARN_ON(m, (flags & HMM_PFN_VALID) === 0, 'dmirror_do_fault');
+    const page = hmm_pfn_to_page(m, entry);
+    if (flags & HMM_PFN_WRITE) d.pt.store(pfn, page, DPT_XA_TAG_WRITE);
+    else if (WARN_ON(m, (range.default_flags & HMM_PFN_REQ_WRITE) !== 0, 'dmirror_do_fault')) return -EFAULT;
+    else d.pt.store(pfn, page, 0);
+  }
+  return 0;
+}
+
+/** hmm_range_fault() until no invalidation came between, with d.mutex held on success; -EBUSY after a second. */
+function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<number> {
+  const mm = d.notifier.mm;
+  const timeout = jiffies(m) + HMM_RANGE_DEFAULT_TIMEOUT;
+  for (;;) {
+    if (jiffies(m) > timeout) return -EBUSY;
+    range.notifier_seq = yield* mmu_interval_read_begin(m, range.notifier);
+    yield* mmap_read_lock(m, mm);
+    const ret = yield* hmm_range_fault(m, range);
+    mmap_read_unlock(m, mm);
+    if (ret === -EBUSY) continue;
+    if (ret !== 0) return ret;
+    yield* mutex_lock(m, d.mutex);
+    if (!mmu_interval_read_retry(range.notifier, range.notifier_seq)) return 0;
+    mutex_unlock(m, d.mutex);
+  }
+}
+
+function* dmirror_range_fault(m: Machine, d: dmirror, range: hmm_range): Gen<number> {
+  let ret = yield* fault_until_stable(m, d, range);
+  if (ret !== 0) return ret;
+  ret = dmirror_do_fault(m, d, range);
+  mutex_unlock(m, d.mutex);
+  return ret;
+}
+
+function* dmirror_range_fault_unlocked(m: Machine, d: dmirror, range: hmm_range, timeout: number): Gen<number> {
+  for (;;) {
+    let ret = yield* hmm_range_fault_unlocked_timeout(m, range, timeout);
+    if (ret !== 0) return ret;
+    yield* mutex_lock(m, d.mutex);
+    if (mmu_interval_read_retry(range.notifier, range.notifier_seq)) {
+      mutex_unlock(m, d.mutex);
+      continue;
+    }
+    ret = dmirror_do_fault(m, d, range);
+    mutex_unlock(m, d.mutex);
+    return ret;
+  }
+}
+
+/** Faults [start, end) into the mirror, 32 pages at a time (lib/test_hmm.c: dmirror_fault()). */
+function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, write: boolean): Gen<number> {
+  const mm = d.notifier.mm;
+  if (!mmget_not_zero(mm)) return -EFAULT;
+  const range = new_range(d, write);
+  let ret = 0;
+  for (let addr = start; addr < end && ret === 0; addr = range.end) {
+    range.start = addr;
+    range.end = Math.min(addr + PFNS * PAGE_SIZE, end);
+    ret = yield* dmirror_range_fault(m, d, range);
+  }
+  yield* mmput(m, mm);
+  return ret;
+}
+
+/** As dmirror_fault(), without the mmap_lock held (lib/test_hmm.c: dmirror_fault_unlocked()). */
+function* dmirror_fault_unlocked(m: Machine, d: dmirror, start: number, end: number, write: boolean, timeout: number): Gen<number> {
+  const mm = d.notifier.mm;
+  if (!mmget_not_zero(mm)) return -EFAULT;
+  const range = new_range(d, write);
+  let ret = 0;
+  for (let addr = start; addr < end && ret === 0; addr = range.end) {
+    range.start = addr;
+    range.end = Math.min(addr + PFNS * PAGE_SIZE, end);
+    ret = yield* dmirror_range_fault_unlocked(m, d, range, timeout);
+  }
+  yield* mmput(m, mm);
+  return ret;
+}
+
+/** Reads or writes page by page, faulting in what the mirror lacks: the loop of dmirror_read() and dmirror_write(). */
+function* access(
+  m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, bounce: dmirror_bounce,
+  copy: typeof dmirror_do_read, fault: (start: number, end: number) => Gen<number>,
+): Gen<number> {
+  const end = cmd.addr + cmd.npages * PAGE_SIZE;
+  let start = cmd.addr;
+  for (;;) {
+    yield* mutex_lock(m, d.mutex);
+    let ret = copy(m, d, start, end, bounce);
+    mutex_unlock(m, d.mutex);
+    if (ret !== -ENOENT) return ret;
+    start = cmd.addr + bounce.cpages * PAGE_SIZE;
+    ret = yield* fault(start, end);
+    if (ret !== 0) return ret;
+    cmd.faults++;
+  }
+}
+
+function* read_by(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, fault: (start: number, end: number) => Gen<number>): Gen<number> {
+  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
+  if (typeof bounce === 'number') return bounce;
+  let ret = yield* access(m, d, cmd, bounce, dmirror_do_read, fault);
+  if (ret === 0 && (yield* copy_to_user(m, cmd.ptr, bounce.ptr, bounce.size)) !== 0) ret = -EFAULT;
+  cmd.cpages = bounce.cpages;
+  dmirror_bounce_fini(bounce);
+  return ret;
+}
+
+/** HMM_DMIRROR_READ: the device reads npages pages from addr on into the memory at ptr (lib/test_hmm.c: dmirror_read()). */
+export function* dmirror_read(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
+  return yield* read_by(m, d, cmd, (start, end) => dmirror_fault(m, d, start, end, false));
+}
+
+/** HMM_DMIRROR_READ_UNLOCKED: as dmirror_read(), with faults that may drop the mmap_lock (lib/test_hmm.c: dmirror_read_unlocked()). */
+export function* dmirror_read_unlocked(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, timeout: number): Gen<number> {
+  return yield* read_by(m, d, cmd, (start, end) => dmirror_fault_unlocked(m, d, start, end, false, timeout));
+}
+
+/** HMM_DMIRROR_WRITE: the device writes the memory at ptr to npages pages from addr on (lib/test_hmm.c: dmirror_write()). */
+export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
+  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
+  if (typeof bounce === 'number') return bounce;
+  let ret = -EFAULT;
+  if ((yield* copy_from_user(m, bounce.ptr, cmd.ptr, bounce.size)) === 0) {
+    ret = yield* access(m, d, cmd, bounce, dmirror_do_write, (start, end) => dmirror_fault(m, d, start, end, true));
+  }
+  cmd.cpages = bounce.cpages;
+  dmirror_bounce_fini(bounce);
+  return ret;
+}
+
+/** Returns the contents of the pages that the mirror has, for the caller to verify: the end of a migration to the device. NON-KERNEL. */
+export function* dmirror_copy_back(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
+  const size = cmd.npages * PAGE_SIZE;
+  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, size);
+  if (typeof bounce === 'number') return bounce;
+  yield* mutex_lock(m, d.mutex);
+  let ret = dmirror_do_read(m, d, cmd.addr, cmd.addr + size, bounce);
+  mutex_unlock(m, d.mutex);
+  if (ret === 0 && (yield* copy_to_user(m, cmd.ptr, bounce.ptr, bounce.size)) !== 0) ret = -EFAULT;
+  cmd.cpages = bounce.cpages;
+  dmirror_bounce_fini(bounce);
+  return ret;
+}
+
+/** The snapshot byte of an entry (lib/test_hmm.c: dmirror_mkentry()). */
+function dmirror_mkentry(m: Machine, d: dmirror, entry: number): number {
+  const flags = hmm_pfn_flags(entry);
+  if (flags & HMM_PFN_ERROR) return HMM_DMIRROR_PROT_ERROR;
+  if ((flags & HMM_PFN_VALID) === 0) return HMM_DMIRROR_PROT_NONE;
+  const page = hmm_pfn_to_page(m, entry);
+  let perm = HMM_DMIRROR_PROT_NONE;
+  if (is_device_private_page(m, page)) {
+    const local = d.mdevice === dmirror_page_to_device(m, page);
+    perm = local ? HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL : HMM_DMIRROR_PROT_DEV_PRIVATE_REMOTE;
+  } else if (is_device_coherent_page(m, page)) {
+    const local = d.mdevice === dmirror_page_to_device(m, page);
+    perm = local ? HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL : HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE;
+  } else if (is_zero_pfn(m, page_to_pfn(m, page))) {
+    perm = HMM_DMIRROR_PROT_ZERO;
+  }
+  perm |= flags & HMM_PFN_WRITE ? HMM_DMIRROR_PROT_WRITE : HMM_DMIRROR_PROT_READ;
+  const order = hmm_pfn_to_map_order(entry);
+  if (order === 9) perm |= HMM_DMIRROR_PROT_PMD;
+  else if (order === 18) perm |= HMM_DMIRROR_PROT_PUD;
+  return perm;
+}
+
+function* dmirror_snapshot_invalidate(m: Machine, mni: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number): Gen<boolean> {
+  const d = mni.container as dmirror;
+  if (mmu_notifier_range_blockable(range)) yield* mutex_lock(m, d.mutex);
+  else if (!mutex_trylock(m, d.mutex)) return false;
+  mmu_interval_set_seq(mni, cur_seq);
+  mutex_unlock(m, d.mutex);
+  return true;
+}
+
+const dmirror_mrn_ops: mmu_interval_notifier_ops = {
+  invalidate: dmirror_snapshot_invalidate,
+};
+
+/** Writes the snapshot bytes of at most 32 pages to `perm` (lib/test_hmm.c: dmirror_range_snapshot()). */
+function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm: Uint8Array): Gen<number> {
+  const notifier = new mmu_interval_notifier();
+  notifier.container = d;
+  range.notifier = notifier;
+  let ret = yield* mmu_interval_notifier_insert(m, notifier, d.notifier.mm, range.start, range.end - range.start, dmirror_mrn_ops);
+  if (ret !== 0) return ret;
+  ret = yield* fault_until_stable(m, d, range);
+  if (ret === 0) {
+    const n = (range.end - range.start) / PAGE_SIZE;
+    for (let i = 0; i < n; i++) perm[i] = dmirror_mkentry(m, d, range.hmm_pfns[i]);
+    mutex_unlock(m, d.mutex);
+  }
+  yield* mmu_interval_notifier_remove(m, notifier);
+  return ret;
+}
+
+/** HMM_DMIRROR_SNAPSHOT: writes one byte a page to ptr, without faulting anything in (lib/test_hmm.c: dmirror_snapshot()). */
+export function* dmirror_snapshot(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
+  const mm = d.notifier.mm;
+  const end = cmd.addr + cmd.npages * PAGE_SIZE;
+  if (!mmget_not_zero(mm)) return -EINVAL;
+  const perm = new Uint8Array(PFNS);
+  const range = new hmm_range();
+  range.hmm_pfns = new Float64Array(PFNS);
+  range.dev_private_owner = d.mdevice;
+  let uptr = cmd.ptr;
+  let ret = 0;
+  for (let addr = cmd.addr, next: number; addr < end; addr = next) {
+    next = Math.min(addr + PFNS * PAGE_SIZE, end);
+    range.start = addr;
+    range.end = next;
+    ret = yield* dmirror_range_snapshot(m, d, range, perm);
+    if (ret !== 0) break;
+    const n = (range.end - range.start) / PAGE_SIZE;
+    if ((yield* copy_to_user(m, uptr, perm, n)) !== 0) {
+      ret = -EFAULT;
+      break;
+    }
+    cmd.cpages += n;
+    uptr += n;
+  }
+  yield* mmput(m, mm);
+  return ret;
+}
