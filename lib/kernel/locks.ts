@@ -10,8 +10,18 @@ import {
 import { EINTR, ERESTARTSYS } from '../errno.ts';
 
 function forget(t: task_struct, lock: WaitPoint): void {
-  const i = t.held_locks.lastIndexOf(lock);
-  if (i >= 0) t.held_locks.splice(i, 1);
+  take_out(t.held_locks, lock);
+}
+
+// Locks are mostly given back in reverse order, so the last element is the usual one.
+function take_out<T>(a: T[], item: T): boolean {
+  if (a[a.length - 1] === item) {
+    a.pop();
+    return true;
+  }
+  const i = a.lastIndexOf(item);
+  if (i >= 0) a.splice(i, 1);
+  return i >= 0;
 }
 
 /** Tasks that wait for something to happen (include/linux/wait.h: struct wait_queue_head). */
@@ -241,11 +251,9 @@ export function down_write_trylock(m: Machine, sem: rw_semaphore): boolean {
 
 /** Gives a read lock back (kernel/locking/rwsem.c: up_read()). */
 export function up_read(m: Machine, sem: rw_semaphore): void {
-  const i = sem.readers.lastIndexOf(m.current);
-  if (i < 0) throw new Oops(`BUG: bad read unlock of ${sem.what}`);
-  sem.readers.splice(i, 1);
+  if (!take_out(sem.readers, m.current)) throw new Oops(`BUG: bad read unlock of ${sem.what}`);
   forget(m.current, sem);
-  rwsem_wake(m, sem);
+  if (sem.waiters.length > 0) rwsem_wake(m, sem);
 }
 
 /** Gives a write lock back (kernel/locking/rwsem.c: up_write()). */

@@ -6,6 +6,8 @@ import type { Machine } from '../boot.ts';
 export interface Warning {
   fn: string;
   path: string[];
+  /** true for one that each site gives once a boot */
+  once?: boolean;
 }
 
 /** What would stop a real kernel's task: BUG(), a bad kernel access, a wrong unlock. Only the task boundary catches it. */
@@ -75,7 +77,10 @@ export function WARN_ON(m: Machine, cond: boolean, fn: string, text = ''): boole
 
 /** As WARN_ON(), but each site reports once (include/asm-generic/bug.h: WARN_ON_ONCE()); `site` tells two in one function apart. */
 export function WARN_ON_ONCE(m: Machine, cond: boolean, fn: string, site = ''): boolean {
-  if (cond && m.log.first(`${fn}:${site}`)) WARN_ON(m, true, fn, site);
+  if (cond && m.log.first(`${fn}:${site}`)) {
+    WARN_ON(m, true, fn, site);
+    (m.log.warnings.at(-1) as Warning).once = true;
+  }
   return cond;
 }
 

@@ -23,7 +23,7 @@ function last_byte(end: number): number {
 function table_or_clear_bad(m: Machine, table: ptdesc, i: number, what: string): ptdesc | null {
   const child = (table.child as (ptdesc | null)[])[i] as ptdesc | null;
   if (child === null && table.entry[i] !== 0) {
-    printk(m, `mm/pgtable-generic.c: bad ${what} ${String(table.entry[i])}`);
+    printk(m, `mm/pgtable-generic.c:0: bad ${what} ${String(table.entry[i])}`);
     table.entry[i] = 0;
   }
   return child;

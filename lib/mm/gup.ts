@@ -459,17 +459,16 @@ export function* mm_populate(m: Machine, addr: number, len: number): Gen<void> {
 
 /** The flags with `to_set` added, or null, with a warning, if the caller may not give them (mm/gup.c: is_valid_gup_args()). */
 function is_valid_gup_args(m: Machine, pages: Int32Array | null, locked: { locked: boolean } | null, gup_flags: number, to_set: number): number | null {
-  const bad = (cond: boolean, site: string): boolean => WARN_ON_ONCE(m, cond, 'is_valid_gup_args', site);
-  if (bad((gup_flags & INTERNAL_GUP_FLAGS) !== 0, 'internal flags')) return null;
+  if (WARN_ON_ONCE(m, (gup_flags & INTERNAL_GUP_FLAGS) !== 0, 'is_valid_gup_args', 'internal flags')) return null;
   gup_flags |= to_set;
   if (locked !== null) {
-    if (bad(!locked.locked, 'not locked')) return null;
+    if (WARN_ON_ONCE(m, !locked.locked, 'is_valid_gup_args', 'not locked')) return null;
     gup_flags |= FOLL_UNLOCKABLE;
   }
-  if (bad((gup_flags & (FOLL_PIN | FOLL_GET)) === (FOLL_PIN | FOLL_GET), 'get and pin')) return null;
-  if (bad((gup_flags & FOLL_PIN) === 0 && (gup_flags & FOLL_LONGTERM) !== 0, 'longterm without pin')) return null;
-  if (bad((gup_flags & (FOLL_GET | FOLL_PIN)) !== 0 && pages === null, 'no pages')) return null;
-  if (bad((gup_flags & FOLL_LONGTERM) !== 0 && (gup_flags & FOLL_PCI_P2PDMA) !== 0, 'longterm p2pdma')) return null;
+  if (WARN_ON_ONCE(m, (gup_flags & (FOLL_PIN | FOLL_GET)) === (FOLL_PIN | FOLL_GET), 'is_valid_gup_args', 'get and pin')) return null;
+  if (WARN_ON_ONCE(m, (gup_flags & FOLL_PIN) === 0 && (gup_flags & FOLL_LONGTERM) !== 0, 'is_valid_gup_args', 'longterm without pin')) return null;
+  if (WARN_ON_ONCE(m, (gup_flags & (FOLL_GET | FOLL_PIN)) !== 0 && pages === null, 'is_valid_gup_args', 'no pages')) return null;
+  if (WARN_ON_ONCE(m, (gup_flags & FOLL_LONGTERM) !== 0 && (gup_flags & FOLL_PCI_P2PDMA) !== 0, 'is_valid_gup_args', 'longterm p2pdma')) return null;
   return gup_flags;
 }
 

@@ -58,8 +58,8 @@ interface pte_copy {
   prealloc: number;
 }
 
-/** The PTE_MARKER_* bits of a marker that a child keeps (include/linux/swapops.h: copy_pte_marker()). */
-function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number {
+/** The PTE_MARKER_* bits of a marker that a child keeps (include/linux/mm_inline.h: copy_pte_marker()). */
+export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number {
   const src = softleaf_to_marker(entry);
   let dst = src & (PTE_MARKER_POISONED | PTE_MARKER_GUARD);
   if (src & PTE_MARKER_UFFD_WP && userfaultfd_wp(dst_vma)) dst |= PTE_MARKER_UFFD_WP;

@@ -16,7 +16,7 @@ import {
   softleaf_is_migration_young, softleaf_to_pfn,
 } from './leafops.ts';
 import { folio_is_device_private } from './memremap.ts';
-import { VM_LOCKED, add_mm_counter, mm_counter, type address_space, type mm_struct, type vm_area_struct } from './mm_types.ts';
+import { VM_LOCKED, add_mm_counter, mm_counter, type address_space, type anon_vma_chain, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import {
   PG_active, PG_anon_exclusive, PG_dirty, PG_head, PG_hwpoison, PG_idle, PG_large_rmappable, PG_locked,
   PG_mappedtodisk, PG_mlocked, PG_private, PG_reclaim, PG_referenced, PG_swapbacked, PG_swapcache, PG_unevictable, PG_uptodate,
@@ -25,16 +25,16 @@ import {
   folio_test_large, page_to_pfn, test_flag,
 } from './page.ts';
 import {
-  DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, PVMW_SYNC, page_vma_mapped_walk, type page_vma_mapped_walk as walk_state,
+  DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_last, type page_vma_mapped_walk as walk_state,
 } from './page_vma_mapped.ts';
-import { pmd_lock, pte_offset_map_lock, set_pte_at } from './pgalloc.ts';
+import { pmd_lock, pmd_off, pte_offset_map, pte_offset_map_lock, set_pte_at } from './pgalloc.ts';
 import {
-  HPAGE_PMD_ORDER, _PAGE_SOFT_DIRTY, pfn_pte, pte_clear_flags, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial,
+  HPAGE_PMD_ORDER, _PAGE_SOFT_DIRTY, pfn_pte, pmd_index, pte_clear_flags, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial,
   pte_mkuffd, pte_mkwrite, pte_none, pte_present, pte_soft_dirty, pte_uffd, type ptdesc,
 } from './pgtable.ts';
 import {
-  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_file_rmap_pte, folio_expected_ref_count, hugetlb_add_anon_rmap,
-  hugetlb_add_file_rmap,
+  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_file_rmap_pte, folio_anon_vma, folio_expected_ref_count, folio_pgoff,
+  hugetlb_add_anon_rmap, hugetlb_add_file_rmap, vma_anon_address,
 } from './rmap.ts';
 import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
 import { TTU_RMAP_LOCKED, TTU_USE_SHARED_ZEROPAGE, rmap_walk, rmap_walk_locked, type rmap_walk_control } from './rmap_walk.ts';
@@ -69,8 +69,42 @@ function try_to_map_unused_to_zeropage(m: Machine, pvmw: walk_state, folio: numb
   return true;
 }
 
-function* remove_migration_pte(m: Machine, src: number, zeropage: boolean, folio: number, vma: vm_area_struct, addr: number): Gen<boolean> {
+// Replaces one migration entry by a mapping of the folio's page `idx`.
+function restore_pte(m: Machine, folio: number, idx: number, vma: vm_area_struct, address: number, pt: ptdesc, i: number, old_pte: number): void {
+  const entry = softleaf_from_pte(old_pte);
+  folio_get(m, folio);
+  const page = folio_page(folio, idx);
+  const pfn = page_to_pfn(m, page);
+  let pte = pfn_pte(pfn, vma.vm_page_prot);
+  if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
+  if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
+  pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
+  const write = softleaf_is_migration_write(entry);
+  if (write) pte = pte_mkwrite(pte);
+  else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
+  const anon = folio_test_anon(m, folio);
+  const rmap_flags = anon && !softleaf_is_migration_read(entry) ? RMAP_EXCLUSIVE : RMAP_NONE;
+  if (folio_is_device_private(m, folio)) {
+    pte = write ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn);
+    if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
+    if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
+  }
+  if (folio_test_hugetlb(m, folio)) {
+    if (anon) hugetlb_add_anon_rmap(m, folio, vma, address, rmap_flags);
+    else hugetlb_add_file_rmap(m, folio);
+  } else if (anon) {
+    folio_add_anon_rmap_pte(m, folio, page, vma, address, rmap_flags);
+  } else {
+    folio_add_file_rmap_pte(m, folio, page, vma);
+  }
+  set_pte_at(m, vma.vm_mm, address, pt, i, pte);
+}
+
+// arg is the source folio, negative where pages of zeroes become the zero page.
+function* remove_migration_pte(m: Machine, folio: number, vma: vm_area_struct, addr: number, arg: number): Gen<boolean> {
   const mm = vma.vm_mm;
+  const zeropage = arg < 0;
+  const src = zeropage ? -arg : arg;
   const pvmw = DEFINE_FOLIO_VMA_WALK(m, src, vma, addr, PVMW_SYNC | PVMW_MIGRATION);
   while (yield* page_vma_mapped_walk(m, pvmw)) {
     if (pvmw.pte === null) {
@@ -88,33 +122,34 @@ function* remove_migration_pte(m: Machine, src: number, zeropage: boolean, folio
     const entry = softleaf_from_pte(old_pte);
     const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(entry) - pvmw.pfn : 0;
     if (zeropage && try_to_map_unused_to_zeropage(m, pvmw, folio, old_pte, idx)) continue;
-    folio_get(m, folio);
-    const page = folio_page(folio, idx);
-    const pfn = page_to_pfn(m, page);
-    let pte = pfn_pte(pfn, vma.vm_page_prot);
-    if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
-    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
-    pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
-    const write = softleaf_is_migration_write(entry);
-    if (write) pte = pte_mkwrite(pte);
-    else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
-    const anon = folio_test_anon(m, folio);
-    const rmap_flags = anon && !softleaf_is_migration_read(entry) ? RMAP_EXCLUSIVE : RMAP_NONE;
-    if (folio_is_device_private(m, folio)) {
-      pte = write ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn);
-      if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
-      if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
-    }
-    if (hugetlb) {
-      if (anon) hugetlb_add_anon_rmap(m, folio, vma, pvmw.address, rmap_flags);
-      else hugetlb_add_file_rmap(m, folio);
-    } else if (anon) {
-      folio_add_anon_rmap_pte(m, folio, page, vma, pvmw.address, rmap_flags);
-    } else {
-      folio_add_file_rmap_pte(m, folio, page, vma);
-    }
-    set_pte_at(m, mm, pvmw.address, pt, i, pte);
+    restore_pte(m, folio, idx, vma, pvmw.address, pt, i, old_pte);
+    if (page_vma_mapped_walk_last(m, pvmw)) break;
   }
+  return true;
+}
+
+/**
+ * remove_migration_ptes() of one page of anonymous memory that a single vma can map, with every lock free, done without
+ * generators: a third of the time that the walk takes. False, and nothing done, for all others. NON-KERNEL.
+ */
+function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boolean {
+  const p = m.page;
+  if (m.sched.explore || ((p.flags[src] as number) | (p.flags[dst] as number)) & PG_head) return false;
+  const av = folio_anon_vma(m, dst);
+  if (av === null || av.rb_root.length !== 1 || (p.mapping[src] as number) >> 2 !== av.id) return false;
+  const sem = av.root.rwsem;
+  if (sem.writer !== null || sem.waiters.length > 0) return false;
+  const vma = (av.rb_root[0] as anon_vma_chain).vma;
+  const address = vma_anon_address(vma, folio_pgoff(m, dst), 1);
+  if (address < 0) return false;
+  const pmdt = pmd_off(vma.vm_mm, address);
+  const pt = pmdt === null ? null : pte_offset_map(m, pmdt, pmd_index(address));
+  if (pt === null || pt.ptl.owner !== null) return false;
+  const i = pte_index(address);
+  const old_pte = pt.entry[i] as number;
+  const entry = softleaf_from_pte(old_pte);
+  if (!softleaf_is_migration(entry) || softleaf_to_pfn(entry) !== page_to_pfn(m, src)) return false;
+  restore_pte(m, dst, 0, vma, address, pt, i, old_pte);
   return true;
 }
 
@@ -125,7 +160,8 @@ function* remove_migration_pte(m: Machine, src: number, zeropage: boolean, folio
 export function* remove_migration_ptes(m: Machine, src: number, dst: number, flags: number): Gen<void> {
   const zeropage = (flags & TTU_USE_SHARED_ZEROPAGE) !== 0;
   BUG_ON(zeropage && src !== dst, 'mm/migrate.c: remove_migration_ptes() with two folios and the zero page');
-  const rwc: rmap_walk_control = { rmap_one: (_m, folio, vma, addr) => remove_migration_pte(m, src, zeropage, folio, vma, addr) };
+  if (flags === 0 && remove_migration_ptes_fast(m, src, dst)) return;
+  const rwc: rmap_walk_control = { rmap_one: remove_migration_pte, arg: zeropage ? -src : src };
   if (flags & TTU_RMAP_LOCKED) yield* rmap_walk_locked(m, dst, rwc);
   else yield* rmap_walk(m, dst, rwc);
 }

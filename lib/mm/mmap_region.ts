@@ -29,7 +29,7 @@ import {
   vms_gather_munmap_vmas,
 } from './vma_unmap.ts';
 
-/** Flags of a heap (arch/x86/include/asm/page_types.h: VM_DATA_DEFAULT_FLAGS); without READ_IMPLIES_EXEC. */
+/** Flags of a heap (arch/x86/include/asm/page_types.h: VMA_DATA_DEFAULT_FLAGS); without READ_IMPLIES_EXEC. */
 const VM_DATA_DEFAULT_FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 
 /** What a file decides about a mapping before it exists (include/linux/mm_types.h: struct vm_area_desc). */

@@ -62,7 +62,7 @@ function range_of(mm: mm_struct, start: number, end: number, event = CLEAR): mmu
 /** Ops that note what they are called for. */
 function noting(log: string[], name: string, answer = true): mmu_interval_notifier_ops {
   return {
-    // eslint-disable-next-line require-yield -- a callback that has nothing to wait for
+     
     *invalidate(_m, sub, range, cur_seq): Gen<boolean> {
       log.push(`${name} event ${range.event} seq ${cur_seq}`);
       mmu_interval_set_seq(sub, cur_seq);
@@ -199,7 +199,7 @@ t.test('the end of the mm reaches both kinds of subscription once, and holds the
   const log: string[] = [];
   const sub = new mmu_interval_notifier();
   const whole = new mmu_notifier({
-    // eslint-disable-next-line require-yield -- a callback that has nothing to wait for
+     
     *release(): Gen<void> {
       log.push('whole');
     },

@@ -49,7 +49,7 @@ import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts'
 import { vm_flags_reset, vm_stat_account, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma.ts';
 import { vma_modify_flags } from './vma_merge.ts';
 
-// include/linux/mm.h: MM_CP_*
+// What a change of protection is for (include/linux/mm.h).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
 export const MM_CP_PROT_NUMA = 1 << 1;
 export const MM_CP_UFFD_WP = 1 << 2;

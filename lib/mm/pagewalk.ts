@@ -2,32 +2,303 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
-import type { ptdesc } from './pgtable.ts';
+import { EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
+import { split_huge_pmd } from './huge_pmd_split.ts';
+import { hstate_vma, huge_page_size } from './hugetlb.ts';
+import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from './hugetlb_resv.ts';
+import { huge_pte_index, huge_pte_offset } from './hugetlb_vma.ts';
+import { mmap_assert_locked, mmap_assert_write_locked, vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
+import { VM_PFNMAP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct } from './mm_types.ts';
+import { pmd_alloc, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at } from './pgalloc.ts';
+import { PAGE_SIZE } from './physmem.ts';
+import {
+  ALIGN_DOWN, PGDIR_SIZE, pgd_index, pmd_addr_end, pmd_index, pmd_none, pmd_present, pmd_trans_huge, pte_index, pte_none,
+  pud_addr_end, pud_index, type ptdesc,
+} from './pgtable.ts';
+import { find_vma } from './vma.ts';
 
-/** Callbacks of a walk (include/linux/pagewalk.h: struct mm_walk_ops). */
+// What a walk does about locks (include/linux/pagewalk.h: enum page_walk_lock).
+export const PGWALK_RDLOCK = 0;
+export const PGWALK_WRLOCK = 1;
+export const PGWALK_WRLOCK_VERIFY = 2;
+export const PGWALK_VMA_RDLOCK_VERIFY = 3;
+
+// What a pud_entry or pmd_entry callback wants next (include/linux/pagewalk.h: enum page_walk_action).
+export const ACTION_SUBTREE = 0;
+export const ACTION_CONTINUE = 1;
+export const ACTION_AGAIN = 2;
+
+/**
+ * Callbacks of a walk: 0 goes on, anything else ends it with that value (include/linux/pagewalk.h: struct mm_walk_ops).
+ * hugetlb_entry is given the huge page's size in bytes where upstream gives the mask of its address bits.
+ */
 export interface mm_walk_ops<T = unknown> {
   pud_entry?: (m: Machine, pudt: ptdesc, pi: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pmd_entry?: (m: Machine, pmdt: ptdesc, pi: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pte_entry?: (m: Machine, pt: ptdesc, i: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pte_hole?: (m: Machine, addr: number, next: number, depth: number, walk: mm_walk<T>) => Gen<number>;
-  hugetlb_entry?: (m: Machine, pt: ptdesc, i: number, hmask: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
+  hugetlb_entry?: (m: Machine, pt: ptdesc, i: number, size: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
+  /** whether to walk a vma at all: 1 skips it */
   test_walk?: (m: Machine, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pre_vma?: (m: Machine, start: number, end: number, walk: mm_walk<T>) => Gen<number>;
   post_vma?: (m: Machine, walk: mm_walk<T>) => void;
-  install_pte?: (m: Machine, addr: number, next: number, pt: ptdesc, i: number, walk: mm_walk<T>) => Gen<number>;
+  /** what to put into an empty pte; tables are made as needed */
+  install_pte?: (m: Machine, addr: number, next: number, ptep: { pte: number }, walk: mm_walk<T>) => number;
+  /** PGWALK_* */
   readonly walk_lock: number;
 }
-export const PGWALK_RDLOCK = 0;
-export const PGWALK_WRLOCK = 1;
-export const PGWALK_WRLOCK_VERIFY = 2;
-export const PGWALK_VMA_RDLOCK_VERIFY = 3;
-export const ACTION_SUBTREE = 0;
-export const ACTION_CONTINUE = 1;
-export const ACTION_AGAIN = 2;
-export class mm_walk<T = unknown> { readonly ops: mm_walk_ops<T>; readonly mm: mm_struct; vma: vm_area_struct | null; action = 0; readonly private: T; constructor(ops: mm_walk_ops<T>, mm: mm_struct, vma: vm_area_struct | null, priv: T) { this.ops = ops; this.mm = mm; this.vma = vma; this.private = priv; } }
-export function* walk_page_range<T>(m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T): Gen<number> { throw new Unmodelled('walk_page_range'); }
-export function* walk_page_range_mm<T>(m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T): Gen<number> { throw new Unmodelled('walk_page_range_mm'); }
-export function* walk_page_range_vma<T>(m: Machine, vma: vm_area_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T): Gen<number> { throw new Unmodelled('walk_page_range_vma'); }
-export function* walk_page_vma<T>(m: Machine, vma: vm_area_struct, ops: mm_walk_ops<T>, priv: T): Gen<number> { throw new Unmodelled('walk_page_vma'); }
+
+/** A walk's state, as its callbacks see it (include/linux/pagewalk.h: struct mm_walk). */
+export class mm_walk<T = unknown> {
+  readonly ops: mm_walk_ops<T>;
+  readonly mm: mm_struct;
+  /** null outside of any vma */
+  vma: vm_area_struct | null;
+  /** ACTION_* */
+  action = ACTION_SUBTREE;
+  readonly private: T;
+  constructor(ops: mm_walk_ops<T>, mm: mm_struct, vma: vm_area_struct | null, priv: T) {
+    this.ops = ops;
+    this.mm = mm;
+    this.vma = vma;
+    this.private = priv;
+  }
+}
+
+function* walk_pte_range<T>(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
+  if (pt === null) {
+    walk.action = ACTION_AGAIN;
+    return 0;
+  }
+  let err = 0;
+  for (; addr < end && !err; addr += PAGE_SIZE) {
+    const i = pte_index(addr);
+    if (ops.install_pte !== undefined && pte_none(pt.entry[i] as number)) {
+      const ptep = { pte: 0 };
+      err = ops.install_pte(m, addr, addr + PAGE_SIZE, ptep, walk);
+      if (!err) set_pte_at(m, walk.mm, addr, pt, i, ptep.pte);
+    } else if (ops.pte_entry !== undefined) {
+      err = yield* ops.pte_entry(m, pt, i, addr, addr + PAGE_SIZE, walk);
+    }
+  }
+  pte_unmap_unlock(m, pt);
+  return err;
+}
+
+function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  const has_handler = ops.pte_entry !== undefined;
+  const has_install = ops.install_pte !== undefined;
+  while (addr !== end) {
+    const next = pmd_addr_end(addr, end);
+    const pi = pmd_index(addr);
+    walk.action = ACTION_SUBTREE;
+    let err = 0;
+    if (pmd_none(pmdt.entry[pi] as number)) {
+      if (has_install) err = yield* pte_alloc(m, walk.mm, pmdt, pi);
+      else if (ops.pte_hole !== undefined) err = yield* ops.pte_hole(m, addr, next, 3, walk);
+      if (err) return err;
+      if (!has_install) {
+        addr = next;
+        continue;
+      }
+    }
+    if (ops.pmd_entry !== undefined) err = yield* ops.pmd_entry(m, pmdt, pi, addr, next, walk);
+    if (err) return err;
+    if (walk.action === (ACTION_AGAIN as number)) continue;
+    const pmd = pmdt.entry[pi] as number;
+    const descend = walk.action === ACTION_SUBTREE && (has_handler || (has_install && !(pmd_present(pmd) && pmd_trans_huge(pmd))));
+    if (descend) {
+      yield* split_huge_pmd(m, walk.vma as vm_area_struct, pmdt, pi, addr);
+      err = yield* walk_pte_range(m, pmdt, pi, addr, next, walk);
+      if (err) return err;
+      if (walk.action === (ACTION_AGAIN as number)) continue;
+    }
+    addr = next;
+  }
+  return 0;
+}
+
+function* walk_pud_range<T>(m: Machine, pudt: ptdesc, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  const has_handler = ops.pmd_entry !== undefined || ops.pte_entry !== undefined;
+  const has_install = ops.install_pte !== undefined;
+  while (addr !== end) {
+    const next = pud_addr_end(addr, end);
+    const ui = pud_index(addr);
+    walk.action = ACTION_SUBTREE;
+    let err = 0;
+    if (pudt.entry[ui] === 0) {
+      if (has_install) err = (yield* pmd_alloc(m, walk.mm, pudt, ui, addr)) === null ? -ENOMEM : 0;
+      else if (ops.pte_hole !== undefined) err = yield* ops.pte_hole(m, addr, next, 2, walk);
+      if (err) return err;
+      if (!has_install) {
+        addr = next;
+        continue;
+      }
+    }
+    if (ops.pud_entry !== undefined) err = yield* ops.pud_entry(m, pudt, ui, addr, next, walk);
+    if (err) return err;
+    if (walk.action === (ACTION_AGAIN as number)) continue;
+    if (walk.action === ACTION_SUBTREE && (has_handler || has_install)) {
+      const pmdt = (pudt.child as (ptdesc | null)[])[ui] ?? null;
+      if (pmdt === null) {
+        if (pudt.entry[ui] !== 0) throw new Unmodelled('walk_pud_range: huge puds');
+        continue;
+      }
+      err = yield* walk_pmd_range(m, pmdt, addr, next, walk);
+      if (err) return err;
+    }
+    addr = next;
+  }
+  return 0;
+}
+
+function* walk_pgd_range<T>(m: Machine, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  const pgd = walk.mm.pgd;
+  const has_install = ops.install_pte !== undefined;
+  const has_handler = ops.pud_entry !== undefined || ops.pmd_entry !== undefined || ops.pte_entry !== undefined;
+  for (let next: number; addr !== end; addr = next) {
+    next = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
+    const gi = pgd_index(addr);
+    let pudt = (pgd.child as (ptdesc | null)[])[gi] ?? null;
+    let err = 0;
+    if (pudt === null) {
+      if (has_install) {
+        pudt = yield* pud_alloc(m, walk.mm, pgd, gi, addr);
+        if (pudt === null) return -ENOMEM;
+      } else {
+        if (ops.pte_hole !== undefined) err = yield* ops.pte_hole(m, addr, next, 0, walk);
+        if (err) return err;
+        continue;
+      }
+    }
+    if (has_handler || has_install) err = yield* walk_pud_range(m, pudt, addr, next, walk);
+    if (err) return err;
+  }
+  return 0;
+}
+
+function* walk_hugetlb_range<T>(m: Machine, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const vma = walk.vma as vm_area_struct;
+  const ops = walk.ops;
+  const h = hstate_vma(m, vma);
+  const sz = huge_page_size(h);
+  let err = 0;
+  yield* hugetlb_vma_lock_read(m, vma);
+  for (let next: number; addr !== end && !err; addr = next) {
+    next = Math.min(ALIGN_DOWN(addr, sz) + sz, end);
+    const start = ALIGN_DOWN(addr, sz);
+    const pt = huge_pte_offset(m, walk.mm, start, sz);
+    if (pt !== null) {
+      if (ops.hugetlb_entry !== undefined) err = yield* ops.hugetlb_entry(m, pt, huge_pte_index(h, start), sz, addr, next, walk);
+    } else if (ops.pte_hole !== undefined) {
+      err = yield* ops.pte_hole(m, addr, next, -1, walk);
+    }
+  }
+  hugetlb_vma_unlock_read(m, vma);
+  return err;
+}
+
+/** 0 to walk over the vma, 1 to skip it, or -errno. */
+function* walk_page_test<T>(m: Machine, start: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  if (ops.test_walk !== undefined) return yield* ops.test_walk(m, start, end, walk);
+  if ((walk.vma as vm_area_struct).vm_flags & VM_PFNMAP) {
+    const err = ops.pte_hole === undefined ? 1 : yield* ops.pte_hole(m, start, end, -1, walk);
+    return err || 1;
+  }
+  return 0;
+}
+
+function* __walk_page_range<T>(m: Machine, start: number, end: number, walk: mm_walk<T>): Gen<number> {
+  const ops = walk.ops;
+  const hugetlb = is_vm_hugetlb_page(walk.vma as vm_area_struct);
+  if (ops.install_pte !== undefined && hugetlb) return -EINVAL;
+  if (ops.pre_vma !== undefined) {
+    const err = yield* ops.pre_vma(m, start, end, walk);
+    if (err) return err;
+  }
+  let err = 0;
+  if (!hugetlb) err = yield* walk_pgd_range(m, start, end, walk);
+  else if (ops.hugetlb_entry !== undefined) err = yield* walk_hugetlb_range(m, start, end, walk);
+  ops.post_vma?.(m, walk);
+  return err;
+}
+
+function process_mm_walk_lock(mm: mm_struct, walk_lock: number): void {
+  if (walk_lock === PGWALK_RDLOCK) mmap_assert_locked(mm);
+  else if (walk_lock !== PGWALK_VMA_RDLOCK_VERIFY) mmap_assert_write_locked(mm);
+}
+
+function* process_vma_walk_lock(m: Machine, vma: vm_area_struct, walk_lock: number): Gen<void> {
+  if (walk_lock === PGWALK_WRLOCK) yield* vma_start_write(m, vma);
+  else if (walk_lock === PGWALK_WRLOCK_VERIFY) vma_assert_write_locked(vma);
+}
+
+/** walk_page_range() for core code, whose walks may also install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()). */
+export function* walk_page_range_mm_unsafe<T>(
+  m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+): Gen<number> {
+  const walk = new mm_walk(ops, mm, null, priv);
+  if (start >= end) return -EINVAL;
+  process_mm_walk_lock(mm, ops.walk_lock);
+  let err = 0;
+  let vma = find_vma(mm, start);
+  for (let next: number; start < end; start = next) {
+    if (vma === null || start < vma.vm_start) {
+      walk.vma = null;
+      next = vma === null ? end : Math.min(end, vma.vm_start);
+      if (ops.pte_hole !== undefined) err = yield* ops.pte_hole(m, start, next, -1, walk);
+    } else {
+      yield* process_vma_walk_lock(m, vma, ops.walk_lock);
+      walk.vma = vma;
+      next = Math.min(end, vma.vm_end);
+      vma = find_vma(mm, vma.vm_end);
+      err = yield* walk_page_test(m, start, next, walk);
+      if (err > 0) {
+        err = 0;
+        continue;
+      }
+      if (err === 0) err = yield* __walk_page_range(m, start, next, walk);
+    }
+    if (err) break;
+  }
+  return err;
+}
+
+/**
+ * Calls ops' callbacks for the page tables of [start, end), vma by vma, and pte_hole where there are none; 0, or what a
+ * callback ended the walk with (mm/pagewalk.c: walk_page_range()).
+ */
+export function* walk_page_range<T>(m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T): Gen<number> {
+  if (ops.install_pte !== undefined) return -EINVAL;
+  return yield* walk_page_range_mm_unsafe(m, mm, start, end, ops, priv);
+}
+
+/** walk_page_range_vma() for core code (mm/pagewalk.c: walk_page_range_vma_unsafe()). */
+export function* walk_page_range_vma_unsafe<T>(
+  m: Machine, vma: vm_area_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+): Gen<number> {
+  if (start >= end || start < vma.vm_start || end > vma.vm_end) return -EINVAL;
+  process_mm_walk_lock(vma.vm_mm, ops.walk_lock);
+  yield* process_vma_walk_lock(m, vma, ops.walk_lock);
+  return yield* __walk_page_range(m, start, end, new mm_walk(ops, vma.vm_mm, vma, priv));
+}
+
+/** A walk within one vma, which no test_walk can skip (mm/pagewalk.c: walk_page_range_vma()). */
+export function* walk_page_range_vma<T>(
+  m: Machine, vma: vm_area_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+): Gen<number> {
+  if (ops.install_pte !== undefined) return -EINVAL;
+  return yield* walk_page_range_vma_unsafe(m, vma, start, end, ops, priv);
+}
+
+/** A walk over one vma (mm/pagewalk.c: walk_page_vma()). */
+export function* walk_page_vma<T>(m: Machine, vma: vm_area_struct, ops: mm_walk_ops<T>, priv: T): Gen<number> {
+  return yield* walk_page_range_vma(m, vma, vma.vm_start, vma.vm_end, ops, priv);
+}

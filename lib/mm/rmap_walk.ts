@@ -25,7 +25,8 @@ import {
 } from './page.ts';
 import { folio_mark_dirty } from './page_writeback.ts';
 import {
-  DEFINE_FOLIO_VMA_WALK, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_restart, vma_address_end,
+  DEFINE_FOLIO_VMA_WALK, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_last,
+  page_vma_mapped_walk_restart, vma_address_end,
 } from './page_vma_mapped.ts';
 import { pte_clear, set_pte_at } from './pgalloc.ts';
 import {
@@ -52,8 +53,10 @@ export const TTU_RMAP_LOCKED = 0x80;
 
 /** How rmap_walk() goes over the vmas that may map a folio (include/linux/rmap.h: struct rmap_walk_control). */
 export interface rmap_walk_control {
+  /** handed to rmap_one; a number, so that walks of single pages make no closures */
+  arg?: number;
   /** false stops the walk */
-  rmap_one: (m: Machine, folio: number, vma: vm_area_struct, addr: number) => Gen<boolean>;
+  rmap_one: (m: Machine, folio: number, vma: vm_area_struct, addr: number, arg: number) => Gen<boolean>;
   /** true stops the walk */
   done?: (m: Machine, folio: number) => boolean;
   anon_lock?: (m: Machine, folio: number, rwc: rmap_walk_control) => Gen<anon_vma | null>;
@@ -108,6 +111,10 @@ function* rmap_walk_anon_lock(m: Machine, folio: number, rwc: rmap_walk_control)
 
 // The vmas of an interval tree come in order of their start, equal ones in order of insertion.
 function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma_chain[] {
+  if (av.rb_root.length === 1) {
+    const v = (av.rb_root[0] as anon_vma_chain).vma;
+    if (v.vm_anon_pgoff <= start && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / 4096 > last) return av.rb_root;
+  }
   const hits = av.rb_root.filter((avc) => {
     const v = avc.vma;
     return v.vm_anon_pgoff <= last && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / 4096 - 1 >= start;
@@ -117,7 +124,8 @@ function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma
 
 function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
   if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'rmap_walk_anon');
-  const av = locked ? folio_anon_vma(m, folio) : yield* rmap_walk_anon_lock(m, folio, rwc);
+  let av = folio_anon_vma(m, folio);
+  if (!locked && (rwc.anon_lock !== undefined || av === null || !anon_vma_trylock_read(m, av))) av = yield* rmap_walk_anon_lock(m, folio, rwc);
   if (av === null) {
     BUG_ON(locked, 'mm/rmap.c: rmap_walk_anon() of a folio without anon_vma');
     return;
@@ -129,7 +137,7 @@ function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, lock
     const address = vma_anon_address(vma, pgoff_start, nr);
     if (m.sched.explore) yield* cond_resched(m);
     if (rwc.invalid_vma !== undefined && rwc.invalid_vma(vma)) continue;
-    if (!(yield* rwc.rmap_one(m, folio, vma, address))) break;
+    if (!(yield* rwc.rmap_one(m, folio, vma, address, rwc.arg ?? 0))) break;
     if (rwc.done !== undefined && rwc.done(m, folio)) break;
   }
   if (!locked) anon_vma_unlock_read(m, av);
@@ -153,22 +161,20 @@ function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, lock
     const address = vma_filebacked_address(vma, pgoff_start, nr);
     if (m.sched.explore) yield* cond_resched(m);
     if (rwc.invalid_vma !== undefined && rwc.invalid_vma(vma)) continue;
-    if (!(yield* rwc.rmap_one(m, folio, vma, address))) break;
+    if (!(yield* rwc.rmap_one(m, folio, vma, address, rwc.arg ?? 0))) break;
     if (rwc.done !== undefined && rwc.done(m, folio)) break;
   }
   if (!locked) up_read(m, mapping.i_mmap_rwsem);
 }
 
 /** Calls rwc.rmap_one for every vma that may map the locked folio (mm/rmap.c: rmap_walk()). KSM is not modelled. */
-export function* rmap_walk(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
-  if (folio_test_anon(m, folio)) yield* rmap_walk_anon(m, folio, rwc, false);
-  else yield* rmap_walk_file(m, folio, rwc, false);
+export function rmap_walk(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
+  return folio_test_anon(m, folio) ? rmap_walk_anon(m, folio, rwc, false) : rmap_walk_file(m, folio, rwc, false);
 }
 
 /** As rmap_walk(), with the rmap lock held by the caller (mm/rmap.c: rmap_walk_locked()). */
-export function* rmap_walk_locked(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
-  if (folio_test_anon(m, folio)) yield* rmap_walk_anon(m, folio, rwc, true);
-  else yield* rmap_walk_file(m, folio, rwc, true);
+export function rmap_walk_locked(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
+  return folio_test_anon(m, folio) ? rmap_walk_anon(m, folio, rwc, true) : rmap_walk_file(m, folio, rwc, true);
 }
 
 function folio_not_mapped(m: Machine, folio: number): boolean {
@@ -252,6 +258,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
     set_pte_at(m, mm, address, pt, i, migration_pte(pfn, pteval, writable, anon_exclusive));
     folio_remove_rmap_pte(m, folio, subpage, vma);
     folio_put(m, folio);
+    if (page_vma_mapped_walk_last(m, pvmw)) break;
   }
 
   yield* mmu_notifier_invalidate_range_end(m, range);
@@ -266,7 +273,8 @@ export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<v
   if (WARN_ON_ONCE(m, (flags & ~(TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0, 'try_to_migrate')) return;
   if (folio_is_zone_device(m, folio) && !folio_is_device_private(m, folio) && !folio_is_device_coherent(m, folio)) return;
   const rwc: rmap_walk_control = {
-    rmap_one: (_m, f, vma, addr) => try_to_migrate_one(m, f, vma, addr, flags),
+    arg: flags,
+    rmap_one: try_to_migrate_one,
     done: folio_not_mapped,
     anon_lock: folio_lock_anon_vma_read,
   };
@@ -348,7 +356,8 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
  */
 export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<void> {
   const rwc: rmap_walk_control = {
-    rmap_one: (_m, f, vma, addr) => try_to_unmap_one(m, f, vma, addr, flags),
+    arg: flags,
+    rmap_one: try_to_unmap_one,
     done: folio_not_mapped,
     anon_lock: folio_lock_anon_vma_read,
   };

@@ -7,7 +7,7 @@ import { down_write, up_write, wait_queue_head, wait_on, wake_up } from '../kern
 import { BUG_ON } from '../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending } from '../kernel/sched.ts';
 import { alloc_file, fput } from '../fs/file_table.ts';
-import { O_RDWR, inode, type address_space, type file, type file_operations } from '../fs/fs.ts';
+import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_RDWR, inode, type address_space, type file, type file_operations } from '../fs/fs.ts';
 import { new_inode } from '../fs/namei.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import {
@@ -621,6 +621,7 @@ export const shmem_file_operations: file_operations = {
 export function shmem_tmpfile(m: Machine, path: string, flags: number, _mode: number): file | number {
   const node = shmem_new_inode(m, VM_NORESERVE);
   const f = alloc_file(m, node, `${path}/#${node.i_ino} (deleted)`, flags, shmem_file_operations);
+  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
   node.i_count--;
   return f;
 }

@@ -207,10 +207,14 @@ function first_difference(x: Slab, xi: number, y: Slab, yi: number, len: number)
   let k = 0;
   if (((xi | yi) & 3) === 0) {
     const words = len >>> 2;
-    const xw = xi >>> 2;
-    const yw = yi >>> 2;
-    let w = 0;
-    while (w < words && x.u32[xw + w] === y.u32[yw + w]) w++;
+    const a = x.u32;
+    const b = y.u32;
+    const from = (yi - xi) >> 2;
+    const start = xi >>> 2;
+    const end = start + words;
+    let i = start;
+    while (i < end && a[i] === b[i + from]) i++;
+    const w = i - start;
     k = w * 4;
   }
   while (k < len && x.u8[xi + k] === y.u8[yi + k]) k++;

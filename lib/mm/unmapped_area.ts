@@ -16,7 +16,7 @@ const MAP_ABOVE4G = 0x80;
 
 /** Lowest address that may be mapped without privilege (/proc/sys/vm/mmap_min_addr). */
 export const mmap_min_addr = 65536;
-/** Bytes kept free below a stack (mm/mmap.c: stack_guard_gap). */
+/** Bytes kept free below a stack (upstream: mm/mmap.c). */
 export const stack_guard_gap = 256 * 4096;
 /** Where bottom-up searches start (arch/x86/include/asm/processor.h: TASK_UNMAPPED_BASE). */
 const TASK_UNMAPPED_BASE = PAGE_ALIGN(Math.floor(TASK_SIZE / 3));

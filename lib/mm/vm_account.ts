@@ -11,8 +11,8 @@ export function vm_unacct_memory(m: Machine, pages: number): void {
 }
 
 /**
- * Charges pages of private writable memory; -ENOMEM if one request is more than all memory (mm/util.c:
- * __vm_enough_memory()). Overcommit is the default heuristic; there is no swap.
+ * Charges pages of private writable memory; -ENOMEM if one request is more than all memory
+ * (mm/util.c: __vm_enough_memory()). Overcommit is the default heuristic; there is no swap.
  */
 export function security_vm_enough_memory_mm(m: Machine, _mm: mm_struct, pages: number): number {
   m.vm_committed_as += pages;

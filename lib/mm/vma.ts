@@ -182,7 +182,7 @@ export function vma_erase(mm: mm_struct, vmas: readonly vm_area_struct[]): void 
   const first = vmas[0];
   if (first === undefined) return;
   const i = mm.mm_mt.indexOf(first);
-  for (let k = 0; k < vmas.length; k++) BUG_ON(mm.mm_mt[i + k] !== vmas[k], 'mm/vma.c: vmas to remove are not neighbours');
+  for (let k = 0; k < vmas.length; k++) BUG_ON(mm.mm_mt[i + k] !== vmas[k], 'mm/vma.h: vma_iter_clear() of vmas that are not neighbours');
   mm.mm_mt.splice(i, vmas.length);
 }
 
@@ -405,7 +405,7 @@ export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean
   return (vma.vm_flags & VM_WRITE) !== 0;
 }
 
-/** The vmas of a file that may map any page offset in [first, last] (mm/interval_tree.c: mapping_rmap_tree_foreach()). */
+/** The vmas of a file that may map any page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()). */
 export function mapping_rmap_tree_foreach(mapping: address_space, first: number, last: number): vm_area_struct[] {
   return [...mapping.i_mmap]
     .filter((vma) => vma.vm_pgoff <= last && vma_last_pgoff(vma) >= first)

@@ -29,7 +29,7 @@ import {
 /** Mappings in one mm, at most (/proc/sys/vm/max_map_count). */
 export const sysctl_max_map_count = 65530;
 
-/** Flags that a merged vma has if any of its parts had (include/linux/mm.h: VM_STICKY). */
+/** Flags that a merged vma has if any of its parts had (include/linux/mm.h: VMA_STICKY_FLAGS). */
 const VM_STICKY = VM_MAYBE_GUARD;
 
 export const VMA_MERGE_START = 0;

@@ -223,7 +223,7 @@ export function* vm_munmap(m: Machine, start: number, len: number): Gen<number> 
   return yield* __vm_munmap(m, start, len, false);
 }
 
-/** The munmap system call (mm/mmap.c: sys_munmap()). */
+/** The munmap system call (mm/mmap.c: munmap()). */
 export function* sys_munmap(m: Machine, addr: number, len: number): Gen<number> {
   return yield* __vm_munmap(m, addr, len, true);
 }

@@ -50,17 +50,16 @@ export class device_page_table {
   erase(first: number, last: number): void {
     const from = Math.floor(first / 512);
     const to = Math.floor(last / 512);
-    const clear = (at: number, piece: Int32Array): void => {
-      piece.fill(0, at === from ? first % 512 : 0, at === to ? (last % 512) + 1 : 512);
-    };
-    if (to - from < this.pieces.size) {
-      for (let at = from; at <= to; at++) {
-        const piece = this.pieces.get(at);
-        if (piece !== undefined) clear(at, piece);
-      }
-    } else {
-      for (const [at, piece] of this.pieces) if (at >= from && at <= to) clear(at, piece);
+    if (from === to) {
+      this.pieces.get(from)?.fill(0, first % 512, (last % 512) + 1);
+      return;
     }
+    const all = to - from >= this.pieces.size;
+    for (const at of all ? this.pieces.keys() : [from, to]) {
+      if (at < from || at > to) continue;
+      this.pieces.get(at)?.fill(0, at === from ? first % 512 : 0, at === to ? (last % 512) + 1 : 512);
+    }
+    if (!all) for (let at = from + 1; at < to; at++) this.pieces.get(at)?.fill(0);
   }
   /** True if an entry from first to last, both included, has the tag. */
   has_tag(first: number, last: number, tag: number): boolean {

@@ -60,18 +60,13 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
 }
 
 /**
- * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Pages numbers are
+ * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Page numbers are
  * below 2^52, so that sums and the multiples of 4096 are exact in spite of being up to 2^64.
  */
 function decode_cmd(view: DataView): hmm_dmirror_cmd | number {
-  const u52 = (at: number, shift: number): number => {
-    const lo = view.getUint32(at, true);
-    const hi = view.getUint32(at + 4, true);
-    return shift === 0 ? (hi & 0xfffff) * 2 ** 32 + lo : hi * 2 ** 20 + (lo >>> 12);
-  };
   if (view.getUint32(HMM_DMIRROR_CMD.addr, true) & (PAGE_SIZE - 1)) return -EINVAL;
-  const start = u52(HMM_DMIRROR_CMD.addr, 12);
-  const npages = u52(HMM_DMIRROR_CMD.npages, 0);
+  const start = view.getUint32(HMM_DMIRROR_CMD.addr + 4, true) * 2 ** 20 + (view.getUint32(HMM_DMIRROR_CMD.addr, true) >>> 12);
+  const npages = (view.getUint32(HMM_DMIRROR_CMD.npages + 4, true) & 0xfffff) * 2 ** 32 + view.getUint32(HMM_DMIRROR_CMD.npages, true);
   const end = (start + npages) % 2 ** 52;
   if (start >= end) return -EINVAL;
   const ptr = view.getUint32(HMM_DMIRROR_CMD.ptr + 4, true) * 2 ** 32 + view.getUint32(HMM_DMIRROR_CMD.ptr, true);

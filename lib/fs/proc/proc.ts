@@ -3,7 +3,8 @@
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched.ts';
-import { hugetlb_report_meminfo, nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
+import { hugetlb_report_meminfo } from '../../mm/hugetlb.ts';
+import { nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
 import type { file_operations } from '../fs.ts';
 import { vfs_register_text, type proc_pid_entry } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
