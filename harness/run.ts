@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { audit } from '../lib/audit.ts';
 import { boot } from '../lib/boot.ts';
 import type { Machine } from '../lib/boot.ts';
 import type { Gen } from '../lib/kernel/gen.ts';
@@ -50,18 +51,26 @@ export interface Outcome {
   reports: Report[];
   /** the kernel's log */
   log: readonly string[];
+  /** what contradicted itself in the machine after a test, by the test's name; not asked any more once the kernel oopsed */
+  findings: { name: string; found: string[] }[];
 }
 
 /** Runs a suite on a machine of its own. */
 export function run_suite(list: TestList, o: MachineOptions, argv: readonly string[], print: (text: string) => void): Outcome {
   const m = boot_machine(o);
+  const findings: Outcome['findings'] = [];
+  const after_test = (name: string): void => {
+    // An oops leaves locks and references behind, as it does on Linux.
+    const found = m.log.oopses.length === 0 ? audit(m) : [];
+    if (found.length > 0) findings.push({ name, found });
+  };
   const status = runProgram(
     m,
     function* (c) {
       yield* prepare(m, c, o);
-      return yield* runSuite(c, list, argv);
+      return yield* runSuite(c, list, argv, print, { after_test });
     },
     print,
   );
-  return { code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), reports: reports(m), log: m.log.lines };
+  return { code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), reports: reports(m), log: m.log.lines, findings };
 }

@@ -134,6 +134,7 @@ export function run_case(c: RaceCase, seed: number, make: (e: { number_of(t: tas
   const e = new Explorer(make, seed, o);
   const m = boot({ mem: 256 * 1024 * 1024, seed, ...c.config, strategy: e, patches: o.patches ?? [] });
   e.machine = m;
+  m.sched.spread = true;
   m.sched.on_step = (last, at) => {
     if (m.sched.explore) e.note(last, at?.what ?? 'its end');
   };

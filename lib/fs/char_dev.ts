@@ -6,10 +6,12 @@ import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
 import { clear_user, copy_to_user } from '../mm/uaccess.ts';
 import { VM_MAYSHARE } from '../mm/mm_types.ts';
 import { shmem_get_unmapped_area, shmem_zero_setup } from '../mm/shmem.ts';
+import { thp_get_unmapped_area } from '../mm/unmapped_area.ts';
 import { devtmpfs_create_node, devtmpfs_delete_node } from './namei.ts';
 import type { file_operations } from './fs.ts';
 
 const MINORBITS = 20;
+const MAP_SHARED = 1;
 /** include/linux/fs.h: the majors that alloc_chrdev_region() tries, from the top */
 const CHRDEV_MAJOR_DYN_FIRST = 254;
 const CHRDEV_MAJOR_DYN_END = 234;
@@ -157,7 +159,8 @@ const zero_fops: file_operations = {
     vma.vm_ops = null;
     return 0;
   },
-  get_unmapped_area: (m, f, addr, len, pgoff, flags) => shmem_get_unmapped_area(m, f, addr, len, pgoff, flags),
+  get_unmapped_area: (m, f, addr, len, pgoff, flags) =>
+    flags & MAP_SHARED ? shmem_get_unmapped_area(m, null, addr, len, pgoff, flags) : thp_get_unmapped_area(m, f, addr, len, pgoff, flags),
 };
 
 const urandom_fops: file_operations = {

@@ -16,7 +16,7 @@ export function alloc_file(_m: Machine, node: inode, path: string, flags: number
   return new file(f_op, node, flags, path);
 }
 
-/** Takes another reference (include/linux/file_ref.h: get_file()). */
+/** Takes another reference (include/linux/fs.h: get_file()). */
 export function get_file(f: file): file {
   f.f_count++;
   return f;

@@ -9,8 +9,9 @@ import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shm
 import { Unmodelled } from '../unmodelled.ts';
 import { cdev_lookup, chrdev_state } from './char_dev.ts';
 import { alloc_file, fd_install, get_unused_fd_flags, iput, put_unused_fd } from './file_table.ts';
+import type { file} from './fs.ts';
 import {
-  FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, file, inode,
+  FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, inode,
   type file_operations,
 } from './fs.ts';
 
@@ -236,7 +237,7 @@ function* path_openat(m: Machine, name: string, flags: number, mode: number): Ge
     if ((flags & O_TMPFILE) !== O_TMPFILE || !writes) return -EINVAL;
     if (!is_directory(m, path)) return m.vfs.nodes.has(path) ? -ENOTDIR : -ENOENT;
     if (path === '/tmp' || path.startsWith('/tmp/')) return shmem_tmpfile(m, path, flags, mode);
-    if (path === '/dev') throw new Unmodelled('drivers/base/devtmpfs.c: O_TMPFILE in /dev');
+    if (path === '/dev') throw new Unmodelled('mm/shmem.c: shmem_tmpfile() in /dev');
     if (path === '/') throw new Unmodelled('fs/namei.c: vfs_tmpfile() on the root file system');
     return -EOPNOTSUPP;
   }

@@ -90,8 +90,8 @@ export function ksys_lseek(m: Machine, fd: number, offset: number, whence: numbe
   return pos;
 }
 
-/** ftruncate(2): 0 or -errno (fs/open.c: do_sys_ftruncate()). */
-export function* do_sys_ftruncate(m: Machine, fd: number, length: number): Gen<number> {
+/** ftruncate(2): 0 or -errno (fs/open.c: ksys_ftruncate()). */
+export function* ksys_ftruncate(m: Machine, fd: number, length: number): Gen<number> {
   if (length < 0) return -EINVAL;
   const f = fget(m, fd);
   if (f === null) return -EBADF;

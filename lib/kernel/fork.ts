@@ -35,10 +35,13 @@ export function* task_entry(m: Machine, code: UserCode): Gen<void> {
   else yield* do_group_exit(m, status);
 }
 
-/** A task with a number and a CPU, not started (kernel/fork.c: dup_task_struct()). */
-export function alloc_task(m: Machine, comm: string): task_struct {
+/**
+ * A task with a number and a CPU, not started (kernel/fork.c: dup_task_struct()). It stays on its parent's CPU, as tasks
+ * that run one at a time do, unless the scheduler spreads tasks.
+ */
+export function alloc_task(m: Machine, comm: string, parent: task_struct | null = null): task_struct {
   const t = new task_struct(m.next_pid++, comm);
-  t.cpu = (t.pid - 1) % m.cpus.length;
+  t.cpu = m.sched.spread ? (t.pid - 1) % m.cpus.length : (parent?.cpu ?? 0);
   t.thread_group.push(t);
   return t;
 }
@@ -50,7 +53,7 @@ export function alloc_task(m: Machine, comm: string): task_struct {
  */
 export function* kernel_clone(m: Machine, flags: number, child: UserCode): Gen<number> {
   const parent = m.current;
-  const t = alloc_task(m, parent.comm);
+  const t = alloc_task(m, parent.comm, parent);
   const thread = (flags & CLONE_THREAD) !== 0;
   if (thread) {
     t.tgid = parent.tgid;

@@ -140,6 +140,8 @@ export class Scheduler {
   strategy: Strategy;
   /** true while interleavings are explored: every preempt_point() then asks the strategy */
   explore = false;
+  /** true: new tasks go to the CPUs in turn; false: each runs where its parent does */
+  spread = false;
   /** modelled nanoseconds since boot */
   now = 0;
   /** switches between tasks asked of the strategy so far */

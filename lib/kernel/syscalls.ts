@@ -8,7 +8,7 @@ import { ksys_close, task_work_run } from '../fs/file_table.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { do_sys_poll } from '../fs/poll.ts';
 import {
-  do_sys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write, sys_ioctl,
+  ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write, sys_ioctl,
 } from '../fs/read_write.ts';
 import { do_madvise } from '../mm/madvise.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
@@ -101,7 +101,7 @@ const table = new Map<number, handler>([
   [NR.exit, function* (_m, code) { throw new UserExit((code & 255) << 8, true); }],
   [NR.wait4, sys_wait4],
   [NR.kill, function* (m, pid, sig) { return sys_kill(m, pid, sig); }],
-  [NR.ftruncate, do_sys_ftruncate],
+  [NR.ftruncate, ksys_ftruncate],
   // eslint-disable-next-line require-yield -- it never comes back
   [NR.exit_group, function* (_m, code) { throw new UserExit((code & 255) << 8); }],
   [NR.eventfd2, function* (m, count, flags) { return do_eventfd(m, count, flags); }],

@@ -60,15 +60,17 @@ export function* do_user_addr_fault(m: Machine, address: number, write: boolean,
     if (user) throw new Oops(`user access to ${address.toString(16)} of a task that runs no user code`);
     return -EFAULT;
   }
-  const bad = (sig: number): number => (user ? sig : -EFAULT);
-  if (!(address >= 0 && address < TASK_SIZE)) return bad(SIGSEGV);
+  if (!(address >= 0 && address < TASK_SIZE)) return user ? SIGSEGV : -EFAULT;
   let flags = FAULT_FLAG_DEFAULT | (write ? FAULT_FLAG_WRITE : 0) | (user ? FAULT_FLAG_USER : 0);
   for (let oom = 0; ; ) {
     const vma = yield* lock_mm_and_find_vma(m, mm, address);
-    if (vma === null) return user && fatal_signal_pending(t) ? 0 : bad(SIGSEGV);
+    if (vma === null) {
+      if (!user) return -EFAULT;
+      return fatal_signal_pending(t) ? 0 : SIGSEGV;
+    }
     if (access_error(vma, write)) {
       mmap_read_unlock(m, mm);
-      return bad(SIGSEGV);
+      return user ? SIGSEGV : -EFAULT;
     }
     const fault = yield* handle_mm_fault(m, vma, address, flags);
     if (fault_signal_pending(m, fault, user)) return user ? 0 : -EFAULT;

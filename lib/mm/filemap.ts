@@ -9,7 +9,8 @@ import { get_file } from '../fs/file_table.ts';
 import { address_space, type file, type inode } from '../fs/fs.ts';
 import { fault_flag_allow_retry_first, folio_lock, folio_trylock, folio_unlock, release_fault_lock } from './folio_lock.ts';
 import { do_set_pmd, set_pte_range } from './memory_file.ts';
-import { FAULT_FLAG_RETRY_NOWAIT, VM_FAULT_NOPAGE, add_mm_counter, mm_counter_file, vm_fault, type vm_area_struct, type vm_operations_struct } from './mm_types.ts';
+import type { vm_fault} from './mm_types.ts';
+import { FAULT_FLAG_RETRY_NOWAIT, VM_FAULT_NOPAGE, add_mm_counter, mm_counter_file, type vm_area_struct, type vm_operations_struct } from './mm_types.ts';
 import {
   PG_locked, PG_uptodate, folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get, set_flag,
   test_flag,
@@ -118,7 +119,7 @@ export function filemap_remove_folio(m: Machine, folio: number): void {
   folio_put(m, folio);
 }
 
-/** The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (lib/xarray.c: xas_next_entry()). */
+/** The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (include/linux/xarray.h: xas_next_entry()). */
 export function mapping_next_index(m: Machine, mapping: address_space, index: number, end: number): number {
   if (index > end || mapping.i_pages.size === 0) return -1;
   if (mapping_load(m, mapping, index) !== 0) return index;

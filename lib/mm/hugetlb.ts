@@ -120,7 +120,7 @@ export function folio_hstate(m: Machine, folio: number): hstate {
   return size_to_hstate(m, folio_size(m, folio)) as hstate;
 }
 
-/** Bytes that the kernel maps at a time in the vma (mm/util.c: vma_kernel_pagesize()). */
+/** Bytes that the kernel maps at a time in the vma (include/linux/mm.h: vma_kernel_pagesize()). */
 export function vma_kernel_pagesize(_m: Machine, vma: vm_area_struct): number {
   return vma.vm_ops?.pagesize?.(vma) ?? 4096;
 }
@@ -370,7 +370,7 @@ function* hugetlb_vm_op_close(m: Machine, vma: vm_area_struct): Gen<void> {
   resv_map_put(resv);
 }
 
-// eslint-disable-next-line require-yield -- it never comes back
+ 
 function* hugetlb_vm_op_fault(): Gen<number> {
   BUG_ON(true, 'mm/hugetlb.c: hugetlb_vm_op_fault()');
   return 0;

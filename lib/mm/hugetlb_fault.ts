@@ -45,8 +45,6 @@ import { flush_tlb_range } from './tlb.ts';
 import { handle_userfault, userfaultfd_missing, userfaultfd_wp, userfaultfd_wp_async } from './userfaultfd.ts';
 import { mapping_rmap_tree_foreach } from './vma.ts';
 
-export { huge_pte_lock, huge_ptep_get } from './hugetlb_vma.ts';
-
 /** A hugetlb fault on its way: what upstream keeps in struct vm_fault. */
 class huge_fault {
   readonly vmf: vm_fault;

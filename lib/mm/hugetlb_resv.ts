@@ -164,7 +164,7 @@ function __vma_shareable_lock(vma: vm_area_struct): hugetlb_vma_lock | null {
 
 /** True for a private mapping that has reservations of its own (mm/hugetlb.c: __vma_private_lock()). */
 export function __vma_private_lock(vma: vm_area_struct): boolean {
-  return !(vma.vm_flags & VM_MAYSHARE) && private_data(vma)?.map != null && is_vma_resv_set(vma, HPAGE_RESV_OWNER);
+  return !(vma.vm_flags & VM_MAYSHARE) && (private_data(vma)?.map ?? null) !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER);
 }
 
 function vma_sema(vma: vm_area_struct): rw_semaphore | null {

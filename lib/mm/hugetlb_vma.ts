@@ -82,7 +82,7 @@ function refuse_pmd_share(vma: vm_area_struct, addr: number): void {
 export function* huge_pte_alloc(m: Machine, mm: mm_struct, vma: vm_area_struct, addr: number, sz: number): Gen<ptdesc | null> {
   if (sz === PUD_SIZE) return yield* pud_alloc(m, mm, mm.pgd, pgd_index(addr), addr);
   const pudt = pud_table(mm, addr);
-  if (want_pmd_share(vma, addr) && (pudt === null || pudt.child?.[pud_index(addr)] == null)) refuse_pmd_share(vma, addr);
+  if (want_pmd_share(vma, addr) && (pudt === null || (pudt.child?.[pud_index(addr)] ?? null) === null)) refuse_pmd_share(vma, addr);
   return yield* mm_alloc_pmd(m, mm, addr);
 }
 

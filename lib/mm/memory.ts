@@ -433,7 +433,7 @@ function* handle_pte_fault(m: Machine, vmf: vm_fault): Gen<number> {
     if (pte_none(vmf.orig_pte)) vmf.pte = null;
   }
   const pt = vmf.pte;
-  if (pt === null) return yield* do_pte_missing(m, vmf);
+  if (pt === null) return vma_is_anonymous(vma) ? yield* do_anonymous_page(m, vmf) : yield* do_fault(m, vmf);
   if (!pte_present(vmf.orig_pte)) return yield* do_swap_page(m, vmf);
   if (pte_protnone(vmf.orig_pte) && vma_is_accessible(vma)) throw new Unmodelled('do_numa_page');
 

@@ -79,7 +79,7 @@ t.test('unmapping waits for the last page', async (t) => {
   run(memremap_pages(m, pgmap, 0));
   const page = pfn_to_page(m, pgmap.range.start / 4096);
   zone_device_folio_init(m, page, pgmap, 0);
-  const gen = memunmap_pages(m, pgmap);
+  const gen: Gen<void> = memunmap_pages(m, pgmap);
   t.equal(gen.next().done, false);
   folio_unlock(m, page);
   folio_put(m, page);

@@ -7,7 +7,8 @@ import { down_write, up_write, wait_queue_head, wait_on, wake_up } from '../kern
 import { BUG_ON } from '../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending } from '../kernel/sched.ts';
 import { alloc_file, fput } from '../fs/file_table.ts';
-import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_RDWR, inode, type address_space, type file, type file_operations } from '../fs/fs.ts';
+import type { inode} from '../fs/fs.ts';
+import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_RDWR, type address_space, type file, type file_operations } from '../fs/fs.ts';
 import { new_inode } from '../fs/namei.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import {

@@ -2,6 +2,7 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
 import { alloc_page } from './page_alloc.ts';
 import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from './swap.ts';
@@ -39,7 +40,7 @@ t.test('lru_add_drain() empties the batches of its own CPU only', (t) => {
   m.current.cpu = 0;
   lru_add_drain(m);
   t.same([m.page._refcount[mine], m.page._refcount[theirs]], [1, 2]);
-  const all = lru_add_drain_all(m);
+  const all: Gen<void> = lru_add_drain_all(m);
   while (!all.next().done);
   t.equal(m.page._refcount[theirs], 1);
   t.end();

@@ -18,7 +18,7 @@ const TAG_SPAN = 2 ** 35;
 const MAX_CTX = 2 ** 18;
 const SLAB_PAGES = 512;
 
-/** A flush of more strides than this drops the whole address space (arch/x86/mm/tlb.c: tlb_single_page_flush_ceiling). */
+/** A flush of more strides than this drops the whole address space (arch/x86/mm/tlb.c: init_flush_tlb_info()). */
 export const tlb_single_page_flush_ceiling = 33;
 
 /**

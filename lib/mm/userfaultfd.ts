@@ -38,7 +38,7 @@ import { vma_iterator, vma_next, vma_wants_manual_pte_write_upgrade } from './vm
 import { vma_modify_flags_uffd } from './vma_merge.ts';
 
 export const UFFD_USER_MODE_ONLY = 1;
-// What user space may ask of a context (include/uapi/linux/userfaultfd.h: UFFD_FEATURE_*).
+// What user space may ask of a context (include/uapi/linux/userfaultfd.h: UFFD_FEATURE_SIGBUS and its like).
 export const UFFD_FEATURE_EVENT_FORK = 1 << 1;
 export const UFFD_FEATURE_EVENT_REMAP = 1 << 2;
 export const UFFD_FEATURE_EVENT_REMOVE = 1 << 3;

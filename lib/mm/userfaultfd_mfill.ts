@@ -137,7 +137,7 @@ function* mfill_establish_pmd(m: Machine, state: mfill_state): Gen<number> {
   if (pmd_none(pmdp_get(pmdt, pi)) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return -ENOMEM;
   const pmd = pmdp_get(pmdt, pi);
   if (!pmd_present(pmd) && pte_none(pmd)) return -EEXIST;
-  if (pmd_leaf(pmd) || pmdt.child?.[pi] == null) return -EEXIST;
+  if (pmd_leaf(pmd) || (pmdt.child?.[pi] ?? null) === null) return -EEXIST;
   state.pmdt = pmdt;
   return 0;
 }

@@ -36,7 +36,7 @@ import { pte_swp_uffd_any } from '../../mm/userfaultfd.ts';
 import { find_vma } from '../../mm/vma.ts';
 import type { file_operations } from '../fs.ts';
 
-// Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_*).
+// Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and its like).
 const PM_SOFT_DIRTY = 1 << 23;
 const PM_MMAP_EXCLUSIVE = 1 << 24;
 const PM_UFFD_WP = 1 << 25;
