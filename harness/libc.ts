@@ -11,8 +11,8 @@ import { UserExit, UserSignal, type sighandler } from '../lib/kernel/signal.ts';
 import { NR, do_syscall_64 } from '../lib/kernel/syscalls.ts';
 import { do_scandir } from '../lib/fs/namei.ts';
 import {
-  tlb_load32, tlb_store32, user_copy, user_load32, user_load64, user_load8, user_memcmp, user_memset, user_read_bytes,
-  user_store32, user_store64, user_store8, user_write_bytes,
+  tlb_load32, tlb_store32, user_copy, user_find32_seq, user_load32, user_load64, user_load8, user_memcmp, user_memset, user_read_bytes,
+  user_store32, user_store32_seq, user_store64, user_store8, user_write_bytes,
 } from '../lib/mm/uaccess.ts';
 
 /**
@@ -84,6 +84,10 @@ export interface Libc {
   tlb_load32(addr: number): number | undefined;
   /** true if the store was done through a TLB entry: `if (!c.tlb_store32(a, v)) yield* c.store32(a, v)` */
   tlb_store32(addr: number, v: number): boolean;
+  /** `for (k = 0; k < n; k++) ((u32 *)addr)[k] = (first + k * step) & mask;` as compiled code runs it */
+  store32_seq(addr: number, n: number, first: number, step: number, mask?: number): Gen<void>;
+  /** the first k below n at which `((int *)addr)[k] != first + k * step`, or n */
+  find32_seq(addr: number, n: number, first: number, step: number): Gen<number>;
   /** What a directory holds, in its own order (`.` and `..` left out), d_type as dirent has it (DT_DIR is 4); null with errno set. */
   scandir(path: string): Gen<{ d_name: string; d_type: number }[] | null>;
   /** Reads a whole small text file (/proc, /sys), or null with errno set. */
@@ -401,6 +405,12 @@ export class Process implements Libc {
   }
   tlb_store32(addr: number, v: number): boolean {
     return tlb_store32(this.m, addr, v);
+  }
+  store32_seq(addr: number, n: number, first: number, step: number, mask = -1): Gen<void> {
+    return user_store32_seq(this.m, addr, n, first, step, mask);
+  }
+  find32_seq(addr: number, n: number, first: number, step: number): Gen<number> {
+    return user_find32_seq(this.m, addr, n, first, step);
   }
   *scandir(path: string): Gen<{ d_name: string; d_type: number }[] | null> {
     const r = yield* do_scandir(this.m, path);

@@ -300,7 +300,7 @@ export function audit(m: Machine): string[] {
   }
   for (const object of m.mappings.live()) {
     if (!(object instanceof address_space)) continue;
-    for (const folio of object.i_pages.values()) a.hold(folio, object.kind === 'hugetlbfs' ? 1 : folio_nr_pages(m, folio));
+    for (const folio of object.i_pages.values()) a.hold(folio, folio_nr_pages(m, folio));
   }
   audit_lru(a);
   for (const each of m.page_holders) each((page, refs) => a.hold(page_folio(m, page), refs));

@@ -91,6 +91,19 @@ export class PhysMem {
     return slab.u8.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
+  /** Copies `nr` pages from a pfn on to `to` at a byte offset; an access outside of the linear map is an oops. */
+  read(pfn: number, nr: number, to: Uint8Array, at: number): void {
+    while (nr > 0) {
+      const slab = this.slab(pfn);
+      const i = pfn & (SLAB_PAGES - 1);
+      const n = Math.min(nr, SLAB_PAGES - i);
+      to.set(slab.u8.subarray(i * PAGE_SIZE, (i + n) * PAGE_SIZE), at);
+      pfn += n;
+      nr -= n;
+      at += n * PAGE_SIZE;
+    }
+  }
+
   /** Zeroes a page (include/linux/highmem.h: clear_highpage()); bytes that nobody ever wrote are zero already. */
   clear(pfn: number): void {
     const slab = this.slab(pfn);

@@ -67,11 +67,6 @@ export function folio_mapped(m: Machine, folio: number): boolean {
   return folio_mapcount(m, folio) >= 1;
 }
 
-/** True if the folio that the page belongs to is mapped (include/linux/mm.h: page_mapped()). */
-export function page_mapped(m: Machine, page: number): boolean {
-  return folio_mapped(m, m.page.compound_head[page] || page);
-}
-
 /** How many entries map this very page, those of the whole folio counted (fs/proc/internal.h: folio_precise_page_mapcount()). */
 export function folio_precise_page_mapcount(m: Machine, folio: number, page: number): number {
   let mapcount = (m.page._mapcount[page] as number) + 1;

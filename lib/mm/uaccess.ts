@@ -146,6 +146,46 @@ export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
   (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (addr % PAGE_SIZE) / 4] = v;
 }
 
+/**
+ * A loop of user code that stores (first + k * step) & mask as the k-th of n aligned u32: what a compiler makes of it
+ * translates every access, of which only a page's first can miss the TLB while nobody else runs. NON-KERNEL.
+ */
+export function* user_store32_seq(m: Machine, addr: number, n: number, first: number, step: number, mask: number): Gen<void> {
+  for (let k = 0; k < n; ) {
+    if (m.sched.explore || addr % 4 !== 0) {
+      yield* user_store32(m, addr + k * 4, (first + k * step) & mask);
+      k++;
+      continue;
+    }
+    const at = addr + k * 4;
+    const i = yield* translate(m, at, true, true);
+    const cpu = cpu_of(m);
+    const u32 = (cpu.slab[i] as Slab).u32;
+    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    const end = Math.min(n, k + left_in_page(at) / 4);
+    for (let v = first + k * step; k < end; k++, w++, v += step) u32[w] = v & mask;
+  }
+}
+
+/** A loop of user code that compares n aligned u32, as ints, with first + k * step: the first k that differs, or n. NON-KERNEL. */
+export function* user_find32_seq(m: Machine, addr: number, n: number, first: number, step: number): Gen<number> {
+  for (let k = 0; k < n; ) {
+    if (m.sched.explore || addr % 4 !== 0) {
+      if (((yield* user_load32(m, addr + k * 4)) | 0) !== first + k * step) return k;
+      k++;
+      continue;
+    }
+    const at = addr + k * 4;
+    const i = yield* translate(m, at, false, true);
+    const cpu = cpu_of(m);
+    const u32 = (cpu.slab[i] as Slab).u32;
+    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    const end = Math.min(n, k + left_in_page(at) / 4);
+    for (let v = first + k * step; k < end; k++, w++, v += step) if (((u32[w] as number) | 0) !== v) return k;
+  }
+  return n;
+}
+
 /** Stores a u64 as user code; v is exact below 2^53, negative numbers in two's complement. NON-KERNEL. */
 export function* user_store64(m: Machine, addr: number, v: number): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'store');

@@ -227,7 +227,7 @@ export class dmirror_bounce {
     return this.bytes;
   }
   free(): void {
-    if (this.bytes !== null && this.bytes.length <= 1 << 24 && this.mod.spare.length < 4) this.mod.spare.push(this.bytes);
+    if (this.bytes !== null && this.bytes.length <= 1 << 28 && this.mod.spare.length < 4) this.mod.spare.push(this.bytes);
     this.bytes = null;
   }
 }
@@ -272,12 +272,18 @@ export const dmirror_min_ops: mmu_interval_notifier_ops = {
  */
 export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
   let at = start - bounce.addr;
-  for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++, at += PAGE_SIZE) {
+  const last = end / PAGE_SIZE;
+  for (let pfn = start / PAGE_SIZE; pfn < last; ) {
     const page = xa_untag_pointer(d.pt.load(pfn));
     if (page === 0) return -ENOENT;
-    bounce.ptr.set(m.ram.bytes(page_to_pfn(m, page)), at);
-    m.sched.spend(COPY_PAGE_NS);
-    bounce.cpages++;
+    // Pages that lie side by side, as a huge page's do, are one copy.
+    let nr = 1;
+    while (pfn + nr < last && xa_untag_pointer(d.pt.load(pfn + nr)) === page + nr) nr++;
+    m.ram.read(page_to_pfn(m, page), nr, bounce.ptr, at);
+    m.sched.spend(COPY_PAGE_NS * nr);
+    bounce.cpages += nr;
+    pfn += nr;
+    at += nr * PAGE_SIZE;
   }
   return 0;
 }

@@ -72,9 +72,7 @@ function* migrate_repeatedly(
   let ret = yield* c.madvise(buffer.ptr, buffer_size, use_thp ? U.MADV_HUGEPAGE : U.MADV_NOHUGEPAGE);
   if (ret !== 0) return ret;
 
-  for (let i = 0, a = buffer.ptr; i < buffer_size / 4; i++, a += 4) {
-    if (!c.tlb_store32(a, i & 0xff)) yield* c.store32(a, i & 0xff);
-  }
+  yield* c.store32_seq(buffer.ptr, buffer_size / 4, 0, 1, 0xff);
 
   ret = yield* hmm_migrate_sys_to_dev(c, fd, buffer, npages);
   if (ret !== 0) return ret;

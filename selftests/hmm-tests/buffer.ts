@@ -197,11 +197,7 @@ export function* hmm_create_file(c: Libc, size: number): Gen<number> {
 
 /** ptr[i] = sign * i + add, for from <= i < to. */
 export function* fill_ints(c: Libc, ptr: number, from: number, to: number, sign = 1, add = 0): Gen<void> {
-  let a = ptr + from * INT;
-  for (let i = from; i < to; ++i, a += INT) {
-    const v = (sign * i + add) | 0;
-    if (!c.tlb_store32(a, v)) yield* c.store32(a, v);
-  }
+  yield* c.store32_seq(ptr + from * INT, to - from, sign * from + add, sign);
 }
 
 /** Both sides of an assertion that `ptr[i]` is what it should be: the first pair that differs, else a pair that agrees. */
@@ -209,13 +205,9 @@ export type Pair = [expected: number | bigint, seen: number | bigint];
 
 /** Reads ptr[i], an int, for from <= i < to in order, and stops at the first that is not sign * i + add. */
 export function* ints(c: Libc, ptr: number, from: number, to: number, sign = 1, add = 0): Gen<Pair> {
-  let a = ptr + from * INT;
-  for (let i = from; i < to; ++i, a += INT) {
-    const v = (c.tlb_load32(a) ?? (yield* c.load32(a))) | 0;
-    const want = sign * i + add;
-    if (v !== want) return [v, ulong(want)];
-  }
-  return [0, 0];
+  const i = from + (yield* c.find32_seq(ptr + from * INT, to - from, sign * from + add, sign));
+  if (i >= to) return [0, 0];
+  return [(yield* c.load32(ptr + i * INT)) | 0, ulong(sign * i + add)];
 }
 
 /** As ints(), for an assertion against the int constant 0. */
