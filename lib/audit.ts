@@ -303,7 +303,8 @@ export function audit(m: Machine): string[] {
     for (const folio of object.i_pages.values()) a.hold(folio, folio_nr_pages(m, folio));
   }
   audit_lru(a);
-  for (const each of m.page_holders) each((page, refs) => a.hold(page_folio(m, page), refs));
+  if (m.thp.huge_zero_folio !== 0) a.hold(m.thp.huge_zero_folio, 1);
+  for (const mod of m.modules.loaded.values()) mod.held_folios(m, (folio) => a.hold(folio, 1));
   audit_counts(a);
   audit_free_lists(a);
   audit_tlb(a);

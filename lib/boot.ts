@@ -103,8 +103,6 @@ export class Machine {
   readonly wait_pidfd = new Map<number, wait_queue_head>();
   /** Called when user code reaches a page through a TLB entry after the page was freed; null: nobody looks */
   on_stale_access: ((text: string) => void) | null = null;
-  /** Called by the audit: each subsystem or driver that keeps pages names them with the references that it holds. */
-  readonly page_holders: ((held: (page: number, refs: number) => void) => void)[] = [];
   next_pid = 1;
   /** next number of an address space in the TLBs' tags, see mm/tlb.ts */
   tlb_next_ctx = 1;

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { sources } from '../harness/pin-names.ts';
 
-const CITATION = /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )?[A-Za-z_]\w*)/g;
+// "mm/hmm.c: hmm_range_fault()", "include/linux/mm_types.h: struct page", "include/linux/swap.h: SWP_DEVICE_NUM"
+const CITATION = /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )[A-Za-z_]\w*|[A-Za-z_]\w*(?=\(\))|[A-Z_][A-Z0-9_]*[A-Z0-9](?![A-Za-z0-9*_]))/g;
 
 const pinned = new Map<string, Set<string>>();
 for (const line of readFileSync('lib/upstream-names.txt', 'utf8').split('\n')) {

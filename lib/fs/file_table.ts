@@ -7,7 +7,7 @@ import { EBADF, EINTR, EMFILE, ERESTARTSYS } from '../errno.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { O_CLOEXEC, file, files_struct, type file_operations, type inode } from './fs.ts';
 
-/** RLIMIT_NOFILE's soft limit (include/asm-generic/resource.h: INR_OPEN_CUR) */
+/** RLIMIT_NOFILE's soft limit (include/uapi/linux/fs.h: INR_OPEN_CUR) */
 const INR_OPEN_CUR = 1024;
 
 /** An open file with one reference; it holds the inode (fs/file_table.c: alloc_file()). */

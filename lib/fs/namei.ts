@@ -58,7 +58,7 @@ export function new_inode(m: Machine): inode {
   return new inode(m.vfs.next_ino++);
 }
 
-/** Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(), fs/sysfs/file.c: sysfs_create_file()). */
+/** Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(), include/linux/sysfs.h: sysfs_create_file()). */
 export function vfs_register_text(m: Machine, path: string, mode: number, handler: text_handler): void {
   m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: new_inode(m) });
 }

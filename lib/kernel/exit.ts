@@ -31,7 +31,7 @@ export function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
   return wq;
 }
 
-/** True when no thread of the group is alive (kernel/exit.c: thread_group_empty() and its kin). */
+/** True when no thread of the group is alive (include/linux/sched/signal.h: thread_group_empty() and its kin). */
 function group_dead(t: task_struct): boolean {
   return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
 }

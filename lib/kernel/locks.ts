@@ -272,7 +272,7 @@ export function downgrade_write(m: Machine, sem: rw_semaphore): void {
   rwsem_wake(m, sem);
 }
 
-/** True while anybody holds it (kernel/locking/rwsem.c: rwsem_is_locked()). */
+/** True while anybody holds it (include/linux/rwsem.h: rwsem_is_locked()). */
 export function rwsem_is_locked(sem: rw_semaphore): boolean {
   return sem.writer !== null || sem.readers.length > 0;
 }

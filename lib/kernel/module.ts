@@ -18,6 +18,8 @@ export interface Module {
   readonly exit: (m: Machine) => Gen<void>;
   /** what keeps it from being unloaded, such as open devices */
   readonly users: (m: Machine) => number;
+  /** names every folio that the module holds a reference on, for the audit */
+  readonly held_folios: (m: Machine, held: (folio: number) => void) => void;
 }
 
 /** The modules that are loaded. NON-KERNEL (kernel/module/main.c: modules). */

@@ -29,7 +29,7 @@ const pidfs_file_operations: file_operations = {
   },
 };
 
-/** A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags (kernel/pid.c: sys_pidfd_open()). */
+/** A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags (kernel/pid.c: pidfd_open()). */
 export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   if (flags & ~O_NONBLOCK || pid <= 0) return -EINVAL;
   const t = m.sched.tasks.find((x) => x.pid === pid) ?? m.zombies.find((x) => x.pid === pid);

@@ -299,7 +299,7 @@ export function fatal_signal_pending(t: task_struct): boolean {
   return (t.pending & (1 << (SIGKILL - 1))) !== 0;
 }
 
-/** Sleeps for modelled nanoseconds, or until a signal; answers the rest (kernel/time/timer.c: schedule_timeout()). */
+/** Sleeps for modelled nanoseconds, or until a signal; answers the rest (kernel/time/sleep_timeout.c: schedule_timeout()). */
 export function* schedule_timeout(m: Machine, ns: number, state: number): Gen<number> {
   const t = m.current;
   const end = m.sched.now + ns;

@@ -70,7 +70,7 @@ function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number)
   return r.pid;
 }
 
-/** Only a process's own move into a group of its own is modelled (kernel/sys.c: sys_setpgid()). */
+/** Only a process's own move into a group of its own is modelled (kernel/sys.c: setpgid()). */
 function sys_setpgid(m: Machine, pid: number, pgid: number): number {
   const t = m.current.group_leader;
   if ((pid !== 0 && pid !== t.pid) || (pgid !== 0 && pgid !== t.pid)) throw new Unmodelled('sys_setpgid() of another process or group');

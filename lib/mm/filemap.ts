@@ -27,7 +27,7 @@ const MAX_PAGECACHE_ORDER = 9;
 /** What a mapping of a file with this page cache and no faults of its own can do (mm/filemap.c: generic_file_vm_ops). */
 export const generic_file_vm_ops: vm_operations_struct = { map_pages: filemap_map_pages };
 
-/** A page cache for the inode, known to struct page by its number. NON-KERNEL (fs/inode.c: inode_init_always()). */
+/** A page cache for the inode, known to struct page by its number. NON-KERNEL (include/linux/fs.h: inode_init_always()). */
 export function alloc_address_space(m: Machine, host: inode, kind: 'shmem' | 'hugetlbfs' | 'none'): address_space {
   const mapping = m.mappings.add((id) => new address_space(id, host, kind)) as address_space;
   host.i_mapping = mapping;

@@ -245,8 +245,7 @@ function* do_huge_zero_wp_pmd(m: Machine, vmf: vm_fault): Gen<number> {
 
 /**
  * A write (or a request to unshare) to memory that a pmd maps read-only: takes the folio over if nobody else uses it,
- * replaces the huge zero folio, else splits the pmd and answers VM_FAULT_FALLBACK (mm/huge_memory.c:
- * do_huge_pmd_wp_page()).
+ * replaces the huge zero folio, else splits the pmd and answers VM_FAULT_FALLBACK (mm/huge_memory.c: do_huge_pmd_wp_page()).
  */
 export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;

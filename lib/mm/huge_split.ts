@@ -217,7 +217,7 @@ export function folio_split_unmapped(m: Machine, folio: number, new_order: numbe
 /**
  * Splits the page's locked folio into folios of 2^new_order pages. The caller's reference and lock pass to the one that
  * holds `page`; tails go to the LRU, or to `list` with a reference. 0; -EAGAIN if the folio has other users; -EBUSY;
- * -EINVAL (mm/huge_memory.c: split_huge_page_to_list_to_order()). Folios of files are not modelled.
+ * -EINVAL (include/linux/huge_mm.h: split_huge_page_to_list_to_order()). Folios of files are not modelled.
  */
 export function* split_huge_page_to_list_to_order(m: Machine, page: number, list: PageList | null, new_order: number): Gen<number> {
   const folio = page_folio(m, page);

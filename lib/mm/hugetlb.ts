@@ -130,17 +130,17 @@ export function is_file_hugepages(f: file): boolean {
   return f.f_op === hugetlbfs_file_operations;
 }
 
-/** True if a HPG_* flag of the folio is set (include/linux/hugetlb.h: folio_test_hugetlb_*()). */
+/** True if a HPG_* flag of the folio is set (include/linux/hugetlb.h: HPAGEFLAG). */
 export function folio_test_hpg(m: Machine, folio: number, flag: number): boolean {
   return (large(m, folio).hugetlb_flags & flag) !== 0;
 }
 
-/** include/linux/hugetlb.h: folio_set_hugetlb_*() */
+/** include/linux/hugetlb.h: HPAGEFLAG */
 export function folio_set_hpg(m: Machine, folio: number, flag: number): void {
   large(m, folio).hugetlb_flags |= flag;
 }
 
-/** include/linux/hugetlb.h: folio_clear_hugetlb_*() */
+/** include/linux/hugetlb.h: HPAGEFLAG */
 export function folio_clear_hpg(m: Machine, folio: number, flag: number): void {
   large(m, folio).hugetlb_flags &= ~flag;
 }

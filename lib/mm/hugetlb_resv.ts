@@ -13,7 +13,7 @@ import type { hstate } from './hugetlb.ts';
 export const HPAGE_RESV_OWNER = 1;
 export const HPAGE_RESV_UNMAPPED = 2;
 
-/** Huge pages [from, to) of a file (mm/hugetlb.c: struct file_region). */
+/** Huge pages [from, to) of a file (include/linux/hugetlb.h: struct file_region). */
 interface file_region {
   from: number;
   to: number;

@@ -11,7 +11,7 @@ export function nr_hugepages_store_common(m: Machine, h: hstate, count: number):
   return set_max_huge_pages(m, h, count);
 }
 
-/** A decimal number of at most 64 bits that ends with a newline or nothing, or -errno (lib/kstrtox.c: kstrtoul()). */
+/** A decimal number of at most 64 bits that ends with a newline or nothing, or -errno (include/linux/kstrtox.h: kstrtoul()). */
 export function kstrtoul(buf: string): number {
   if (!/^\+?\d+\n?$/.test(buf)) return -EINVAL;
   const value = BigInt(buf.trim());

@@ -273,7 +273,7 @@ export function is_vm_hugetlb_page(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_HUGETLB) !== 0;
 }
 
-/** True for a private mapping that may be written to at some time (include/linux/mm.h: is_cow_mapping()). */
+/** True for a private mapping that may be written to at some time (include/linux/mm.h: vma_is_cow_mapping()). */
 export function is_cow_mapping(flags: number): boolean {
   return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
 }

@@ -286,7 +286,7 @@ export function PageAnon(m: Machine, page: number): boolean {
   return folio_test_anon(m, page_folio(m, page));
 }
 
-/** True for a hugetlb folio (include/linux/page-flags.h: folio_test_hugetlb()). */
+/** True for a hugetlb folio (include/linux/page-flags.h: FOLIO_TYPE_OPS). */
 export function folio_test_hugetlb(m: Machine, folio: number): boolean {
   return m.page.page_type[folio] === PGTY_hugetlb;
 }
@@ -360,7 +360,7 @@ export function destroy_compound_page(m: Machine, page: number): void {
   p.large.delete(page);
 }
 
-/** A list of pages linked through their lru fields; a page is on one list at a time (include/linux/list.h: struct list_head). */
+/** A list of pages linked through their lru fields; a page is on one list at a time (include/linux/types.h: struct list_head). */
 export class PageList {
   first = 0;
   last = 0;

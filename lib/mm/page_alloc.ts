@@ -32,7 +32,7 @@ interface Span {
 /**
  * The buddy allocator: free blocks of 2^order pages, order 0 to MAX_PAGE_ORDER, split and coalesced. Memory that was
  * never asked for is a range, not a list, so that a machine of any size boots at once (upstream: deferred struct page
- * initialisation). One zone serves all; watermarks and migrate types are not modelled. (mm/page_alloc.c: struct zone)
+ * initialisation). One zone serves all; watermarks and migrate types are not modelled. (include/linux/mmzone.h: struct zone)
  */
 export class zone {
   readonly free_area: PageList[] = [];
@@ -130,8 +130,7 @@ export function alloc_page(m: Machine, gfp: number): number {
 }
 
 /**
- * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c:
- * free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
+ * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c: free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
  */
 export function free_frozen_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
@@ -187,7 +186,7 @@ export function split_page(m: Machine, page: number, order: number): void {
   m.page._refcount.fill(1, page, page + (1 << order));
 }
 
-/** Free memory in bytes. NON-KERNEL (mm/vmstat.c: NR_FREE_PAGES). */
+/** Free memory in bytes. NON-KERNEL (include/linux/mmzone.h: NR_FREE_PAGES). */
 export function free_bytes(m: Machine): number {
   return m.zone.nr_free * PAGE_SIZE;
 }

@@ -99,12 +99,12 @@ export function PAGE_ALIGN(addr: number): number {
   return PAGE_ALIGN_DOWN(addr + 4095);
 }
 
-/** x rounded down to a multiple of a (include/linux/align.h: ALIGN_DOWN()). */
+/** x rounded down to a multiple of a (include/vdso/align.h: ALIGN_DOWN()). */
 export function ALIGN_DOWN(x: number, a: number): number {
   return x - (x % a);
 }
 
-/** x rounded up to a multiple of a (include/linux/align.h: ALIGN()). */
+/** x rounded up to a multiple of a (include/vdso/align.h: ALIGN()). */
 export function ALIGN(x: number, a: number): number {
   return ALIGN_DOWN(x + a - 1, a);
 }
@@ -149,7 +149,7 @@ export function pte_flags(pte: number): number {
   return pte & FLAG_MASK;
 }
 
-/** An entry of a pfn (or software-leaf offset) and flags (include/linux/pgtable.h: pfn_pte()). */
+/** An entry of a pfn (or software-leaf offset) and flags (arch/x86/include/asm/pgtable.h: pfn_pte()). */
 export function pfn_pte(pfn: number, flags: number): number {
   return pfn * FLAG_SPAN + flags;
 }
@@ -294,17 +294,17 @@ export function pte_clear_uffd(pte: number): number {
   return pte_clear_flags(pte, _PAGE_UFFD_WP);
 }
 
-/** include/linux/pgtable.h: pte_swp_exclusive() */
+/** arch/x86/include/asm/pgtable.h: pte_swp_exclusive() */
 export function pte_swp_exclusive(pte: number): boolean {
   return (pte & _PAGE_SWP_EXCLUSIVE) !== 0;
 }
 
-/** include/linux/pgtable.h: pte_swp_mkexclusive() */
+/** arch/x86/include/asm/pgtable.h: pte_swp_mkexclusive() */
 export function pte_swp_mkexclusive(pte: number): number {
   return pte_set_flags(pte, _PAGE_SWP_EXCLUSIVE);
 }
 
-/** include/linux/pgtable.h: pte_swp_clear_exclusive() */
+/** arch/x86/include/asm/pgtable.h: pte_swp_clear_exclusive() */
 export function pte_swp_clear_exclusive(pte: number): number {
   return pte_clear_flags(pte, _PAGE_SWP_EXCLUSIVE);
 }

@@ -83,7 +83,7 @@ export class PhysMem {
     return slab;
   }
 
-  /** The 4096 bytes of one page as the kernel sees them (include/linux/highmem.h: kmap_local_page()). */
+  /** The 4096 bytes of one page as the kernel sees them (include/linux/highmem-internal.h: kmap_local_page()). */
   bytes(pfn: number): Uint8Array {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);

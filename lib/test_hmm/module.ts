@@ -14,10 +14,15 @@ import { vm_insert_page } from '../mm/memory_zap.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
 import { GFP_KERNEL, __GFP_ZERO, __free_pages, alloc_page } from '../mm/page_alloc.ts';
+import { pfn_to_page } from '../mm/page.ts';
+import { PAGES_PER_SECTION } from '../mm/physmem.ts';
 import { put_page } from '../mm/swap.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
-import { DMIRROR_NDEVICES, PAGE_SIZE, dmirror, dmirror_device, dmirror_min_ops, test_hmm_state } from './dmirror.ts';
+import {
+  DMIRROR_NDEVICES, PAGE_SIZE, dmirror, dmirror_device, dmirror_is_private_zone, dmirror_min_ops, test_hmm_state,
+  type dmirror_chunk,
+} from './dmirror.ts';
 import { dmirror_read, dmirror_read_unlocked, dmirror_snapshot, dmirror_write, type hmm_dmirror_cmd } from './fault.ts';
 import { dmirror_check_atomic, dmirror_exclusive, dmirror_migrate_to_device, dmirror_migrate_to_system } from './migrate.ts';
 import {
@@ -193,6 +198,19 @@ function* hmm_dmirror_exit(m: Machine): Gen<void> {
   m.modules.data.delete(MODULE_NAME);
 }
 
+/** The folios behind a chunk's pages that are in use. NON-KERNEL. */
+function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: number) => void): void {
+  const { start, end } = chunk.pagemap.ranges[0];
+  const last = (end + 1) / PAGE_SIZE;
+  for (let pfn = start / PAGE_SIZE; pfn < last; pfn += PAGES_PER_SECTION) {
+    const first = pfn_to_page(m, pfn);
+    const { _refcount, compound_head, private: data } = m.page;
+    for (let page = first; page < first + Math.min(PAGES_PER_SECTION, last - pfn); page++) {
+      if (_refcount[page] !== 0 && compound_head[page] === 0 && data[page] !== 0) held(data[page]);
+    }
+  }
+}
+
 /**
  * The module test_hmm. Parameters: spm_addr_dev0 and spm_addr_dev1, physical addresses of 256 MiB each for the coherent
  * devices, which exist only if both are given (lib/test_hmm.c: hmm_dmirror_init(), hmm_dmirror_exit()).
@@ -203,4 +221,11 @@ export const test_hmm: Module = {
   init: hmm_dmirror_init,
   exit: hmm_dmirror_exit,
   users: (m) => this_module(m).dmirrors.size,
+  held_folios: (m, held) => {
+    // Every private page in use is backed by a page of system memory.
+    for (const mdevice of this_module(m).dmirror_devices) {
+      if (!dmirror_is_private_zone(mdevice)) continue;
+      for (const chunk of mdevice.devmem_chunks ?? []) held_backing_folios(m, chunk, held);
+    }
+  },
 };
