@@ -16,8 +16,9 @@ run_program('hmm-tests', () => {
   if (argv.includes('--help')) argv.splice(0, argv.length, '-h');
   const unknown = argv.find((word) => word.startsWith('--') && word !== '--');
   if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}\n${USAGE}Options of the suite: -h lists them.`);
-  const { code, log } = run_suite(hmm_tests(), options, argv, (text) => void process.stdout.write(text));
+  const { code, log, findings } = run_suite(hmm_tests(), options, argv, (text) => void process.stdout.write(text));
   if (argv.includes('-h')) process.stdout.write(`\n${USAGE}`);
   if (rest.includes('--dmesg')) process.stderr.write(log.map((line) => `${line}\n`).join(''));
-  return code;
+  for (const { name, found } of findings) process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);
+  return findings.length > 0 ? 3 : code;
 });

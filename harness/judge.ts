@@ -16,7 +16,7 @@ export interface Judgement extends Agreement {
   pass: number;
   fail: number;
   skip: number;
-  /** what ended a run of the model before its time, such as a path that is not modelled */
+  /** what is wrong with the model itself: a path that is not modelled, a finding of the audit */
   errors: string[];
 }
 
@@ -40,30 +40,35 @@ export function read_results(path: string, suite: () => TestList): KtapFile {
   throw new UsageError(`${path}: no KTAP results of ${list.program} in it${other} (expected lines such as "ok 1 ${list.names()[0]}")`);
 }
 
-/** Runs on the model what the recorded run ran, on a fresh machine. */
-function model_run(recorded: KtapRun, suite: () => TestList, o: MachineOptions, on_result: (name: string) => void): { run: KtapRun; reports: Report[]; error: string | null } {
+/** Runs on the model what the recorded run ran, on a fresh machine. `errors` says what is wrong with the model itself. */
+function model_run(recorded: KtapRun, suite: () => TestList, o: MachineOptions, on_result: (name: string) => void): { run: KtapRun; reports: Report[]; errors: string[] } {
   const list = suite();
   const wanted = new Set([...recorded.results.map((r) => r.name), ...recorded.unfinished]);
   const known = list.names().filter((name) => wanted.has(name));
   let out = '';
-  let error: string | null = null;
-  let seen: Report[] = [];
+  let reports: Report[] = [];
+  const errors: string[] = [];
   if (known.length > 0) {
     const argv = known.length === list.names().length ? [] : known.flatMap((name) => ['-r', name]);
+    let current = known[0];
     try {
-      seen = run_suite(list, o, argv, (text) => {
+      const outcome = run_suite(list, o, argv, (text) => {
         out += text;
+        const begun = /^# {2}RUN +(\S+) \.\.\.$/m.exec(text);
+        if (begun !== null) current = begun[1];
         const result = /^(?:not )?ok \d+ (\S+)/.exec(text);
         if (result !== null) on_result(result[1]);
-      }).reports;
+      });
+      reports = outcome.reports;
+      errors.push(...outcome.findings.map(({ name, found }) => `${name}: the audit found\n  ${found.join('\n  ')}`));
     } catch (e) {
       if (e instanceof UsageError) throw e;
-      error = e instanceof Error ? (e.stack ?? e.message) : String(e);
+      errors.push(`${current}: the model stopped: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`);
     }
   }
   const [run] = read_ktap(out, fixtures_of(list)).runs;
   const none: KtapRun = { iso: null, plan: null, results: [], unfinished: [], kernel: [] };
-  return { run: run ?? none, reports: seen, error };
+  return { run: run ?? none, reports, errors };
 }
 
 /** Runs the model on everything that the file holds and compares. `on_result` hears of each result as it comes. */
@@ -75,23 +80,23 @@ export function judge(file: KtapFile, suite: () => TestList, o: MachineOptions, 
     else sum.pass++;
   };
   for (const recorded of file.runs) {
-    const { run, reports, error } = model_run(recorded, suite, o, on_result);
+    const { run, reports, errors } = model_run(recorded, suite, o, on_result);
     const has_reports = recorded.iso !== null || recorded.kernel.length > 0;
     const { compared, differences } = compare_run(recorded, run, has_reports ? reports : null);
     sum.compared += compared;
     sum.differences.push(...differences);
     run.results.forEach(count);
-    if (error !== null) sum.errors.push(`${run.unfinished[0] ?? recorded.iso ?? 'the run'}: ${error}`);
+    sum.errors.push(...errors);
   }
   return sum;
 }
 
-/** What differs, one paragraph a test, and what stopped the model. */
+/** What differs, one paragraph a test, and what is wrong with the model itself. */
 export function differences_text(j: Judgement): string {
   const parts = j.differences.map(({ name, file, model }) => {
     if (model === NO_RESULT) return `${name}  only in the file: ${file}\n`;
     if (file === NO_RESULT) return `${name}  only in the model: ${model}\n`;
     return `${name}\n  file:  ${file}\n  model: ${model}\n`;
   });
-  return [...parts, ...j.errors.map((e) => `The model stopped in ${e}\n`)].join('');
+  return [...parts, ...j.errors.map((e) => `${e}\n`)].join('');
 }

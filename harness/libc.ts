@@ -272,7 +272,7 @@ export class Process implements Libc {
   pidfd_open(pid: number, flags: number): Gen<number> {
     return this.call(NR.pidfd_open, pid, flags);
   }
-  // eslint-disable-next-line require-yield -- the exit itself is the exception
+  // the exit itself is the exception
   *exit(code: number): Gen<never> {
     throw new UserExit((code & 255) << 8);
   }

@@ -97,12 +97,10 @@ const table = new Map<number, handler>([
   [NR.pause, sys_pause],
   [NR.nanosleep, sys_nanosleep],
   [NR.getpid, function* (m) { return m.current.tgid; }],
-  // eslint-disable-next-line require-yield -- it never comes back
   [NR.exit, function* (_m, code) { throw new UserExit((code & 255) << 8, true); }],
   [NR.wait4, sys_wait4],
   [NR.kill, function* (m, pid, sig) { return sys_kill(m, pid, sig); }],
   [NR.ftruncate, ksys_ftruncate],
-  // eslint-disable-next-line require-yield -- it never comes back
   [NR.exit_group, function* (_m, code) { throw new UserExit((code & 255) << 8); }],
   [NR.eventfd2, function* (m, count, flags) { return do_eventfd(m, count, flags); }],
   [NR.userfaultfd, sys_userfaultfd],
