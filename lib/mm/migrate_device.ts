@@ -18,12 +18,11 @@ import {
 } from './mmu_notifier.ts';
 import { VM_SPECIAL, is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import {
-  PG_head, PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_pfn,
+  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_pfn,
   folio_ref_count, folio_test_large, folio_try_get, page_folio, pfn_to_page, test_flag,
 } from './page.ts';
 import { GFP_USER, __GFP_NOWARN, folio_alloc } from './page_alloc.ts';
 import { HPAGE_PMD_NR } from './pgtable.ts';
-import { PAGES_PER_SECTION } from './physmem.ts';
 import { folio_mapcount, folio_mapped, folio_mapping } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from './swap.ts';
@@ -54,7 +53,6 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
   for (let i = 0; i < npages; i += nr) {
     nr = 1;
     const mpfn = src_pfns[i] as number;
-    if (mpfn === 0) continue;
     const page = migrate_pfn_to_page(m, mpfn);
     if (page === 0) {
       if (mpfn & MIGRATE_PFN_MIGRATE) unmapped++;
@@ -152,7 +150,6 @@ function* __migrate_device_pages(
   let nr = 1;
   for (let i = 0; i < npages; i += nr) {
     nr = 1;
-    if (src_pfns[i] === 0 && dst_pfns[i] === 0) continue;
     const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
     const page = migrate_pfn_to_page(m, src_pfns[i] as number);
     if (newpage === 0) {
@@ -236,7 +233,6 @@ function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns
   const fault_folio = fault_page !== 0 ? page_folio(m, fault_page) : 0;
   const fn = '__migrate_device_finalize';
   for (let i = 0; i < npages; i++) {
-    if (src_pfns[i] === 0 && dst_pfns[i] === 0) continue;
     const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
     const page = migrate_pfn_to_page(m, src_pfns[i] as number);
     let dst = newpage !== 0 ? page_folio(m, newpage) : 0;
@@ -290,16 +286,6 @@ function migrate_device_pfn_lock(m: Machine, pfn: number): number {
   return migrate_pfn(pfn) + MIGRATE_PFN_MIGRATE;
 }
 
-// How many pfns from `pfn` on, at most `max` and within a section, are single pages that nobody has a reference on.
-function unused_pfns(m: Machine, pfn: number, max: number): number {
-  const { _refcount, flags, compound_head } = m.page;
-  const page = pfn_to_page(m, pfn);
-  const n = Math.min(max, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
-  let k = 0;
-  while (k < n && _refcount[page + k] === 0 && compound_head[page + k] === 0 && ((flags[page + k] as number) & PG_head) === 0) k++;
-  return k;
-}
-
 // Locks the folio at entry i; answers how many entries it takes, or 0 at one that does not fit into the array.
 function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, npages: number, pfn: number): number {
   const folio = page_folio(m, pfn_to_page(m, pfn));
@@ -324,12 +310,6 @@ function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, n
 /** Collects, locks and unmaps the device pages of a pfn range that are in use, wherever they are mapped; answers 0 (mm/migrate_device.c: migrate_device_range()). */
 export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start: number, npages: number): Gen<number> {
   for (let i = 0; i < npages; ) {
-    const unused = unused_pfns(m, start + i, npages - i);
-    if (unused > 0) {
-      src_pfns.fill(0, i, i + unused);
-      i += unused;
-      continue;
-    }
     const nr = migrate_device_collect(m, src_pfns, i, npages, start + i);
     if (nr === 0) break;
     i += nr;

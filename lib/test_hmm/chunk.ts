@@ -20,6 +20,7 @@ import {
 } from '../mm/migrate_device.ts';
 import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import { PAGES_PER_SECTION } from '../mm/physmem.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
   dmirror_page_to_chunk, dmirror_page_to_device, null_page, set_zone_device_data, zone_device_data, type dmirror,
@@ -31,14 +32,6 @@ import { HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE }
 const HPAGE_PMD_NR = 512;
 const HPAGE_PMD_ORDER = 9;
 const MIB = 1024 * 1024;
-
-/** Arrays for a chunk's pfns of evictions that are over, to be used again: making one of 512 KiB takes longer than an eviction. */
-const spare_pfns: Float64Array[] = [];
-
-// What it holds is not defined.
-function chunk_pfns(): Float64Array {
-  return spare_pfns.pop() ?? new Float64Array(DEVMEM_CHUNK_SIZE / PAGE_SIZE);
-}
 
 /** Takes the first device folio (2 MiB) or page off the device's free list; 0 if that is empty. */
 function take_free(m: Machine, mdevice: dmirror_device, is_large: boolean): number {
@@ -143,16 +136,34 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   return dpage;
 }
 
+// The part of the chunk's pfns outside of which no page is in use: an eviction need not look at the rest.
+function pfns_in_use(m: Machine, start_pfn: number, npages: number): { first: number; npages: number } {
+  let first = start_pfn;
+  let end = start_pfn;
+  for (let pfn = start_pfn; pfn < start_pfn + npages; ) {
+    const page = pfn_to_page(m, pfn);
+    const n = Math.min(start_pfn + npages - pfn, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
+    const { _refcount } = m.page;
+    for (let k = 0; k < n; k++) {
+      if (_refcount[page + k] === 0) continue;
+      if (end === start_pfn) first = pfn + k;
+      end = pfn + k + folio_nr_pages(m, page_folio(m, page + k));
+    }
+    pfn += n;
+  }
+  return { first, npages: Math.min(end, start_pfn + npages) - first };
+}
+
 /** Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c: dmirror_device_evict_chunk()). */
 export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
-  const start_pfn = Math.floor(chunk.pagemap.range.start / PAGE_SIZE);
-  const npages = Math.floor(chunk.pagemap.range.end / PAGE_SIZE) - start_pfn + 1;
-  const src_pfns = chunk_pfns();
-  const dst_pfns = chunk_pfns().fill(0);
+  const chunk_pfn = Math.floor(chunk.pagemap.range.start / PAGE_SIZE);
+  const { first: start_pfn, npages } = pfns_in_use(m, chunk_pfn, Math.floor(chunk.pagemap.range.end / PAGE_SIZE) - chunk_pfn + 1);
+  const src_pfns = new Float64Array(npages);
+  const dst_pfns = new Float64Array(npages);
   yield* migrate_device_range(m, src_pfns, start_pfn, npages);
   for (let i = 0; i < npages; i++) {
     const src = src_pfns[i];
-    if (src === 0 || (src & MIGRATE_PFN_MIGRATE) === 0) continue;
+    if ((src & MIGRATE_PFN_MIGRATE) === 0) continue;
     let spage = migrate_pfn_to_page(m, src);
     if (spage === 0) continue;
     if (WARN_ON(m, !is_device_private_page(m, spage) && !is_device_coherent_page(m, spage), 'dmirror_device_evict_chunk')) continue;
@@ -174,7 +185,6 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
   }
   yield* migrate_device_pages(m, src_pfns, dst_pfns, npages);
   yield* migrate_device_finalize(m, src_pfns, dst_pfns, npages);
-  spare_pfns.push(src_pfns, dst_pfns);
 }
 
 /** Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c: dmirror_remove_free_pages()). */
