@@ -2,42 +2,56 @@
 // `npm run -s explore`: runs a race under many schedules, or repeats one schedule exactly.
 
 import { race_cases } from '../selftests/races/index.ts';
-import { explore, replay, shrink, type Run, type RaceCase, type StrategyName } from './explore/engine.ts';
-import { ScheduleMismatch, format_schedule, parse_schedule } from './explore/schedule.ts';
+import { ScheduleMismatch } from './explore/choosers.ts';
+import { replay, type Run, type RaceCase } from './explore/engine.ts';
+import { format_schedule, parse_schedule } from './explore/schedule.ts';
+import { Nondeterminism, check_determinism, explore, shrink, type StrategyName } from './explore/search.ts';
 import { UsageError } from './options.ts';
 
 const USAGE = `usage: npm run -s explore -- CASE [options]
        npm run -s explore -- list
   --strategy=random|pct|dfs  how the next task is chosen (random)
-  --schedules=N              schedules to try (20000)
+  --schedules=N              schedules to try (20000; dfs: all)
   --preemptions=N            dfs: preemptions in a schedule (2)
   --depth=N                  pct: depth of the bug looked for (3)
   --seed=N                   the first seed (1)
+  --budget=N                 steps after which a run counts as a livelock (20000)
   --patches=NAME,NAME        states of the kernel that differ from Linux 7.3.4
+  --twice                    runs every random schedule twice and compares all steps
   --replay STRING            repeats a schedule that was printed
   --trace                    shows every step of a repeated schedule, or of the failing one
 `;
+const SCHEDULES = 20_000;
 
 interface Options {
   name: string;
   strategy: StrategyName;
-  schedules: number;
+  schedules: number | null;
   preemptions: number;
   depth: number;
   seed: number;
+  budget?: number;
   patches: string[];
   replay: string | null;
   trace: boolean;
+  twice: boolean;
 }
 
 function number_of(name: string, text: string): number {
   const n = Number(text);
-  if (!Number.isSafeInteger(n) || n < 0) throw new UsageError(`--${name}=${text}: expected a whole number`);
+  if (!Number.isSafeInteger(n) || n < 0) throw new UsageError(`${name}=${text}: expected a whole number`);
   return n;
 }
 
+function strategy_of(text: string): StrategyName {
+  if (text !== 'random' && text !== 'pct' && text !== 'dfs') throw new UsageError(`--strategy=${text}: expected random, pct or dfs`);
+  return text;
+}
+
 function parse(argv: readonly string[]): Options {
-  const o: Options = { name: '', strategy: 'random', schedules: 20_000, preemptions: 2, depth: 3, seed: 1, patches: [], replay: null, trace: false };
+  const o: Options = {
+    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: 3, seed: 1, patches: [], replay: null, trace: false, twice: false,
+  };
   const words = [...argv];
   while (words.length > 0) {
     const word = words.shift() as string;
@@ -51,17 +65,16 @@ function parse(argv: readonly string[]): Options {
     if (!word.startsWith('--')) {
       if (o.name !== '') throw new UsageError(`${word}: one case at a time, ${o.name} was named already`);
       o.name = word;
-    } else if (name === '--strategy') {
-      const v = value();
-      if (v !== 'random' && v !== 'pct' && v !== 'dfs') throw new UsageError(`--strategy=${v}: expected random, pct or dfs`);
-      o.strategy = v;
-    } else if (name === '--schedules') o.schedules = number_of('schedules', value());
-    else if (name === '--preemptions') o.preemptions = number_of('preemptions', value());
-    else if (name === '--depth') o.depth = number_of('depth', value());
-    else if (name === '--seed') o.seed = number_of('seed', value());
+    } else if (name === '--strategy') o.strategy = strategy_of(value());
+    else if (name === '--schedules') o.schedules = number_of(name, value());
+    else if (name === '--preemptions') o.preemptions = number_of(name, value());
+    else if (name === '--depth') o.depth = number_of(name, value());
+    else if (name === '--seed') o.seed = number_of(name, value());
+    else if (name === '--budget') o.budget = number_of(name, value());
     else if (name === '--patches') o.patches = value().split(',');
     else if (name === '--replay') o.replay = value();
     else if (name === '--trace') o.trace = true;
+    else if (name === '--twice') o.twice = true;
     else throw new UsageError(`unknown option ${word}`);
   }
   return o;
@@ -69,12 +82,12 @@ function parse(argv: readonly string[]): Options {
 
 function command(o: Options, schedule: string): string {
   const patches = o.patches.length > 0 ? ` --patches=${o.patches.join(',')}` : '';
-  return `npm run -s explore -- ${o.name}${patches} --replay '${schedule}' --trace`;
+  return `npm run -s explore -- ${o.name}${patches} --replay '${schedule}'`;
 }
 
 function report(o: Options, run: Run): void {
   const text = format_schedule(run.schedule);
-  if (run.trace.length > 0) process.stdout.write(`${run.trace.join('\n')}\n`);
+  if (o.trace) process.stdout.write(`${run.trace.join('\n')}\n`);
   process.stdout.write(`${o.name}: ${run.failure?.kind}: ${run.failure?.text}\n`);
   for (const line of run.log.slice(-12)) process.stdout.write(`  kernel: ${line}\n`);
   process.stdout.write(`schedule (${run.schedule.switches.length} switches, ${run.steps} steps): ${text}\n`);
@@ -82,34 +95,46 @@ function report(o: Options, run: Run): void {
 }
 
 function run_replay(c: RaceCase, o: Options): number {
-  const run = replay(c, parse_schedule(o.replay as string), { patches: o.patches, trace: o.trace });
+  const run = replay(c, parse_schedule(o.replay as string), o);
   if (run.failure !== null) {
     report(o, run);
     return 1;
   }
-  if (run.trace.length > 0) process.stdout.write(`${run.trace.join('\n')}\n`);
+  if (o.trace) process.stdout.write(`${run.trace.join('\n')}\n`);
   process.stdout.write(`${o.name}: passes under this schedule, ${run.steps} steps\n`);
   return 0;
 }
 
+function run_twice(c: RaceCase, o: Options): number {
+  const n = o.schedules ?? 100;
+  check_determinism(c, n, o.seed, o);
+  process.stdout.write(`${o.name}: ${n} schedules ran twice, step by step alike\n`);
+  return 0;
+}
+
 function run_explore(c: RaceCase, o: Options): number {
-  const bound = o.strategy === 'dfs' ? o.preemptions : o.depth;
-  let shown = Date.now();
-  const started = shown;
+  const started = Date.now();
+  let shown = started;
+  const rate = (done: number): number => Math.round((1000 * done) / Math.max(1, Date.now() - started));
   const progress = (done: number): void => {
     if (Date.now() - shown < 1000) return;
     shown = Date.now();
-    process.stderr.write(`\r${o.name}: ${done} schedules, ${Math.round((1000 * done) / (shown - started))} a second `);
+    process.stderr.write(`\r${o.name}: ${done} schedules, ${rate(done)} a second `);
   };
-  const found = explore(c, { strategy: o.strategy, schedules: o.schedules, bound, seed: o.seed, patches: o.patches, progress });
+  const found = explore(c, {
+    ...o,
+    schedules: o.schedules ?? (o.strategy === 'dfs' ? Infinity : SCHEDULES),
+    bound: o.strategy === 'dfs' ? o.preemptions : o.depth,
+    progress,
+  });
   if (shown !== started) process.stderr.write('\n');
   if (found.failed === null) {
-    process.stdout.write(`${o.name}: ${found.schedules} schedules${found.complete ? ', all within the bound' : ''}, none fails\n`);
+    const all = found.complete ? `, all with at most ${o.preemptions} preemptions` : '';
+    process.stdout.write(`${o.name}: ${found.schedules} schedules of up to ${found.steps} steps${all}: none fails (${rate(found.schedules)} a second)\n`);
     return 0;
   }
-  process.stdout.write(`${o.name}: schedule ${found.schedules} fails; shrinking\n`);
-  const small = shrink(c, found.failed, { patches: o.patches });
-  report(o, replay(c, small.schedule, { patches: o.patches, trace: o.trace }));
+  process.stdout.write(`${o.name}: schedule ${found.schedules} fails with ${found.failed.schedule.switches.length} switches; shrinking\n`);
+  report(o, shrink(c, found.failed, o));
   return 1;
 }
 
@@ -117,15 +142,17 @@ function main(argv: readonly string[]): number {
   try {
     const o = parse(argv);
     if (o.name === 'list') {
-      for (const c of race_cases) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
+      for (const c of race_cases) process.stdout.write(`${c.name.padEnd(32)} ${c.summary}\n`);
       return 0;
     }
     const c = race_cases.find((x) => x.name === o.name);
     if (c === undefined) throw new UsageError(o.name === '' ? 'name a case' : `no case ${o.name}: see npm run -s explore -- list`);
-    return o.replay !== null ? run_replay(c, o) : run_explore(c, o);
+    if (o.replay !== null) return run_replay(c, o);
+    return o.twice ? run_twice(c, o) : run_explore(c, o);
   } catch (e) {
     if (e instanceof UsageError || e instanceof RangeError) process.stderr.write(`explore: ${e.message}\n${e instanceof UsageError ? USAGE : ''}`);
     else if (e instanceof ScheduleMismatch) process.stderr.write(`explore: the schedule does not fit: ${e.message}\n`);
+    else if (e instanceof Nondeterminism) process.stderr.write(`explore: not deterministic: ${e.message}\n`);
     else throw e;
     return 2;
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { ReplayChooser, type Chooser } from './explore/choosers.ts';
 import { run_case, type FailureKind, type RaceCase, type Run } from './explore/engine.ts';
-import { ReplayChooser, parse_schedule, type Chooser } from './explore/schedule.ts';
+import { parse_schedule } from './explore/schedule.ts';
 
 /** A case that shows what a patch is for: it fails on the machine without it and passes with it. */
 export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {

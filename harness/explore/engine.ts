@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { audit } from '../../lib/audit.ts';
-import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
+import type { Machine, MachineConfig } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
-import { Deadlock, RoundRobin, xorshift32, type Strategy, type task_struct } from '../../lib/kernel/sched.ts';
+import type { ModuleParams } from '../../lib/kernel/module.ts';
+import { Oops } from '../../lib/kernel/printk.ts';
+import { Deadlock, RoundRobin, xorshift32, type Strategy, type WaitPoint, type task_struct } from '../../lib/kernel/sched.ts';
+import { Unmodelled } from '../../lib/unmodelled.ts';
 import { runProgram, type Libc } from '../libc.ts';
-import {
-  DfsChooser, FAIRNESS, PctChooser, RandomChooser, ReplayChooser, ScheduleMismatch, standard_choice,
-  type Chooser, type Schedule, type Switch,
-} from './schedule.ts';
+import { FAIRNESS, ReplayChooser, ScheduleMismatch, type Block, type Chooser } from './choosers.ts';
+import type { Schedule, Switch } from './schedule.ts';
+import { Stage } from './stage.ts';
 
 /** One of the tasks that a case lets run against each other. */
 export interface Racer {
@@ -39,7 +40,7 @@ export interface RaceCase {
   run: (c: Libc, x: CaseContext) => Gen<void>;
 }
 
-export type FailureKind = 'assertion' | 'oops' | 'warning' | 'audit' | 'deadlock' | 'livelock' | 'stale TLB';
+export type FailureKind = 'assertion' | 'oops' | 'warning' | 'audit' | 'deadlock' | 'livelock' | 'stale TLB' | 'not modelled' | 'crash';
 
 export interface Failure {
   kind: FailureKind;
@@ -49,12 +50,15 @@ export interface Failure {
 /** What one schedule led to. */
 export interface Run {
   failure: Failure | null;
+  /** with its end only if the run was traced */
   schedule: Schedule;
   /** choices made while the tasks ran against each other */
   steps: number;
+  /** the run as stretches of one task each */
+  blocks: readonly Block[];
   /** one line a step, if asked for */
-  trace: string[];
-  /** the kernel's log, for a failure */
+  trace: readonly string[];
+  /** the kernel's log */
   log: readonly string[];
 }
 
@@ -64,132 +68,200 @@ class StaleAccess extends Error {}
 
 export interface RunOptions {
   patches?: readonly string[];
+  /** keep a line for every step, and hash them into the schedule */
   trace?: boolean;
-  /** steps after which a run counts as a livelock */
+  /** steps after which a run counts as a livelock; default 20,000 */
   budget?: number;
 }
 
-const BUDGET = 50_000;
+const BUDGET = 20_000;
+/** Steps before the end of its budget from which on a run keeps where its tasks stop, to tell a livelock's loop. */
+const LOOP = 500;
+
+/** What of the explorer a chooser may ask. */
+export interface Numbering {
+  /** 0 for the case's first process, 1 for the first task that it lets race, and so on */
+  number_of(t: task_struct): number;
+}
 
 /** Asks a chooser while a case's tasks run against each other, and goes round robin otherwise. */
-class Explorer implements Strategy {
+class Explorer implements Strategy, Numbering {
   readonly random_u32: () => number;
   readonly switches: Switch[] = [];
+  readonly blocks: Block[] = [];
   readonly trace: string[] = [];
-  readonly numbers = new Map<number, number>();
+  readonly names = new Map<number, string>();
+  readonly loop = new Map<string, number>();
+  readonly budget: number;
+  readonly tracing: boolean;
   steps = 0;
+  hash = 0x811c9dc5;
   private readonly plain = new RoundRobin();
   private readonly chooser: Chooser;
-  private readonly budget: number;
-  private readonly tracing: boolean;
+  private readonly m: Machine;
+  private readonly first_pid: number;
   private run = 0;
-  machine: Machine | null = null;
 
-  constructor(make: (e: Explorer) => Chooser, seed: number, o: RunOptions) {
+  constructor(m: Machine, make: (e: Numbering) => Chooser, seed: number, o: RunOptions) {
+    this.m = m;
+    this.first_pid = m.next_pid;
     this.random_u32 = xorshift32(seed);
     this.budget = o.budget ?? BUDGET;
     this.tracing = o.trace === true;
     this.chooser = make(this);
+    this.names.set(this.first_pid, 'case');
   }
 
   number_of(t: task_struct): number {
-    let n = this.numbers.get(t.pid);
-    if (n === undefined) {
-      n = this.numbers.size;
-      this.numbers.set(t.pid, n);
-    }
-    return n;
+    return t.pid - this.first_pid;
+  }
+
+  name_of(t: task_struct): string {
+    return `task ${this.number_of(t)} (${this.names.get(t.pid) ?? t.comm})`;
   }
 
   next_task(runnable: readonly task_struct[], current: task_struct | null, is_yielding: boolean): task_struct {
-    if (this.machine?.sched.explore !== true) return this.plain.next_task(runnable);
+    if (!this.m.sched.explore) return this.plain.next_task(runnable);
     const step = this.steps++;
-    if (step >= this.budget) throw new Livelock(`no end after ${this.budget} steps`);
-    const standard = standard_choice(runnable, current, is_yielding, this.run);
-    const stays = current !== null && !is_yielding && this.run < FAIRNESS && runnable.includes(current) ? current : null;
-    const t = runnable.length === 1 ? (runnable[0] as task_struct) : this.chooser.next({ step, runnable, standard, current: stays });
+    if (step >= this.budget) throw new Livelock(`no end after ${this.budget} steps; the last ones were ${this.describe_loop()}`);
+    const can_stay = current !== null && runnable.includes(current);
+    const steps_back = can_stay && runnable.length > 1 && (is_yielding || this.run >= FAIRNESS);
+    const options = steps_back ? runnable.filter((t) => t !== current) : runnable;
+    const stays = can_stay && !steps_back ? current : null;
+    const standard = stays ?? (options[0] as task_struct);
+    const t = this.chooser.next({ step, runnable: options, standard, current: stays });
     if (t !== standard) this.switches.push({ step, from: this.number_of(standard), to: this.number_of(t) });
-    this.run = t === current ? this.run + 1 : 0;
+    const block = this.blocks[this.blocks.length - 1];
+    if (t === current && block !== undefined) {
+      this.run++;
+      block.steps++;
+    } else {
+      this.run = 0;
+      this.blocks.push({ task: this.number_of(t), steps: 1 });
+    }
     return t;
   }
 
-  note(last: task_struct | null, what: string): void {
-    if (this.tracing && last !== null) this.trace.push(`${String(this.steps).padStart(5)}  task ${this.number_of(last)} (cpu ${last.cpu}) stops at ${what}`);
+  note(last: task_struct | null, at: WaitPoint | null): void {
+    if (last === null || !this.m.sched.explore) return;
+    if (this.tracing) {
+      const line = `${this.name_of(last)} on CPU ${last.cpu} ${stop_text(last, at)}`;
+      for (let i = 0; i < line.length; i++) this.hash = Math.imul(this.hash ^ line.charCodeAt(i), 16777619) >>> 0;
+      this.trace.push(`${String(this.steps - 1).padStart(5)}  ${line}`);
+    }
+    if (this.steps > this.budget - LOOP) {
+      const key = `${this.name_of(last)} ${stop_text(last, at)}`;
+      this.loop.set(key, (this.loop.get(key) ?? 0) + 1);
+    }
+  }
+
+  private describe_loop(): string {
+    const most = [...this.loop].sort((a, b) => b[1] - a[1]).slice(0, 6);
+    return most.map(([what, n]) => `${what} (${n} times)`).join(', ');
   }
 }
 
-function failure_of(m: Machine, checked: string | null, status: number): Failure | null {
+function stop_text(last: task_struct, at: WaitPoint | null): string {
+  if (at === null) return 'ends';
+  if (last.blocked_on !== null) return `sleeps on ${at.what}`;
+  return `${last.spins_on !== null ? 'spins on' : 'stops before'} ${at.what}`;
+}
+
+function oops_of(m: Machine): Failure | null {
   const oops = m.log.oopses[0];
-  if (oops !== undefined) return { kind: 'oops', text: `${oops.bug} in ${oops.path.slice(0, 4).join(' <- ')}` };
+  if (oops === undefined) return null;
+  return { kind: 'oops', text: `${oops.bug}${oops.path.length > 0 ? ` in ${oops.path.slice(0, 4).join(' <- ')}` : ''}` };
+}
+
+function failure_of(m: Machine, checked: string | null, status: number): Failure | null {
+  const oops = oops_of(m);
+  if (oops !== null) return oops;
   if (checked !== null) return { kind: 'assertion', text: checked };
-  if (status !== 0) return { kind: 'assertion', text: `the program ended with wait status ${status}` };
   const warning = m.log.warnings[0];
-  if (warning !== undefined) return { kind: 'warning', text: `WARNING in ${warning.fn}` };
+  if (warning !== undefined) return { kind: 'warning', text: `WARNING in ${warning.path.slice(0, 4).join(' <- ') || warning.fn}` };
+  if (status !== 0) return { kind: 'assertion', text: `the case ended with wait status ${status}` };
   const found = audit(m);
+  for (const mm of m.mms) found.push(`mm ${mm.mm_id}: is left behind with ${mm.mm_users} users and a count of ${mm.mm_count}`);
   return found.length > 0 ? { kind: 'audit', text: found.slice(0, 4).join('; ') } : null;
 }
 
-/** Runs a case once on a machine of its own. */
-export function run_case(c: RaceCase, seed: number, make: (e: { number_of(t: task_struct): number }) => Chooser, o: RunOptions = {}): Run {
-  const e = new Explorer(make, seed, o);
-  const m = boot({ mem: 256 * 1024 * 1024, seed, ...c.config, strategy: e, patches: o.patches ?? [] });
-  e.machine = m;
-  m.sched.spread = true;
-  m.sched.on_step = (last, at) => {
-    if (m.sched.explore) e.note(last, at?.what ?? 'its end');
-  };
+/** Who waits for what, who holds that, and what the waiting hold themselves. */
+function deadlock_text(m: Machine, e: Explorer): string {
+  const lines = m.sched.tasks.map((t) => {
+    const on = t.blocked_on ?? t.spins_on;
+    const others = m.sched.tasks.filter((x) => x !== t && on !== null && x.held_locks.includes(on));
+    const owner = on?.owner && on.owner !== t && !others.includes(on.owner) ? [on.owner, ...others] : others;
+    const held = owner.length > 0 ? ` held by ${owner.map((x) => e.name_of(x)).join(' and ')}` : '';
+    const own = t.held_locks.length > 0 ? ` and holds ${t.held_locks.map((l) => l.what).join(', ')}` : '';
+    return `${e.name_of(t)} waits for ${on?.what ?? 'nothing'}${held}${own}`;
+  });
+  return lines.join('; ');
+}
+
+function failure_of_error(m: Machine, e: Explorer, err: unknown): Failure {
+  if (err instanceof ScheduleMismatch) throw err;
+  // What comes after an oops is its consequence.
+  const oops = oops_of(m);
+  if (oops !== null) return oops;
+  if (err instanceof CheckFailed) return { kind: 'assertion', text: err.message };
+  if (err instanceof Deadlock) return { kind: 'deadlock', text: deadlock_text(m, e) };
+  if (err instanceof Livelock) return { kind: 'livelock', text: err.message };
+  if (err instanceof StaleAccess) return { kind: 'stale TLB', text: `${e.name_of(m.current)}: ${err.message}` };
+  if (err instanceof Unmodelled) return { kind: 'not modelled', text: err.message };
+  if (err instanceof Oops) return { kind: 'oops', text: err.bug };
+  if (err instanceof Error) return { kind: 'crash', text: `${err.message}\n${(err.stack ?? '').split('\n').slice(1, 8).join('\n')}` };
+  throw err;
+}
+
+/** Runs a case once on the stage, which is put back to its beginning first. */
+export function run_on(stage: Stage, c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
+  const m = stage.reset();
+  const e = new Explorer(m, make, seed, o);
+  m.sched.strategy = e;
+  m.sched.on_step = (last, at) => e.note(last, at);
   m.on_stale_access = (text) => {
     throw new StaleAccess(text);
   };
   let checked: string | null = null;
-  let failure: Failure | null = null;
-  const done = (): Run => ({ failure, schedule: { seed, switches: e.switches }, steps: e.steps, trace: e.trace, log: m.log.lines });
+  let failure: Failure | null;
   try {
     const status = runProgram(m, function* (libc) {
-      if (c.params !== null) {
-        const ret = yield* load_module(m, 'test_hmm', c.params ?? {});
-        if (ret !== 0) throw new Error(`loading test_hmm failed with ${ret}`);
-      }
       try {
-        yield* c.run(libc, context(m, libc));
+        yield* c.run(libc, context(m, libc, e));
       } catch (err) {
         if (!(err instanceof CheckFailed)) throw err;
         checked = err.message;
+        m.sched.explore = false;
       }
       return 0;
     });
+    m.sched.explore = false;
+    m.sched.run(() => m.sched.tasks.length === 0);
     failure = failure_of(m, checked, status);
   } catch (err) {
-    if (err instanceof CheckFailed) failure = m.log.oopses.length > 0 ? failure_of(m, err.message, 0) : { kind: 'assertion', text: err.message };
-    else if (err instanceof Deadlock) failure = failure_of_deadlock(m, err);
-    else if (err instanceof Livelock) failure = { kind: 'livelock', text: err.message };
-    else if (err instanceof StaleAccess) failure = { kind: 'stale TLB', text: err.message };
-    else throw err;
+    failure = failure_of_error(m, e, err);
   }
-  return done();
+  const end = e.tracing ? { end: { steps: e.steps, hash: e.hash } } : {};
+  return { failure, schedule: { seed, switches: e.switches, ...end }, steps: e.steps, blocks: e.blocks, trace: e.trace, log: m.log.lines.slice() };
 }
 
-function failure_of_deadlock(m: Machine, err: Deadlock): Failure {
-  const oops = m.log.oopses[0];
-  if (oops !== undefined) return { kind: 'oops', text: `${oops.bug} in ${oops.path.slice(0, 4).join(' <- ')}` };
-  return { kind: 'deadlock', text: err.waits.join('; ') };
-}
-
-function context(m: Machine, c: Libc): CaseContext {
+function context(m: Machine, c: Libc, e: Explorer): CaseContext {
   return {
     *together(racers) {
       const threads: number[] = [];
-      const children: number[] = [];
+      const children = new Map<number, string>();
       for (const r of racers) {
         const id = r.kind === 'thread' ? yield* c.pthread_create(r.run) : yield* c.fork(r.run);
         if (id < 0) throw new Error(`starting ${r.name} failed`);
-        (r.kind === 'thread' ? threads : children).push(id);
+        e.names.set(id, r.name);
+        if (r.kind === 'thread') threads.push(id);
+        else children.set(id, r.name);
       }
       m.sched.explore = true;
       for (const id of threads) yield* c.pthread_join(id);
-      for (const pid of children) {
+      for (const [pid, name] of children) {
         const { status } = yield* c.waitpid(pid);
-        if (status !== 0) throw new CheckFailed(`${racers.find((r) => r.kind === 'process')?.name}: ended with wait status ${status}`);
+        if (status !== 0) throw new CheckFailed(`${name}: ended with wait status ${status}`);
       }
       m.sched.explore = false;
     },
@@ -199,91 +271,24 @@ function context(m: Machine, c: Libc): CaseContext {
   };
 }
 
-export type StrategyName = 'random' | 'pct' | 'dfs';
-
-export interface ExploreOptions extends RunOptions {
-  strategy: StrategyName;
-  schedules: number;
-  /** for dfs: preemptions; for pct: depth */
-  bound: number;
-  seed: number;
-  progress?: (done: number) => void;
+/** Runs a case once on a machine of its own. */
+export function run_case(c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
+  return run_on(new Stage(c, o.patches ?? []), c, seed, make, o);
 }
 
-export interface Exploration {
-  /** schedules that ran */
-  schedules: number;
-  /** the run that failed, or null */
-  failed: Run | null;
-  /** dfs: all schedules within the bound were tried */
-  complete: boolean;
-}
-
-/** Runs a case under schedule after schedule until one fails or the budget is used up. */
-export function explore(c: RaceCase, o: ExploreOptions): Exploration {
-  const dfs = new DfsChooser(o.bound);
-  let length = 100;
-  for (let i = 0; i < o.schedules; i++) {
-    const seed = o.strategy === 'dfs' ? o.seed : o.seed + i;
-    const run = run_case(c, seed, () => {
-      if (o.strategy === 'dfs') return dfs;
-      return o.strategy === 'pct' ? new PctChooser(seed, o.bound, length) : new RandomChooser(seed);
-    }, o);
-    length = Math.max(length, run.steps);
-    o.progress?.(i + 1);
-    if (run.failure !== null) return { schedules: i + 1, failed: run, complete: false };
-    if (o.strategy === 'dfs' && !dfs.next_run()) return { schedules: i + 1, failed: null, complete: true };
-  }
-  return { schedules: o.schedules, failed: null, complete: false };
-}
-
-/** Repeats a schedule exactly; throws ScheduleMismatch where it does not fit. */
+/** Repeats a schedule exactly on a fresh machine; throws ScheduleMismatch, with the first step that differs, where it does not fit. */
 export function replay(c: RaceCase, s: Schedule, o: RunOptions = {}): Run {
   let chooser: ReplayChooser | null = null;
-  const run = run_case(c, s.seed, (e) => (chooser = new ReplayChooser(s.switches, (t) => e.number_of(t))), o);
-  (chooser as ReplayChooser | null)?.finish();
+  const make = (e: Numbering): Chooser => (chooser = new ReplayChooser(s.switches, (t) => e.number_of(t)));
+  const run = run_case(c, s.seed, make, { ...o, trace: true });
+  (chooser as ReplayChooser | null)?.finish(run.steps);
+  const end = run.schedule.end;
+  if (s.end !== undefined && end !== undefined && (end.steps !== s.end.steps || end.hash !== s.end.hash)) {
+    const last = s.switches[s.switches.length - 1]?.step ?? 0;
+    throw new ScheduleMismatch(
+      `every switch fits, but after step ${last} the run went another way: it took ${end.steps} steps (hash ${end.hash.toString(16)}), ` +
+      `the schedule was made with ${s.end.steps} (${s.end.hash.toString(16)})`,
+    );
+  }
   return run;
-}
-
-/** Drops switches one after another while the same kind of failure remains; answers the shortest run found. */
-export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}): Run {
-  let best = failed;
-  for (let again = true; again; ) {
-    again = false;
-    for (let size = Math.max(1, best.schedule.switches.length >> 1); size >= 1 && !again; size >>= 1) {
-      for (let at = 0; at < best.schedule.switches.length; at += size) {
-        const run = try_without(c, best, at, size, o);
-        if (run?.failure?.kind === failed.failure?.kind && run !== null && run.schedule.switches.length < best.schedule.switches.length) {
-          best = run;
-          again = true;
-          break;
-        }
-      }
-    }
-  }
-  return best;
-}
-
-function try_without(c: RaceCase, run: Run, at: number, size: number, o: RunOptions): Run | null {
-  const switches = run.schedule.switches.filter((_, i) => i < at || i >= at + size);
-  try {
-    return run_case(c, run.schedule.seed, (e) => new LooseChooser(switches, (t) => e.number_of(t)), o);
-  } catch (err) {
-    if (err instanceof ScheduleMismatch) return null;
-    throw err;
-  }
-}
-
-/** Takes what it can of a schedule: used while shrinking, where dropping a switch changes what follows. */
-class LooseChooser implements Chooser {
-  private readonly to: Map<number, number>;
-  private readonly number_of: (t: task_struct) => number;
-  constructor(switches: readonly Switch[], number_of: (t: task_struct) => number) {
-    this.to = new Map(switches.map((w) => [w.step, w.to]));
-    this.number_of = number_of;
-  }
-  next(c: { step: number; runnable: readonly task_struct[]; standard: task_struct }): task_struct {
-    const to = this.to.get(c.step);
-    return (to === undefined ? undefined : c.runnable.find((t) => this.number_of(t) === to)) ?? c.standard;
-  }
 }

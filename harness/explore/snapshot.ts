@@ -1,21 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Machine } from '../../lib/boot.ts';
+import { PAGES_PER_SECTION } from '../../lib/mm/physmem.ts';
+import { pfn_to_page } from '../../lib/mm/page.ts';
+import { test_hmm_state, type dmirror_chunk } from '../../lib/test_hmm/dmirror.ts';
+
 type TypedArray = Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
-
-function is_typed_array(x: object): x is TypedArray {
-  return ArrayBuffer.isView(x) && !(x instanceof DataView);
-}
-
 type Fields = Record<string, unknown>;
 
-/** Pages in a slab of memory contents, and their size in bytes. */
 const SLAB_PAGES = 512;
 const PAGE_SIZE = 4096;
+/** device pages handed out in a run, above which looking for them takes longer than copying all */
+const MANY = 4096;
 
 /** The bytes of 2 MiB of memory: `used` says which of its pages were ever written (lib/mm/physmem.ts). */
 interface SlabLike {
   u8: Uint8Array;
   used: Uint8Array;
+}
+
+interface Slab {
+  slab: SlabLike;
+  used: Uint8Array;
+  pages: { at: number; bytes: Uint8Array }[];
+}
+
+/** A device's free list at the beginning: what a run takes from it comes from its front. */
+interface FreeList {
+  chunks: dmirror_chunk[] | null;
+  copy: readonly dmirror_chunk[];
+  calloc: number;
+  first: number;
+}
+
+function is_typed_array(x: object): x is TypedArray {
+  return ArrayBuffer.isView(x) && !(x instanceof DataView);
 }
 
 function is_slab(x: object): x is SlabLike {
@@ -24,24 +43,47 @@ function is_slab(x: object): x is SlabLike {
 }
 
 /**
- * Everything that can be reached from an object, as it was when the snapshot was taken; restore() puts it back in place.
- * A generator cannot be copied, so no task may be alive. What a closure keeps in variables of its own is not seen: a run
- * whose result matters is repeated on a fresh machine.
+ * A machine without live tasks as it was when the snapshot was taken: restore() puts everything that can be reached from it
+ * back in place. What a closure keeps in variables of its own is not seen, so a run that matters is repeated on a fresh
+ * machine.
  */
 export class Snapshot {
+  private readonly m: Machine;
   private readonly objects: { o: Fields; keys: string[]; values: unknown[] }[] = [];
   private readonly arrays: { a: unknown[]; items: unknown[] }[] = [];
   private readonly maps: { map: Map<unknown, unknown>; entries: [unknown, unknown][] }[] = [];
   private readonly sets: { set: Set<unknown>; items: unknown[] }[] = [];
   private readonly typed: { a: TypedArray; copy: TypedArray }[] = [];
-  private readonly slabs: { slab: SlabLike; used: Uint8Array; pages: { at: number; bytes: Uint8Array }[] }[] = [];
+  private readonly slabs: Slab[] = [];
+  /** the columns of struct page, by rows */
+  private readonly columns: { a: TypedArray; copy: TypedArray }[] = [];
+  private readonly rows: number;
+  private readonly free: FreeList[] = [];
+  private readonly private_copy: Int32Array;
   private readonly seen = new Set<object>();
   private readonly todo: object[] = [];
 
-  constructor(root: object) {
-    this.visit(root);
+  constructor(m: Machine) {
+    this.m = m;
+    this.rows = m.page.rows;
+    const capacity = m.page._refcount.length;
+    for (const a of Object.values(m.page) as unknown[]) {
+      if (typeof a !== 'object' || a === null || !is_typed_array(a) || a.length !== capacity) continue;
+      this.seen.add(a);
+      this.columns.push({ a, copy: a.slice(0, this.rows) });
+    }
+    this.private_copy = this.columns.find((c) => c.a === m.page.private)?.copy as Int32Array;
+    for (const d of this.mod()?.dmirror_devices ?? []) {
+      this.free.push({ chunks: d.devmem_chunks, copy: [...(d.devmem_chunks ?? [])], calloc: d.calloc, first: d.free_pages });
+    }
+    this.visit(m);
     for (let o = this.todo.pop(); o !== undefined; o = this.todo.pop()) this.record(o);
     this.seen.clear();
+  }
+
+  private mod(): test_hmm_state | null {
+    const state = this.m.modules.data.get('test_hmm');
+    return state instanceof test_hmm_state ? state : null;
   }
 
   private visit(x: unknown): void {
@@ -83,6 +125,7 @@ export class Snapshot {
 
   /** Puts everything back. Objects made since are simply no longer reached. */
   restore(): void {
+    this.restore_columns();
     for (const { o, keys, values } of this.objects) {
       for (let i = 0; i < keys.length; i++) {
         const k = keys[i] as string;
@@ -105,12 +148,66 @@ export class Snapshot {
       set.clear();
       for (const x of items) set.add(x);
     }
-    for (const { a, copy } of this.typed) a.set(copy as never);
-    for (const s of this.slabs) restore_slab(s.slab, s.used, s.pages);
+    for (const { a, copy } of this.typed) a.set(copy);
+    for (const s of this.slabs) restore_slab(s);
+  }
+
+  /** Rows that differ from the beginning, for tests: restore() must leave none. */
+  changed_rows(): number[] {
+    const found = new Set<number>();
+    for (const { a, copy } of this.columns) for (let i = 0; i < copy.length; i++) if (a[i] !== copy[i]) found.add(i);
+    return [...found];
+  }
+
+  // Rows that a run can have changed: of RAM that was handed out once, and of device pages that were. Null: any.
+  private dirty_rows(): { from: number; to: number }[] | null {
+    if (this.m.page.rows !== this.rows) return null;
+    const dirty: { from: number; to: number }[] = [];
+    const devices = this.mod()?.dmirror_devices ?? [];
+    if (devices.length !== this.free.length) return null;
+    for (let i = 0; i < devices.length; i++) {
+      const d = devices[i] as (typeof devices)[number];
+      const f = this.free[i] as FreeList;
+      const now = d.devmem_chunks;
+      if (now !== f.chunks || now?.length !== f.copy.length || now.some((c, k) => c !== f.copy[k] || c.remove)) return null;
+      const taken = d.calloc - f.calloc;
+      if (taken > MANY) return null;
+      let row = f.first;
+      for (let k = 0; k < taken && row !== 0; k++) {
+        dirty.push({ from: row, to: row + 1 });
+        row = this.private_copy[row] as number;
+      }
+    }
+    for (const s of this.m.zone.spans) {
+      for (let pfn = s.start; pfn < s.untouched; ) {
+        const n = Math.min(s.untouched - pfn, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
+        const from = pfn_to_page(this.m, pfn);
+        dirty.push({ from, to: from + n });
+        pfn += n;
+      }
+    }
+    return dirty;
+  }
+
+  private restore_columns(): void {
+    const dirty = this.dirty_rows();
+    if (dirty === null) {
+      for (const { a, copy } of this.columns) {
+        a.set(copy);
+        a.fill(0, this.rows);
+      }
+      return;
+    }
+    for (const { a, copy } of this.columns) {
+      for (const { from, to } of dirty) {
+        if (to - from === 1) a[from] = copy[from] as number;
+        else a.set(copy.subarray(from, to), from);
+      }
+    }
   }
 }
 
-function restore_slab(slab: SlabLike, used: Uint8Array, pages: readonly { at: number; bytes: Uint8Array }[]): void {
+function restore_slab({ slab, used, pages }: Slab): void {
   for (let i = 0; i < SLAB_PAGES; i++) if (slab.used[i] !== 0) slab.u8.fill(0, i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
   slab.used.set(used);
   for (const p of pages) slab.u8.set(p.bytes, p.at);

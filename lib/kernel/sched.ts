@@ -46,6 +46,8 @@ export class task_struct implements WaitPoint {
   state = TASK_RUNNING;
   /** what it sleeps on, null while it runs */
   blocked_on: WaitPoint | null = null;
+  /** the lock that another task holds and this one spins on, while interleavings are explored */
+  spins_on: WaitPoint | null = null;
   /** spinlocks held: a task that sleeps with any is a bug */
   preempt_count = 0;
   /** locks of every kind held, for the audit and deadlock reports */
@@ -209,6 +211,7 @@ export class Scheduler {
         continue;
       }
       const runnable = this.allowed();
+      if (runnable.length === 0) throw new Deadlock(this.describe_waits());
       if (this.on_step !== null) this.on_step(last, at);
       const t: task_struct = runnable.length === 1 && !this.explore ? (runnable[0] as task_struct) : this.strategy.next_task(runnable, last, at?.yielding === true);
       this.steps++;
@@ -224,8 +227,10 @@ export class Scheduler {
           this.tasks.splice(this.tasks.indexOf(t), 1);
         } else {
           at = r.value;
-          if (t.state === TASK_RUNNING) this.runnable.push(t);
-          else {
+          if (t.state === TASK_RUNNING) {
+            this.runnable.push(t);
+            t.spins_on = at.yielding === true && at.owner != null ? at : null;
+          } else {
             if (t.preempt_count > 0) throw new Oops(`BUG: scheduling while atomic: ${t.comm}/${t.pid}`);
             t.blocked_on = r.value;
           }
@@ -245,20 +250,22 @@ export class Scheduler {
     }
   }
 
-  /** A CPU whose task holds a spinlock runs no other task. */
+  /** A CPU whose task holds a spinlock runs no other task, and spinning while the lock is held leads nowhere. */
   private allowed(): readonly task_struct[] {
     if (!this.explore) return this.runnable;
-    const busy = this.runnable.filter((t) => t.preempt_count > 0);
-    if (busy.length === 0) return this.runnable;
-    return this.runnable.filter((t) => t.preempt_count > 0 || !busy.some((b) => b.cpu === t.cpu));
+    let busy = 0;
+    for (const t of this.runnable) if (t.preempt_count > 0) busy |= 1 << t.cpu;
+    const spins = (t: task_struct): boolean => t.spins_on !== null && t.spins_on.owner != null;
+    if (busy === 0 && !this.runnable.some(spins)) return this.runnable;
+    return this.runnable.filter((t) => !spins(t) && (t.preempt_count > 0 || (busy & (1 << t.cpu)) === 0));
   }
 
   /** One line a task that sleeps: what it waits for and who holds that. */
   describe_waits(): string[] {
     return this.tasks
-      .filter((t) => t.state !== TASK_RUNNING)
+      .filter((t) => t.state !== TASK_RUNNING || t.spins_on !== null)
       .map((t) => {
-        const on = t.blocked_on;
+        const on = t.blocked_on ?? t.spins_on;
         const owner = on?.owner ? ` held by task ${on.owner.pid}` : '';
         return `task ${t.pid} (${t.comm}) waits for ${on?.what ?? 'nothing'}${owner}`;
       });

@@ -7,6 +7,7 @@ import { preempt_point } from '../kernel/sched.ts';
 import { UserSignal, do_signal } from '../kernel/signal.ts';
 import { do_user_addr_fault } from './fault.ts';
 import type { mm_struct } from './mm_types.ts';
+import { page_folio, pfn_to_page } from './page.ts';
 import { PAGE_SIZE, TASK_SIZE } from './pgtable.ts';
 import type { Slab } from './physmem.ts';
 import { TLB_ENTRIES, hardware_walk, tlb_lookup, type Cpu } from './tlb.ts';
@@ -53,7 +54,16 @@ function translate_now(m: Machine, addr: number, write: boolean): number {
   const mm = m.current.mm as mm_struct;
   const vpn = Math.floor(addr / PAGE_SIZE);
   const i = tlb_lookup(m, mm, vpn, write);
-  return i >= 0 ? i : hardware_walk(m, mm, vpn, write);
+  if (i < 0) return hardware_walk(m, mm, vpn, write);
+  if (m.on_stale_access !== null) check_stale(m, i, addr, write, m.on_stale_access);
+  return i;
+}
+
+// A page must not be freed before every TLB forgot it.
+function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
+  const pfn = (m.cpus[m.current.cpu] as Cpu).pfn[i] as number;
+  if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
+  report(`${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`);
 }
 
 // The TLB entry for the address. A fault is handled, a bad access raises its signal (user) or answers -1 (kernel).

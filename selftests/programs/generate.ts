@@ -100,7 +100,12 @@ class Builder {
       case 'gup': return `${proc} gup ${GUP_CMDS[d.pick % GUP_CMDS.length]} ${this.range(d)} 0x${(FLAGS[d.at % FLAGS.length] as number).toString(16)}`;
       case 'open': return `${proc} open ${this.device(d)}`;
       case 'close': return `${proc} close ${this.device(d)}`;
-      case 'uffd': return `${proc} uffd ${this.range(d)}`;
+      // The recorded programs' handler answers with a single page, which a hugetlb fault waits on for ever.
+      case 'uffd': {
+        const small = this.areas.filter((a) => a.page < HUGE[0]);
+        const area = small[d.area % Math.max(1, small.length)];
+        return area === undefined ? null : `${proc} uffd ${area.page} ${area.pages}`;
+      }
       case 'dev': return this.dev(proc, d);
       case 'exit':
         if (proc === 0) return null;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { task_struct } from '../../lib/kernel/sched.ts';
+import { xorshift32 } from '../../lib/kernel/sched.ts';
+import type { Switch } from './schedule.ts';
+
+/** A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends. */
+export const FAIRNESS = 1000;
+
+/** What a chooser sees at one step. */
+export interface Choice {
+  step: number;
+  /** never empty; without the task that just stepped back, unless it is the only one */
+  runnable: readonly task_struct[];
+  /** what the default policy takes */
+  standard: task_struct;
+  /** the task that ran last, if it is runnable and did not step back: taking another one preempts it */
+  current: task_struct | null;
+}
+
+/** Picks the next task at each step of a run. */
+export interface Chooser {
+  next(c: Choice): task_struct;
+}
+
+/** Every choice at random. */
+export class RandomChooser implements Chooser {
+  private readonly random: () => number;
+  constructor(seed: number) {
+    this.random = xorshift32(Math.imul(seed + 1, 2654435761));
+  }
+  next(c: Choice): task_struct {
+    if (c.runnable.length === 1) return c.standard;
+    return c.runnable[this.random() % c.runnable.length] as task_struct;
+  }
+}
+
+/**
+ * Probabilistic concurrency testing: every task has a random priority, the highest runs; at depth-1 random steps of an
+ * expected length the running task falls to the lowest. Finds a bug of that depth among n tasks and k steps with a
+ * probability of at least 1/(n * k^(depth-1)).
+ */
+export class PctChooser implements Chooser {
+  private readonly random: () => number;
+  private readonly priority = new Map<number, number>();
+  private readonly changes = new Set<number>();
+  private lowest = 0;
+  constructor(seed: number, depth: number, length: number) {
+    this.random = xorshift32(Math.imul(seed + 1, 2654435761));
+    for (let i = 1; i < depth; i++) this.changes.add(this.random() % Math.max(1, length));
+  }
+  private best(c: Choice): task_struct {
+    const rank = (t: task_struct): number => this.priority.get(t.pid) as number;
+    return c.runnable.reduce((a, b) => (rank(b) > rank(a) ? b : a));
+  }
+  next(c: Choice): task_struct {
+    for (const t of c.runnable) if (!this.priority.has(t.pid)) this.priority.set(t.pid, 1 + this.random());
+    if (!this.changes.has(c.step)) return this.best(c);
+    this.priority.set(this.best(c).pid, --this.lowest);
+    return this.best(c);
+  }
+}
+
+/** One branching of the depth-first search. */
+interface Branch {
+  step: number;
+  /** pids; the first is the default policy's */
+  options: number[];
+  at: number;
+}
+
+/** Depth-first search over all schedules with at most `bound` preemptions; each next_run() is one schedule more. */
+export class DfsChooser implements Chooser {
+  private readonly bound: number;
+  private readonly stack: Branch[] = [];
+  private depth = 0;
+  private used = 0;
+  constructor(bound: number) {
+    this.bound = bound;
+  }
+
+  /** Prepares the next schedule; false when all are done. */
+  next_run(): boolean {
+    this.depth = 0;
+    this.used = 0;
+    while (this.stack.length > 0) {
+      const top = this.stack[this.stack.length - 1] as Branch;
+      if (++top.at < top.options.length) return true;
+      this.stack.pop();
+    }
+    return false;
+  }
+
+  next(c: Choice): task_struct {
+    if (c.runnable.length === 1) return c.standard;
+    if (c.current !== null && this.used >= this.bound) return c.standard;
+    let b = this.stack[this.depth];
+    if (b === undefined) {
+      b = { step: c.step, options: [c.standard.pid, ...c.runnable.filter((t) => t !== c.standard).map((t) => t.pid)], at: 0 };
+      this.stack.push(b);
+    }
+    this.depth++;
+    const pid = b.options[b.at] as number;
+    if (b.at > 0 && c.current !== null) this.used++;
+    const t = c.runnable.find((x) => x.pid === pid);
+    if (t === undefined || b.step !== c.step) throw new Error(`step ${c.step}: the same choices led elsewhere than before (step ${b.step}, task ${pid}): the run is not deterministic`);
+    return t;
+  }
+}
+
+/** A recorded schedule does not fit the run. */
+export class ScheduleMismatch extends Error {}
+
+/** Follows a recorded schedule to the letter. */
+export class ReplayChooser implements Chooser {
+  private readonly switches: readonly Switch[];
+  private readonly number_of: (t: task_struct) => number;
+  private at = 0;
+  constructor(switches: readonly Switch[], number_of: (t: task_struct) => number) {
+    this.switches = switches;
+    this.number_of = number_of;
+  }
+  next(c: Choice): task_struct {
+    const w = this.switches[this.at];
+    if (w === undefined || w.step !== c.step) return c.standard;
+    this.at++;
+    const is = this.number_of(c.standard);
+    if (is !== w.from) throw new ScheduleMismatch(`step ${c.step}: task ${is} would run, the schedule was made where task ${w.from} would`);
+    const to = c.runnable.find((t) => this.number_of(t) === w.to);
+    if (to === undefined) {
+      const can = c.runnable.map((t) => this.number_of(t)).join(', ');
+      throw new ScheduleMismatch(`step ${c.step}: the schedule switches to task ${w.to}, which cannot run here; task ${can} can`);
+    }
+    return to;
+  }
+  /** Throws unless every switch was used; `steps` is how long the run was. */
+  finish(steps: number): void {
+    const w = this.switches[this.at];
+    if (w !== undefined) throw new ScheduleMismatch(`step ${steps}: the run ends here, the schedule has a switch at step ${w.step}`);
+  }
+}
+
+/** A stretch of a run: the task goes on for so many of its own steps, or until it cannot. */
+export interface Block {
+  task: number;
+  steps: number;
+}
+
+/**
+ * Follows stretches as far as they go: a stretch ends early when its task cannot run, and behind the last one the default
+ * policy holds. Shrinking uses it, where leaving out a switch moves everything that follows.
+ */
+export class BlockChooser implements Chooser {
+  private readonly blocks: readonly Block[];
+  private readonly number_of: (t: task_struct) => number;
+  private at = 0;
+  private left: number;
+  constructor(blocks: readonly Block[], number_of: (t: task_struct) => number) {
+    this.blocks = blocks;
+    this.number_of = number_of;
+    this.left = blocks[0]?.steps ?? 0;
+  }
+  next(c: Choice): task_struct {
+    for (let b = this.blocks[this.at]; b !== undefined; b = this.blocks[this.at]) {
+      const { task } = b;
+      const t = this.left > 0 ? c.runnable.find((x) => this.number_of(x) === task) : undefined;
+      if (t !== undefined) {
+        this.left--;
+        return t;
+      }
+      this.left = this.blocks[++this.at]?.steps ?? 0;
+    }
+    return c.standard;
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the cases share. Everything that a race does not need is done and touched beforehand, so that few steps are left.
+
+import type { CaseContext } from '../../harness/explore/engine.ts';
+import type { Libc } from '../../harness/libc.ts';
+import * as U from '../../harness/uapi.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+
+export { U };
+
+export const PAGE = 4096;
+/** Value of the first word of page 0 before a race; page i holds OLD + i. */
+export const OLD = 100;
+
+/** A command for the driver and the memory that it reads to or writes from, both touched. */
+export interface Command {
+  readonly at: number;
+  readonly mirror: number;
+}
+
+/** A descriptor of /dev/hmm_dmirrorN. */
+export function* open_device(c: Libc, x: CaseContext, unit = 0): Gen<number> {
+  const fd = yield* c.open(`/dev/hmm_dmirror${unit}`, U.O_RDWR);
+  x.check(fd >= 0, `opening device ${unit}: ${U.strerror(c.errno)}`);
+  return fd;
+}
+
+/** Private anonymous memory; the first word of page i is OLD + i. */
+export function* filled(c: Libc, x: CaseContext, npages: number): Gen<number> {
+  const ptr = yield* c.mmap(U.NULL, npages * PAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
+  x.check(ptr !== U.MAP_FAILED, 'mmap');
+  for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, OLD + i);
+  return ptr;
+}
+
+/** A command for npages pages from addr on, with a mirror of that size whose pages hold first, first + 1 and so on. */
+export function* command(c: Libc, addr: number, npages: number, first = 0): Gen<Command> {
+  const F = U.HMM_DMIRROR_CMD;
+  const at = yield* c.malloc(F.size);
+  const mirror = yield* c.malloc(npages * PAGE);
+  yield* c.memset(mirror, 0, npages * PAGE);
+  for (let i = 0; i < npages; i++) yield* c.store32(mirror + i * PAGE, first + i);
+  yield* c.store64(at + F.addr, addr);
+  yield* c.store64(at + F.ptr, mirror);
+  yield* c.store64(at + F.npages, npages);
+  yield* c.store64(at + F.cpages, 0);
+  yield* c.store64(at + F.faults, 0);
+  return { at, mirror };
+}
+
+/** Gives the driver a command: 0 or -errno. */
+export function* dmirror(c: Libc, fd: number, request: number, cmd: Command): Gen<number> {
+  return (yield* c.ioctl(fd, request, cmd.at)) === 0 ? 0 : -c.errno;
+}
+
+/** Moves npages pages to the device and says so if they did not all go. */
+export function* to_device(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+  const cmd = yield* command(c, ptr, npages);
+  const ret = yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
+  x.check(ret === 0 && (yield* c.load64(cmd.at + U.HMM_DMIRROR_CMD.cpages)) === npages, `migrating to the device beforehand: ${ret}`);
+}
+
+/** The first word of page i of the memory at ptr, which must be one of the values given. */
+export function* expect_word(c: Libc, x: CaseContext, ptr: number, i: number, allowed: readonly number[], who: string): Gen<number> {
+  const v = yield* c.load32(ptr + i * PAGE);
+  x.check(allowed.includes(v), `${who}: page ${i} holds ${v}, expected ${allowed.join(' or ')}`);
+  return v;
+}
+
+/** Checks a returned value against those that some interleaving may lead to. */
+export function expect_ret(x: CaseContext, ret: number, allowed: readonly number[], what: string): void {
+  x.check(allowed.includes(ret), `${what} answered ${ret}, expected ${allowed.join(' or ')}`);
+}
+
+/** A load that may find nothing mapped: the word, or 'SIGSEGV'. Any other signal fails the case. */
+export function* try_load(c: Libc, x: CaseContext, addr: number): Gen<number | 'SIGSEGV'> {
+  let v = 0;
+  const sig = yield* c.catch_signal(function* () {
+    v = yield* c.load32(addr);
+  });
+  x.check(sig === 0 || sig === U.SIGSEGV, `a load was ended by signal ${sig}`);
+  return sig === 0 ? v : 'SIGSEGV';
+}
+
+/** Both words of a thread that adds one to the first word of each page, from the last page to the first if `down`. */
+export function* increment(c: Libc, ptr: number, npages: number, down = false): Gen<void> {
+  for (let k = 0; k < npages; k++) {
+    const a = ptr + (down ? npages - 1 - k : k) * PAGE;
+    yield* c.store32(a, (yield* c.load32(a)) + 1);
+  }
+}
+
+/**
+ * After a race the device and the CPU must see the same memory: what the CPU writes the device reads, and the other way
+ * round. A device page table that still names a page from before shows here.
+ */
+export function* expect_coherent(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+  for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, 900 + i);
+  for (let i = 0; i < npages; i++) {
+    const cmd = yield* command(c, ptr + i * PAGE, 1);
+    expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_READ, cmd), [0], 'a device read after the race');
+    yield* expect_word(c, x, cmd.mirror, 0, [900 + i], `the device, reading page ${i} after the CPU wrote it`);
+  }
+  for (let i = 0; i < npages; i++) {
+    const cmd = yield* command(c, ptr + i * PAGE, 1, 950 + i);
+    expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_WRITE, cmd), [0], 'a device write after the race');
+    yield* expect_word(c, x, ptr, i, [950 + i], 'the CPU, after the device wrote');
+  }
+}
+
+/** No page of the range may still be the device's alone once the CPU touched them all. */
+export function* expect_not_exclusive(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+  const cmd = yield* command(c, ptr, npages);
+  expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_CHECK_EXCLUSIVE, cmd), [0], 'CHECK_EXCLUSIVE after the CPU touched all pages');
+}
