@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { Gen } from '../../lib/kernel/gen.ts';
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { Snapshot } from './snapshot.ts';
@@ -29,7 +30,7 @@ export class Stage {
     this.m = boot({ mem: MEM, ...c.config, patches });
     this.m.sched.spread = true;
     if (c.params === null) return;
-    const loading = load_module(this.m, 'test_hmm', c.params ?? {});
+    const loading: Gen<number> = load_module(this.m, 'test_hmm', c.params ?? {});
     const r = loading.next();
     if (r.done !== true || r.value !== 0) throw new Error(`loading test_hmm failed${r.done === true ? ` with ${r.value}` : ''}`);
   }

@@ -229,7 +229,7 @@ export class Scheduler {
           at = r.value;
           if (t.state === TASK_RUNNING) {
             this.runnable.push(t);
-            t.spins_on = at.yielding === true && at.owner != null ? at : null;
+            t.spins_on = at.yielding === true && (at.owner ?? null) !== null ? at : null;
           } else {
             if (t.preempt_count > 0) throw new Oops(`BUG: scheduling while atomic: ${t.comm}/${t.pid}`);
             t.blocked_on = r.value;
@@ -255,7 +255,7 @@ export class Scheduler {
     if (!this.explore) return this.runnable;
     let busy = 0;
     for (const t of this.runnable) if (t.preempt_count > 0) busy |= 1 << t.cpu;
-    const spins = (t: task_struct): boolean => t.spins_on !== null && t.spins_on.owner != null;
+    const spins = (t: task_struct): boolean => (t.spins_on?.owner ?? null) !== null;
     if (busy === 0 && !this.runnable.some(spins)) return this.runnable;
     return this.runnable.filter((t) => !spins(t) && (t.preempt_count > 0 || (busy & (1 << t.cpu)) === 0));
   }
