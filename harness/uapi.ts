@@ -158,6 +158,10 @@ export const UFFDIO_REGISTER_MODE_MISSING = 1;
 /** struct uffdio_copy */
 export const UFFDIO_COPY_ARG = { size: 40, dst: 0, src: 8, len: 16, mode: 24, copy: 32 } as const;
 export const UFFDIO_COPY = _IOWR(0xaa, 0x03, UFFDIO_COPY_ARG.size);
+/** struct uffdio_range */
+export const UFFDIO_RANGE_ARG = { size: 16, start: 0, len: 8 } as const;
+/** _IOR: the kernel is only told */
+export const UFFDIO_WAKE = _IOWR(0xaa, 0x02, UFFDIO_RANGE_ARG.size) - 2 ** 30;
 /** struct uffd_msg, and its pagefault arm */
 export const UFFD_MSG = { size: 32, event: 0, address: 16 } as const;
 export const UFFD_EVENT_PAGEFAULT = 0x12;

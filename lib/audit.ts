@@ -141,7 +141,9 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
       return;
     }
     const c = a.map(page);
-    if (size === 4096) c.ptes++;
+    if (!present && softleaf_is_device_exclusive(leaf) && m.patches.has('no-exclusive-mapcount')) {
+      // counts as a reference only
+    } else if (size === 4096) c.ptes++;
     else c.entire++;
     a.hold(folio, 1);
     audit_rmap(a, vma, addr, page);
@@ -309,6 +311,7 @@ export function audit(m: Machine): string[] {
   audit_counts(a);
   audit_free_lists(a);
   audit_tlb(a);
+  if (m.slab.live > 0) a.say(`slab: ${m.slab.live} arrays of kvcalloc() were not freed`);
   for (const t of m.sched.tasks) for (const lock of t.held_locks) a.say(`lock: task ${t.pid} holds ${lock.what}`);
   return a.found;
 }

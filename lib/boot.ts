@@ -11,6 +11,7 @@ import { Cpu } from './mm/tlb.ts';
 import type { folio_waitqueue } from './mm/folio_lock.ts';
 import { lru_state } from './mm/swap.ts';
 import { thp_state } from './mm/thp_state.ts';
+import { slab_state } from './mm/slab.ts';
 import { hugetlb_state } from './mm/hugetlb.ts';
 import type { anon_vma, mm_struct } from './mm/mm_types.ts';
 import type { address_space } from './fs/fs.ts';
@@ -37,6 +38,8 @@ export interface MachineConfig {
   seed?: number;
   /** who chooses among the runnable tasks; default round robin */
   strategy?: Strategy;
+  /** built with CONFIG_FAULT_INJECTION: /proc/self/fail-nth makes an allocation fail; default false */
+  fault_injection?: boolean;
   /** patch states that differ from Linux 7.3.4 (lib/patches) */
   patches?: readonly string[];
 }
@@ -83,6 +86,7 @@ export class Machine {
   /** dev_pagemaps by the number that page->pgmap holds */
   readonly pgmaps = new Registry<dev_pagemap>();
   readonly lru: lru_state;
+  readonly slab = new slab_state();
   readonly thp: thp_state;
   readonly hugetlb: hugetlb_state;
   readonly vfs: vfs_state;
@@ -119,6 +123,7 @@ export class Machine {
       cpus: config.cpus ?? 2,
       seed: config.seed ?? 1,
       strategy: config.strategy ?? new RoundRobin(config.seed ?? 1),
+      fault_injection: config.fault_injection ?? false,
       patches: config.patches ?? [],
     };
     this.patches = new Set(this.config.patches);

@@ -3,7 +3,7 @@
 import { audit } from '../../lib/audit.ts';
 import type { Machine, MachineConfig } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import type { ModuleParams } from '../../lib/kernel/module.ts';
+import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { Oops } from '../../lib/kernel/printk.ts';
 import { Deadlock, RoundRobin, xorshift32, type Strategy, type WaitPoint, type task_struct } from '../../lib/kernel/sched.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
@@ -25,6 +25,8 @@ export interface Racer {
 export interface CaseContext {
   /** Runs the tasks against each other, every interleaving possible, until all are done. Everything else in a case runs undisturbed. */
   together(racers: readonly Racer[]): Gen<void>;
+  /** Loads a kernel module, with the answer of its init: 0 or -errno. */
+  modprobe(name: string, params?: ModuleParams): Gen<number>;
   /** Ends the case with a failure unless `ok`. */
   check(ok: boolean, what: string): void;
 }
@@ -265,6 +267,7 @@ function context(m: Machine, c: Libc, e: Explorer): CaseContext {
       }
       m.sched.explore = false;
     },
+    modprobe: (name, params) => load_module(m, name, params),
     check(ok, what) {
       if (!ok) throw new CheckFailed(what);
     },

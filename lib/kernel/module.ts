@@ -2,6 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
+import { sigbus_driver } from '../patches/sigbus_driver.ts';
 import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
 import { printk } from './printk.ts';
@@ -30,7 +31,7 @@ export class module_state {
 }
 
 function find(name: string): Module | null {
-  return name === test_hmm.name ? test_hmm : null;
+  return [test_hmm, sigbus_driver].find((mod) => mod.name === name) ?? null;
 }
 
 /**

@@ -34,6 +34,8 @@ export function call_path(): string[] {
   for (const line of stack.split('\n')) {
     const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \(/.exec(line);
     const name = hit?.[1];
+    // What is outside of the task is not the kernel's.
+    if (name === 'task_entry') break;
     if (name !== undefined && names[names.length - 1] !== name && name !== 'call_path') names.push(name);
   }
   return names;

@@ -69,6 +69,8 @@ export class task_struct implements WaitPoint {
   pending = 0;
   /** signals that user space handles (kernel/signal.c), by number */
   readonly handlers = new Map<number, unknown>();
+  /** asks for a lock again and again without sleeping: where kernel code is not preempted its CPU runs nothing else */
+  polls = false;
   /** depth of pagefault_disable() */
   pagefault_disabled = 0;
   /** what runs before the task returns to user space or exits (kernel/task_work.c) */
@@ -254,10 +256,10 @@ export class Scheduler {
   private allowed(): readonly task_struct[] {
     if (!this.explore) return this.runnable;
     let busy = 0;
-    for (const t of this.runnable) if (t.preempt_count > 0) busy |= 1 << t.cpu;
+    for (const t of this.runnable) if (t.preempt_count > 0 || t.polls) busy |= 1 << t.cpu;
     const spins = (t: task_struct): boolean => (t.spins_on?.owner ?? null) !== null;
     if (busy === 0 && !this.runnable.some(spins)) return this.runnable;
-    return this.runnable.filter((t) => !spins(t) && (t.preempt_count > 0 || (busy & (1 << t.cpu)) === 0));
+    return this.runnable.filter((t) => !spins(t) && (t.preempt_count > 0 || t.polls || (busy & (1 << t.cpu)) === 0));
   }
 
   /** One line a task that sleeps: what it waits for and who holds that. */
@@ -293,6 +295,7 @@ export function* sched_yield(m: Machine): Gen<void> {
 /** Sleeps in the given state until somebody wakes the task (kernel/sched/core.c: schedule()). */
 export function* schedule(m: Machine, state: number, on: WaitPoint): Gen<void> {
   m.current.state = state;
+  m.current.polls = false;
   yield on;
 }
 

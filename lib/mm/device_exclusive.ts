@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EOPNOTSUPP } from '../errno.ts';
+import { EBUSY, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { folio_lock_killable, folio_unlock } from './folio_lock.ts';
+import { folio_lock_killable, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE, get_user_page_vma_remote } from './gup.ts';
 import { make_device_exclusive_entry } from './leafops.ts';
 import { vm_normal_page } from './memory.ts';
@@ -17,6 +17,7 @@ import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from './
 import { folio_mark_dirty } from './page_writeback.ts';
 import { pmd_off, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from './pgalloc.ts';
 import { PAGE_ALIGN_DOWN, pmd_index, pte_dirty, pte_index, pte_mksoft_dirty, pte_present, pte_soft_dirty, pte_write, type ptdesc } from './pgtable.ts';
+import { folio_remove_rmap_pte } from './rmap.ts';
 import { folio_put } from './swap.ts';
 import { ptep_clear_flush } from './tlb.ts';
 
@@ -46,11 +47,16 @@ export function* make_device_exclusive(m: Machine, mm: mm_struct, address: numbe
     if (page < 0) return page;
     const vma = vmap.vma as vm_area_struct;
     const folio = page_folio(m, page);
-    if (!folio_test_anon(m, folio) || folio_test_hugetlb(m, folio)) {
+    const hugetlb = folio_test_hugetlb(m, folio) && !m.patches.has('no-exclusive-hugetlb-check');
+    if (!folio_test_anon(m, folio) || hugetlb) {
       folio_put(m, folio);
       return -EOPNOTSUPP;
     }
-    const ret = yield* folio_lock_killable(m, folio);
+    if (m.patches.has('no-exclusive-ebusy-fix') && !folio_trylock(m, folio)) {
+      folio_put(m, folio);
+      return -EBUSY;
+    }
+    const ret = m.patches.has('no-exclusive-ebusy-fix') ? 0 : yield* folio_lock_killable(m, folio);
     if (ret !== 0) {
       folio_put(m, folio);
       return ret;
@@ -72,6 +78,7 @@ export function* make_device_exclusive(m: Machine, mm: mm_struct, address: numbe
     let swp_pte = make_device_exclusive_entry(page_to_pfn(m, page));
     if (pte_soft_dirty(pte)) swp_pte = pte_mksoft_dirty(swp_pte);
     set_pte_at(m, mm, addr, pt, i, swp_pte);
+    if (m.patches.has('no-exclusive-mapcount')) folio_remove_rmap_pte(m, folio, page, vma);
     pte_unmap_unlock(m, pt);
     yield* mmu_notifier_invalidate_range_end(m, range);
     return page;

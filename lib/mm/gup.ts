@@ -212,12 +212,12 @@ function writable_file_mapping_allowed(vma: vm_area_struct, gup_flags: number): 
   return !vma_needs_dirty_tracking(vma);
 }
 
-function check_vma_flags(vma: vm_area_struct, gup_flags: number): number {
+function check_vma_flags(m: Machine, vma: vm_area_struct, gup_flags: number): number {
   const vm_flags = vma.vm_flags;
   const vma_anon = vma_is_anonymous(vma);
   if (vm_flags & (VM_IO | VM_PFNMAP)) return -EFAULT;
   if (gup_flags & FOLL_ANON && !vma_anon) return -EFAULT;
-  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma)) return -EOPNOTSUPP;
+  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma) && !m.patches.has('no-exclusive-hugetlb-check')) return -EOPNOTSUPP;
   if (gup_flags & FOLL_WRITE) {
     if (!vma_anon && !writable_file_mapping_allowed(vma, gup_flags)) return -EFAULT;
     if ((vm_flags & VM_WRITE) === 0) {
@@ -258,7 +258,7 @@ function* __get_user_pages(
     if (vma === null || start >= vma.vm_end) {
       vma = gup_flags & FOLL_MADV_POPULATE ? vma_lookup(mm, start) : gup_vma_lookup(m, mm, start);
       if (vma === null) return done || (gup_flags & FOLL_MADV_POPULATE ? -ENOMEM : -EFAULT);
-      const ret = check_vma_flags(vma, gup_flags);
+      const ret = check_vma_flags(m, vma, gup_flags);
       if (ret !== 0) return done || (gup_flags & FOLL_MADV_POPULATE ? -EINVAL : ret);
     }
     if (fatal_signal_pending(m.current)) return done || -EINTR;

@@ -78,7 +78,8 @@ function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
  */
 export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, pages: Int32Array): Gen<number> {
   const movable_folio_list = new PageList();
-  if ((yield* collect_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages)) === 0) return 0;
+  const collected = yield* collect_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
+  if (collected === 0 || (movable_folio_list.first === 0 && m.patches.has('no-any-unpinnable'))) return 0;
   return yield* migrate_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
 }
 

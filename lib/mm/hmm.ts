@@ -4,7 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { is_zero_pfn, vm_fault_to_errno } from './gup.ts';
@@ -166,7 +166,7 @@ function hmm_range_need_fault(range: hmm_range, first: number, npages: number, c
 function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number {
   const range = walk.private.range;
   const required_fault = hmm_range_need_fault(range, (addr - range.start) / PAGE_SIZE, (end - addr) / PAGE_SIZE, 0);
-  if (walk.vma === null) {
+  if (walk.vma === null && !(required_fault !== 0 && m.patches.has('no-hmm-hole-check'))) {
     if (required_fault !== 0) return -EFAULT;
     return hmm_pfns_fill(addr, end, range, HMM_PFN_ERROR);
   }
@@ -234,7 +234,8 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
     set_pfn(hmm_pfns, i, 0, 0);
     return 0;
   }
-  if (softleaf_is_swap(entry) || softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry)) {
+  const non_owner = softleaf_is_device_private(entry) && !m.patches.has('no-8a295dbbaf72');
+  if (softleaf_is_swap(entry) || non_owner || softleaf_is_device_exclusive(entry)) {
     return hmm_record_fault(m, addr, end, required_fault, walk);
   }
   if (softleaf_is_migration(entry)) return WAIT_FOR_MIGRATION;
@@ -245,7 +246,7 @@ function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end:
   const range = walk.private.range;
   const npages = (end - start) / PAGE_SIZE;
   const entry = softleaf_from_pmd(pmd);
-  const device_private = softleaf_is_device_private(entry);
+  const device_private = softleaf_is_device_private(entry) && !m.patches.has('no-10b9feee2d0d');
   if (device_private && page_pgmap(m, softleaf_to_folio(m, entry)).owner === range.dev_private_owner) {
     let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
     if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
@@ -254,7 +255,7 @@ function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end:
     for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
     return 0;
   }
-  const required_fault = hmm_range_need_fault(range, first, npages, 0);
+  const required_fault = m.patches.has('no-hmm-error-efault') ? 0 : hmm_range_need_fault(range, first, npages, 0);
   if (required_fault !== 0) return device_private ? hmm_record_fault(m, start, end, required_fault, walk) : -EFAULT;
   return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
 }
@@ -269,7 +270,9 @@ function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, 
     const pmd = pmdp_get(pmdt, pi);
     if (pmd_none(pmd)) return walk_hole(m, start, end, walk);
     if (pmd_is_migration_entry(pmd)) {
-      if (hmm_range_need_fault(range, first, npages, 0) === 0) return hmm_pfns_fill(start, end, range, 0);
+      if (hmm_range_need_fault(range, first, npages, 0) === 0) {
+        return m.patches.has('no-hmm-walk-pmd-pfns') ? 0 : hmm_pfns_fill(start, end, range, 0);
+      }
       hmm_vma_walk.last = start;
       yield* pmd_migration_entry_wait(m, walk.mm, pmdt, pi);
       return -EBUSY;
@@ -284,6 +287,7 @@ function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, 
     if (pt === null) continue;
     let i = (start / PAGE_SIZE) & 511;
     for (let addr = start, at = first; addr < end; addr += PAGE_SIZE, i++, at++) {
+      if (m.sched.explore && addr !== start) yield* preempt_point(m, 'hmm_vma_handle_pte');
       const r = hmm_vma_handle_pte(m, walk, addr, end, ptep_get(pt, i), at);
       if (r === WAIT_FOR_MIGRATION) {
         hmm_vma_walk.last = addr;
@@ -348,9 +352,12 @@ function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): G
   let fault_flags = FAULT_FLAG_REMOTE;
   if (locked !== null) fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   const vma = vma_lookup(mm, hmm_vma_walk.last);
-  if (vma === null) return -EFAULT;
+  if (vma === null) {
+    if (m.patches.has('no-hmm-hole-check')) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
+    return -EFAULT;
+  }
   if (required_fault & HMM_NEED_WRITE_FAULT) {
-    if ((vma.vm_flags & VM_WRITE) === 0) return -EPERM;
+    if ((vma.vm_flags & VM_WRITE) === 0 && !m.patches.has('no-hmm-write-check')) return -EPERM;
     fault_flags |= FAULT_FLAG_WRITE;
   }
   for (let addr = hmm_vma_walk.last; addr < end; addr += PAGE_SIZE) {

@@ -130,13 +130,14 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
   vmf.page = page;
   vmf.pte = null;
   let ret = 0;
-  if (folio_trylock(m, folio)) {
+  const locks = !m.patches.has('no-1afaeb8293c9');
+  if (!locks || folio_trylock(m, folio)) {
     folio_get(m, folio);
     spin_unlock(m, pmdt.ptl);
     const ops = page_pgmap(m, page).ops;
     if (ops?.migrate_to_ram === undefined) BUG_ON(true, 'mm/huge_memory.c: do_huge_pmd_device_private() without migrate_to_ram');
     else ret = yield* ops.migrate_to_ram(m, vmf);
-    folio_unlock(m, folio);
+    if (locks) folio_unlock(m, folio);
     folio_put(m, folio);
   } else {
     spin_unlock(m, pmdt.ptl);

@@ -494,7 +494,10 @@ export function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: nu
   madv.range.end = start + len;
   const populate = behavior === MADV_POPULATE_READ || behavior === MADV_POPULATE_WRITE;
   const error = populate ? yield* madvise_populate(m, madv) : yield* madvise_walk_vmas(m, madv);
-  if (batch) tlb_finish_mmu(m, madv.tlb);
+  if (batch) {
+    if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
+    tlb_finish_mmu(m, madv.tlb);
+  }
   if (madv.lock_mode === (MADVISE_MMAP_WRITE_LOCK as number)) mmap_write_unlock(m, mm);
   else if (madv.lock_mode === (MADVISE_MMAP_READ_LOCK as number)) mmap_read_unlock(m, mm);
   return error;

@@ -19,10 +19,10 @@ import {
 } from './leafops.ts';
 import { do_fault } from './memory_file.ts';
 import { do_wp_page } from './memory_wp.ts';
-import { page_pgmap } from './memremap.ts';
+import { page_pgmap, type dev_pagemap_ops } from './memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from './migrate.ts';
 import {
-  FAULT_FLAG_ORIG_PTE_VALID, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MMF_UNSTABLE, MM_ANONPAGES, VM_FAULT_FALLBACK,
+  FAULT_FLAG_ORIG_PTE_VALID, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MMF_UNSTABLE, MM_ANONPAGES, VM_FAULT_FALLBACK,
   VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VM_MAYSHARE, VM_MAYWRITE, VM_MIXEDMAP, VM_PFNMAP,
   VM_SHARED, VM_UFFD_MISSING, VM_UFFD_WP, VM_WRITE, add_mm_counter, is_cow_mapping, is_vm_hugetlb_page, vma_is_anonymous,
   vm_fault, type mm_struct, type vm_area_struct,
@@ -42,7 +42,7 @@ import {
   pmd_trans_huge, pmd_write, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial, pte_mkuffd, pte_mkwrite, pte_mkyoung,
   pte_none, pte_pfn, pte_present, pte_protnone, pte_soft_dirty, pte_special, pte_uffd, pte_write, pfn_pte, pud_index, type ptdesc,
 } from './pgtable.ts';
-import { RMAP_EXCLUSIVE, folio_add_new_anon_rmap } from './rmap.ts';
+import { RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_new_anon_rmap } from './rmap.ts';
 import { folio_add_lru_vma, folio_put, get_page, put_page } from './swap.ts';
 import {
   MTHP_STAT_ANON_FAULT_ALLOC, MTHP_STAT_ANON_FAULT_FALLBACK, TVA_PAGEFAULT, count_mthp_stat, highest_order, is_huge_zero_pfn, next_order,
@@ -163,6 +163,8 @@ export function restore_exclusive_pte(
   m: Machine, vma: vm_area_struct, folio: number, page: number, address: number, pt: ptdesc, i: number, orig_pte: number,
 ): void {
   WARN_ON(m, !folio_test_locked(m, folio), 'restore_exclusive_pte');
+  // Exclusive pages used to lose their mapcount.
+  if (m.patches.has('no-exclusive-mapcount')) folio_add_anon_rmap_pte(m, folio, page, vma, address, RMAP_NONE);
   let pte = pte_mkold(mk_pte(m, page, vma.vm_page_prot));
   if (pte_soft_dirty(orig_pte)) pte = pte_mksoft_dirty(pte);
   if (pte_uffd(orig_pte)) pte = pte_mkuffd(pte);
@@ -187,10 +189,11 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
   const vma = vmf.vma;
   const folio = page_folio(m, vmf.page);
   if (m.sched.explore) yield* preempt_point(m, 'remove_device_exclusive_entry');
-  if (!folio_try_get(m, folio)) return 0;
+  const gets = !m.patches.has('no-7c7b962938dd');
+  if (gets && !folio_try_get(m, folio)) return 0;
   const ret = yield* folio_lock_or_retry(m, folio, vmf);
   if (ret !== 0) {
-    folio_put(m, folio);
+    if (gets) folio_put(m, folio);
     return ret;
   }
   const range = new mmu_notifier_range();
@@ -203,7 +206,7 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
     pte_unmap_unlock(m, vmf.pte);
   }
   folio_unlock(m, folio);
-  folio_put(m, folio);
+  if (gets) folio_put(m, folio);
   yield* mmu_notifier_invalidate_range_end(m, range);
   return 0;
 }
@@ -237,6 +240,12 @@ function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
 
 function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<number> {
   vmf.page = softleaf_to_page(m, entry);
+  if (m.patches.has('no-16ce101db85d')) {
+    vmf.pte = pte_offset_map(m, vmf.pmdt as ptdesc, pmd_index(vmf.address));
+    if (m.sched.explore) yield* preempt_point(m, 'do_swap_page');
+    const ops = page_pgmap(m, vmf.page).ops;
+    return yield* (ops?.migrate_to_ram as NonNullable<dev_pagemap_ops['migrate_to_ram']>)(m, vmf);
+  }
   vmf.pte = yield* pte_offset_map_lock(m, vmf.vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
   if (vmf.pte === null) return 0;
   if (vmf.pte.entry[pte_index(vmf.address)] !== vmf.orig_pte) {
@@ -244,18 +253,27 @@ function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<nu
     return 0;
   }
   const page = vmf.page;
-  if (!trylock_page(m, page)) {
-    yield* softleaf_entry_wait_on_locked(m, entry, vmf.pte.ptl);
+  m.current.polls = false;
+  const locks = !m.patches.has('no-1afaeb8293c9');
+  if (locks && !trylock_page(m, page)) {
+    if (m.patches.has('no-b570f37a2ce4')) {
+      pte_unmap_unlock(m, vmf.pte);
+      // A fault of a CPU goes through user space, where the task can be preempted, before it comes again.
+      m.current.polls = (vmf.flags & FAULT_FLAG_REMOTE) !== 0;
+    } else {
+      yield* softleaf_entry_wait_on_locked(m, entry, vmf.pte.ptl);
+    }
     return 0;
   }
   get_page(m, page);
   pte_unmap_unlock(m, vmf.pte);
+  if (m.sched.explore) yield* preempt_point(m, 'migrate_to_ram');
   const migrate_to_ram = page_pgmap(m, page).ops?.migrate_to_ram;
   BUG_ON(migrate_to_ram === undefined, 'mm/memory.c: do_swap_page() of a device-private page without migrate_to_ram()');
   const ret = yield* (migrate_to_ram as NonNullable<typeof migrate_to_ram>)(m, vmf);
-  unlock_page(m, page);
+  if (locks) unlock_page(m, page);
   put_page(m, page);
-  return ret;
+  return m.patches.has('no-migrate-to-ram-ret') ? 0 : ret;
 }
 
 /**

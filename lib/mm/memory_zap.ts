@@ -6,7 +6,7 @@ import type { address_space } from '../fs/fs.ts';
 import { EBUSY, EFAULT, EINVAL, ENOMEM } from '../errno.ts';
 import { down_read, spin_lock, spin_trylock, spin_unlock, up_read } from '../kernel/locks.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched } from '../kernel/sched.ts';
+import { cond_resched, preempt_point } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { __split_huge_pmd } from './huge_pmd_split.ts';
 import { zap_huge_pmd } from './huge_pmd_zap.ts';
@@ -170,7 +170,7 @@ function zap_nonpresent_ptes(
     if (!should_zap_folio(m, details, folio)) return 1;
     WARN_ON_ONCE(m, !folio_test_anon(m, folio), 'zap_nonpresent_ptes', 'not anonymous');
     (zap.rss[mm_counter(m, folio)] as number)--;
-    folio_remove_rmap_pte(m, folio, page, vma);
+    if (softleaf_is_device_private(entry) || !m.patches.has('no-exclusive-mapcount')) folio_remove_rmap_pte(m, folio, page, vma);
     folio_put(m, folio);
   } else if (softleaf_is_swap(entry)) {
     throw new Unmodelled('zap_nonpresent_ptes: swap entries');
@@ -275,7 +275,10 @@ function* zap_pte_range(
       tlb_flush_rmaps(m, tlb, vma);
     }
     pte_unmap_unlock(m, pt);
-    if (zap.force_flush) tlb_flush_mmu(m, tlb);
+    if (zap.force_flush) {
+      if (m.sched.explore) yield* preempt_point(m, 'tlb_flush_mmu');
+      tlb_flush_mmu(m, tlb);
+    }
     if (addr === end) break;
     yield* cond_resched(m);
     zap.force_flush = false;
@@ -375,6 +378,7 @@ export function* zap_vma_range_batched(
   yield* __zap_vma_range(m, tlb, vma, address, end, details);
   yield* mmu_notifier_invalidate_range_end(m, range);
   if (hugetlb) {
+    if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
     tlb_finish_mmu(m, tlb);
     hugetlb_zap_end(m, vma, details === null ? 0 : details.zap_flags);
     tlb_gather_mmu(m, tlb, vma.vm_mm);
@@ -386,6 +390,7 @@ export function* zap_vma_range(m: Machine, vma: vm_area_struct, address: number,
   const tlb = new mmu_gather();
   tlb_gather_mmu(m, tlb, vma.vm_mm);
   yield* zap_vma_range_batched(m, tlb, vma, address, size, null);
+  if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
   tlb_finish_mmu(m, tlb);
 }
 
@@ -405,6 +410,7 @@ function* unmap_mapping_range_tree(
     const tlb = new mmu_gather();
     tlb_gather_mmu(m, tlb, vma.vm_mm);
     yield* zap_vma_range_batched(m, tlb, vma, start, (end_idx - start_idx) * PAGE_SIZE, details);
+    if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
     tlb_finish_mmu(m, tlb);
   }
 }

@@ -4,6 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched.ts';
 import { folio_lock, folio_test_locked, folio_trylock, folio_unlock } from './folio_lock.ts';
 import { split_huge_pmd_address } from './huge_pmd_split.ts';
 import { folio_split_unmapped } from './huge_split.ts';
@@ -11,7 +12,7 @@ import { folio_is_device_coherent, folio_is_device_private, is_device_private_pa
 import { folio_copy, folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from './migrate.ts';
 import { migrate_vma_collect, migrate_vma_nr_pages } from './migrate_device_collect.ts';
 import { migrate_vma_insert_page } from './migrate_device_insert.ts';
-import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
+import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, fault_folio_of, migrate_pfn, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 import {
   MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
   mmu_notifier_range_init_owner,
@@ -24,7 +25,7 @@ import {
 import { GFP_USER, __GFP_NOWARN, folio_alloc } from './page_alloc.ts';
 import { HPAGE_PMD_NR } from './pgtable.ts';
 import { folio_mapcount, folio_mapped, folio_mapping } from './rmap.ts';
-import { try_to_migrate } from './rmap_walk.ts';
+import { TTU_SPLIT_HUGE_PMD, try_to_migrate } from './rmap_walk.ts';
 import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from './swap.ts';
 
 export * from './migrate_vma.ts';
@@ -44,7 +45,8 @@ function migrate_vma_check_page(m: Machine, page: number, fault_page: number): b
 }
 
 function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: number, fault_page: number): Gen<number> {
-  const fault_folio = fault_page !== 0 ? page_folio(m, fault_page) : 0;
+  const fault_folio = fault_folio_of(m, fault_page);
+  const split_flag = m.patches.has('fix-split-other-pmds') ? TTU_SPLIT_HUGE_PMD : 0;
   let allow_drain = true;
   let restore = 0;
   let unmapped = 0;
@@ -58,6 +60,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
       if (mpfn & MIGRATE_PFN_MIGRATE) unmapped++;
       continue;
     }
+    if (m.sched.explore) yield* preempt_point(m, 'migrate_device_unmap');
     const folio = page_folio(m, page);
     nr = folio_nr_pages(m, folio);
     if (nr > 1 && !(mpfn & MIGRATE_PFN_COMPOUND)) src_pfns[i] = mpfn + MIGRATE_PFN_COMPOUND;
@@ -75,7 +78,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
       // The isolation's reference takes the place of the one from collecting.
       folio_put(m, folio);
     }
-    if (folio_mapped(m, folio)) yield* try_to_migrate(m, folio, 0);
+    if (folio_mapped(m, folio)) yield* try_to_migrate(m, folio, nr > 1 ? split_flag : 0);
     if (folio_mapped(m, folio) || !migrate_vma_check_page(m, page, fault_page)) {
       if (!zone_device) {
         folio_get(m, folio);
@@ -118,7 +121,7 @@ export function* migrate_vma_setup(m: Machine, args: migrate_vma): Gen<number> {
   if (args.end <= vma.vm_start || args.end > vma.vm_end) return -EINVAL;
   if (args.src === null || args.dst === null) return -EINVAL;
   if (args.fault_page !== 0 && !is_device_private_page(m, args.fault_page)) return -EINVAL;
-  if (args.fault_page !== 0 && !folio_test_locked(m, page_folio(m, args.fault_page))) return -EINVAL;
+  if (fault_folio_of(m, args.fault_page) !== 0 && !folio_test_locked(m, page_folio(m, args.fault_page))) return -EINVAL;
 
   args.src.fill(0, 0, nr_pages);
   args.cpages = 0;
@@ -179,6 +182,7 @@ function* __migrate_device_pages(
       continue;
     }
 
+    if (m.sched.explore) yield* preempt_point(m, 'migrate_device_pages');
     const newfolio = page_folio(m, newpage);
     const folio = page_folio(m, page);
     const mapping = folio_mapping(m, folio);
@@ -230,7 +234,7 @@ export function* migrate_vma_pages(m: Machine, migrate: migrate_vma): Gen<void> 
 }
 
 function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number, fault_page: number): Gen<void> {
-  const fault_folio = fault_page !== 0 ? page_folio(m, fault_page) : 0;
+  const fault_folio = fault_folio_of(m, fault_page);
   const fn = '__migrate_device_finalize';
   for (let i = 0; i < npages; i++) {
     const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
@@ -255,6 +259,7 @@ function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns
     }
     if (!folio_is_zone_device(m, dst)) folio_add_lru(m, dst);
     yield* remove_migration_ptes(m, src, dst, 0);
+    if (m.sched.explore) yield* preempt_point(m, 'migrate_device_finalize');
     if (fault_folio !== src) folio_unlock(m, src);
     folio_put(m, src);
     if (dst !== src) {

@@ -16,7 +16,7 @@ import { folio_is_device_coherent, page_pgmap } from './memremap.ts';
 import { vm_normal_page } from './memory.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT,
-  MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn, type migrate_vma,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, fault_folio_of, migrate_pfn, type migrate_vma,
 } from './migrate_vma.ts';
 import {
   MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
@@ -196,7 +196,7 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
   const flags = migrate.flags;
   const src = migrate.src as Float64Array;
   const dst = migrate.dst as Float64Array;
-  const fault_folio = migrate.fault_page !== 0 ? page_folio(m, migrate.fault_page) : 0;
+  const fault_folio = fault_folio_of(m, migrate.fault_page);
   const zero_pfn = page_to_pfn(m, m.zero_page);
   const anonymous = vma_is_anonymous(vma);
   let addr = start;
@@ -256,7 +256,7 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
         if (folio !== 0 && folio_test_large(m, folio)) {
           if (folio !== fault_folio) folio_get(m, folio);
           pte_unmap_unlock(m, pt);
-          const ret = yield* migrate_vma_split_folio(m, folio, migrate.fault_page);
+          const ret = yield* migrate_vma_split_folio(m, folio, fault_folio === 0 ? 0 : migrate.fault_page);
           if (ret !== 0) {
             if (unmapped > 0) flush_tlb_range(m, vma, start, end);
             return migrate_vma_collect_skip(addr, end, walk);

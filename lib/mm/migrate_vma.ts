@@ -2,7 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import type { vm_area_struct } from './mm_types.ts';
-import { pfn_to_page } from './page.ts';
+import { page_folio, pfn_to_page } from './page.ts';
 
 // Entries of the src and dst arrays (include/linux/migrate.h): pfn * 2^MIGRATE_PFN_SHIFT + flags, an exact double with
 // upstream's own bit layout.
@@ -37,6 +37,11 @@ export class migrate_vma {
   flags = 0;
   /** the page that a CPU faulted on, when called from migrate_to_ram(), else 0; it is locked */
   fault_page = 0;
+}
+
+/** The folio of the page that a CPU faulted on, which the fault handler has locked; 0 without one. NON-KERNEL. */
+export function fault_folio_of(m: Machine, fault_page: number): number {
+  return fault_page === 0 || m.patches.has('no-1afaeb8293c9') ? 0 : page_folio(m, fault_page);
 }
 
 /** A valid entry for the pfn (include/linux/migrate.h: migrate_pfn()). */

@@ -6,7 +6,7 @@ import { O_ACCMODE, O_RDONLY, O_WRONLY, type file } from '../fs/fs.ts';
 import { fget, fput, get_file } from '../fs/file_table.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched } from '../kernel/sched.ts';
+import { cond_resched, preempt_point } from '../kernel/sched.ts';
 import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { anon_vma_fork } from './anon_vma.ts';
@@ -368,6 +368,7 @@ export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<numb
     mm.flags |= MMF_UNSTABLE;
   }
   mmap_write_unlock(m, mm);
+  if (m.sched.explore) yield* preempt_point(m, 'flush_tlb_mm');
   flush_tlb_mm(m, oldmm);
   mmap_write_unlock(m, oldmm);
   if (!retval) yield* dup_userfaultfd_complete(m, uf);

@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched } from '../kernel/sched.ts';
+import { cond_resched, preempt_point } from '../kernel/sched.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { populate_vma_page_range } from './gup.ts';
@@ -422,6 +422,7 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
     tmp = vmi.last + 1;
     nstart = tmp;
   }
+  if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
   tlb_finish_mmu(m, tlb);
   if (!error && tmp < end) error = -ENOMEM;
   mmap_write_unlock(m, mm);

@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import {
-  FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_none, PG_head, PG_large_rmappable, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
+  FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_none, PG_head, PG_large_rmappable, PG_locked, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
   page_to_pfn, pfn_to_page, prep_compound_page,
 } from './page.ts';
 import { PAGE_SIZE } from './physmem.ts';
@@ -14,6 +14,7 @@ export const MAX_PAGE_ORDER = 10;
 export const GFP_KERNEL = 0xcc0;
 export const __GFP_ZERO = 0x100;
 export const __GFP_NOWARN = 0x2000;
+export const __GFP_NOFAIL = 0x8000;
 export const __GFP_COMP = 0x40000;
 export const __GFP_THISNODE = 0x200000;
 export const GFP_USER = 0x100cc0;
@@ -143,6 +144,7 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
     if ((p._mapcount[i] as number) !== -1 || (p._refcount[i] as number) !== 0) {
       throw new Oops(`BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${(p._mapcount[i] as number) + 1}`);
     }
+    if ((p.flags[i] as number) & PG_locked) throw new Oops(`BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked`);
     if (p.lru_next[i] !== 0 || p.lru_prev[i] !== 0) throw new Oops(`BUG: Bad page state: page ${i} is on a list`);
   }
   p.flags.fill(0, page, page + nr);

@@ -336,6 +336,7 @@ export function* userfaultfd_clear_vma(m: Machine, vmi: vma_iterator, prev: vm_a
     const tlb = new mmu_gather();
     tlb_gather_mmu(m, tlb, vma.vm_mm);
     yield* change_protection(m, tlb, vma, start, end, cp_flags);
+    if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
     tlb_finish_mmu(m, tlb);
   }
   const ret = yield* vma_modify_flags_uffd(m, vmi, prev, vma, start, end, vma.vm_flags & ~VM_UFFD_FLAGS, null, give_up_on_oom);

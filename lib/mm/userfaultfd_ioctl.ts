@@ -4,6 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mmget_not_zero, mmput } from '../kernel/mm_init.ts';
+import { preempt_point } from '../kernel/sched.ts';
 import type { file } from '../fs/fs.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { vma_kernel_pagesize } from './hugetlb.ts';
@@ -291,6 +292,7 @@ export function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, l
   const tlb = new mmu_gather();
   tlb_gather_mmu(m, tlb, vma.vm_mm);
   const ret = yield* change_protection(m, tlb, vma, start, start + len, cp_flags);
+  if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
   tlb_finish_mmu(m, tlb);
   return ret;
 }

@@ -3,6 +3,7 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { WARN_ON } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched.ts';
 import { EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { free_pgtables } from './free_pgtables.ts';
 import { unmap_vmas } from './memory_zap.ts';
@@ -73,6 +74,7 @@ export function* unmap_region(m: Machine, unmap: unmap_desc): Gen<void> {
   tlb_gather_mmu(m, tlb, first.vm_mm);
   yield* unmap_vmas(m, tlb, unmap);
   yield* free_pgtables(m, tlb, unmap);
+  if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
   tlb_finish_mmu(m, tlb);
 }
 

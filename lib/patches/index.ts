@@ -3,12 +3,13 @@
 import type { PatchState } from './patch_state.ts';
 import { proposed_fixes } from './proposed.ts';
 import { reverted_fixes } from './reverted.ts';
+import { reverted_faults } from './reverted_faults.ts';
 import { series_states } from './series.ts';
 
 export type { PatchState } from './patch_state.ts';
 
 /** Every state in which a machine can differ from Linux 7.3.4: series applied, fixes taken back out, fixes proposed. */
-export const patch_states: readonly PatchState[] = [...series_states, ...reverted_fixes, ...proposed_fixes];
+export const patch_states: readonly PatchState[] = [...series_states, ...reverted_fixes, ...reverted_faults, ...proposed_fixes];
 
 /**
  * Checks a machine's list of states: throws RangeError for one that does not exist, for two that exclude each other and

@@ -7,6 +7,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock, spin_lock_leaf, spin_unlock } from '../kernel/locks.ts';
 import { WARN_ON, printk } from '../kernel/printk.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
+import { preempt_point } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { lock_page } from '../mm/folio_lock.ts';
 import {
@@ -19,8 +20,9 @@ import {
   migrate_device_range, migrate_pfn, migrate_pfn_to_page,
 } from '../mm/migrate_device.ts';
 import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
-import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
 import { PAGES_PER_SECTION } from '../mm/physmem.ts';
+import { kcalloc, kvcalloc, kvfree } from '../mm/slab.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
   dmirror_page_to_chunk, dmirror_page_to_device, null_page, set_zone_device_data, zone_device_data, type dmirror,
@@ -51,6 +53,15 @@ function put_free(m: Machine, mdevice: dmirror_device, page: number, is_large: b
   else mdevice.free_pages = page;
 }
 
+// Makes single pages of a free folio, if there is one, and takes the first of them.
+function split_free_folio(m: Machine, mdevice: dmirror_device): number {
+  const folio = mdevice.free_folios;
+  if (folio === 0) return 0;
+  mdevice.free_folios = zone_device_data(m, folio);
+  for (let page = folio + HPAGE_PMD_NR - 1; page >= folio; page--) put_free(m, mdevice, page, false);
+  return take_free(m, mdevice, false);
+}
+
 /**
  * Gives the device 256 MiB more memory, as 2 MiB folios or as pages, and with `ppage` takes the first of them right away.
  * 0, or -ENOMEM, -EINVAL or what memremap_pages() answers (lib/test_hmm.c: dmirror_allocate_chunk()).
@@ -65,12 +76,15 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
     range.end = res.end;
     pagemap.type = MEMORY_DEVICE_PRIVATE;
   } else if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_COHERENT) {
-    range.start = MINOR(mdevice.device.devt) - 2 !== 0 ? mdevice.mod.spm_addr_dev0 : mdevice.mod.spm_addr_dev1;
+    const devt = m.patches.has('no-coherent-devt') ? mdevice.cdevice.dev : mdevice.device.devt;
+    range.start = MINOR(devt) - 2 !== 0 ? mdevice.mod.spm_addr_dev0 : mdevice.mod.spm_addr_dev1;
     range.end = range.start + DEVMEM_CHUNK_SIZE - 1;
     pagemap.type = MEMORY_DEVICE_COHERENT;
   } else {
     return -EINVAL;
   }
+  // A coherent device has the one range only.
+  if (pagemap.type === MEMORY_DEVICE_COHERENT && mdevice.devmem_chunks !== null && m.patches.has('fix-coherent-chunk')) return -ENOMEM;
   pagemap.nr_range = 1;
   pagemap.ops = dmirror_devmem_ops;
   pagemap.owner = mdevice;
@@ -122,6 +136,7 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   }
   spin_lock_leaf(m, mdevice.lock);
   let dpage = take_free(m, mdevice, is_large);
+  if (dpage === 0 && !is_large && m.patches.has('fix-coherent-chunk')) dpage = split_free_folio(m, mdevice);
   spin_unlock(m, mdevice.lock);
   if (dpage === 0) {
     const got = { page: 0 };
@@ -156,10 +171,13 @@ function pfns_in_use(m: Machine, start_pfn: number, npages: number): { first: nu
 
 /** Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c: dmirror_device_evict_chunk()). */
 export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
+  if (m.sched.explore) yield* preempt_point(m, 'dmirror_device_evict_chunk');
   const chunk_pfn = Math.floor(chunk.pagemap.range.start / PAGE_SIZE);
   const { first: start_pfn, npages } = pfns_in_use(m, chunk_pfn, Math.floor(chunk.pagemap.range.end / PAGE_SIZE) - chunk_pfn + 1);
-  const src_pfns = new Float64Array(npages);
-  const dst_pfns = new Float64Array(npages);
+  const may_fail = m.patches.has('no-c2af060d1c18');
+  const src_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
+  const dst_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
+  if (src_pfns === null || dst_pfns === null) throw null_page(0);
   yield* migrate_device_range(m, src_pfns, start_pfn, npages);
   for (let i = 0; i < npages; i++) {
     const src = src_pfns[i];
@@ -185,6 +203,8 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
   }
   yield* migrate_device_pages(m, src_pfns, dst_pfns, npages);
   yield* migrate_device_finalize(m, src_pfns, dst_pfns, npages);
+  kvfree(m, src_pfns);
+  kvfree(m, dst_pfns);
 }
 
 /** Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c: dmirror_remove_free_pages()). */

@@ -12,7 +12,7 @@ import {
   MMU_NOTIFY_MIGRATE, mmu_interval_notifier, mmu_interval_set_seq, mmu_notifier_range_blockable,
   type mmu_interval_notifier_ops, type mmu_notifier_range,
 } from '../mm/mmu_notifier.ts';
-import { page_to_pfn } from '../mm/page.ts';
+import { page_folio, page_to_pfn } from '../mm/page.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
 
 export const PAGE_SIZE = 4096;
@@ -182,6 +182,12 @@ export function BACKING_PAGE(m: Machine, page: number): number {
   return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
 }
 
+/** BACKING_PAGE() of any page of a device folio: only the head of a private one names its backing folio. NON-KERNEL. */
+export function backing_page_in_folio(m: Machine, page: number): number {
+  const folio = page_folio(m, page);
+  return BACKING_PAGE(m, folio) + (page - folio);
+}
+
 /** The mirror that a backing page belongs to; a freed one is a use after free. NON-KERNEL. */
 export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number): dmirror {
   if (rpage === 0) throw null_page(16);
@@ -190,6 +196,11 @@ export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number):
   const d = mod.dmirrors.get(id);
   if (d === undefined) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror of a device page was closed');
   return d;
+}
+
+/** Dies if the mirror was closed, and so freed, while a fault worked with it. NON-KERNEL. */
+export function check_dmirror(d: dmirror): void {
+  if (d.mdevice.mod.dmirrors.get(d.id) !== d) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror was closed during a fault');
 }
 
 /** The chunk that a device page is in (lib/test_hmm.c: dmirror_page_to_chunk()). */

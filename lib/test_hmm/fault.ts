@@ -22,7 +22,7 @@ import {
 import { page_to_pfn } from '../mm/page.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import {
-  DPT_XA_TAG_WRITE, PAGE_SIZE, dmirror_bounce_fini, dmirror_bounce_init, dmirror_do_read, dmirror_do_write,
+  DPT_XA_TAG_WRITE, PAGE_SIZE, backing_page_in_folio, dmirror_bounce_fini, dmirror_bounce_init, dmirror_do_read, dmirror_do_write,
   dmirror_page_to_device, type dmirror, type dmirror_bounce,
 } from './dmirror.ts';
 import {
@@ -56,12 +56,14 @@ function new_range(d: dmirror, write: boolean): hmm_range {
 /** Enters the faulted pages of the range into the mirror's page table (lib/test_hmm.c: dmirror_do_fault()). */
 function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
   const end = range.end / PAGE_SIZE;
+  const backing = m.patches.has('fix-dmirror-backing-page');
   for (let pfn = range.start / PAGE_SIZE, i = 0; pfn < end; pfn++, i++) {
     const entry = range.hmm_pfns[i];
     const flags = hmm_pfn_flags(entry);
     WARN_ON(m, (flags & HMM_PFN_ERROR) !== 0, 'dmirror_do_fault');
     WARN_ON(m, (flags & HMM_PFN_VALID) === 0, 'dmirror_do_fault');
-    const page = hmm_pfn_to_page(m, entry);
+    let page = hmm_pfn_to_page(m, entry);
+    if (backing) page = backing_page_in_folio(m, page);
     if (flags & HMM_PFN_WRITE) d.pt.store(pfn, page, DPT_XA_TAG_WRITE);
     else if (WARN_ON(m, (range.default_flags & HMM_PFN_REQ_WRITE) !== 0, 'dmirror_do_fault')) return -EFAULT;
     else d.pt.store(pfn, page, 0);
@@ -82,7 +84,7 @@ function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<numb
     if (ret === -EBUSY) continue;
     if (ret !== 0) return ret;
     yield* mutex_lock(m, d.mutex);
-    if (!mmu_interval_read_retry(range.notifier, range.notifier_seq)) return 0;
+    if (!mmu_interval_read_retry(range.notifier, range.notifier_seq) || m.patches.has('no-read-retry')) return 0;
     mutex_unlock(m, d.mutex);
   }
 }
@@ -113,7 +115,7 @@ function* dmirror_range_fault_unlocked(m: Machine, d: dmirror, range: hmm_range,
 /** Faults [start, end) into the mirror, 32 pages at a time (lib/test_hmm.c: dmirror_fault()). */
 function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, write: boolean): Gen<number> {
   const mm = d.notifier.mm;
-  if (!mmget_not_zero(mm)) return -EFAULT;
+  if (!mmget_not_zero(mm)) return m.patches.has('no-dmirror-fault-mm-gone') ? 0 : -EFAULT;
   const range = new_range(d, write);
   let ret = 0;
   for (let addr = start; addr < end && ret === 0; addr = range.end) {
@@ -128,7 +130,7 @@ function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, writ
 /** As dmirror_fault(), without the mmap_lock held (lib/test_hmm.c: dmirror_fault_unlocked()). */
 function* dmirror_fault_unlocked(m: Machine, d: dmirror, start: number, end: number, write: boolean, timeout: number): Gen<number> {
   const mm = d.notifier.mm;
-  if (!mmget_not_zero(mm)) return -EFAULT;
+  if (!mmget_not_zero(mm)) return m.patches.has('no-dmirror-fault-mm-gone') ? 0 : -EFAULT;
   const range = new_range(d, write);
   let ret = 0;
   for (let addr = start; addr < end && ret === 0; addr = range.end) {

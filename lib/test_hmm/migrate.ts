@@ -18,13 +18,14 @@ import {
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ, type vm_fault } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { folio_is_zone_device, folio_nr_pages, folio_order, folio_page, folio_test_large, page_folio, page_to_pfn } from '../mm/page.ts';
-import { GFP_HIGHUSER_MOVABLE, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import { kvcalloc, kvfree } from '../mm/slab.ts';
 import { folio_put } from '../mm/swap.ts';
 import { vma_lookup } from '../mm/vma.ts';
 import { dmirror_devmem_alloc_page } from './chunk.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DPT_XA_TAG_ATOMIC, DPT_XA_TAG_WRITE, PAGE_SIZE, dmirror_is_private_zone,
-  dmirror_page_to_device, page_to_dmirror, set_zone_device_data, type dmirror,
+  check_dmirror, dmirror_page_to_device, page_to_dmirror, set_zone_device_data, type dmirror,
 } from './dmirror.ts';
 import { dmirror_copy_back, type hmm_dmirror_cmd } from './fault.ts';
 import { HMM_DMIRROR_FLAG_FAIL_ALLOC } from './uapi.ts';
@@ -54,6 +55,7 @@ function fail_alloc(d: dmirror): boolean {
 function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<void> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
+  const fail_huge_only = m.patches.has('fix-fail-alloc-huge');
   let k = 0;
   let addr = args.start;
   while (addr < args.end) {
@@ -73,7 +75,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
       continue;
     }
     const spfn = spage !== 0 ? Math.floor(s / (1 << MIGRATE_PFN_SHIFT)) : -1;
-    const dpage = fail_alloc(d) ? 0 : yield* dmirror_devmem_alloc_page(m, d, is_large);
+    const dpage = (is_large || !fail_huge_only) && fail_alloc(d) ? 0 : yield* dmirror_devmem_alloc_page(m, d, is_large);
     if (dpage === 0) {
       if (!is_large) {
         k++;
@@ -83,6 +85,11 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
       const nr = spage === 0 ? HPAGE_PMD_NR : folio_nr_pages(m, page_folio(m, spage));
       for (let i = 0; i < nr && addr < args.end; i++) {
         const small = yield* dmirror_devmem_alloc_page(m, d, false);
+        if (small === 0 && m.patches.has('fix-migrate-alloc-null')) {
+          k++;
+          addr += PAGE_SIZE;
+          continue;
+        }
         const rpage = BACKING_PAGE(m, small);
         set_zone_device_data(m, rpage, d.id);
         dst[k] = migrate_pfn(page_to_pfn(m, small)) + write;
@@ -172,6 +179,7 @@ export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd)
 function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<number> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
+  const fail_huge_only = m.patches.has('fix-fail-alloc-huge');
   let order = 0;
   for (let addr = args.start, k = 0; addr < args.end; k += 1 << order) {
     const s = src[k];
@@ -190,7 +198,8 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     let flags = order > 0 ? MIGRATE_PFN_COMPOUND : 0;
     flags |= s & MIGRATE_PFN_WRITE;
     let dpage: number;
-    if (fail_alloc(d)) {
+    check_dmirror(d);
+    if ((order > 0 || !fail_huge_only) && fail_alloc(d)) {
       flags &= ~MIGRATE_PFN_COMPOUND;
       dpage = 0;
     } else {
@@ -203,6 +212,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     if (dpage !== 0) {
       yield* lock_page(m, dpage);
       dst[k] = migrate_pfn(page_to_pfn(m, dpage)) + flags;
+      check_dmirror(d);
       const pfn = addr / PAGE_SIZE;
       d.pt.erase(pfn, pfn + nr - 1);
       addr += nr * PAGE_SIZE;
@@ -222,6 +232,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
       }
       yield* lock_page(m, page);
       dst[k + i] = migrate_pfn(page_to_pfn(m, page));
+      check_dmirror(d);
       const pfn = addr / PAGE_SIZE;
       d.pt.erase(pfn, pfn);
       addr += PAGE_SIZE;
@@ -229,6 +240,17 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     }
   }
   return 0;
+}
+
+// The arrays of an ioctl's migration, for one page table's worth of pages at a time.
+function alloc_pfns(m: Machine, args: migrate_vma): void {
+  args.src = kvcalloc(m, PTRS_PER_PTE, GFP_KERNEL | __GFP_NOFAIL);
+  args.dst = kvcalloc(m, PTRS_PER_PTE, GFP_KERNEL | __GFP_NOFAIL);
+}
+
+function free_pfns(m: Machine, args: migrate_vma): void {
+  kvfree(m, args.src);
+  kvfree(m, args.dst);
 }
 
 /** How many of a migration's pages moved (lib/test_hmm.c: dmirror_successful_migrated_pages()). */
@@ -244,10 +266,10 @@ function dmirror_successful_migrated_pages(migrate: migrate_vma): number {
 export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
-  if (!mmget_not_zero(mm)) return -EINVAL;
   const args = new migrate_vma();
-  args.src = new Float64Array(PTRS_PER_PTE);
-  args.dst = new Float64Array(PTRS_PER_PTE);
+  if (m.patches.has('no-to-system-leak-fix')) alloc_pfns(m, args);
+  if (!mmget_not_zero(mm)) return -EINVAL;
+  if (args.src === null) alloc_pfns(m, args);
   cmd.cpages = 0;
   let ret = 0;
   yield* mmap_read_lock(m, mm);
@@ -276,6 +298,7 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
   }
   mmap_read_unlock(m, mm);
   yield* mmput(m, mm);
+  free_pfns(m, args);
   return ret;
 }
 
@@ -285,8 +308,7 @@ export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmir
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
   if (!mmget_not_zero(mm)) return -EINVAL;
   const args = new migrate_vma();
-  args.src = new Float64Array(PTRS_PER_PTE);
-  args.dst = new Float64Array(PTRS_PER_PTE);
+  alloc_pfns(m, args);
   let ret = 0;
   yield* mmap_read_lock(m, mm);
   for (let addr = cmd.addr, next: number; addr < end; addr = next) {
@@ -310,6 +332,7 @@ export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmir
   }
   mmap_read_unlock(m, mm);
   yield* mmput(m, mm);
+  free_pfns(m, args);
   if (ret !== 0) return ret;
   return yield* dmirror_copy_back(m, d, cmd);
 }
@@ -329,7 +352,7 @@ export function* dmirror_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   args.dst = new Float64Array(1 << order);
   args.pgmap_owner = d.mdevice;
   args.flags = dmirror_select_device(d) | (order > 0 ? MIGRATE_VMA_SELECT_COMPOUND : 0);
-  args.fault_page = vmf.page;
+  if (!m.patches.has('no-16ce101db85d')) args.fault_page = vmf.page;
   if ((yield* migrate_vma_setup(m, args)) !== 0) return VM_FAULT_SIGBUS;
   const ret = yield* dmirror_devmem_fault_alloc_and_copy(m, args, d);
   if (ret === 0) yield* migrate_vma_pages(m, args);

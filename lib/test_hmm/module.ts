@@ -57,7 +57,7 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
   const d = filp.private_data as dmirror;
   const mdevice = d.mdevice;
   yield* mmu_interval_notifier_remove(m, d.notifier);
-  if (mdevice.devmem_chunks !== null) {
+  if (mdevice.devmem_chunks !== null && !m.patches.has('no-evict-on-close')) {
     for (let i = 0; i < (mdevice.devmem_chunks?.length ?? 0); i++) yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
   }
   mdevice.mod.dmirrors.delete(d.id);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import { EINVAL } from '../../errno.ts';
+import { EFAULT, EINVAL } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched.ts';
 import { hugetlb_report_meminfo } from '../../mm/hugetlb.ts';
 import { nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
+import { copy_from_user } from '../../mm/uaccess.ts';
 import type { file_operations } from '../fs.ts';
 import { vfs_register_text, type proc_pid_entry } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
@@ -35,6 +36,19 @@ export function proc_pid_status(m: Machine, t: task_struct): string {
   );
 }
 
+// The n-th allocation of the writer that can fail does (fs/proc/base.c: proc_fail_nth_write()); of other tasks' files there is none.
+const proc_fail_nth_operations: file_operations = {
+  *write(m, _f, buf, count) {
+    const bytes = new Uint8Array(Math.min(count, 16));
+    if ((yield* copy_from_user(m, bytes, buf, bytes.length)) !== 0) return -EFAULT;
+    const text = new TextDecoder().decode(bytes).trim();
+    if (!/^[0-9]+$/.test(text)) return -EINVAL;
+    if (Number(text) === 0) m.slab.fail_nth.delete(m.current.pid);
+    else m.slab.fail_nth.set(m.current.pid, Number(text));
+    return count;
+  },
+};
+
 const comm: proc_pid_entry = { show: (_m, t) => `${t.comm}\n` };
 const pagemap: file_operations = proc_pagemap_operations;
 
@@ -46,6 +60,7 @@ export function proc_init(m: Machine): void {
   pid.set('status', { show: proc_pid_status });
   pid.set('comm', comm);
   pid.set('pagemap', { fops: pagemap });
+  if (m.config.fault_injection) pid.set('fail-nth', { fops: proc_fail_nth_operations });
   vfs_register_text(m, '/proc/meminfo', 0o444, { show: meminfo_proc_show });
   vfs_register_text(m, '/proc/sys/vm/nr_hugepages', 0o644, {
     show: (mm) => `${mm.hugetlb.default_hstate.max_huge_pages}\n`,
