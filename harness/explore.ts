@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s explore`: runs a race under many schedules, or repeats one schedule exactly.
 
-import { race_cases } from '../selftests/races/index.ts';
+import { race_cases, upstream_faults } from '../selftests/races/index.ts';
 import { ScheduleMismatch } from './explore/choosers.ts';
 import { replay, type Run, type RaceCase } from './explore/engine.ts';
 import { format_schedule, parse_schedule } from './explore/schedule.ts';
@@ -142,10 +142,12 @@ function main(argv: readonly string[]): number {
   try {
     const o = parse(argv);
     if (o.name === 'list') {
-      for (const c of race_cases) process.stdout.write(`${c.name.padEnd(32)} ${c.summary}\n`);
+      for (const c of race_cases) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
+      process.stdout.write('\nLinux 7.3.4 itself fails these:\n');
+      for (const c of upstream_faults) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
       return 0;
     }
-    const c = race_cases.find((x) => x.name === o.name);
+    const c = [...race_cases, ...upstream_faults].find((x) => x.name === o.name);
     if (c === undefined) throw new UsageError(o.name === '' ? 'name a case' : `no case ${o.name}: see npm run -s explore -- list`);
     if (o.replay !== null) return run_replay(c, o);
     return o.twice ? run_twice(c, o) : run_explore(c, o);

@@ -39,6 +39,8 @@ export interface RaceCase {
   config?: MachineConfig;
   /** parameters of test_hmm; null leaves it unloaded */
   params?: ModuleParams | null;
+  /** a program that ran on the machine before, for what takes long to make and does not matter to the race */
+  warm?: (c: Libc) => Gen<void>;
   run: (c: Libc, x: CaseContext) => Gen<void>;
 }
 

@@ -30,7 +30,8 @@ interface FreeList {
   chunks: dmirror_chunk[] | null;
   copy: readonly dmirror_chunk[];
   calloc: number;
-  first: number;
+  /** first free page and first free folio of 2 MiB */
+  first: readonly [number, number];
 }
 
 function is_typed_array(x: object): x is TypedArray {
@@ -74,7 +75,7 @@ export class Snapshot {
     }
     this.private_copy = this.columns.find((c) => c.a === m.page.private)?.copy as Int32Array;
     for (const d of this.mod()?.dmirror_devices ?? []) {
-      this.free.push({ chunks: d.devmem_chunks, copy: [...(d.devmem_chunks ?? [])], calloc: d.calloc, first: d.free_pages });
+      this.free.push({ chunks: d.devmem_chunks, copy: [...(d.devmem_chunks ?? [])], calloc: d.calloc, first: [d.free_pages, d.free_folios] });
     }
     this.visit(m);
     for (let o = this.todo.pop(); o !== undefined; o = this.todo.pop()) this.record(o);
@@ -172,10 +173,12 @@ export class Snapshot {
       if (now !== f.chunks || now?.length !== f.copy.length || now.some((c, k) => c !== f.copy[k] || c.remove)) return null;
       const taken = d.calloc - f.calloc;
       if (taken > MANY) return null;
-      let row = f.first;
-      for (let k = 0; k < taken && row !== 0; k++) {
-        dirty.push({ from: row, to: row + 1 });
-        row = this.private_copy[row] as number;
+      for (const [i, nr] of [1, SLAB_PAGES].entries()) {
+        let row = f.first[i] as number;
+        for (let k = 0; k < taken && row !== 0; k += nr) {
+          dirty.push({ from: row, to: row + nr });
+          row = this.private_copy[row] as number;
+        }
       }
     }
     for (const s of this.m.zone.spans) {

@@ -3,11 +3,13 @@
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import { runProgram, type Libc } from '../libc.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;
 /** 2 MiB pieces of memory contents that exist from the start, so that runs need not make them */
-const SLABS = 4;
+const SLABS = 12;
 const SLAB_PAGES = 512;
 
 /** What a stage is made for. */
@@ -15,6 +17,7 @@ export interface StageOf {
   config?: MachineConfig;
   /** parameters of test_hmm; null leaves it unloaded */
   params?: ModuleParams | null;
+  warm?: (c: Libc) => Gen<void>;
 }
 
 /**
@@ -33,6 +36,13 @@ export class Stage {
     const loading: Gen<number> = load_module(this.m, 'test_hmm', c.params ?? {});
     const r = loading.next();
     if (r.done !== true || r.value !== 0) throw new Error(`loading test_hmm failed${r.done === true ? ` with ${r.value}` : ''}`);
+    const { warm } = c;
+    if (warm === undefined) return;
+    const status = runProgram(this.m, function* (libc) {
+      yield* warm(libc);
+      return 0;
+    });
+    if (status !== 0) throw new Error(`warming up ended with wait status ${status}`);
   }
 
   /** The machine at its beginning. */

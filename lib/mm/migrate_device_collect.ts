@@ -123,11 +123,15 @@ function* migrate_vma_collect_huge_pmd(
     return collect_hole(start, end, walk);
   }
   if (pmd_trans_huge(pmd)) {
-    if (!(migrate.flags & MIGRATE_VMA_SELECT_SYSTEM)) {
+    folio = pfn_folio(m, pmd_pfn(pmd));
+    const coherent = folio_is_device_coherent(m, folio) && m.patches.has('fix-collect-coherent-pmd');
+    const selected = coherent
+      ? (migrate.flags & MIGRATE_VMA_SELECT_DEVICE_COHERENT) !== 0 && page_pgmap(m, folio).owner === migrate.pgmap_owner
+      : (migrate.flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
+    if (!selected) {
       spin_unlock(m, ptl);
       return migrate_vma_collect_skip(start, end, walk);
     }
-    folio = pfn_folio(m, pmd_pfn(pmd));
     if (is_huge_zero_folio(m, folio)) {
       spin_unlock(m, ptl);
       return collect_hole(start, end, walk);

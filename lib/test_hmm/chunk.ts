@@ -58,6 +58,12 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
   const folio = mdevice.free_folios;
   if (folio === 0) return 0;
   mdevice.free_folios = zone_device_data(m, folio);
+  // Its last user left it a compound page.
+  const p = m.page;
+  clear_flag(m, folio, PG_head);
+  p.order[folio] = 0;
+  p.large.delete(folio);
+  p.compound_head.fill(0, folio + 1, folio + HPAGE_PMD_NR);
   for (let page = folio + HPAGE_PMD_NR - 1; page >= folio; page--) put_free(m, mdevice, page, false);
   return take_free(m, mdevice, false);
 }
@@ -134,9 +140,10 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
     rpage = folio_alloc(m, GFP_HIGHUSER, order);
     if (rpage === 0) return 0;
   }
+  if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
   spin_lock_leaf(m, mdevice.lock);
   let dpage = take_free(m, mdevice, is_large);
-  if (dpage === 0 && !is_large && m.patches.has('fix-coherent-chunk')) dpage = split_free_folio(m, mdevice);
+  if (dpage === 0 && !is_large && rpage === 0 && m.patches.has('fix-coherent-chunk')) dpage = split_free_folio(m, mdevice);
   spin_unlock(m, mdevice.lock);
   if (dpage === 0) {
     const got = { page: 0 };
@@ -223,6 +230,7 @@ export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_devic
   yield* mutex_lock(m, mdevice.devmem_lock);
   if (mdevice.devmem_chunks !== null) {
     for (const devmem of mdevice.devmem_chunks) {
+      if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
       spin_lock_leaf(m, mdevice.lock);
       devmem.remove = true;
       dmirror_remove_free_pages(m, devmem);

@@ -254,11 +254,12 @@ function free_pfns(m: Machine, args: migrate_vma): void {
 }
 
 /** How many of a migration's pages moved (lib/test_hmm.c: dmirror_successful_migrated_pages()). */
-function dmirror_successful_migrated_pages(migrate: migrate_vma): number {
+function dmirror_successful_migrated_pages(m: Machine, migrate: migrate_vma): number {
   const src = migrate.src as Float64Array;
   const both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
   let cpages = 0;
-  for (let i = 0; i < migrate.npages; i++) if ((src[i] & both) === both) cpages++;
+  const compound = m.patches.has('fix-compound-cpages') ? HPAGE_PMD_NR : 1;
+  for (let i = 0; i < migrate.npages; i++) if ((src[i] & both) === both) cpages += src[i] & MIGRATE_PFN_COMPOUND ? compound : 1;
   return cpages;
 }
 
@@ -293,7 +294,7 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
       break;
     }
     yield* migrate_vma_pages(m, args);
-    cmd.cpages += dmirror_successful_migrated_pages(args);
+    cmd.cpages += dmirror_successful_migrated_pages(m, args);
     yield* migrate_vma_finalize(m, args);
   }
   mmap_read_unlock(m, mm);

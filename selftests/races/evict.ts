@@ -4,7 +4,7 @@
 import type { RaceCase, Racer, CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, filled, increment, open_device, to_device } from './common.ts';
+import { OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, increment, open_device, to_device } from './common.ts';
 
 /** The racer that closes the mirror. */
 function closing(x: CaseContext, fd: number): Racer {
@@ -19,11 +19,12 @@ function closing(x: CaseContext, fd: number): Racer {
 
 const close_vs_fault: RaceCase = {
   name: 'close-vs-fault',
-  summary: 'a mirror is closed, which evicts its pages, while a thread faults them',
+  summary: "a mirror is closed, which evicts all of the device's memory, while a thread faults pages of another mirror of it",
   *run(c, x) {
     const fd = yield* open_device(c, x);
+    const other = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
+    yield* to_device(c, x, other, ptr, 2);
     yield* x.together([
       closing(x, fd),
       {
@@ -35,6 +36,8 @@ const close_vs_fault: RaceCase = {
       },
     ]);
     for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
+    yield* expect_coherent(c, x, other, ptr, 2);
+    yield* c.close(other);
   },
 };
 
@@ -110,11 +113,12 @@ const close_vs_mremap: RaceCase = {
 
 const close_vs_fork: RaceCase = {
   name: 'close-vs-fork',
-  summary: 'a mirror is closed while a thread forks; parent and child keep the pages and do not see what the other writes',
+  summary: 'a mirror is closed while a thread forks that has pages of another one; parent and child keep the pages and do not see what the other writes',
   *run(c, x) {
     const fd = yield* open_device(c, x);
+    const other = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
+    yield* to_device(c, x, other, ptr, 2);
     yield* x.together([
       closing(x, fd),
       {
@@ -135,6 +139,7 @@ const close_vs_fork: RaceCase = {
     ]);
     yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
     yield* expect_word(c, x, ptr, 1, [9], 'in the end');
+    yield* c.close(other);
   },
 };
 

@@ -188,6 +188,38 @@ const exclusive_vs_migrate: RaceCase = {
   },
 };
 
+const exclusive_vs_own_migrate: RaceCase = {
+  name: 'exclusive-vs-own-migrate',
+  summary: 'one mirror makes pages exclusive and migrates them to its device at once',
+  *run(c, x) {
+    const fd = yield* open_device(c, x);
+    const ptr = yield* filled(c, x, 2);
+    const cmd = yield* command(c, ptr, 2);
+    const migrate = yield* command(c, ptr, 2);
+    yield* x.together([
+      {
+        name: 'exclusive',
+        kind: 'thread',
+        *run(t) {
+          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT], 'EXCLUSIVE');
+        },
+      },
+      {
+        name: 'migrate',
+        kind: 'thread',
+        *run(t) {
+          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
+        },
+      },
+    ]);
+    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
+    yield* expect_not_exclusive(c, x, fd, ptr, 2);
+    yield* expect_coherent(c, x, fd, ptr, 2);
+    yield* c.close(fd);
+  },
+};
+
 export const exclusive_cases: readonly RaceCase[] = [
   exclusive_vs_store, exclusive_vs_stores, exclusive_vs_munmap, exclusive_fault_vs_munmap, exclusive_vs_fork, exclusive_vs_migrate,
+  exclusive_vs_own_migrate,
 ];

@@ -6,9 +6,13 @@ import { exclusive_cases } from './exclusive.ts';
 import { fault_cases } from './faults.ts';
 import { migrate_cases } from './migrate.ts';
 import { range_cases } from './range.ts';
+import { thp_cases } from './thp.ts';
 import { uffd_cases } from './uffd.ts';
+import { upstream_faults } from './upstream.ts';
 
-/** Every race that can be explored, by name. On Linux 7.3.4 none of them fails, whatever the interleaving. */
+export { upstream_faults };
+
+/** The races that Linux 7.3.4 wins, whatever the interleaving. */
 export const race_cases: readonly RaceCase[] = [
-  ...fault_cases, ...evict_cases, ...exclusive_cases, ...range_cases, ...migrate_cases, ...uffd_cases,
+  ...fault_cases, ...evict_cases, ...exclusive_cases, ...range_cases, ...migrate_cases, ...thp_cases, ...uffd_cases,
 ];
