@@ -175,21 +175,19 @@ function audit_counts(a: Auditor): void {
   for (const [page, n] of a.refs) {
     if (n > 0 && _refcount[page] === 0 && compound_head[page] === 0) a.say(`refcount: ${a.pfn(page)} is free and still mapped or held`);
   }
-  for (let page = PAGES_PER_SECTION; page < p.rows; page++) {
-    const ref = _refcount[page] as number;
+  p.for_each_used(PAGES_PER_SECTION, p.rows, (page) => {
     const head = compound_head[page] as number;
-    if (ref === 0 && head === 0) continue;
     const type = p.page_type[page] as number;
     if (head !== 0) {
       const c = a.mapped.get(page);
       if (type === 0 && p.page_type[head] === 0 && (p._mapcount[page] as number) + 1 !== (c?.ptes ?? 0)) {
         a.say(`mapcount: ${a.pfn(page)} says ${(p._mapcount[page] as number) + 1}, the page tables ${c?.ptes ?? 0}`);
       }
-      continue;
+      return;
     }
     if ((p.flags[page] as number) & PG_locked) a.say(`lock: folio ${a.pfn(page)} is locked`);
-    audit_folio(a, page, ref, type);
-  }
+    audit_folio(a, page, _refcount[page] as number, type);
+  });
 }
 
 function audit_folio(a: Auditor, folio: number, ref: number, type: number): void {

@@ -5,7 +5,7 @@ import { xorshift32 } from '../../lib/kernel/sched.ts';
 import type { Switch } from './schedule.ts';
 
 /** A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends. */
-export const FAIRNESS = 1000;
+export const FAIRNESS = 200;
 
 /** What a chooser sees at one step. */
 export interface Choice {
@@ -109,7 +109,9 @@ export class DfsChooser implements Chooser {
 }
 
 /** A recorded schedule does not fit the run. */
-export class ScheduleMismatch extends Error {}
+export class ScheduleMismatch extends Error {
+  override readonly name = 'ScheduleMismatch';
+}
 
 /** Follows a recorded schedule to the letter. */
 export class ReplayChooser implements Chooser {
@@ -128,7 +130,7 @@ export class ReplayChooser implements Chooser {
     if (is !== w.from) throw new ScheduleMismatch(`step ${c.step}: task ${is} would run, the schedule was made where task ${w.from} would`);
     const to = c.runnable.find((t) => this.number_of(t) === w.to);
     if (to === undefined) {
-      const can = c.runnable.map((t) => this.number_of(t)).join(', ');
+      const can = c.runnable.map((t) => this.number_of(t)).sort((a, b) => a - b).join(', ');
       throw new ScheduleMismatch(`step ${c.step}: the schedule switches to task ${w.to}, which cannot run here; task ${can} can`);
     }
     return to;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Gen } from '../../lib/kernel/gen.ts';
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';

@@ -147,6 +147,22 @@ export class Vmemmap {
     return base;
   }
 
+  /**
+   * Calls back for the rows of [from, to), both even, that have a reference or belong to a larger page; looks at two rows
+   * at a time, since most of a machine's are free.
+   */
+  for_each_used(from: number, to: number, visit: (page: number) => void): void {
+    const { _refcount, compound_head } = this;
+    const refs = new Float64Array(_refcount.buffer, from * 4, (to - from) / 2);
+    const heads = new Float64Array(compound_head.buffer, from * 4, (to - from) / 2);
+    for (let k = 0; k < refs.length; k++) {
+      if (refs[k] === 0 && heads[k] === 0) continue;
+      const page = from + 2 * k;
+      if (_refcount[page] !== 0 || compound_head[page] !== 0) visit(page);
+      if (_refcount[page + 1] !== 0 || compound_head[page + 1] !== 0) visit(page + 1);
+    }
+  }
+
   pfn_to_page(pfn: number): number {
     const s = this.m.ram.section(pfn);
     if (s.page_base === 0) s.page_base = this.add_section(s.pfn);

@@ -165,12 +165,12 @@ function pfns_in_use(m: Machine, start_pfn: number, npages: number): { first: nu
   for (let pfn = start_pfn; pfn < start_pfn + npages; ) {
     const page = pfn_to_page(m, pfn);
     const n = Math.min(start_pfn + npages - pfn, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
-    const { _refcount } = m.page;
-    for (let k = 0; k < n; k++) {
-      if (_refcount[page + k] === 0) continue;
-      if (end === start_pfn) first = pfn + k;
-      end = pfn + k + folio_nr_pages(m, page_folio(m, page + k));
-    }
+    const at = pfn - page;
+    m.page.for_each_used(page, page + n, (used) => {
+      if (m.page._refcount[used] === 0) return;
+      if (end === start_pfn) first = at + used;
+      end = at + used + folio_nr_pages(m, page_folio(m, used));
+    });
     pfn += n;
   }
   return { first, npages: Math.min(end, start_pfn + npages) - first };

@@ -205,9 +205,9 @@ function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: num
   for (let pfn = start / PAGE_SIZE; pfn < last; pfn += PAGES_PER_SECTION) {
     const first = pfn_to_page(m, pfn);
     const { _refcount, compound_head, private: data } = m.page;
-    for (let page = first; page < first + Math.min(PAGES_PER_SECTION, last - pfn); page++) {
+    m.page.for_each_used(first, first + Math.min(PAGES_PER_SECTION, last - pfn), (page) => {
       if (_refcount[page] !== 0 && compound_head[page] === 0 && data[page] !== 0) held(data[page]);
-    }
+    });
   }
 }
 

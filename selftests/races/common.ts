@@ -8,6 +8,9 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 
 export { U };
 
+/** What a helper needs of a case's context. */
+export type Checks = Pick<CaseContext, 'check'>;
+
 export const PAGE = 4096;
 /** Value of the first word of page 0 before a race; page i holds OLD + i. */
 export const OLD = 100;
@@ -19,14 +22,14 @@ export interface Command {
 }
 
 /** A descriptor of /dev/hmm_dmirrorN. */
-export function* open_device(c: Libc, x: CaseContext, unit = 0): Gen<number> {
+export function* open_device(c: Libc, x: Checks, unit = 0): Gen<number> {
   const fd = yield* c.open(`/dev/hmm_dmirror${unit}`, U.O_RDWR);
   x.check(fd >= 0, `opening device ${unit}: ${U.strerror(c.errno)}`);
   return fd;
 }
 
 /** Private anonymous memory; the first word of page i is OLD + i. */
-export function* filled(c: Libc, x: CaseContext, npages: number): Gen<number> {
+export function* filled(c: Libc, x: Checks, npages: number): Gen<number> {
   const ptr = yield* c.mmap(U.NULL, npages * PAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
   x.check(ptr !== U.MAP_FAILED, 'mmap');
   for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, OLD + i);
@@ -54,26 +57,26 @@ export function* dmirror(c: Libc, fd: number, request: number, cmd: Command): Ge
 }
 
 /** Moves npages pages to the device and says so if they did not all go. */
-export function* to_device(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+export function* to_device(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   const cmd = yield* command(c, ptr, npages);
   const ret = yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
   x.check(ret === 0 && (yield* c.load64(cmd.at + U.HMM_DMIRROR_CMD.cpages)) === npages, `migrating to the device beforehand: ${ret}`);
 }
 
 /** The first word of page i of the memory at ptr, which must be one of the values given. */
-export function* expect_word(c: Libc, x: CaseContext, ptr: number, i: number, allowed: readonly number[], who: string): Gen<number> {
+export function* expect_word(c: Libc, x: Checks, ptr: number, i: number, allowed: readonly number[], who: string): Gen<number> {
   const v = yield* c.load32(ptr + i * PAGE);
   x.check(allowed.includes(v), `${who}: page ${i} holds ${v}, expected ${allowed.join(' or ')}`);
   return v;
 }
 
 /** Checks a returned value against those that some interleaving may lead to. */
-export function expect_ret(x: CaseContext, ret: number, allowed: readonly number[], what: string): void {
+export function expect_ret(x: Checks, ret: number, allowed: readonly number[], what: string): void {
   x.check(allowed.includes(ret), `${what} answered ${ret}, expected ${allowed.join(' or ')}`);
 }
 
 /** A load that may find nothing mapped: the word, or 'SIGSEGV'. Any other signal fails the case. */
-export function* try_load(c: Libc, x: CaseContext, addr: number): Gen<number | 'SIGSEGV'> {
+export function* try_load(c: Libc, x: Checks, addr: number): Gen<number | 'SIGSEGV'> {
   let v = 0;
   const sig = yield* c.catch_signal(function* () {
     v = yield* c.load32(addr);
@@ -94,7 +97,7 @@ export function* increment(c: Libc, ptr: number, npages: number, down = false): 
  * After a race the device and the CPU must see the same memory: what the CPU writes the device reads, and the other way
  * round. A device page table that still names a page from before shows here.
  */
-export function* expect_coherent(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+export function* expect_coherent(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, 900 + i);
   for (let i = 0; i < npages; i++) {
     const cmd = yield* command(c, ptr + i * PAGE, 1);
@@ -109,7 +112,40 @@ export function* expect_coherent(c: Libc, x: CaseContext, fd: number, ptr: numbe
 }
 
 /** No page of the range may still be the device's alone once the CPU touched them all. */
-export function* expect_not_exclusive(c: Libc, x: CaseContext, fd: number, ptr: number, npages: number): Gen<void> {
+export function* expect_not_exclusive(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   const cmd = yield* command(c, ptr, npages);
   expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_CHECK_EXCLUSIVE, cmd), [0], 'CHECK_EXCLUSIVE after the CPU touched all pages');
+}
+
+/** A child that does nothing until open_gate(): so that it can be looked at what it has without being raced with. */
+export interface Gate {
+  readonly fd: number;
+  readonly buf: number;
+  pid: number;
+}
+
+/** A gate that is shut. */
+export function* shut_gate(c: Libc, x: Checks): Gen<Gate> {
+  const fd = yield* c.eventfd(0, U.EFD_CLOEXEC);
+  x.check(fd >= 0, 'eventfd');
+  const buf = yield* c.malloc(8);
+  yield* c.store64(buf, 1);
+  return { fd, buf, pid: 0 };
+}
+
+/** Forks; the child waits behind the gate before it does anything. */
+export function* fork_behind(t: Libc, x: Checks, gate: Gate, child: (c: Libc) => Gen<void>): Gen<void> {
+  gate.pid = yield* t.fork(function* (c) {
+    yield* c.read(gate.fd, gate.buf, 8);
+    yield* child(c);
+  });
+  x.check(gate.pid > 0, `fork: ${U.strerror(t.errno)}`);
+}
+
+/** Lets the child go on and waits until it is done. */
+export function* open_gate(c: Libc, x: Checks, gate: Gate): Gen<void> {
+  yield* c.write(gate.fd, gate.buf, 8);
+  const { status } = yield* c.waitpid(gate.pid);
+  x.check(status === 0, `the child ended with wait status ${status}`);
+  yield* c.close(gate.fd);
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Closing a mirror evicts the device's memory, and RELEASE takes it away, without the mmap lock of those who use it.
 
-import type { RaceCase, Racer, CaseContext } from '../../harness/explore/engine.ts';
+import type { RaceCase, Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, increment, open_device, to_device } from './common.ts';
+import {
+  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
+  open_gate, shut_gate, to_device, type Checks,
+} from './common.ts';
 
 /** The racer that closes the mirror. */
-function closing(x: CaseContext, fd: number): Racer {
+function closing(x: Checks, fd: number): Racer {
   return {
     name: 'close',
     kind: 'thread',
@@ -119,24 +122,23 @@ const close_vs_fork: RaceCase = {
     const other = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     yield* to_device(c, x, other, ptr, 2);
+    const gate = yield* shut_gate(c, x);
     yield* x.together([
       closing(x, fd),
       {
         name: 'fork',
         kind: 'thread',
         *run(t) {
-          const pid = yield* t.fork(function* (child) {
+          yield* fork_behind(t, x, gate, function* (child) {
             for (let i = 0; i < 2; i++) yield* expect_word(child, x, ptr, i, [OLD + i], 'the child');
             yield* child.store32(ptr, 8);
             yield* expect_word(child, x, ptr, 0, [8], 'the child, after its store');
           });
-          x.check(pid > 0, `fork: ${U.strerror(t.errno)}`);
           yield* t.store32(ptr + PAGE, 9);
-          const { status } = yield* t.waitpid(pid);
-          x.check(status === 0, `the child ended with wait status ${status}`);
         },
       },
     ]);
+    yield* open_gate(c, x, gate);
     yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
     yield* expect_word(c, x, ptr, 1, [9], 'in the end');
     yield* c.close(other);

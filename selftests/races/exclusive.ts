@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Pages that are the device's alone against CPU stores and against what takes them away or copies them.
 
-import type { CaseContext, RaceCase, Racer } from '../../harness/explore/engine.ts';
+import type { RaceCase, Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_coherent, expect_not_exclusive, expect_ret, expect_word, filled, increment, open_device, try_load,
-  type Command,
+  OLD, PAGE, U, command, dmirror, expect_coherent, expect_not_exclusive, expect_ret, expect_word, filled, fork_behind,
+  increment, open_device, open_gate, shut_gate, try_load, type Checks, type Command,
 } from './common.ts';
 
 /** The racer that makes the pages exclusive; the contents that it gets back are `values`, one list a page. */
-function making_exclusive(x: CaseContext, fd: number, cmd: Command, rets: readonly number[], values: readonly (readonly number[])[]): Racer {
+function making_exclusive(x: Checks, fd: number, cmd: Command, rets: readonly number[], values: readonly (readonly number[])[]): Racer {
   return {
     name: 'exclusive',
     kind: 'thread',
@@ -135,22 +135,21 @@ const exclusive_vs_fork: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     const cmd = yield* command(c, ptr, 2);
+    const gate = yield* shut_gate(c, x);
     yield* x.together([
       making_exclusive(x, fd, cmd, [0, -U.ENOENT], [[OLD], [OLD + 1]]),
       {
         name: 'fork',
         kind: 'thread',
         *run(t) {
-          const pid = yield* t.fork(function* (child) {
+          yield* fork_behind(t, x, gate, function* (child) {
             for (let i = 0; i < 2; i++) yield* expect_word(child, x, ptr, i, [OLD + i], 'the child');
             yield* child.store32(ptr, 8);
           });
-          x.check(pid > 0, `fork: ${U.strerror(t.errno)}`);
-          const { status } = yield* t.waitpid(pid);
-          x.check(status === 0, `the child ended with wait status ${status}`);
         },
       },
     ]);
+    yield* open_gate(c, x, gate);
     for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
     yield* expect_not_exclusive(c, x, fd, ptr, 2);
     yield* expect_coherent(c, x, fd, ptr, 2);

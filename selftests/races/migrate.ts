@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Migration against another migration of the same range and against what changes the address space under it.
 
-import type { CaseContext, RaceCase, Racer } from '../../harness/explore/engine.ts';
+import type { RaceCase, Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, increment, open_device, to_device, try_load, type Command,
+  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
+  open_gate, shut_gate, to_device, try_load, type Checks, type Command,
 } from './common.ts';
 
 /** The racer that migrates to the device; `values`, one list a page, is what the device may get. */
-function migrating(x: CaseContext, fd: number, cmd: Command, rets: readonly number[], values: readonly (readonly number[])[], name = 'migrate'): Racer {
+function migrating(x: Checks, fd: number, cmd: Command, rets: readonly number[], values: readonly (readonly number[])[], name = 'migrate'): Racer {
   return {
     name,
     kind: 'thread',
@@ -155,23 +156,22 @@ const migrate_vs_fork: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     const cmd = yield* command(c, ptr, 2);
+    const gate = yield* shut_gate(c, x);
     yield* x.together([
       migrating(x, fd, cmd, [0, -U.ENOENT], [[OLD], [OLD + 1, 9]]),
       {
         name: 'fork',
         kind: 'thread',
         *run(t) {
-          const pid = yield* t.fork(function* (child) {
+          yield* fork_behind(t, x, gate, function* (child) {
             yield* child.store32(ptr, 8);
             yield* expect_word(child, x, ptr, 1, [OLD + 1], 'the child');
           });
-          x.check(pid > 0, `fork: ${U.strerror(t.errno)}`);
           yield* t.store32(ptr + PAGE, 9);
-          const { status } = yield* t.waitpid(pid);
-          x.check(status === 0, `the child ended with wait status ${status}`);
         },
       },
     ]);
+    yield* open_gate(c, x, gate);
     yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
     yield* expect_word(c, x, ptr, 1, [9], 'in the end');
     yield* expect_coherent(c, x, fd, ptr, 2);

@@ -2,7 +2,10 @@
 // hmm_range_fault() against what changes the page tables that it reads: the protocol of mmu_interval_read_retry().
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import { OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, increment, open_device, try_load } from './common.ts';
+import {
+  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
+  open_gate, shut_gate, try_load,
+} from './common.ts';
 
 const anon_teardown: RaceCase = {
   name: 'anon-teardown',
@@ -183,6 +186,7 @@ const write_vs_fork: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     const cmd = yield* command(c, ptr, 2, 7);
+    const gate = yield* shut_gate(c, x);
     yield* x.together([
       {
         name: 'write',
@@ -195,18 +199,16 @@ const write_vs_fork: RaceCase = {
         name: 'fork',
         kind: 'thread',
         *run(t) {
-          const pid = yield* t.fork(function* (child) {
+          yield* fork_behind(t, x, gate, function* (child) {
             const second = yield* expect_word(child, x, ptr, 1, [OLD + 1, 8], 'the child');
             const first = yield* expect_word(child, x, ptr, 0, [OLD, 7], 'the child');
             x.check(second !== 8 || first === 7, 'the child has the later write and not the earlier one');
             yield* expect_word(child, x, ptr, 1, [second], 'the child, once more');
           });
-          x.check(pid > 0, `fork: ${U.strerror(t.errno)}`);
-          const { status } = yield* t.waitpid(pid);
-          x.check(status === 0, `the child ended with wait status ${status}`);
         },
       },
     ]);
+    yield* open_gate(c, x, gate);
     yield* expect_word(c, x, ptr, 0, [7], 'in the end');
     yield* expect_word(c, x, ptr, 1, [8], 'in the end');
     yield* expect_coherent(c, x, fd, ptr, 2);

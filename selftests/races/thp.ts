@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Huge pages on the device against faults, splits and migration.
 
-import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
+import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, open_device, type Command } from './common.ts';
+import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, open_device, type Checks, type Command } from './common.ts';
 
 const HPAGE = 2 * 1024 * 1024;
 const NR = 512;
 
 /** A huge page of anonymous memory; the first words of its pages `used` are OLD + i. */
-function* huge(c: Libc, x: CaseContext, used: readonly number[]): Gen<number> {
+function* huge(c: Libc, x: Checks, used: readonly number[]): Gen<number> {
   const map = yield* c.mmap(U.NULL, 2 * HPAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
   x.check(map !== U.MAP_FAILED, 'mmap');
   const ptr = Math.ceil(map / HPAGE) * HPAGE;
@@ -29,15 +29,14 @@ function* huge_command(c: Libc, ptr: number): Gen<Command> {
   return cmd;
 }
 
-function* huge_to_device(c: Libc, x: CaseContext, fd: number, ptr: number): Gen<void> {
+function* huge_to_device(c: Libc, x: Checks, fd: number, ptr: number): Gen<void> {
   const cmd = yield* huge_command(c, ptr);
   expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT], 'migrating to the device beforehand');
 }
 
 /** What comes before every case: the device gets its memory for huge pages, which takes longer than all else. */
 function* warm(c: Libc): Gen<void> {
-  const x: CaseContext = {
-    *together() {},
+  const x: Checks = {
     check(ok, what) {
       if (!ok) throw new Error(what);
     },

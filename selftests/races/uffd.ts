@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Faults that another thread answers, against munmap.
 
-import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
+import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { PAGE, U, expect_ret, try_load } from './common.ts';
+import { PAGE, U, expect_ret, try_load, type Checks } from './common.ts';
 
 interface Uffd {
   uffd: number;
@@ -16,7 +16,7 @@ interface Uffd {
 }
 
 /** A userfaultfd that is registered for the page at ptr. */
-function* register(c: Libc, x: CaseContext, ptr: number): Gen<Uffd> {
+function* register(c: Libc, x: Checks, ptr: number): Gen<Uffd> {
   const uffd = yield* c.userfaultfd(U.O_CLOEXEC | U.O_NONBLOCK);
   x.check(uffd >= 0, `userfaultfd: ${U.strerror(c.errno)}`);
   const api = yield* c.malloc(U.UFFDIO_API_ARG.size);
@@ -50,7 +50,7 @@ function* register(c: Libc, x: CaseContext, ptr: number): Gen<Uffd> {
 }
 
 /** Answers faults until the faulting thread says that it is done; a page that is gone is answered by waking who waits. */
-function* answer(t: Libc, x: CaseContext, u: Uffd): Gen<void> {
+function* answer(t: Libc, x: Checks, u: Uffd): Gen<void> {
   const fds = [
     { fd: u.uffd, events: U.POLLIN, revents: 0 },
     { fd: u.stop, events: U.POLLIN, revents: 0 },

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib/test_hmm: one chunk a coherent device
+// Upstream: recorded warnings in memremap_pages()
+//
+// Bug:
+//  1. The one chunk of a coherent device consists of single pages, since it is made when the module is loaded.
+//  2. A huge page is to migrate there; no huge device page is free, so a second chunk is asked for.
+//  3. It has the same addresses as the first: memremap_pages() finds the conflict, warns and fails.
+//
+// Running: npm run -s regression -- run coherent-chunk-is-mapped-twice
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, PAGE, coherent_config, coherent_params, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib/test_hmm: one chunk a coherent device',
+  upstream: 'recorded warnings in memremap_pages()',
+  bug: [
+    'The one chunk of a coherent device consists of single pages, since it is made when the module is loaded.',
+    'A huge page is to migrate there; no huge device page is free, so a second chunk is asked for.',
+    'It has the same addresses as the first: memremap_pages() finds the conflict, warns and fails.',
+  ],
+  without: [],
+  with: ['fix-coherent-chunk'],
+  fails: { kind: 'warning', text: 'memremap_pages' },
+  config: coherent_config,
+  params: coherent_params,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 2);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    for (const i of [0, 300, 511]) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

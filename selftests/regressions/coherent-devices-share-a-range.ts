@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib: test_hmm: use device devt for coherent device range selection
+// Upstream: reference/series.md, 43
+//
+// Bug:
+//  1. The module is loaded with a range for each of the two coherent devices.
+//  2. Which of them a device gets is told by its minor number, and that is read where it stands only later: both read
+//     0.
+//  3. Both devices take the same range; the second conflicts with the first, and the module does not load.
+//
+// Running: npm run -s regression -- run coherent-devices-share-a-range
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { coherent_config, coherent_params, must, open_device, small_buffer } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib: test_hmm: use device devt for coherent device range selection',
+  upstream: 'reference/series.md, 43',
+  bug: [
+    'The module is loaded with a range for each of the two coherent devices.',
+    'Which of them a device gets is told by its minor number, and that is read where it stands only later: both read 0.',
+    'Both devices take the same range; the second conflicts with the first, and the module does not load.',
+  ],
+  without: ['no-coherent-devt'],
+  with: [],
+  fails: { kind: 'assertion', text: 'loading test_hmm ended with' },
+  config: coherent_config,
+  params: null,
+  *run(c, x) {
+    const ret = yield* x.modprobe('test_hmm', coherent_params);
+    x.check(ret === 0, `loading test_hmm ended with ${ret}`);
+    const fds = [yield* open_device(c, x, 2), yield* open_device(c, x, 3)];
+    for (const fd of fds) {
+      const b = yield* small_buffer(c, x, 1);
+      yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to a coherent device');
+    }
+  },
+};
+
+export default regression;

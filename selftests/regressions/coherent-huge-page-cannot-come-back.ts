@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate_device: select coherent huge pages as coherent
+// Upstream: recorded results of migrate_multiple and warnings in dmirror_migrate_alloc_and_copy()
+//
+// Bug:
+//  1. A coherent device has huge pages to give; a huge page migrates there and is mapped by a present pmd.
+//  2. It is to come back: migrate_vma_collect_huge_pmd() takes every present pmd for one of system memory, which was
+//     not asked for.
+//  3. The page is passed over, and stays.
+//
+// Running: npm run -s regression -- run coherent-huge-page-cannot-come-back
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, coherent_config, coherent_params, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate_device: select coherent huge pages as coherent',
+  upstream: 'recorded results of migrate_multiple and warnings in dmirror_migrate_alloc_and_copy()',
+  bug: [
+    'A coherent device has huge pages to give; a huge page migrates there and is mapped by a present pmd.',
+    'It is to come back: migrate_vma_collect_huge_pmd() takes every present pmd for one of system memory, which was not asked for.',
+    'The page is passed over, and stays.',
+  ],
+  without: ['fix-compound-cpages'],
+  with: ['fix-compound-cpages', 'fix-collect-coherent-pmd'],
+  fails: { kind: 'assertion', text: 'cpages is 0' },
+  config: coherent_config,
+  params: coherent_params,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 2);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_RELEASE, b, 1, 'releasing the memory');
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, HUGE_PAGES, 'migrating back');
+    x.check(b.cpages === HUGE_PAGES, `cpages is ${b.cpages}`);
+    const bytes = yield* snapshot(c, fd, b, 1);
+    const byte = typeof bytes === 'number' ? bytes : bytes[0] as number;
+    x.check((byte & U.HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL) === 0, `the page is ${hex(byte)} in the snapshot`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib/test_hmm.c: handle src_pfns and dst_pfns allocation failure
+// Upstream: c2af060d1c18
+//
+// Bug:
+//  1. A page is on the device and the mirror is closed, so that the device's memory is to be evicted.
+//  2. The array for the chunk's 65536 pages cannot be allocated.
+//  3. Nobody looks whether it could, and the first entry is written to address 0.
+//
+// Running: npm run -s regression -- run eviction-without-memory
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib/test_hmm.c: handle src_pfns and dst_pfns allocation failure',
+  upstream: 'c2af060d1c18',
+  bug: [
+    'A page is on the device and the mirror is closed, so that the device\'s memory is to be evicted.',
+    'The array for the chunk\'s 65536 pages cannot be allocated.',
+    'Nobody looks whether it could, and the first entry is written to address 0.',
+  ],
+  without: ['no-c2af060d1c18'],
+  with: [],
+  fails: { kind: 'oops', text: 'NULL pointer dereference' },
+  config: { fault_injection: true },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
+    const n = yield* c.write_file('/proc/self/fail-nth', '1');
+    x.check(n === 1, `asking for a failing allocation ended with errno ${c.errno}`);
+    yield* c.close(fd);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs
+// Upstream: CVE-2025-22034
+//
+// Bug:
+//  1. A device wants exclusive access to a page of a hugetlb mapping.
+//  2. GUP is told to split the pmd and does so, as if it were one of a transparent huge page.
+//  3. The mapping of the hugetlb folio is taken away by the rules of another kind of folio, and a page table put in
+//     its place, which hugetlb takes for a mapping: GUP finds no page, the fault handler nothing to do, and so on for
+//     ever.
+//
+// Running: npm run -s regression -- run exclusive-access-to-hugetlb
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { ANON, HUGE, RW, command, open_device, word } from '../regression_tools.ts';
+
+const EOPNOTSUPP = 95;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs',
+  upstream: 'CVE-2025-22034',
+  bug: [
+    'A device wants exclusive access to a page of a hugetlb mapping.',
+    'GUP is told to split the pmd and does so, as if it were one of a transparent huge page.',
+    'The mapping of the hugetlb folio is taken away by the rules of another kind of folio, and a page table put in its place, which hugetlb takes for a mapping: GUP finds no page, the fault handler nothing to do, and so on for ever.',
+  ],
+  without: ['no-exclusive-hugetlb-check'],
+  with: [],
+  fails: { kind: 'livelock', text: 'no end after' },
+  config: { nr_hugepages: 2 },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* hmm_buffer_alloc(c, HUGE, HUGE, RW, ANON | U.MAP_HUGETLB, -1);
+    x.check(b !== null, 'no hugetlb page to be had');
+    if (b === null) return;
+    yield* c.store32(b.ptr, word(0));
+    let ret = 1;
+    yield* x.together([{ name: 'take the page', kind: 'thread', run: function* (t) { ret = yield* command(t, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 1); } }]);
+    x.check(ret === -EOPNOTSUPP, `exclusive access to a hugetlb page ended with ${ret}`);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

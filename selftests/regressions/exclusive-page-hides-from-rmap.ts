@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/rmap: keep mapcount untouched for device-exclusive entries
+// Upstream: seed 001, part of the rework of 2025
+//
+// Bug:
+//  1. A device has one page of a huge page for exclusive access; its entry holds a reference but does not count as a
+//     mapping.
+//  2. The rest of the huge page is to migrate, for which the folio must be split.
+//  3. Splitting adds up references and mappings, finds one reference too many and gives up: not one page moves, nor
+//     could reclaim or compaction move them.
+//
+// Running: npm run -s regression -- run exclusive-page-hides-from-rmap
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, command, hex, huge_buffer, open_device, snapshot } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
+  upstream: 'seed 001, part of the rework of 2025',
+  bug: [
+    'A device has one page of a huge page for exclusive access; its entry holds a reference but does not count as a mapping.',
+    'The rest of the huge page is to migrate, for which the folio must be split.',
+    'Splitting adds up references and mappings, finds one reference too many and gives up: not one page moves, nor could reclaim or compaction move them.',
+  ],
+  without: ['no-exclusive-mapcount'],
+  with: [],
+  fails: { kind: 'assertion', text: 'page 100 is' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    const ret = yield* command(c, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 5);
+    x.check(ret === 0, `taking page 5 for exclusive access ended with ${ret}`);
+    yield* command(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES);
+    const bytes = yield* snapshot(c, fd, b, 1, 100);
+    const byte = typeof bytes === 'number' ? bytes : bytes[0] as number;
+    const want = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE;
+    x.check(byte === want, `page 100 is ${hex(byte)} in the snapshot, not ${hex(want)}: it has not moved`);
+  },
+};
+
+export default regression;

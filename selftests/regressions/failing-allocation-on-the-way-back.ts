@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages
+// Upstream: recorded results of migrate_anon_huge_err and migrate_anon_huge_zero_err
+//
+// Bug:
+//  1. A huge page went to a coherent device as 512 single pages.
+//  2. The next allocation of the driver is to fail, so that bringing the huge page back shows what happens then: it
+//     must come back in single pages.
+//  3. The first single page is what fails: there is nothing smaller, and the whole migration ends with -ENOMEM.
+//
+// Running: npm run -s regression -- run failing-allocation-on-the-way-back
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, PAGE, coherent_config, coherent_params, command, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages',
+  upstream: 'recorded results of migrate_anon_huge_err and migrate_anon_huge_zero_err',
+  bug: [
+    'A huge page went to a coherent device as 512 single pages.',
+    'The next allocation of the driver is to fail, so that bringing the huge page back shows what happens then: it must come back in single pages.',
+    'The first single page is what fails: there is nothing smaller, and the whole migration ends with -ENOMEM.',
+  ],
+  without: ['fix-coherent-chunk'],
+  with: ['fix-coherent-chunk', 'fix-fail-alloc-huge'],
+  fails: { kind: 'assertion', text: 'ended with -12' },
+  config: coherent_config,
+  params: coherent_params,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 2);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    const ret = yield* command(c, fd, U.HMM_DMIRROR_FLAGS, b, U.HMM_DMIRROR_FLAG_FAIL_ALLOC);
+    x.check(ret === 0, `setting the flag ended with ${ret}`);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, HUGE_PAGES, 'migrating back');
+    for (const i of [0, 300, 511]) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib/test_hmm: fix memory leak in dmirror_migrate_to_system()
+// Upstream: reference/series.md, 44
+//
+// Bug:
+//  1. A process opens a mirror, hands the descriptor to a child and exits.
+//  2. The child asks for pages to be brought back; dmirror_migrate_to_system() allocates its two arrays.
+//  3. The address space is gone, the function returns -EINVAL, and nobody frees the arrays.
+//
+// Running: npm run -s regression -- run migrate-to-system-of-a-process-that-is-gone
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { command, open_device, small_buffer } from '../regression_tools.ts';
+
+const POLLIN = 1;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib/test_hmm: fix memory leak in dmirror_migrate_to_system()',
+  upstream: 'reference/series.md, 44',
+  bug: [
+    'A process opens a mirror, hands the descriptor to a child and exits.',
+    'The child asks for pages to be brought back; dmirror_migrate_to_system() allocates its two arrays.',
+    'The address space is gone, the function returns -EINVAL, and nobody frees the arrays.',
+  ],
+  without: ['no-to-system-leak-fix'],
+  with: [],
+  fails: { kind: 'audit', text: 'kvcalloc() were not freed' },
+  *run(c, x) {
+    const done = yield* c.eventfd(0, 0);
+    const b = yield* small_buffer(c, x, 1);
+    const pid = yield* c.fork(function* (p) {
+      const fd = yield* open_device(p, x, 0);
+      const parent = yield* p.pidfd_open(p.getpid(), 0);
+      yield* p.fork(function* (child) {
+        yield* child.poll([{ fd: parent, events: POLLIN, revents: 0 }], -1);
+        const ret = yield* command(child, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1);
+        yield* child.store64(b.ptr, ret === -U.EINVAL ? 1 : 2);
+        yield* child.write(done, b.ptr, 8);
+      });
+    });
+    yield* c.waitpid(pid);
+    yield* c.read(done, b.ptr, 8);
+    x.check((yield* c.load64(b.ptr)) === 1, 'migrating did not end with -EINVAL');
+  },
+};
+
+export default regression;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone
+// Upstream: reference/series.md, 45
+//
+// Bug:
+//  1. A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.
+//  2. The child reads through the mirror; the mirror has no page, so dmirror_read() calls dmirror_fault().
+//  3. dmirror_fault() cannot get the address space and says that all is well, and dmirror_read() tries again, for
+//     ever.
+//
+// Running: npm run -s regression -- run mirror-of-a-process-that-is-gone
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { command, open_device, small_buffer } from '../regression_tools.ts';
+
+const POLLIN = 1;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone',
+  upstream: 'reference/series.md, 45',
+  bug: [
+    'A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.',
+    'The child reads through the mirror; the mirror has no page, so dmirror_read() calls dmirror_fault().',
+    'dmirror_fault() cannot get the address space and says that all is well, and dmirror_read() tries again, for ever.',
+  ],
+  without: ['no-dmirror-fault-mm-gone'],
+  with: [],
+  fails: { kind: 'livelock', text: 'no end after' },
+  *run(c, x) {
+    const done = yield* c.eventfd(0, 0);
+    const b = yield* small_buffer(c, x, 1);
+    yield* x.together([
+      {
+        name: 'the mirrored process',
+        kind: 'process',
+        run: function* (p) {
+          const fd = yield* open_device(p, x, 0);
+          const parent = yield* p.pidfd_open(p.getpid(), 0);
+          yield* p.fork(function* (child) {
+            yield* child.poll([{ fd: parent, events: POLLIN, revents: 0 }], -1);
+            const ret = yield* command(child, fd, U.HMM_DMIRROR_READ, b, 1);
+            yield* child.store64(b.ptr, ret === -U.EFAULT ? 1 : 2);
+            yield* child.write(done, b.ptr, 8);
+          });
+        },
+      },
+      { name: 'wait for the child', kind: 'thread', run: function* (t) { yield* t.read(done, b.ptr, 8); } },
+    ]);
+    x.check((yield* c.load64(b.ptr)) === 1, 'reading through the mirror did not end with -EFAULT');
+  },
+};
+
+export default regression;
