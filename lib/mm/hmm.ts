@@ -251,7 +251,8 @@ function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end:
     let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
     if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
     // The first pfn is the entry's own even where the walk starts inside of the huge page, as upstream has it.
-    const pfn = softleaf_to_pfn(entry);
+    const inside = m.patches.has('fix-hmm-absent-pmd-pfn') ? (start % PMD_SIZE) / PAGE_SIZE : 0;
+    const pfn = softleaf_to_pfn(entry) + inside;
     for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
     return 0;
   }

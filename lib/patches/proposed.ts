@@ -14,6 +14,15 @@ export const proposed_fixes: readonly PatchState[] = [
     changes: 'dmirror_do_fault() enters the backing page of a private page into the mirror\'s page table, as dmirror_migrate_finalize_and_map() does, instead of the private page itself, which has no kernel address.',
   },
   {
+    id: 'fix-hmm-absent-pmd-pfn',
+    kind: 'proposed',
+    subject: 'mm/hmm: start inside of a device-private pmd',
+    date: '2026',
+    where: 'found with the model, by a case',
+    merged: false,
+    changes: 'hmm_vma_handle_absent_pmd() adds the offset of the walk inside of the huge page to the pfn, as hmm_vma_handle_pmd() does.',
+  },
+  {
     id: 'fix-coherent-chunk',
     kind: 'proposed',
     subject: 'lib/test_hmm: one chunk a coherent device',

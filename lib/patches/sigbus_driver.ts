@@ -80,7 +80,7 @@ function* sigbus_init(m: Machine): Gen<number> {
   pagemap.owner = s;
   pagemap.ops = {
     folio_free: (_m, folio) => void s.free.push(folio),
-     
+
     *migrate_to_ram() {
       return VM_FAULT_SIGBUS;
     },

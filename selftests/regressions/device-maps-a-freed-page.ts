@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: the retry rule of Documentation/mm/hmm.rst
+// Upstream: mm/hmm.c and its documentation
+//
+// Bug:
+//  1. A device reads a page: hmm_range_fault() answers which page it is.
+//  2. Before the driver enters it into its page table another thread gives the memory up; the invalidation finds
+//     nothing to take out.
+//  3. The driver enters the page, which is free and soon somebody else's, and reads that from then on.
+//
+// Running: npm run -s regression -- run device-maps-a-freed-page
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { ANON, PAGE, RW, command, mirrored, must, open_device, small_buffer } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'the retry rule of Documentation/mm/hmm.rst',
+  upstream: 'mm/hmm.c and its documentation',
+  bug: [
+    'A device reads a page: hmm_range_fault() answers which page it is.',
+    'Before the driver enters it into its page table another thread gives the memory up; the invalidation finds nothing to take out.',
+    'The driver enters the page, which is free and soon somebody else\'s, and reads that from then on.',
+  ],
+  without: ['no-read-retry'],
+  with: [],
+  fails: { kind: 'assertion', text: 'the device reads' },
+  schedule: 'hmm1:7:17.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    const other = (yield* hmm_buffer_alloc(c, PAGE, PAGE, RW, ANON, -1)) as HmmBuffer;
+    yield* x.together([
+      { name: 'read by the device', kind: 'thread', run: function* (t) { yield* command(t, fd, U.HMM_DMIRROR_READ, b, 1); } },
+      {
+        name: 'give the page up',
+        kind: 'thread',
+        run: function* (t) {
+          yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
+          yield* t.store32(other.ptr, 7);
+          yield* t.store32(b.ptr, 99);
+        },
+      },
+    ]);
+    yield* must(c, x, fd, U.HMM_DMIRROR_READ, b, 1, 'reading by the device');
+    const seen = yield* mirrored(c, b, 0);
+    x.check(seen === 99, `the process has written 99, the device reads ${seen}`);
+  },
+};
+
+export default regression;

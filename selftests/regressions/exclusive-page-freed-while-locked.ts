@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm: take a page reference when removing device exclusive entries
+// Upstream: 7c7b962938dd
+//
+// Bug:
+//  1. A thread touches a page that a device has for exclusive access, and locks its folio without holding a reference.
+//  2. While it calls the notifiers another thread gives the memory up by madvise().
+//  3. The last reference goes and the folio is freed with its lock taken.
+//
+// Running: npm run -s regression -- run exclusive-page-freed-while-locked
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { PAGE, must, open_device, small_buffer } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm: take a page reference when removing device exclusive entries',
+  upstream: '7c7b962938dd',
+  bug: [
+    'A thread touches a page that a device has for exclusive access, and locks its folio without holding a reference.',
+    'While it calls the notifiers another thread gives the memory up by madvise().',
+    'The last reference goes and the folio is freed with its lock taken.',
+  ],
+  without: ['no-7c7b962938dd'],
+  with: [],
+  fails: { kind: 'oops', text: 'Bad page state' },
+  schedule: 'hmm1:1:7.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 2);
+    yield* must(c, x, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 'taking the page for exclusive access');
+    // Takes the page out of the CPU's batches, whose references would keep it.
+    yield* c.madvise(b.ptr + PAGE, PAGE, U.MADV_POPULATE_WRITE);
+    yield* x.together([
+      { name: 'touch the page', kind: 'thread', run: function* (t) { yield* t.load32(b.ptr); } },
+      { name: 'give it up', kind: 'thread', run: function* (t) { yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED); } },
+    ]);
+  },
+};
+
+export default regression;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate: Trylock device page in do_swap_page
+// Upstream: 1afaeb8293c9
+//
+// Bug:
+//  1. Several threads touch one private page. Each takes a reference on it and then tries to migrate it.
+//  2. The one that has the lock counts the references, finds those of the others and gives up.
+//  3. It faults again and takes a reference once more before the next one counts: nobody ever brings the page back.
+//
+// Running: npm run -s regression -- run faulters-starve-each-other
+
+import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate: Trylock device page in do_swap_page',
+  upstream: '1afaeb8293c9',
+  bug: [
+    'Several threads touch one private page. Each takes a reference on it and then tries to migrate it.',
+    'The one that has the lock counts the references, finds those of the others and gives up.',
+    'It faults again and takes a reference once more before the next one counts: nobody ever brings the page back.',
+  ],
+  without: ['no-1afaeb8293c9'],
+  with: [],
+  fails: { kind: 'livelock', text: 'no end after' },
+  budget: 2000,
+  schedule: 'hmm1:9:0.1>4,4.4>2,60.2>3,69.4>2,74.2>3,275.4>1,276.1>3,477.4>1,478.1>3,679.4>1,680.1>3,881.4>1,882.1>3,1083.4>1,1084.1>3,1285.4>1,1286.1>3,1487.4>1,1488.1>3,1689.4>1,1690.1>3,1891.4>1,1892.1>3',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
+    yield* x.together([1, 2, 3, 4].map((n) => ({ name: `touch ${n}`, kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } })));
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

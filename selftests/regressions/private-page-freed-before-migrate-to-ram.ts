@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/memory.c: fix race when faulting a device private page
+// Upstream: 16ce101db85d
+//
+// Bug:
+//  1. Two threads touch the same private page; both have read its pte.
+//  2. One brings the page back, and the device page is free.
+//  3. The other calls migrate_to_ram() for the page that is free: what the driver keeps in it is not a mirror any
+//     more.
+//
+// Running: npm run -s regression -- run private-page-freed-before-migrate-to-ram
+
+import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/memory.c: fix race when faulting a device private page',
+  upstream: '16ce101db85d',
+  bug: [
+    'Two threads touch the same private page; both have read its pte.',
+    'One brings the page back, and the device page is free.',
+    'The other calls migrate_to_ram() for the page that is free: what the driver keeps in it is not a mirror any more.',
+  ],
+  without: ['no-16ce101db85d'],
+  with: [],
+  fails: { kind: 'oops', text: 'use-after-free' },
+  schedule: 'hmm1:20:3.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
+    yield* x.together([1, 2].map((n) => ({ name: `touch ${n}`, kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } })));
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/hmm: add missing pfns set to hmm_vma_walk_pmd()
+// Upstream: reference/series.md, mm/hmm.c 3
+//
+// Bug:
+//  1. A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.
+//  2. Meanwhile that huge page migrates: its pmd is a migration entry.
+//  3. hmm_vma_walk_pmd() has nothing to fault in, returns 0 and leaves the array alone: the pages look as the small
+//     ones before them did.
+//
+// Running: npm run -s regression -- run snapshot-during-huge-migration
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { ANON, HUGE, HUGE_PAGES, PAGE, RW, command, fill, hex, open_device, snapshot } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/hmm: add missing pfns set to hmm_vma_walk_pmd()',
+  upstream: 'reference/series.md, mm/hmm.c 3',
+  bug: [
+    'A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.',
+    'Meanwhile that huge page migrates: its pmd is a migration entry.',
+    'hmm_vma_walk_pmd() has nothing to fault in, returns 0 and leaves the array alone: the pages look as the small ones before them did.',
+  ],
+  without: ['no-hmm-walk-pmd-pfns'],
+  with: [],
+  fails: { kind: 'assertion', text: 'a small page' },
+  schedule: 'hmm1:64:24.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const other = yield* open_device(c, x, 1);
+    const b = (yield* hmm_buffer_alloc(c, 3 * HUGE, HUGE, RW, ANON, -1)) as HmmBuffer;
+    const huge = Math.ceil((b.ptr + 32 * PAGE) / HUGE) * HUGE;
+    b.ptr = huge - 32 * PAGE;
+    yield* c.madvise(b.ptr, 32 * PAGE, U.MADV_NOHUGEPAGE);
+    yield* c.madvise(huge, HUGE, U.MADV_HUGEPAGE);
+    yield* fill(c, b, 64);
+    const moved = { ...b, ptr: huge, mirror: yield* c.malloc(HUGE) };
+    let bytes: number[] | number = 0;
+    yield* x.together([
+      { name: 'migrate the huge page', kind: 'thread', run: function* (t) { yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, moved, HUGE_PAGES); } },
+      { name: 'take a snapshot', kind: 'thread', run: function* (t) { bytes = yield* snapshot(t, other, b, 64); } },
+    ]);
+    const seen = bytes as number[] | number;
+    if (typeof seen === 'number') return;
+    const small = U.HMM_DMIRROR_PROT_WRITE;
+    for (let i = 32; i < 64; i++) x.check(seen[i] !== small, `page ${i - 32} of the huge page is ${hex(small)} in the snapshot: a small page in system memory, which it never was`);
+  },
+};
+
+export default regression;
