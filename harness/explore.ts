@@ -2,26 +2,28 @@
 // `npm run -s explore`: runs a race under many schedules, or repeats one schedule exactly.
 
 import { race_cases, upstream_faults } from '../selftests/races/index.ts';
+import { known_races } from '../selftests/races/known.ts';
 import { ScheduleMismatch } from './explore/choosers.ts';
 import { replay, type Run, type RaceCase } from './explore/engine.ts';
+import { DEPTH, SCHEDULES, search_known } from './explore/known.ts';
 import { format_schedule, parse_schedule } from './explore/schedule.ts';
 import { Nondeterminism, check_determinism, explore, shrink, type StrategyName } from './explore/search.ts';
 import { UsageError } from './options.ts';
 
 const USAGE = `usage: npm run -s explore -- CASE [options]
        npm run -s explore -- list
+       npm run -s explore -- known [--seeds=20]     how soon the races are found whose fixes are taken out
   --strategy=random|pct|dfs  how the next task is chosen (random)
   --schedules=N              schedules to try (20000; dfs: all)
   --preemptions=N            dfs: preemptions in a schedule (2)
   --depth=N                  pct: depth of the bug looked for (3)
   --seed=N                   the first seed (1)
-  --budget=N                 steps after which a run counts as a livelock (20000)
+  --budget=N                 steps after which a run counts as a livelock (20000, or the case's own)
   --patches=NAME,NAME        states of the kernel that differ from Linux 7.3.4
   --twice                    runs every random schedule twice and compares all steps
   --replay STRING            repeats a schedule that was printed
   --trace                    shows every step of a repeated schedule, or of the failing one
 `;
-const SCHEDULES = 20_000;
 
 interface Options {
   name: string;
@@ -35,6 +37,7 @@ interface Options {
   replay: string | null;
   trace: boolean;
   twice: boolean;
+  seeds: number;
 }
 
 function number_of(name: string, text: string): number {
@@ -50,7 +53,7 @@ function strategy_of(text: string): StrategyName {
 
 function parse(argv: readonly string[]): Options {
   const o: Options = {
-    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: 3, seed: 1, patches: [], replay: null, trace: false, twice: false,
+    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: DEPTH, seed: 1, patches: [], replay: null, trace: false, twice: false, seeds: 20,
   };
   const words = [...argv];
   while (words.length > 0) {
@@ -70,6 +73,7 @@ function parse(argv: readonly string[]): Options {
     else if (name === '--preemptions') o.preemptions = number_of(name, value());
     else if (name === '--depth') o.depth = number_of(name, value());
     else if (name === '--seed') o.seed = number_of(name, value());
+    else if (name === '--seeds') o.seeds = number_of(name, value());
     else if (name === '--budget') o.budget = number_of(name, value());
     else if (name === '--patches') o.patches = value().split(',');
     else if (name === '--replay') o.replay = value();
@@ -138,6 +142,23 @@ function run_explore(c: RaceCase, o: Options): number {
   return 1;
 }
 
+function known_table(o: Options): number {
+  const rows = [['case', 'fix taken out', 'strategy', `schedules until found (median of ${o.seeds} seeds)`, 'fewest, most', 'switches, shrunk', 'schedules a second']];
+  let missed = 0;
+  for (const k of known_races) {
+    const s = search_known(k, o.seeds, () => performance.now());
+    missed += s.missed;
+    const n = s.schedules.length;
+    const median = ((s.schedules[(n - 1) >> 1] ?? NaN) + (s.schedules[n >> 1] ?? NaN)) / 2;
+    const span = `${s.schedules[0] ?? '-'}, ${s.schedules[n - 1] ?? '-'}${s.missed > 0 ? `; ${s.missed} seeds found nothing` : ''}`;
+    rows.push([k.race.name, k.patch, k.strategy, String(median), span, String(s.switches), s.per_second.toFixed(0)]);
+    process.stderr.write(`${k.race.name}: done\n`);
+  }
+  rows.splice(1, 0, (rows[0] as string[]).map(() => '---'));
+  for (const r of rows) process.stdout.write(`| ${r.join(' | ')} |\n`);
+  return missed === 0 ? 0 : 1;
+}
+
 function main(argv: readonly string[]): number {
   try {
     const o = parse(argv);
@@ -147,6 +168,7 @@ function main(argv: readonly string[]): number {
       for (const c of upstream_faults) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
       return 0;
     }
+    if (o.name === 'known') return known_table(o);
     const c = [...race_cases, ...upstream_faults].find((x) => x.name === o.name);
     if (c === undefined) throw new UsageError(o.name === '' ? 'name a case' : `no case ${o.name}: see npm run -s explore -- list`);
     if (o.replay !== null) return run_replay(c, o);

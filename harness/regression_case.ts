@@ -21,8 +21,6 @@ export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {
   fails: { kind: FailureKind; text: string };
   /** the interleaving that shows it, where the default one does not */
   schedule?: string;
-  /** steps after which a run counts as a livelock, where fewer than usual show it */
-  budget?: number;
   /** configuration of the machine with the fix, where it differs */
   config_with?: RaceCase['config'];
 }
@@ -44,7 +42,7 @@ function run_in(c: RegressionCase, patches: readonly string[], fixed: boolean): 
   return run_case(race, schedule?.seed ?? 1, (e) => {
     if (schedule === null) return standard;
     return fixed ? new LenientReplay(schedule.switches.map((s) => [s.step, s.to]), (t) => e.number_of(t)) : new ReplayChooser(schedule.switches, (t) => e.number_of(t));
-  }, { patches, ...(c.budget === undefined ? {} : { budget: c.budget }) });
+  }, { patches });
 }
 
 /** The same interleaving as far as the fixed kernel has the same steps. */

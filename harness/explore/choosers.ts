@@ -23,14 +23,23 @@ export interface Chooser {
   next(c: Choice): task_struct;
 }
 
-/** Every choice at random. */
+/** Classes of RandomChooser: in the last one a task is preempted at one step of 2^(RHYTHMS-1). */
+const RHYTHMS = 7;
+
+/**
+ * Every choice at random. How often the running task is preempted at all depends on the seed: from every step to one of 64, since
+ * some races need many switches and some need one task to get far while another stands still.
+ */
 export class RandomChooser implements Chooser {
   private readonly random: () => number;
+  private readonly period: number;
   constructor(seed: number) {
     this.random = xorshift32(Math.imul(seed + 1, 2654435761));
+    this.period = 1 << (seed % RHYTHMS);
   }
   next(c: Choice): task_struct {
     if (c.runnable.length === 1) return c.standard;
+    if (c.current !== null && this.random() % this.period !== 0) return c.current;
     return c.runnable[this.random() % c.runnable.length] as task_struct;
   }
 }

@@ -41,6 +41,8 @@ export interface RaceCase {
   params?: ModuleParams | null;
   /** a program that ran on the machine before, for what takes long to make and does not matter to the race */
   warm?: (c: Libc) => Gen<void>;
+  /** steps after which a run counts as a livelock, for a case whose runs are short; default 20,000 */
+  budget?: number;
   run: (c: Libc, x: CaseContext) => Gen<void>;
 }
 
@@ -74,7 +76,7 @@ export interface RunOptions {
   patches?: readonly string[];
   /** keep a line for every step, and hash them into the schedule */
   trace?: boolean;
-  /** steps after which a run counts as a livelock; default 20,000 */
+  /** steps after which a run counts as a livelock; default: the case's own */
   budget?: number;
 }
 
@@ -106,11 +108,11 @@ class Explorer implements Strategy, Numbering {
   private readonly first_pid: number;
   private run = 0;
 
-  constructor(m: Machine, make: (e: Numbering) => Chooser, seed: number, o: RunOptions) {
+  constructor(m: Machine, make: (e: Numbering) => Chooser, seed: number, o: RunOptions & { budget: number }) {
     this.m = m;
     this.first_pid = m.next_pid;
     this.random_u32 = xorshift32(seed);
-    this.budget = o.budget ?? BUDGET;
+    this.budget = o.budget;
     this.tracing = o.trace === true;
     this.chooser = make(this);
     this.names.set(this.first_pid, 'case');
@@ -220,7 +222,7 @@ function failure_of_error(m: Machine, e: Explorer, err: unknown): Failure {
 /** Runs a case once on the stage, which is put back to its beginning first. */
 export function run_on(stage: Stage, c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
   const m = stage.reset();
-  const e = new Explorer(m, make, seed, o);
+  const e = new Explorer(m, make, seed, { ...o, budget: o.budget ?? c.budget ?? BUDGET });
   m.sched.strategy = e;
   m.sched.on_step = (last, at) => e.note(last, at);
   m.on_stale_access = (text) => {

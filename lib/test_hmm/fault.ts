@@ -71,6 +71,10 @@ function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
   return 0;
 }
 
+function must_retry(m: Machine, range: hmm_range): boolean {
+  return mmu_interval_read_retry(range.notifier, range.notifier_seq) && !m.patches.has('no-read-retry');
+}
+
 /** hmm_range_fault() until no invalidation came between, with d.mutex held on success; -EBUSY after a second. */
 function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<number> {
   const mm = d.notifier.mm;
@@ -84,7 +88,7 @@ function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<numb
     if (ret === -EBUSY) continue;
     if (ret !== 0) return ret;
     yield* mutex_lock(m, d.mutex);
-    if (!mmu_interval_read_retry(range.notifier, range.notifier_seq) || m.patches.has('no-read-retry')) return 0;
+    if (!must_retry(m, range)) return 0;
     mutex_unlock(m, d.mutex);
   }
 }
@@ -102,7 +106,7 @@ function* dmirror_range_fault_unlocked(m: Machine, d: dmirror, range: hmm_range,
     let ret = yield* hmm_range_fault_unlocked_timeout(m, range, timeout);
     if (ret !== 0) return ret;
     yield* mutex_lock(m, d.mutex);
-    if (mmu_interval_read_retry(range.notifier, range.notifier_seq)) {
+    if (must_retry(m, range)) {
       mutex_unlock(m, d.mutex);
       continue;
     }

@@ -28,11 +28,20 @@ export function* open_device(c: Libc, x: Checks, unit = 0): Gen<number> {
   return fd;
 }
 
-/** Private anonymous memory; the first word of page i is OLD + i. */
-export function* filled(c: Libc, x: Checks, npages: number): Gen<number> {
+function* anonymous(c: Libc, x: Checks, npages: number): Gen<number> {
   const ptr = yield* c.mmap(U.NULL, npages * PAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
   x.check(ptr !== U.MAP_FAILED, 'mmap');
+  return ptr;
+}
+
+/**
+ * Private anonymous memory; the first word of page i is OLD + i. The CPU's LRU batches are drained, as MADV_POPULATE_WRITE does, since the
+ * reference that a batch holds would keep a page alive that a race frees too early.
+ */
+export function* filled(c: Libc, x: Checks, npages: number): Gen<number> {
+  const ptr = yield* anonymous(c, x, npages);
   for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, OLD + i);
+  expect_ret(x, yield* c.madvise(yield* anonymous(c, x, 1), PAGE, U.MADV_POPULATE_WRITE), [0], 'madvise');
   return ptr;
 }
 
@@ -95,9 +104,10 @@ export function* increment(c: Libc, ptr: number, npages: number, down = false): 
 
 /**
  * After a race the device and the CPU must see the same memory: what the CPU writes the device reads, and the other way
- * round. A device page table that still names a page from before shows here.
+ * round. A device page table that still names a page from before shows here: what was freed goes to someone else first.
  */
 export function* expect_coherent(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
+  yield* filled(c, x, 2 * npages);
   for (let i = 0; i < npages; i++) yield* c.store32(ptr + i * PAGE, 900 + i);
   for (let i = 0; i < npages; i++) {
     const cmd = yield* command(c, ptr + i * PAGE, 1);

@@ -41,6 +41,7 @@ const fault_vs_fault: RaceCase = {
 const faults_of_three: RaceCase = {
   name: 'three-faults',
   summary: 'three threads store to different words of one device-private page',
+  budget: 1000,
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 1);

@@ -2,7 +2,11 @@
 
 import t from 'tap';
 import { explore } from '../../harness/explore/search.ts';
-import { race_cases } from './index.ts';
+import { replay, run_case } from '../../harness/explore/engine.ts';
+import { is_known, replay_known } from '../../harness/explore/known.ts';
+import { parse_schedule } from '../../harness/explore/schedule.ts';
+import { race_cases, upstream_faults } from './index.ts';
+import { known_races } from './known.ts';
 
 const slow = process.env.SLOW === '1';
 const SCHEDULES = slow ? 500 : 5;
@@ -13,6 +17,24 @@ t.test(`none of the races fails within ${SCHEDULES} random schedules (seed 1)`, 
   for (const c of race_cases) {
     const { failed } = explore(c, { strategy: 'random', schedules: SCHEDULES, bound: 0, seed: 1 });
     t.equal(failed?.failure?.text, undefined, `${c.name}: npm run -s explore -- ${c.name} --schedules=${SCHEDULES}`);
+  }
+  t.end();
+});
+
+t.test('each race that a fix ended comes back without the fix, under its schedule', (t) => {
+  for (const k of known_races) {
+    const run = replay_known(k);
+    t.ok(is_known(k, run), `${k.patch}: ${run.failure?.text ?? 'passes'}: npm run -s explore -- ${k.race.name} --patches=${k.patch} --replay '${k.schedule}'`);
+    t.equal(run_case(k.race, 1, () => ({ next: (c) => c.standard }), {}).failure, null, `${k.race.name} passes with the fix`);
+  }
+  t.end();
+});
+
+t.test('each race that Linux 7.3.4 itself loses is lost under its schedule', (t) => {
+  for (const c of upstream_faults) {
+    const run = replay(c, parse_schedule(c.schedule));
+    t.equal(run.failure?.kind, c.fails.kind, `${c.name}: npm run -s explore -- ${c.name} --replay '${c.schedule}'`);
+    t.match(run.failure?.text, c.fails.text);
   }
   t.end();
 });

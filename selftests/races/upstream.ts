@@ -85,7 +85,7 @@ const migrate_vs_dontneed: UpstreamFault = {
   // The pages are dropped between migrate_vma_setup() and dmirror_migrate_finalize_and_map(), which enters them in the mirror's
   // page table all the same: no sequence number is checked. migrate_vma_finalize() frees them, and the device reads freed memory.
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
-  schedule: 'hmm1:1:14.1>2',
+  schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
@@ -119,7 +119,7 @@ const exclusive_vs_dontneed: UpstreamFault = {
   // The page is dropped after the notifier and before its pte is zapped, and in between becomes exclusive: dmirror_atomic_map()
   // checks no sequence number, so the mirror keeps the page that was freed.
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
-  schedule: 'hmm1:6:1.1>2,5.2>1',
+  schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 1);

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Races that Linux once lost: each comes back when its fix is taken out, and is found within the explorer's default budget.
+
+import type { RaceCase } from '../../harness/explore/engine.ts';
+import type { KnownRace } from '../../harness/explore/known.ts';
+import { race_cases } from './index.ts';
+
+function race(name: string): RaceCase {
+  const c = race_cases.find((x) => x.name === name);
+  if (c === undefined) throw new RangeError(`there is no race ${name}`);
+  return c;
+}
+
+export const known_races: readonly KnownRace[] = [
+  {
+    patch: 'no-16ce101db85d',
+    race: race('fault-vs-fault'),
+    strategy: 'pct',
+    fails: { kind: 'oops', text: 'slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault' },
+    schedule: 'hmm1:20:3.1>2:23.a6f1c6ed',
+  },
+  {
+    patch: 'no-7c7b962938dd',
+    race: race('exclusive-fault-vs-munmap'),
+    strategy: 'random',
+    fails: { kind: 'oops', text: 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked' },
+    schedule: 'hmm1:14:6.1>2:17.8a100091',
+  },
+  {
+    patch: 'no-b570f37a2ce4',
+    race: race('read-vs-migrate-back'),
+    strategy: 'random',
+    fails: { kind: 'livelock', text: 'task 1 (read) stops before hmm_vma_walk_pmd' },
+    schedule: 'hmm1:7:0.1>2,19.2>1:20001.6ea244fc',
+  },
+  {
+    patch: 'no-1afaeb8293c9',
+    race: race('three-faults'),
+    strategy: 'pct',
+    fails: { kind: 'livelock', text: 'stops before notifier_subscriptions->lock' },
+    schedule: 'hmm1:9:4.1>3,407.1>2:1001.d772f221',
+  },
+  {
+    patch: 'no-evict-on-close',
+    race: race('close-vs-mremap'),
+    strategy: 'random',
+    fails: { kind: 'oops', text: 'slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault' },
+    schedule: 'hmm1:1::32.c0c3a8c3',
+  },
+  {
+    patch: 'no-read-retry',
+    race: race('read-vs-dontneed'),
+    strategy: 'random',
+    fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it: page 0 holds 101' },
+    schedule: 'hmm1:14:6.1>2,10.2>1:27.e6ce66d5',
+  },
+];
