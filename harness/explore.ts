@@ -3,6 +3,7 @@
 
 import { race_cases, upstream_faults } from '../selftests/races/index.ts';
 import { known_races } from '../selftests/races/known.ts';
+import { explore_all } from './explore/all.ts';
 import { ScheduleMismatch } from './explore/choosers.ts';
 import { replay, type Run, type RaceCase } from './explore/engine.ts';
 import { DEPTH, SCHEDULES, search_known } from './explore/known.ts';
@@ -11,6 +12,7 @@ import { Nondeterminism, check_determinism, explore, shrink, type StrategyName }
 import { UsageError } from './options.ts';
 
 const USAGE = `usage: npm run -s explore -- CASE [options]
+       npm run -s explore -- all [options] [--jobs=2]   every case that Linux 7.3.4 wins
        npm run -s explore -- list
        npm run -s explore -- known [--seeds=20]     how soon the races are found whose fixes are taken out
   --strategy=random|pct|dfs  how the next task is chosen (random)
@@ -22,6 +24,7 @@ const USAGE = `usage: npm run -s explore -- CASE [options]
   --patches=NAME,NAME        states of the kernel that differ from Linux 7.3.4
   --twice                    runs every random schedule twice and compares all steps
   --replay STRING            repeats a schedule that was printed
+  --quiet                    shows no progress
   --trace                    shows every step of a repeated schedule, or of the failing one
 `;
 
@@ -38,6 +41,8 @@ interface Options {
   trace: boolean;
   twice: boolean;
   seeds: number;
+  jobs: number;
+  quiet: boolean;
 }
 
 function number_of(name: string, text: string): number {
@@ -53,7 +58,8 @@ function strategy_of(text: string): StrategyName {
 
 function parse(argv: readonly string[]): Options {
   const o: Options = {
-    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: DEPTH, seed: 1, patches: [], replay: null, trace: false, twice: false, seeds: 20,
+    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: DEPTH, seed: 1, patches: [], replay: null, trace: false, twice: false, seeds: 20, jobs: 2,
+    quiet: false,
   };
   const words = [...argv];
   while (words.length > 0) {
@@ -74,6 +80,8 @@ function parse(argv: readonly string[]): Options {
     else if (name === '--depth') o.depth = number_of(name, value());
     else if (name === '--seed') o.seed = number_of(name, value());
     else if (name === '--seeds') o.seeds = number_of(name, value());
+    else if (name === '--jobs') o.jobs = number_of(name, value());
+    else if (name === '--quiet') o.quiet = true;
     else if (name === '--budget') o.budget = number_of(name, value());
     else if (name === '--patches') o.patches = value().split(',');
     else if (name === '--replay') o.replay = value();
@@ -121,7 +129,7 @@ function run_explore(c: RaceCase, o: Options): number {
   let shown = started;
   const rate = (done: number): number => Math.round((1000 * done) / Math.max(1, Date.now() - started));
   const progress = (done: number): void => {
-    if (Date.now() - shown < 1000) return;
+    if (o.quiet || Date.now() - shown < 1000) return;
     shown = Date.now();
     process.stderr.write(`\r${o.name}: ${done} schedules, ${rate(done)} a second `);
   };
@@ -159,7 +167,12 @@ function known_table(o: Options): number {
   return missed === 0 ? 0 : 1;
 }
 
-function main(argv: readonly string[]): number {
+/** The words that each case of `all` is given. */
+function words_for_each(argv: readonly string[]): string[] {
+  return argv.filter((w, i) => w !== 'all' && w !== '--jobs' && !w.startsWith('--jobs=') && argv[i - 1] !== '--jobs');
+}
+
+async function main(argv: readonly string[]): Promise<number> {
   try {
     const o = parse(argv);
     if (o.name === 'list') {
@@ -167,6 +180,10 @@ function main(argv: readonly string[]): number {
       process.stdout.write('\nLinux 7.3.4 itself fails these:\n');
       for (const c of upstream_faults) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
       return 0;
+    }
+    if (o.name === 'all') {
+      if (o.jobs < 1) throw new UsageError(`--jobs=${o.jobs}: expected at least 1`);
+      return await explore_all(race_cases.map((x) => x.name), words_for_each(argv), o.jobs, (text) => process.stdout.write(text));
     }
     if (o.name === 'known') return known_table(o);
     const c = [...race_cases, ...upstream_faults].find((x) => x.name === o.name);
@@ -182,4 +199,4 @@ function main(argv: readonly string[]): number {
   }
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

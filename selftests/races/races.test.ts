@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { explore } from '../../harness/explore/search.ts';
 import { replay, run_case } from '../../harness/explore/engine.ts';
@@ -27,6 +28,12 @@ t.test('each race that a fix ended comes back without the fix, under its schedul
     t.ok(is_known(k, run), `${k.patch}: ${run.failure?.text ?? 'passes'}: npm run -s explore -- ${k.race.name} --patches=${k.patch} --replay '${k.schedule}'`);
     t.equal(run_case(k.race, 1, () => ({ next: (c) => c.standard }), {}).failure, null, `${k.race.name} passes with the fix`);
   }
+  t.end();
+});
+
+t.test('the schedule in README.md is one of a known race', (t) => {
+  const [, name, patch, schedule] = /explore -- (\S+) --patches=(\S+) --replay '(\S+)'/.exec(readFileSync('README.md', 'utf8')) ?? [];
+  t.ok(known_races.some((k) => k.race.name === name && k.patch === patch && k.schedule === schedule), `${name} ${patch} ${schedule}`);
   t.end();
 });
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+interface Ended {
+  status: number;
+  out: string;
+}
+
+function explore_one(name: string, words: readonly string[]): Promise<Ended> {
+  const program = fileURLToPath(new URL('../explore.ts', import.meta.url));
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [...process.execArgv, program, name, '--quiet', ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    child.on('close', (code, signal) => {
+      if (signal !== null) out += `${name}: its process was ended by ${signal}\n`;
+      resolve({ status: code ?? 3, out });
+    });
+  });
+}
+
+/**
+ * Explores one case after another with the same options, `jobs` at a time in processes of their own; `write` is given the report
+ * of each in the order of `names`. Answers the highest exit status.
+ */
+export async function explore_all(names: readonly string[], words: readonly string[], jobs: number, write: (text: string) => void): Promise<number> {
+  const ended = new Map<number, Ended>();
+  let next = 0;
+  let written = 0;
+  let status = 0;
+  const work = async (): Promise<void> => {
+    while (next < names.length) {
+      const i = next++;
+      ended.set(i, await explore_one(names[i] as string, words));
+      for (let e = ended.get(written); e !== undefined; e = ended.get(++written)) {
+        write(e.out);
+        status = Math.max(status, e.status);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  return status;
+}
