@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { check_patches } from '../lib/patches/index.ts';
+
 /** The machine that a suite runs on, as the command line describes it. */
 export interface MachineOptions {
   thp: 'always' | 'madvise' | 'never';
@@ -24,6 +26,17 @@ export const MACHINE_USAGE = `  --thp=always|madvise|never  transparent huge pag
 
 /** A mistake in a program's arguments: the program says so and exits with status 2. */
 export class UsageError extends Error {}
+
+/** The states in a comma-separated list. Throws UsageError for one that there is not, or a set that cannot be. */
+export function patches_of(text: string): string[] {
+  const patches = text.split(',').filter((id) => id !== '');
+  try {
+    check_patches(patches);
+  } catch (e) {
+    throw e instanceof RangeError ? new UsageError(e.message) : e;
+  }
+  return patches;
+}
 
 function bytes(text: string): number {
   const hit = /^(\d+)([KMGT]?)$/.exec(text);

@@ -2,17 +2,18 @@
 // `npm run -s replay`: recorded op programs on the model, compared op by op with what a real kernel answered.
 
 import { parseArgs } from 'node:util';
-import { UsageError } from './options.ts';
+import { UsageError, patches_of } from './options.ts';
 import { run_program } from './program.ts';
 import { FormatError, read_programs, read_recording } from './replay/format.ts';
 import { do_tasks } from './replay/jobs.ts';
 import type { Done, Task } from './replay/jobs.ts';
 
-const USAGE = `usage: npm run -s replay -- FILE.jsonl[.gz] ... [--only ID] [--stop-at-first] [--jobs N]
+const USAGE = `usage: npm run -s replay -- FILE.jsonl[.gz] ... [--only ID] [--stop-at-first] [--jobs N] [--patches=NAME,NAME]
        npm run -s replay -- --record PROGRAMS.txt [--only ID] [--jobs N]
   --only ID         only the program of that id (may be given several times)
   --stop-at-first   stop at the first program that diverges
   --jobs N          programs at a time, in processes of their own (2)
+  --patches=NAME,NAME  states of the kernel that differ from Linux 7.3.4; swap types are renumbered as they say
   --record          write the model's own answers to the programs, one line of JSON each
 `;
 
@@ -22,6 +23,7 @@ interface Options {
   stop_at_first: boolean;
   record: boolean;
   jobs: number;
+  patches: readonly string[];
 }
 
 function options(argv: string[]): Options {
@@ -35,6 +37,7 @@ function options(argv: string[]): Options {
         'stop-at-first': { type: 'boolean' },
         jobs: { type: 'string' },
         record: { type: 'boolean' },
+        patches: { type: 'string' },
       },
     });
   } catch (e) {
@@ -50,6 +53,7 @@ function options(argv: string[]): Options {
     stop_at_first: values['stop-at-first'] === true,
     record: values.record === true,
     jobs,
+    patches: patches_of(values.patches ?? ''),
   };
 }
 
@@ -58,7 +62,7 @@ function tasks_of(o: Options): Task[] {
   const all = o.files.flatMap((file): Task[] =>
     o.record
       ? read_programs(file).map((program) => ({ mode: 'record', program }))
-      : read_recording(file).map((program) => ({ mode: 'replay', program, file })),
+      : read_recording(file).map((program) => ({ mode: 'replay', program, file, patches: o.patches })),
   );
   if (o.only.length === 0) return all;
   for (const id of o.only) {

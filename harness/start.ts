@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { hmm_tests } from '../selftests/hmm-tests/index.ts';
 import { differences_text, judge, read_results } from './judge.ts';
 import type { Judgement } from './judge.ts';
-import { SPM_DEFAULT, UsageError } from './options.ts';
+import { SPM_DEFAULT, UsageError, patches_of } from './options.ts';
 import type { MachineOptions } from './options.ts';
 import { run_program } from './program.ts';
 
@@ -27,6 +27,9 @@ const ISOLATED: Readonly<Record<string, Configuration>> = {
 /** Processes at a time: more would only hold more memory. */
 const AT_ONCE = 2;
 
+/** The option that chooses states of the kernel; as MACHINE_USAGE of options.ts has it. */
+const PATCHES = '--patches=';
+
 type Message = { total: number } | { result: string } | { judgement: Judgement };
 
 function results_file(name: string): string {
@@ -34,11 +37,11 @@ function results_file(name: string): string {
 }
 
 /** One configuration, in a process of its own that tells its parent how it goes. */
-function worker(name: string): number {
+function worker(name: string, patches: readonly string[]): number {
   const send = (message: Message): void => void process.send?.(message);
   const file = read_results(results_file(name), hmm_tests);
   send({ total: file.runs.reduce((sum, run) => sum + run.results.length, 0) });
-  const machine: MachineOptions = { mem: 6 * 1024 ** 3, patches: [], ...{ ...WHOLE_SUITE, ...ISOLATED }[name] };
+  const machine: MachineOptions = { mem: 6 * 1024 ** 3, patches, ...{ ...WHOLE_SUITE, ...ISOLATED }[name] };
   send({ judgement: judge(file, hmm_tests, machine, (result) => send({ result })) });
   return 0;
 }
@@ -73,13 +76,13 @@ class Monitor {
   }
 }
 
-function run_configuration(name: string, monitor: Monitor): Promise<Judgement> {
+function run_configuration(name: string, monitor: Monitor, patches: readonly string[]): Promise<Judgement> {
   return new Promise((resolve) => {
     const progress: Progress = { done: 0, total: 0, result: '', since: performance.now() };
     monitor.running.set(name, progress);
     monitor.say(`${name}: started`);
     let judgement: Judgement | null = null;
-    const child = fork(fileURLToPath(import.meta.url), [`--configuration=${name}`], { execArgv: process.execArgv });
+    const child = fork(fileURLToPath(import.meta.url), [`--configuration=${name}`, `${PATCHES}${patches.join(',')}`], { execArgv: process.execArgv });
     child.on('message', (message: Message) => {
       if ('total' in message) progress.total = message.total;
       if ('result' in message) {
@@ -112,12 +115,12 @@ function row(name: string, j: Judgement): string[] {
   return [name, String(j.pass), String(j.fail), String(j.skip), agrees(j) ? `identical, all ${j.compared}` : `NOT identical: ${same} of ${j.compared} are`];
 }
 
-async function every_configuration(names: readonly string[], quiet: boolean): Promise<number> {
+async function every_configuration(names: readonly string[], quiet: boolean, patches: readonly string[]): Promise<number> {
   const monitor = new Monitor(quiet);
   const found = new Map<string, Judgement>();
   const waiting = [...names];
   const lane = async (): Promise<void> => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) found.set(name, await run_configuration(name, monitor));
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) found.set(name, await run_configuration(name, monitor, patches));
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
   const judged = names.map((name) => [name, found.get(name)] as const).filter((it): it is [string, Judgement] => it[1] !== undefined);
@@ -129,9 +132,10 @@ async function every_configuration(names: readonly string[], quiet: boolean): Pr
 run_program('start', () => {
   const argv = process.argv.slice(2);
   const one = argv.find((word) => word.startsWith('--configuration='));
-  if (one !== undefined) return worker(one.slice('--configuration='.length));
-  const unknown = argv.find((word) => word !== '--iso' && word !== '--quiet');
-  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown} (--iso: the tests one by one too; --quiet: no progress)`);
+  const patches = patches_of(argv.find((word) => word.startsWith(PATCHES))?.slice(PATCHES.length) ?? '');
+  if (one !== undefined) return worker(one.slice('--configuration='.length), patches);
+  const unknown = argv.find((word) => word !== '--iso' && word !== '--quiet' && !word.startsWith(PATCHES));
+  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown} (--iso: the tests one by one too; --quiet: no progress; ${PATCHES}NAME,NAME: states of the kernel)`);
   const names = [...Object.keys(WHOLE_SUITE), ...(argv.includes('--iso') ? Object.keys(ISOLATED) : [])];
-  return every_configuration(names, argv.includes('--quiet'));
+  return every_configuration(names, argv.includes('--quiet'), patches);
 });

@@ -3,7 +3,7 @@
 
 import type { Machine } from './boot.ts';
 import { address_space } from './fs/fs.ts';
-import { for_each_leaf } from './inspect.ts';
+import { for_each_leaf, page_name } from './inspect.ts';
 import {
   softleaf_from_pte, softleaf_has_pfn, softleaf_is_device_exclusive, softleaf_is_device_private, softleaf_is_migration,
   softleaf_is_swap, softleaf_to_page,
@@ -13,7 +13,7 @@ import {
 } from './mm/mm_types.ts';
 import {
   FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_table, PG_anon_exclusive, PG_head, PG_locked, PG_lru, PG_reserved,
-  ZONE_DEVICE, folio_nr_pages, page_folio, page_to_pfn, pfn_to_page,
+  ZONE_DEVICE, folio_nr_pages, page_folio, pfn_to_page,
 } from './mm/page.ts';
 import {
   PMD_SIZE, PUD_SIZE, _PAGE_DIRTY, _PAGE_PRESENT, _PAGE_RW, pte_pfn, pte_present, pte_special, pte_swp_exclusive, pte_write,
@@ -62,7 +62,7 @@ class Auditor {
   }
 
   pfn(page: number): string {
-    return `pfn 0x${page_to_pfn(this.m, page).toString(16)}`;
+    return page_name(this.m, page);
   }
 }
 
@@ -221,7 +221,7 @@ function audit_folio(a: Auditor, folio: number, ref: number, type: number): void
     if (mapcount !== ptes) a.say(`mapcount: ${a.pfn(folio)} says ${mapcount}, the page tables ${ptes}`);
     if (mapcount > 1 && (p.flags[folio] as number) & PG_anon_exclusive) a.say(`exclusive: ${a.pfn(folio)} is mapped ${mapcount} times and exclusive`);
   }
-  if ((p.flags[folio] as number) & PG_reserved) return;
+  if ((p.flags[folio] as number) & PG_reserved && p.zone[folio] !== ZONE_DEVICE) return;
   const explained = a.refs.get(folio) ?? 0;
   if (ref !== explained) {
     const kind = p.zone[folio] === ZONE_DEVICE ? 'device page' : 'page';

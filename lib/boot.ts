@@ -5,6 +5,7 @@ import { RoundRobin, Scheduler, task_struct, type Strategy } from './kernel/sche
 import { resource_state } from './kernel/resource.ts';
 import type { wait_queue_head } from './kernel/locks.ts';
 import { PhysMem } from './mm/physmem.ts';
+import { device_private_numbering, type device_private_numbers } from './mm/device_private.ts';
 import { Vmemmap } from './mm/page.ts';
 import { zone } from './mm/page_alloc.ts';
 import { Cpu } from './mm/tlb.ts';
@@ -79,6 +80,8 @@ export class Machine {
   readonly cpus: Cpu[] = [];
   readonly ram = new PhysMem();
   readonly page: Vmemmap;
+  /** how device-private pages are numbered */
+  readonly device_private: device_private_numbers;
   readonly zone = new zone();
   readonly iomem: resource_state;
   /** anon_vmas and address_spaces by the number that page->mapping holds */
@@ -129,6 +132,7 @@ export class Machine {
     this.patches = new Set(this.config.patches);
     this.sched = new Scheduler(this, this.config.strategy);
     this.page = new Vmemmap(this);
+    this.device_private = device_private_numbering(this);
     for (let i = 0; i < this.config.cpus; i++) this.cpus.push(new Cpu(i));
     this.current = new task_struct(0, 'swapper');
     this.iomem = new resource_state(this);

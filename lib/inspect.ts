@@ -4,13 +4,14 @@
 import type { Machine } from './boot.ts';
 import {
   SOFTLEAF_DEVICE_EXCLUSIVE, SOFTLEAF_DEVICE_PRIVATE_READ, SOFTLEAF_DEVICE_PRIVATE_WRITE, SOFTLEAF_HWPOISON, SOFTLEAF_MARKER,
+  SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ, SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE, SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE,
   SOFTLEAF_MIGRATION_READ, SOFTLEAF_MIGRATION_READ_EXCLUSIVE, SOFTLEAF_MIGRATION_WRITE, SOFTLEAF_SWAP,
   softleaf_from_pte, softleaf_has_pfn, softleaf_to_marker, softleaf_to_page, softleaf_type,
 } from './mm/leafops.ts';
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import {
   PG_active, PG_anon_exclusive, PG_dirty, PG_head, PG_locked, PG_lru, PG_partially_mapped, PG_referenced, PG_reserved,
-  PG_swapbacked, PG_uptodate, ZONE_DEVICE, folio_nr_pages, page_folio, page_to_pfn, pfn_to_page,
+  PG_swapbacked, PG_uptodate, ZONE_DEVICE, folio_nr_pages, page_folio, pfn_to_page,
 } from './mm/page.ts';
 import {
   PMD_SIZE, PUD_SIZE, _PAGE_TABLE, pgd_index, pmd_index, pte_dirty, pte_index, pte_pfn, pte_present, pte_protnone,
@@ -66,6 +67,11 @@ export function mm_of(m: Machine, pid: number): mm_struct | null {
   return m.sched.tasks.find((t) => t.pid === pid)?.mm ?? null;
 }
 
+/** How often the subscribers to an address space were told so far that entries of its page tables go. */
+export function nr_invalidations(mm: mm_struct | null): number {
+  return mm?.notifier_subscriptions?.nr_invalidations ?? 0;
+}
+
 /** The vma that contains the address, or null. */
 export function vma_at(mm: mm_struct, addr: number): vm_area_struct | null {
   return mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) ?? null;
@@ -75,6 +81,9 @@ const LEAF_NAMES: Record<number, string> = {
   [SOFTLEAF_SWAP]: 'swap', [SOFTLEAF_MIGRATION_READ]: 'migration-read', [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 'migration-read-exclusive',
   [SOFTLEAF_MIGRATION_WRITE]: 'migration-write', [SOFTLEAF_DEVICE_PRIVATE_READ]: 'device-private-read',
   [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 'device-private-write', [SOFTLEAF_DEVICE_EXCLUSIVE]: 'device-exclusive',
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ]: 'device-private-migration-read',
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 'device-private-migration-read-exclusive',
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE]: 'device-private-migration-write',
   [SOFTLEAF_HWPOISON]: 'hwpoison', [SOFTLEAF_MARKER]: 'marker',
 };
 
@@ -84,6 +93,11 @@ const FLAG_NAMES: [number, string][] = [
   [PG_head, 'head'], [PG_partially_mapped, 'partially_mapped'],
 ];
 
+/** The page by its pfn, or by its offset among device-private pages if that is how it is numbered. */
+export function page_name(m: Machine, page: number): string {
+  return `${m.device_private.by_offset(page) ? 'device ' : ''}pfn 0x${m.device_private.page_number(page).toString(16)}`;
+}
+
 /** One line on a page: its folio, counts and flags. */
 export function describe_page(m: Machine, page: number): string {
   const p = m.page;
@@ -91,8 +105,8 @@ export function describe_page(m: Machine, page: number): string {
   const flags = FLAG_NAMES.filter(([bit]) => ((p.flags[page] as number) & bit) !== 0).map(([, name]) => name);
   const nr = folio_nr_pages(m, folio);
   const where = p.zone[folio] === ZONE_DEVICE ? ` device(pgmap ${p.pgmap[folio]})` : '';
-  const part = nr > 1 ? ` of folio 0x${page_to_pfn(m, folio).toString(16)} (${nr} pages, entire_mapcount ${(p.large.get(folio)?._entire_mapcount ?? -1) + 1}, large_mapcount ${(p.large.get(folio)?._large_mapcount ?? -1) + 1})` : '';
-  return `pfn 0x${page_to_pfn(m, page).toString(16)}${part}${where} ref ${p._refcount[folio]} map ${(p._mapcount[page] as number) + 1} [${flags.join(' ')}]`;
+  const part = nr > 1 ? ` of folio 0x${m.device_private.page_number(folio).toString(16)} (${nr} pages, entire_mapcount ${(p.large.get(folio)?._entire_mapcount ?? -1) + 1}, large_mapcount ${(p.large.get(folio)?._large_mapcount ?? -1) + 1})` : '';
+  return `${page_name(m, page)}${part}${where} ref ${p._refcount[folio]} map ${(p._mapcount[page] as number) + 1} [${flags.join(' ')}]`;
 }
 
 /** One line on a page-table entry and what it names. */

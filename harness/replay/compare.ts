@@ -4,7 +4,8 @@
 import type { Machine } from '../../lib/boot.ts';
 import { inspect_range } from '../../lib/inspect.ts';
 import type { Warning } from '../../lib/kernel/printk.ts';
-import { ARENA, PAGE_SIZE, decode_list, list_of, split_warnings } from './format.ts';
+import { MAX_SWAPFILES } from '../../lib/mm/leafops.ts';
+import { ARENA, PAGE_SIZE, decode_list, encode_list, list_of, split_warnings } from './format.ts';
 import type { End, Op, Program } from './format.ts';
 import { parse_ops, run_ops } from './run.ts';
 import type { Answer, RunHooks, Stop } from './run.ts';
@@ -20,6 +21,9 @@ export interface Outcome {
 const MAX_PAGES = 8;
 /** Earlier ops that a report lists at most. */
 const MAX_OPS = 24;
+/** Where an answer to pagemap has the swap type, and the type of markers, the last of 32. */
+const PAGEMAP_TYPE_SHIFT = 4;
+const SWP_PTE_MARKER = 31;
 /** Characters of an answer that a report shows before it cuts. */
 const MAX_TEXT = 400;
 
@@ -49,6 +53,23 @@ export function same_answer(recorded: string, answer: Answer): boolean {
     else if (warning.once !== true) return false;
   }
   return k === warns.length;
+}
+
+/**
+ * A recorded answer as a kernel would give it whose special swap types begin at `max_swapfiles` instead of MAX_SWAPFILES of
+ * 7.3.4; the last type is that of markers in both. Only pagemap shows types.
+ */
+export function renumber_swap_types(op: Op, recorded: string, max_swapfiles: number): string {
+  if (op.name !== 'pagemap' || max_swapfiles === MAX_SWAPFILES) return recorded;
+  const list = list_of(recorded);
+  const values = decode_list(list ?? '');
+  if (list === null || values === null) return recorded;
+  const renumbered = values.map((v) => {
+    if (typeof v !== 'number') return v;
+    const type = v >> PAGEMAP_TYPE_SHIFT;
+    return type >= MAX_SWAPFILES && type !== SWP_PTE_MARKER ? v + ((max_swapfiles - MAX_SWAPFILES) << PAGEMAP_TYPE_SHIFT) : v;
+  });
+  return recorded.replace(`[${list}]`, `[${encode_list(renumbered)}]`);
 }
 
 /** The model's answer as a recording would have it. */
@@ -177,17 +198,19 @@ function describe(
 
 /**
  * Replays a program up to its first difference. `file` is where it stands, for the command that replays it alone; hooks
- * run as for run_ops(), before the answer is compared.
+ * run as for run_ops(), before the answer is compared. With patch states the machine may differ from the recorded one,
+ * which numbers swap types as 7.3.4 does.
  */
-export function replay_program(program: Program, file: string, hooks: RunHooks = {}): Outcome {
+export function replay_program(program: Program, file: string, hooks: RunHooks = {}, patches: readonly string[] = []): Outcome {
   const ops = parse_ops(program.ops, program.id);
-  const command = `npm run -s replay -- ${file} --only ${program.id}`;
+  const command = `npm run -s replay -- ${file} --only ${program.id}${patches.length > 0 ? ` --patches=${patches.join(',')}` : ''}`;
   let report = '';
   const { stop } = run_ops(program.config, ops, {
     ...hooks,
     on_answer: (m, i, answer, pids) => {
       const stop_asked = hooks.on_answer?.(m, i, answer, pids) === true;
-      if (i < program.results.length && same_answer(program.results[i], answer)) return stop_asked;
+      const recorded = i < program.results.length ? renumber_swap_types(ops[i], program.results[i], m.device_private.max_swapfiles) : null;
+      if (recorded !== null && same_answer(recorded, answer)) return stop_asked;
       report = describe(program, ops, i, answer_text(answer), m, pids, command);
       return true;
     },
@@ -197,7 +220,7 @@ export function replay_program(program: Program, file: string, hooks: RunHooks =
         report = describe(program, ops, Math.min(i, ops.length - 1), stop_text(it), m, pids, command);
       }
     },
-  });
+  }, patches);
   if (report === '' && !same_end(program.end, stop)) report = `program ${program.id} should have ended: ${JSON.stringify(program.end)}`;
   return { id: program.id, identical: report === '', report };
 }

@@ -9,7 +9,7 @@ import type { Outcome } from './compare.ts';
 import type { Program } from './format.ts';
 
 /** What is done with a program: compared with its recording, or recorded anew. */
-export type Task = { mode: 'replay'; program: Program; file: string } | { mode: 'record'; program: Program };
+export type Task = { mode: 'replay'; program: Program; file: string; patches?: readonly string[] } | { mode: 'record'; program: Program };
 
 export interface Done {
   outcome: Outcome;
@@ -28,7 +28,7 @@ export function do_task(task: Task): Done {
   let outcome: Outcome = { id: program.id, identical: true, report: '' };
   let recorded: Program | null = null;
   if (task.mode === 'replay') {
-    outcome = replay_program(program, task.file);
+    outcome = replay_program(program, task.file, {}, task.patches);
   } else {
     try {
       recorded = record_program(program);

@@ -12,9 +12,8 @@ import type { file_operations } from './fs.ts';
 
 const MINORBITS = 20;
 const MAP_SHARED = 1;
-/** include/linux/fs.h: the majors that alloc_chrdev_region() tries, from the top */
-const CHRDEV_MAJOR_DYN_FIRST = 254;
-const CHRDEV_MAJOR_DYN_END = 234;
+/** include/linux/fs.h: the majors that alloc_chrdev_region() tries, each range from the top */
+const CHRDEV_MAJOR_DYN = [[254, 234], [511, 384]] as const;
 
 /** A range of device numbers that somebody reserved. */
 interface char_device_struct {
@@ -69,11 +68,13 @@ export function register_chrdev_region(m: Machine, from: number, count: number, 
 
 /** Reserves device numbers of a free major; answers the first one, or -EBUSY (fs/char_dev.c: alloc_chrdev_region()). */
 export function alloc_chrdev_region(m: Machine, baseminor: number, count: number, name: string): number {
-  for (let major = CHRDEV_MAJOR_DYN_FIRST; major >= CHRDEV_MAJOR_DYN_END; major--) {
-    if (m.vfs.chrdev.chrdevs.some((c) => MAJOR(c.from) === major)) continue;
-    const from = MKDEV(major, baseminor);
-    m.vfs.chrdev.chrdevs.push({ from, count, name });
-    return from;
+  for (const [first, last] of CHRDEV_MAJOR_DYN) {
+    for (let major = first; major >= last; major--) {
+      if (m.vfs.chrdev.chrdevs.some((c) => MAJOR(c.from) === major)) continue;
+      const from = MKDEV(major, baseminor);
+      m.vfs.chrdev.chrdevs.push({ from, count, name });
+      return from;
+    }
   }
   return -EBUSY;
 }

@@ -5,6 +5,7 @@ import type { Gen } from '../kernel/gen.ts';
 import type { task_struct } from '../kernel/sched.ts';
 import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS } from '../errno.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { cdev_lookup, chrdev_state } from './char_dev.ts';
@@ -260,7 +261,7 @@ function* path_openat(m: Machine, name: string, flags: number, mode: number): Ge
       if (path.startsWith('/sys/')) return -EACCES;
       throw new Unmodelled(`fs/namei.c: lookup_open() of ${path}`);
     }
-    const node = shmem_new_inode(m, 0);
+    const node = shmem_new_inode(m, VM_NORESERVE);
     node.i_nlink = 1;
     m.vfs.nodes.set(path, { kind: 'reg', node });
     const f = yield* open_plain(m, node, path, flags, shmem_file_operations);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EBADF, EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../errno.ts';
+import { EBADF, EFAULT, EFBIG, EINVAL, ENODEV, ENOIOCTLCMD, ENOTTY, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
 import { access_ok, copy_from_user } from '../mm/uaccess.ts';
@@ -15,6 +15,16 @@ const MAX_RW_COUNT = 0x7ffff000;
 const FIONCLEX = 0x5450;
 const FIOCLEX = 0x5451;
 const FIONBIO = 0x5421;
+
+// include/uapi/linux/falloc.h
+const FALLOC_FL_ALLOCATE_RANGE = 0;
+const FALLOC_FL_KEEP_SIZE = 0x01;
+const FALLOC_FL_PUNCH_HOLE = 0x02;
+const FALLOC_FL_COLLAPSE_RANGE = 0x08;
+const FALLOC_FL_ZERO_RANGE = 0x10;
+const FALLOC_FL_INSERT_RANGE = 0x20;
+const FALLOC_FL_UNSHARE_RANGE = 0x40;
+const FALLOC_FL_WRITE_ZEROES = 0x80;
 
 function* vfs_read(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   if (!(f.f_mode & FMODE_READ)) return -EBADF;
@@ -105,10 +115,32 @@ export function* ksys_ftruncate(m: Machine, fd: number, length: number): Gen<num
   return ret;
 }
 
+// At most one of the modes, each with or without FALLOC_FL_KEEP_SIZE as it must be.
+function fallocate_mode_valid(mode: number): boolean {
+  const keep_size = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
+  switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+    case FALLOC_FL_ALLOCATE_RANGE:
+    case FALLOC_FL_UNSHARE_RANGE:
+    case FALLOC_FL_ZERO_RANGE:
+      return true;
+    case FALLOC_FL_PUNCH_HOLE:
+      return keep_size;
+    case FALLOC_FL_COLLAPSE_RANGE:
+    case FALLOC_FL_INSERT_RANGE:
+    case FALLOC_FL_WRITE_ZEROES:
+      return !keep_size;
+    default:
+      return false;
+  }
+}
+
 /** fallocate(2) on an open file: 0 or -errno; len in bytes, above 0 (fs/open.c: vfs_fallocate()). */
 export function* vfs_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   if (offset < 0 || len <= 0) return -EINVAL;
+  if (!fallocate_mode_valid(mode)) return -EOPNOTSUPP;
   if (!(f.f_mode & FMODE_WRITE)) return -EBADF;
+  if (f.f_inode.i_rdev !== 0) return -ENODEV;
+  if (offset + len >= 2 ** 63) return -EFBIG;
   if (f.f_op.fallocate === undefined) return -EOPNOTSUPP;
   return yield* f.f_op.fallocate(m, f, mode, offset, len);
 }

@@ -2,6 +2,12 @@
 
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
+import { block_driver } from '../patches/block_driver.ts';
+import { mrelease_driver } from '../patches/mrelease_driver.ts';
+import { hmm_v14_driver } from '../patches/hmm_v14_driver.ts';
+import { pfn_driver } from '../patches/pfn_driver.ts';
+import { offset_driver } from '../patches/offset_driver.ts';
+import { select_driver } from '../patches/select_driver.ts';
 import { sigbus_driver } from '../patches/sigbus_driver.ts';
 import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
@@ -31,7 +37,7 @@ export class module_state {
 }
 
 function find(name: string): Module | null {
-  return [test_hmm, sigbus_driver].find((mod) => mod.name === name) ?? null;
+  return [test_hmm, block_driver, mrelease_driver, sigbus_driver, select_driver, offset_driver, pfn_driver, hmm_v14_driver].find((mod) => mod.name === name) ?? null;
 }
 
 /**

@@ -10,8 +10,7 @@ import { do_sys_poll } from '../fs/poll.ts';
 import {
   ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write, sys_ioctl,
 } from '../fs/read_write.ts';
-import { do_madvise } from '../mm/madvise.ts';
-import type { mm_struct } from '../mm/mm_types.ts';
+import { sys_madvise } from '../mm/madvise.ts';
 import { sys_brk, sys_mmap } from '../mm/mmap.ts';
 import { sys_mprotect } from '../mm/mprotect.ts';
 import { sys_mremap } from '../mm/mremap.ts';
@@ -93,7 +92,7 @@ const table = new Map<number, handler>([
   [NR.pread64, ksys_pread64],
   [NR.pwrite64, ksys_pwrite64],
   [NR.mremap, sys_mremap],
-  [NR.madvise, (m, start, len, behavior) => do_madvise(m, m.current.mm as mm_struct, start, len, behavior)],
+  [NR.madvise, sys_madvise],
   [NR.pause, sys_pause],
   [NR.nanosleep, sys_nanosleep],
   [NR.getpid, function* (m) { return m.current.tgid; }],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EAGAIN, EBUSY, ENOMEM } from '../errno.ts';
+import { EAGAIN, EBUSY, EFAULT, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
 import { __get_user_pages_locked } from './gup.ts';
@@ -77,6 +77,10 @@ function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
  * where they may be pinned, so that the caller tries again (mm/gup.c: check_and_migrate_movable_pages()).
  */
 export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, pages: Int32Array): Gen<number> {
+  if (m.patches.has('coherent-v3') && pages.subarray(0, nr_pages).some((page) => folio_is_device_coherent(m, page_folio(m, page)))) {
+    unpin_user_pages(m, pages, nr_pages);
+    return -EFAULT;
+  }
   const movable_folio_list = new PageList();
   const collected = yield* collect_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
   if (collected === 0 || (movable_folio_list.first === 0 && m.patches.has('no-any-unpinnable'))) return 0;

@@ -64,7 +64,7 @@ export function folio_has_pincount(m: Machine, folio: number): boolean {
 
 /** True if the folio may be pinned for long: not coherent device memory; no movable zone or CMA exists here (include/linux/mm.h: folio_is_longterm_pinnable()). */
 export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
-  return is_zero_folio(m, folio) || m.page.zone[folio] !== ZONE_DEVICE || !folio_is_device_coherent(m, folio);
+  return is_zero_folio(m, folio) || m.page.zone[folio] !== ZONE_DEVICE || !folio_is_device_coherent(m, folio) || m.patches.has('coherent-v3');
 }
 
 /** The negative errno of a fault's VM_FAULT_*, 0 if it holds no error (include/linux/mm.h: vm_fault_to_errno()). */

@@ -43,7 +43,7 @@ export const HMM_PFN_ERROR = 1 << 2;
 export const HMM_PFN_DMA_MAPPED = 1 << 3;
 export const HMM_PFN_P2PDMA = 1 << 4;
 export const HMM_PFN_P2PDMA_BUS = 1 << 5;
-/** five bits: log2 of the pages that the CPU maps by the same entry */
+/** five bits: log2 of the pages that the CPU maps by the same entry; above them may stand m.device_private.hmm_flag */
 export const HMM_PFN_ORDER_SHIFT = 6;
 export const HMM_PFN_REQ_FAULT = HMM_PFN_VALID;
 export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
@@ -66,7 +66,8 @@ export function hmm_pfn_flags(entry: number): number {
 
 /** The page of an entry that is HMM_PFN_VALID (include/linux/hmm.h: hmm_pfn_to_page()). */
 export function hmm_pfn_to_page(m: Machine, entry: number): number {
-  return pfn_to_page(m, entry >>> 0);
+  const space = m.device_private;
+  return hmm_pfn_flags(entry) & space.hmm_flag ? space.offset_to_page(entry >>> 0) : pfn_to_page(m, entry >>> 0);
 }
 
 /** log2 of the pages that the CPU maps around a valid entry's page by one entry (include/linux/hmm.h: hmm_pfn_to_map_order()). */
@@ -74,11 +75,15 @@ export function hmm_pfn_to_map_order(entry: number): number {
   return (hmm_pfn_flags(entry) >> HMM_PFN_ORDER_SHIFT) & 0x1f;
 }
 
-/** The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57 (include/linux/hmm.h: enum hmm_pfn_flags). */
-export function hmm_pfn_to_u64(entry: number): bigint {
+/**
+ * The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57; with device-private-offsets
+ * (`layout` is m.device_private) the order moves down by one, and bit 57 says that the number is an offset (include/linux/hmm.h: enum hmm_pfn_flags).
+ */
+export function hmm_pfn_to_u64(entry: number, layout = { hmm_flag: 0, hmm_order_shift: 53 }): bigint {
   const flags = hmm_pfn_flags(entry);
-  let word = BigInt(entry >>> 0) | (BigInt(flags >> HMM_PFN_ORDER_SHIFT) << 53n);
+  let word = BigInt(entry >>> 0) | (BigInt(hmm_pfn_to_map_order(entry)) << BigInt(layout.hmm_order_shift));
   for (let i = 0; i < HMM_PFN_ORDER_SHIFT; i++) if (flags & (1 << i)) word |= 1n << BigInt(63 - i);
+  if (flags & layout.hmm_flag) word |= 1n << 57n;
   return word;
 }
 
@@ -226,7 +231,8 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
   }
   const entry = softleaf_from_pte(pte);
   if (softleaf_is_device_private(entry) && page_pgmap(m, softleaf_to_page(m, entry)).owner === range.dev_private_owner) {
-    set_pfn(hmm_pfns, i, softleaf_to_pfn(entry), HMM_PFN_VALID | (softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0));
+    const write = softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0;
+    set_pfn(hmm_pfns, i, softleaf_to_pfn(entry), HMM_PFN_VALID | write | m.device_private.hmm_flag);
     return 0;
   }
   const required_fault = hmm_pte_need_fault(range, req, 0);
@@ -250,6 +256,7 @@ function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end:
   if (device_private && page_pgmap(m, softleaf_to_folio(m, entry)).owner === range.dev_private_owner) {
     let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
     if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
+    if (!m.patches.has('offsets-rfc-absent-pmd')) cpu_flags |= m.device_private.hmm_flag;
     // The first pfn is the entry's own even where the walk starts inside of the huge page, as upstream has it.
     const inside = m.patches.has('fix-hmm-absent-pmd-pfn') ? (start % PMD_SIZE) / PAGE_SIZE : 0;
     const pfn = softleaf_to_pfn(entry) + inside;

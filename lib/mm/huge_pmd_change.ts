@@ -7,15 +7,15 @@ import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { __pmd_trans_huge_lock } from './huge_memory.ts';
 import {
-  make_readable_device_private_entry, make_readable_exclusive_migration_entry, make_readable_migration_entry,
+  make_readable_device_private_entry_from_page, make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
   pmd_is_valid_softleaf, softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_write,
-  softleaf_to_folio, softleaf_to_pfn, softleaf_to_pmd,
+  softleaf_to_flags, softleaf_to_page, softleaf_to_pmd,
 } from './leafops.ts';
 import { vm_normal_page_pmd } from './memory.ts';
 import { VM_SHARED, VM_WRITE, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import { tlb_change_page_size, tlb_flush_pmd_range, type mmu_gather } from './mmu_gather.ts';
 import { MM_CP_PROT_NUMA, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from './mprotect.ts';
-import { PageAnon, PageAnonExclusive, folio_test_anon } from './page.ts';
+import { PageAnon, PageAnonExclusive } from './page.ts';
 import {
   HPAGE_PMD_NR, HPAGE_PMD_SIZE, pmd_dirty, pmd_mkwrite, pmd_modify, pmd_protnone, pmd_write, pte_clear_uffd,
   pte_mksoft_dirty, pte_mkuffd, pte_soft_dirty, pte_uffd, type ptdesc,
@@ -41,12 +41,12 @@ function change_non_present_huge_pmd(m: Machine, mm: mm_struct, addr: number, pm
   WARN_ON(m, !pmd_is_valid_softleaf(pmd), 'change_non_present_huge_pmd');
   let newpmd: number;
   if (softleaf_is_migration_write(entry)) {
-    const anon = folio_test_anon(m, softleaf_to_folio(m, entry));
-    const make = anon ? make_readable_exclusive_migration_entry : make_readable_migration_entry;
-    newpmd = softleaf_to_pmd(make(softleaf_to_pfn(entry)));
+    const page = softleaf_to_page(m, entry);
+    const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+    newpmd = softleaf_to_pmd(make(m, page, softleaf_to_flags(m, entry)));
     if (pte_soft_dirty(pmd)) newpmd = pte_mksoft_dirty(newpmd);
   } else if (softleaf_is_device_private_write(entry)) {
-    newpmd = softleaf_to_pmd(make_readable_device_private_entry(softleaf_to_pfn(entry)));
+    newpmd = softleaf_to_pmd(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
     if (pte_uffd(pmd)) newpmd = pte_mkuffd(newpmd);
   } else {
     newpmd = pmd;

@@ -7,9 +7,9 @@ import { spin_lock, spin_unlock } from '../kernel/locks.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { __split_huge_pmd } from './huge_pmd_split.ts';
 import {
-  make_readable_device_private_entry, make_readable_migration_entry, pmd_is_valid_softleaf, softleaf_from_pmd,
+  make_readable_device_private_entry_from_page, make_readable_migration_entry_from_page, pmd_is_valid_softleaf, softleaf_from_pmd,
   softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration_read_exclusive,
-  softleaf_is_migration_write, softleaf_to_folio, softleaf_to_pfn, softleaf_to_pmd,
+  softleaf_is_migration_write, softleaf_to_flags, softleaf_to_folio, softleaf_to_page, softleaf_to_pmd,
 } from './leafops.ts';
 import { MM_ANONPAGES, add_mm_counter, is_cow_mapping, vma_is_anonymous, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import { folio_get, folio_test_large, page_folio } from './page.ts';
@@ -39,9 +39,9 @@ function copy_huge_non_present_pmd(
     set_pmd_at(m, src_mm, addr, src_pmdt, src_pi, pmd);
   };
   if (softleaf_is_migration_write(entry) || softleaf_is_migration_read_exclusive(entry)) {
-    make_readable(make_readable_migration_entry(softleaf_to_pfn(entry)));
+    make_readable(make_readable_migration_entry_from_page(m, softleaf_to_page(m, entry), softleaf_to_flags(m, entry)));
   } else if (softleaf_is_device_private(entry)) {
-    if (softleaf_is_device_private_write(entry)) make_readable(make_readable_device_private_entry(softleaf_to_pfn(entry)));
+    if (softleaf_is_device_private_write(entry)) make_readable(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
     const src_folio = softleaf_to_folio(m, entry);
     WARN_ON(m, !folio_test_large(m, src_folio), 'copy_huge_non_present_pmd');
     folio_get(m, src_folio);

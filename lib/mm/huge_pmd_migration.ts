@@ -4,13 +4,13 @@ import type { Machine } from '../boot.ts';
 import { EBUSY } from '../errno.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry,
-  make_readable_exclusive_migration_entry, make_readable_migration_entry, make_writable_device_private_entry,
-  make_writable_migration_entry, softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_dirty,
-  softleaf_is_migration_read, softleaf_is_migration_write, softleaf_is_migration_young, softleaf_to_pmd,
+  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
+  make_writable_device_private_entry_from_page, make_writable_migration_entry_from_page, softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_dirty,
+  softleaf_is_migration_write, softleaf_is_migration_young, softleaf_to_pmd,
 } from './leafops.ts';
 import { folio_is_device_private } from './memremap.ts';
-import { PG_dirty, PageAnonExclusive, folio_get, folio_pfn, folio_test_anon, page_folio, page_to_pfn, set_flag, test_flag } from './page.ts';
+import { PG_dirty, PageAnonExclusive, folio_get, folio_test_anon, page_folio, set_flag, test_flag } from './page.ts';
 import type { page_vma_mapped_walk } from './page_vma_mapped.ts';
 import {
   ALIGN_DOWN, HPAGE_PMD_SIZE, pmd_dirty, pmd_mkdirty, pmd_mkold, pmd_mkwrite, pmd_present, pmd_write, pmd_young,
@@ -54,11 +54,10 @@ export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, 
     return -EBUSY;
   }
 
-  const pfn = page_to_pfn(m, page);
   let entry: number;
-  if (writable) entry = make_writable_migration_entry(pfn);
-  else if (anon_exclusive) entry = make_readable_exclusive_migration_entry(pfn);
-  else entry = make_readable_migration_entry(pfn);
+  if (writable) entry = make_writable_migration_entry_from_page(m, page, 0);
+  else if (anon_exclusive) entry = make_readable_exclusive_migration_entry_from_page(m, page, 0);
+  else entry = make_readable_migration_entry_from_page(m, page, 0);
   if (present && pmd_young(pmdval)) entry = make_migration_entry_young(entry);
   if (present && pmd_dirty(pmdval)) {
     set_flag(m, folio, PG_dirty);
@@ -83,22 +82,22 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   const old = pmdt.entry[pi] as number;
   const entry = softleaf_from_pmd(old);
   folio_get(m, folio);
-  let pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);
-  if (pte_soft_dirty(old)) pmde = pte_mksoft_dirty(pmde);
-  if (softleaf_is_migration_write(entry)) pmde = pmd_mkwrite(pmde);
-  if (pte_uffd(old)) pmde = pte_mkuffd(pmde);
-  if (!softleaf_is_migration_young(entry)) pmde = pmd_mkold(pmde);
-  if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pmde = pmd_mkdirty(pmde);
-
+  const write = softleaf_is_migration_write(entry);
+  let pmde: number;
   if (folio_is_device_private(m, folio)) {
-    const pfn = folio_pfn(m, folio);
-    pmde = softleaf_to_pmd(pmd_write(pmde) ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn));
-    if (pte_soft_dirty(old)) pmde = pte_mksoft_dirty(pmde);
-    if (pte_uffd(old)) pmde = pte_mkuffd(pmde);
+    const make = write ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+    pmde = softleaf_to_pmd(make(m, folio));
+  } else {
+    pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);
+    if (write) pmde = pmd_mkwrite(pmde);
+    if (!softleaf_is_migration_young(entry)) pmde = pmd_mkold(pmde);
+    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pmde = pmd_mkdirty(pmde);
   }
+  if (pte_soft_dirty(old)) pmde = pte_mksoft_dirty(pmde);
+  if (pte_uffd(old)) pmde = pte_mkuffd(pmde);
 
   if (folio_test_anon(m, folio)) {
-    folio_add_anon_rmap_pmd(m, folio, folio, vma, haddr, softleaf_is_migration_read(entry) ? RMAP_NONE : RMAP_EXCLUSIVE);
+    folio_add_anon_rmap_pmd(m, folio, folio, vma, haddr, m.device_private.is_migration_read(entry) ? RMAP_NONE : RMAP_EXCLUSIVE);
   } else {
     folio_add_file_rmap_pmd(m, folio, folio, vma);
   }

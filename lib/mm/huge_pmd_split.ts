@@ -5,9 +5,9 @@ import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locks.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry,
-  make_readable_exclusive_migration_entry, make_readable_migration_entry, make_writable_device_private_entry,
-  make_writable_migration_entry, pmd_is_device_private_entry, pmd_is_migration_entry, pmd_is_valid_softleaf,
+  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
+  make_writable_device_private_entry_from_page, make_writable_migration_entry_from_page, pmd_is_device_private_entry, pmd_is_migration_entry, pmd_is_valid_softleaf,
   softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_dirty, softleaf_is_migration_read_exclusive,
   softleaf_is_migration_write, softleaf_is_migration_young, softleaf_to_folio, softleaf_to_page, softleaf_to_pte,
 } from './leafops.ts';
@@ -138,11 +138,11 @@ function __split_huge_pmd_locked(m: Machine, vma: vm_area_struct, pmdt: ptdesc, 
   }
 
   const pgtable = pgtable_trans_huge_withdraw(m, mm, pmdt, pi);
-  const pfn = page_to_pfn(m, page);
   if (freeze || migration) {
-    const make = write ? make_writable_migration_entry : anon_exclusive ? make_readable_exclusive_migration_entry : make_readable_migration_entry;
+    const make = write ? make_writable_migration_entry_from_page
+      : anon_exclusive ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
     fill_leaves(m, mm, haddr, pgtable, (i) => {
-      let swp_entry = make(pfn + i);
+      let swp_entry = make(m, page + i, 0);
       if (young) swp_entry = make_migration_entry_young(swp_entry);
       if (dirty) swp_entry = make_migration_entry_dirty(swp_entry);
       let entry = softleaf_to_pte(swp_entry);
@@ -151,15 +151,15 @@ function __split_huge_pmd_locked(m: Machine, vma: vm_area_struct, pmdt: ptdesc, 
       return entry;
     });
   } else if (device_private) {
-    const make = write ? make_writable_device_private_entry : make_readable_device_private_entry;
+    const make = write ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
     fill_leaves(m, mm, haddr, pgtable, (i) => {
-      let entry = softleaf_to_pte(make(pfn + i));
+      let entry = softleaf_to_pte(make(m, page + i));
       if (soft_dirty) entry = pte_mksoft_dirty(entry);
       if (uffd_wp) entry = pte_mkuffd(entry);
       return entry;
     });
   } else {
-    let entry = pfn_pte(pfn, vma.vm_page_prot);
+    let entry = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
     if (write) entry = pte_mkwrite(entry);
     if (!young) entry = pte_mkold(entry);
     if (dirty) entry = pte_mkdirty(entry);

@@ -19,9 +19,9 @@ import {
   hugetlb_vma_unlock_read, hugetlb_vma_unlock_write, set_vma_resv_flags, vma_add_reservation, vma_needs_reservation,
 } from './hugetlb_resv.ts';
 import {
-  make_readable_exclusive_migration_entry, make_readable_migration_entry, pte_is_marker, pte_is_uffd_wp_marker, softleaf_from_pte,
-  softleaf_is_hwpoison, softleaf_is_migration, softleaf_is_migration_read, softleaf_is_migration_write, softleaf_to_folio, softleaf_to_pfn,
-  softleaf_to_pte, PTE_MARKER_UFFD_WP, make_pte_marker_entry,
+  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page, pte_is_marker, pte_is_uffd_wp_marker, softleaf_from_pte,
+  softleaf_is_hwpoison, softleaf_is_migration, softleaf_is_migration_write, softleaf_to_flags, softleaf_to_page, softleaf_to_pte,
+  PTE_MARKER_UFFD_WP, make_pte_marker_entry,
 } from './leafops.ts';
 import { copy_user_large_folio } from './memory.ts';
 import { copy_pte_marker } from './memory_copy.ts';
@@ -38,7 +38,7 @@ import {
   MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
   mmu_notifier_range_init,
 } from './mmu_notifier.ts';
-import { PG_uptodate, folio_get, folio_size, folio_test_anon, page_folio, pfn_to_page, set_flag } from './page.ts';
+import { PG_uptodate, PageAnon, folio_get, folio_size, folio_test_anon, page_folio, pfn_to_page, set_flag } from './page.ts';
 import { folio_mk_pte, mm_alloc_pmd, pte_clear, ptep_get_and_clear, ptep_set_wrprotect, pud_alloc, pud_table, set_pte_at } from './pgalloc.ts';
 import {
   ALIGN, ALIGN_DOWN, PMD_SIZE, PUD_SIZE, _PAGE_PSE, pgd_index, pmd_index, pte_clear_uffd, pte_dirty, pte_mkdirty, pte_mkuffd, pte_mkwrite,
@@ -168,8 +168,8 @@ function* copy_huge_ptes(m: Machine, dst: mm_struct, src: mm_struct, dst_vma: vm
       }
       if (softleaf_is_migration(softleaf)) {
         const uffd = pte_uffd(entry);
-        if (!softleaf_is_migration_read(softleaf) && cow) {
-          softleaf = make_readable_migration_entry(softleaf_to_pfn(softleaf));
+        if (!m.device_private.is_migration_read(softleaf) && cow) {
+          softleaf = make_readable_migration_entry_from_page(m, softleaf_to_page(m, softleaf), softleaf_to_flags(m, softleaf));
           entry = softleaf_to_pte(softleaf);
           if (userfaultfd_protected(src_vma) && uffd) entry = pte_mkuffd(entry);
           set_pte_at(m, src, addr, src_pt, i, entry);
@@ -412,9 +412,9 @@ export function* hugetlb_change_protection(m: Machine, vma: vm_area_struct, addr
     } else if (softleaf_is_migration(entry)) {
       let newpte = pte;
       if (softleaf_is_migration_write(entry)) {
-        const pfn = softleaf_to_pfn(entry);
-        const anon = folio_test_anon(m, softleaf_to_folio(m, entry));
-        newpte = softleaf_to_pte(anon ? make_readable_exclusive_migration_entry(pfn) : make_readable_migration_entry(pfn));
+        const page = softleaf_to_page(m, entry);
+        const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+        newpte = softleaf_to_pte(make(m, page, softleaf_to_flags(m, entry)));
         pages++;
       }
       if (uffd_wp) newpte = pte_mkuffd(newpte);

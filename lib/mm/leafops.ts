@@ -16,11 +16,18 @@ export const SOFTLEAF_SWAP = 1;
 export const SOFTLEAF_MIGRATION_READ = 2;
 export const SOFTLEAF_MIGRATION_READ_EXCLUSIVE = 3;
 export const SOFTLEAF_MIGRATION_WRITE = 4;
-export const SOFTLEAF_DEVICE_PRIVATE_READ = 5;
-export const SOFTLEAF_DEVICE_PRIVATE_WRITE = 6;
-export const SOFTLEAF_DEVICE_EXCLUSIVE = 7;
-export const SOFTLEAF_HWPOISON = 8;
-export const SOFTLEAF_MARKER = 9;
+/** of a device-private page; only with device-private-offsets, as the two that follow */
+export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ = 5;
+export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE = 6;
+export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE = 7;
+export const SOFTLEAF_DEVICE_PRIVATE_READ = 8;
+export const SOFTLEAF_DEVICE_PRIVATE_WRITE = 9;
+export const SOFTLEAF_DEVICE_EXCLUSIVE = 10;
+export const SOFTLEAF_HWPOISON = 11;
+export const SOFTLEAF_MARKER = 12;
+
+/** from a type of migration entry to the one for device-private pages */
+const MIGRATION_TO_DEVICE_PRIVATE = SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ - SOFTLEAF_MIGRATION_READ;
 
 export const PTE_MARKER_UFFD_WP = 1;
 export const PTE_MARKER_POISONED = 2;
@@ -67,25 +74,34 @@ export function softleaf_is_swap(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_SWAP;
 }
 
-/** True for any migration entry (include/linux/leafops.h: softleaf_is_migration()). */
+/** True for any migration entry, those of device-private pages included (include/linux/leafops.h: softleaf_is_migration()). */
 export function softleaf_is_migration(entry: number): boolean {
   const t = softleaf_type(entry);
-  return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_MIGRATION_WRITE;
+  return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE;
+}
+
+/** True for a migration entry of a device-private page. NON-KERNEL (20260202113642.59295-1: softleaf_is_migration_device_private()). */
+export function softleaf_is_migration_device_private(entry: number): boolean {
+  const t = softleaf_type(entry);
+  return t >= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ && t <= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE;
 }
 
 /** include/linux/leafops.h: softleaf_is_migration_write() */
 export function softleaf_is_migration_write(entry: number): boolean {
-  return softleaf_type(entry) === SOFTLEAF_MIGRATION_WRITE;
+  const t = softleaf_type(entry);
+  return t === SOFTLEAF_MIGRATION_WRITE || t === SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE;
 }
 
 /** include/linux/leafops.h: softleaf_is_migration_read() */
 export function softleaf_is_migration_read(entry: number): boolean {
-  return softleaf_type(entry) === SOFTLEAF_MIGRATION_READ;
+  const t = softleaf_type(entry);
+  return t === SOFTLEAF_MIGRATION_READ || t === SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ;
 }
 
 /** include/linux/leafops.h: softleaf_is_migration_read_exclusive() */
 export function softleaf_is_migration_read_exclusive(entry: number): boolean {
-  return softleaf_type(entry) === SOFTLEAF_MIGRATION_READ_EXCLUSIVE;
+  const t = softleaf_type(entry);
+  return t === SOFTLEAF_MIGRATION_READ_EXCLUSIVE || t === SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE;
 }
 
 /** True for either device private entry (include/linux/leafops.h: softleaf_is_device_private()). */
@@ -145,9 +161,18 @@ export function softleaf_to_pfn(entry: number): number {
   return pte_pfn(entry);
 }
 
-/** The page that the leaf names (include/linux/leafops.h: softleaf_to_page()). */
+/** The page that the leaf names; 0 for an offset that no device has (include/linux/leafops.h: softleaf_to_page()). */
 export function softleaf_to_page(m: Machine, entry: number): number {
-  return pfn_to_page(m, pte_pfn(entry));
+  const space = m.device_private;
+  return space.entry_by_offset(entry) ? space.offset_to_page(pte_pfn(entry)) : pfn_to_page(m, pte_pfn(entry));
+}
+
+/**
+ * The young and dirty bits of a migration entry, for one that takes its place.
+ * NON-KERNEL (20260202113642.59295-1: softleaf_to_flags()).
+ */
+export function softleaf_to_flags(m: Machine, entry: number): number {
+  return m.patches.has('offsets-v1-young-dirty') ? 0 : entry & (_PAGE_ACCESSED | _PAGE_DIRTY);
 }
 
 /** The folio of the page that the leaf names (include/linux/leafops.h: softleaf_to_folio()). */
@@ -198,6 +223,40 @@ export function make_readable_device_private_entry(offset: number): number {
 /** include/linux/swapops.h: make_writable_device_private_entry() */
 export function make_writable_device_private_entry(offset: number): number {
   return mk(SOFTLEAF_DEVICE_PRIVATE_WRITE, offset);
+}
+
+// A page's number is its pfn, or with device-private-offsets, for a device-private page, its offset among those; only
+// the entry's type tells which. The functions that take the page are 20260202113642.59295-1's.
+
+function for_page(m: Machine, entry: number, page: number, flags: number): number {
+  const space = m.device_private;
+  if (!space.private_migration || !space.by_offset(page)) return entry + flags;
+  return entry + (MIGRATION_TO_DEVICE_PRIVATE << LEAF_TYPE_SHIFT) + flags;
+}
+
+/** As make_readable_migration_entry(), for the page; flags are softleaf_to_flags() of the entry before. NON-KERNEL. */
+export function make_readable_migration_entry_from_page(m: Machine, page: number, flags: number): number {
+  return for_page(m, make_readable_migration_entry(m.device_private.page_number(page)), page, flags);
+}
+
+/** As make_readable_exclusive_migration_entry(), for the page. NON-KERNEL. */
+export function make_readable_exclusive_migration_entry_from_page(m: Machine, page: number, flags: number): number {
+  return for_page(m, make_readable_exclusive_migration_entry(m.device_private.page_number(page)), page, flags);
+}
+
+/** As make_writable_migration_entry(), for the page. NON-KERNEL. */
+export function make_writable_migration_entry_from_page(m: Machine, page: number, flags: number): number {
+  return for_page(m, make_writable_migration_entry(m.device_private.page_number(page)), page, flags);
+}
+
+/** As make_readable_device_private_entry(), for the page. NON-KERNEL. */
+export function make_readable_device_private_entry_from_page(m: Machine, page: number): number {
+  return make_readable_device_private_entry(m.device_private.page_number(page));
+}
+
+/** As make_writable_device_private_entry(), for the page. NON-KERNEL. */
+export function make_writable_device_private_entry_from_page(m: Machine, page: number): number {
+  return make_writable_device_private_entry(m.device_private.page_number(page));
 }
 
 /** include/linux/swapops.h: make_device_exclusive_entry() */
@@ -251,19 +310,24 @@ export function pmd_to_softleaf_folio(m: Machine, pmd: number): number {
   return pmd_is_valid_softleaf(pmd) ? softleaf_to_folio(m, softleaf_from_pmd(pmd)) : 0;
 }
 
-/** The swap type number that user space sees for a leaf with MAX_SWAPFILES 24 (include/linux/swap.h: SWP_MIGRATION_READ and its like). */
-export function swp_type(entry: number): number {
-  switch (softleaf_type(entry)) {
-    case SOFTLEAF_HWPOISON: return 0x18;
-    case SOFTLEAF_MIGRATION_READ: return 0x19;
-    case SOFTLEAF_MIGRATION_READ_EXCLUSIVE: return 0x1a;
-    case SOFTLEAF_MIGRATION_WRITE: return 0x1b;
-    case SOFTLEAF_DEVICE_PRIVATE_WRITE: return 0x1c;
-    case SOFTLEAF_DEVICE_PRIVATE_READ: return 0x1d;
-    case SOFTLEAF_DEVICE_EXCLUSIVE: return 0x1e;
-    case SOFTLEAF_MARKER: return 0x1f;
-    default: return 0;
-  }
+/** Types of swap entries that are none, counted from MAX_SWAPFILES on (include/linux/swap.h: SWP_MIGRATION_READ and its like). */
+const SWP_TYPE: Readonly<Record<number, number>> = {
+  [SOFTLEAF_HWPOISON]: 0, [SOFTLEAF_MIGRATION_READ]: 1, [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 2, [SOFTLEAF_MIGRATION_WRITE]: 3,
+  [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 4, [SOFTLEAF_DEVICE_PRIVATE_READ]: 5, [SOFTLEAF_DEVICE_EXCLUSIVE]: 6,
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ]: 7, [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 8,
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE]: 9,
+};
+/** types that are left for swap devices; device-private-offsets takes three more */
+export const MAX_SWAPFILES = 24;
+/** the last of the 2^MAX_SWAPFILES_SHIFT types */
+const SWP_PTE_MARKER = 31;
+
+/** The swap type number that user space sees for a leaf (include/linux/swap.h: MAX_SWAPFILES). */
+export function swp_type(entry: number, max_swapfiles = MAX_SWAPFILES): number {
+  const type = softleaf_type(entry);
+  if (type === SOFTLEAF_MARKER) return SWP_PTE_MARKER;
+  const n = SWP_TYPE[type];
+  return n === undefined ? 0 : max_swapfiles + n;
 }
 
 export { pte_flags };

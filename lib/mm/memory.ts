@@ -11,6 +11,7 @@ import { __anon_vma_prepare } from './anon_vma.ts';
 import { folio_lock_or_retry, folio_test_locked, folio_trylock, folio_unlock, softleaf_entry_wait_on_locked, trylock_page, unlock_page } from './folio_lock.ts';
 import { do_huge_pmd_anonymous_page, do_huge_pmd_device_private, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed } from './huge_pmd_fault.ts';
 import { __split_huge_pmd } from './huge_pmd_split.ts';
+import { page_devmem } from './hmm_v14.ts';
 import { hugetlb_fault } from './hugetlb_fault.ts';
 import {
   PTE_MARKER_GUARD, PTE_MARKER_POISONED, pmd_is_device_private_entry, pmd_is_migration_entry, pte_is_uffd_wp_marker,
@@ -240,7 +241,8 @@ function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
 
 function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<number> {
   vmf.page = softleaf_to_page(m, entry);
-  if (m.patches.has('no-16ce101db85d')) {
+  const v14 = m.patches.has('hmm-v14') && page_devmem(m, vmf.page) !== null;
+  if (v14 || m.patches.has('no-16ce101db85d')) {
     vmf.pte = pte_offset_map(m, vmf.pmdt as ptdesc, pmd_index(vmf.address));
     if (m.sched.explore) yield* preempt_point(m, 'do_swap_page');
     const ops = page_pgmap(m, vmf.page).ops;

@@ -10,10 +10,10 @@ import { Unmodelled } from '../unmodelled.ts';
 import { copy_huge_pmd } from './huge_pmd_copy.ts';
 import { copy_hugetlb_page_range } from './hugetlb_vma.ts';
 import {
-  PTE_MARKER_GUARD, PTE_MARKER_POISONED, PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry,
-  make_readable_migration_entry, softleaf_from_pte, softleaf_is_device_exclusive, softleaf_is_device_private,
-  softleaf_is_device_private_write, softleaf_is_marker, softleaf_is_migration, softleaf_is_migration_read, softleaf_is_swap,
-  softleaf_to_folio, softleaf_to_marker, softleaf_to_page, softleaf_to_pfn, softleaf_to_pte,
+  PTE_MARKER_GUARD, PTE_MARKER_POISONED, PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry_from_page,
+  make_readable_migration_entry_from_page, softleaf_from_pte, softleaf_is_device_exclusive, softleaf_is_device_private,
+  softleaf_is_device_private_write, softleaf_is_marker, softleaf_is_migration, softleaf_is_swap,
+  softleaf_to_flags, softleaf_to_marker, softleaf_to_page, softleaf_to_pte,
 } from './leafops.ts';
 import { try_restore_exclusive_pte, vm_normal_page } from './memory.ts';
 import { vma_assert_write_locked } from './mmap_lock.ts';
@@ -80,10 +80,10 @@ function copy_nonpresent_pte(
   if (softleaf_is_swap(entry)) {
     throw new Unmodelled('copy_nonpresent_pte: swap entries');
   } else if (softleaf_is_migration(entry)) {
-    const folio = softleaf_to_folio(m, entry);
-    (rss[mm_counter(m, folio)] as number)++;
-    if (!softleaf_is_migration_read(entry) && is_cow_mapping(dst_vma.vm_flags)) {
-      entry = make_readable_migration_entry(softleaf_to_pfn(entry));
+    const page = softleaf_to_page(m, entry);
+    (rss[mm_counter(m, page_folio(m, page))] as number)++;
+    if (!m.device_private.is_migration_read(entry) && is_cow_mapping(dst_vma.vm_flags)) {
+      entry = make_readable_migration_entry_from_page(m, page, softleaf_to_flags(m, entry));
       pte = softleaf_to_pte(entry);
       if (pte_uffd(orig_pte)) pte = pte_mkuffd(pte);
       set_pte_at(m, src_mm, addr, src_pt, i, pte);
@@ -95,7 +95,7 @@ function copy_nonpresent_pte(
     (rss[mm_counter(m, folio)] as number)++;
     folio_try_dup_anon_rmap_pte(m, folio, page, dst_vma, src_vma);
     if (softleaf_is_device_private_write(entry) && is_cow_mapping(dst_vma.vm_flags)) {
-      entry = make_readable_device_private_entry(softleaf_to_pfn(entry));
+      entry = make_readable_device_private_entry_from_page(m, page);
       pte = softleaf_to_pte(entry);
       if (pte_uffd(orig_pte)) pte = pte_mkuffd(pte);
       set_pte_at(m, src_mm, addr, src_pt, i, pte);

@@ -29,7 +29,7 @@ import {
 } from './mmu_gather.ts';
 import {
   MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
-  mmu_notifier_range, mmu_notifier_range_init,
+  mmu_notifier_invalidate_range_start_nonblock, mmu_notifier_range, mmu_notifier_range_init,
 } from './mmu_notifier.ts';
 import { PG_locked, folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
 import { folio_mark_dirty } from './page_writeback.ts';
@@ -345,6 +345,19 @@ function* __zap_vma_range(
     addr = next;
   }
   tlb_end_vma(m, tlb, vma);
+}
+
+/** Empties a vma without waiting: 0, or -EBUSY if that cannot be (mm/memory.c: zap_vma_for_reaping()). */
+export function* zap_vma_for_reaping(m: Machine, vma: vm_area_struct): Gen<number> {
+  const range = new mmu_notifier_range();
+  mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, vma.vm_mm, vma.vm_start, vma.vm_end);
+  if ((yield* mmu_notifier_invalidate_range_start_nonblock(m, range)) !== 0) return -EBUSY;
+  const tlb = new mmu_gather();
+  tlb_gather_mmu(m, tlb, vma.vm_mm);
+  yield* __zap_vma_range(m, tlb, vma, vma.vm_start, vma.vm_end, null);
+  yield* mmu_notifier_invalidate_range_end(m, range);
+  tlb_finish_mmu(m, tlb);
+  return 0;
 }
 
 /** Takes all pages of the vmas out of the page tables; markers go too (mm/memory.c: unmap_vmas()). */

@@ -55,7 +55,14 @@ export class dev_pagemap {
   /** compared by identity */
   owner: unknown = null;
   nr_range = 0;
+  /** bytes of physical address space, or with device-private-offsets, for private memory, of the space of their own */
   readonly ranges: range[] = [{ start: 0, end: 0 }];
+  /** pages of private memory, where they have offsets */
+  nr_pages = 0;
+  /** and the first of their struct pages */
+  pages = 0;
+  /** node that the pages belong to */
+  nid = 0;
   /** its number in m.pgmaps while any of it is mapped, else 0 */
   id = 0;
   /** pgmap->ref: pages in use, and one until memunmap_pages() */
@@ -76,9 +83,16 @@ function percpu_ref_put_many(m: Machine, pgmap: dev_pagemap, nr: number): void {
   if (pgmap.ref === 0) complete(m, pgmap.done);
 }
 
+/** Lets nobody take a new reference and drops `nr` of them; pgmap.done completes with the last (percpu_ref_kill() of pgmap->ref). NON-KERNEL. */
+export function kill_dev_pagemap(m: Machine, pgmap: dev_pagemap, nr: number): void {
+  pgmap.ref_dying = true;
+  percpu_ref_put_many(m, pgmap, nr);
+}
+
 function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
   const phys = pfn * PAGE_SIZE;
   for (const pgmap of m.pgmaps.live()) {
+    if (m.device_private.offsets && pgmap.type === MEMORY_DEVICE_PRIVATE) continue;
     for (let i = 0; i < pgmap.nr_range; i++) {
       const r = pgmap.ranges[i] as range;
       if (phys >= r.start && phys <= r.end) return pgmap;
@@ -159,8 +173,8 @@ export function folio_set_zone_device_data(m: Machine, folio: number, data: numb
   m.page.private[folio] = data;
 }
 
-// Calls back with runs of struct pages that are contiguous rows.
-function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: number, nr: number) => void): void {
+/** Calls back with the struct pages of [pfn, pfn+nr) by runs of contiguous rows. NON-KERNEL. */
+export function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: number, nr: number) => void): void {
   while (nr > 0) {
     const n = Math.min(nr, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
     fn(pfn_to_page(m, pfn), n);
@@ -169,7 +183,8 @@ function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: number, nr
   }
 }
 
-function reset_pages(m: Machine, page: number, nr: number, flags: number, zone: number, pgmap: number, refcount: number): void {
+/** Makes nr rows struct pages that nobody uses, with these fields. NON-KERNEL (upstream: __init_zone_device_page()). */
+export function reset_pages(m: Machine, page: number, nr: number, flags: number, zone: number, pgmap: number, refcount: number): void {
   const p = m.page;
   for (let i = page; i < page + nr; i++) if ((p.flags[i] as number) & PG_head) p.large.delete(i);
   p.flags.fill(flags, page, page + nr);
@@ -199,12 +214,12 @@ function pageunmap_range(m: Machine, pgmap: dev_pagemap, range_id: number): void
 
 /** Takes device memory away again, once the last of its pages is free (mm/memremap.c: memunmap_pages()). */
 export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
-  pgmap.ref_dying = true;
+  WARN_ON_ONCE(m, m.device_private.offsets && pgmap.type === MEMORY_DEVICE_PRIVATE, 'memunmap_pages');
   let nr = 1;
   if (pgmap.type !== MEMORY_DEVICE_PRIVATE && pgmap.type !== MEMORY_DEVICE_COHERENT) {
     for (let i = 0; i < pgmap.nr_range; i++) nr += range_len(pgmap.ranges[i] as range) / PAGE_SIZE;
   }
-  percpu_ref_put_many(m, pgmap, nr);
+  kill_dev_pagemap(m, pgmap, nr);
   yield* wait_for_completion(m, pgmap.done);
   for (let i = 0; i < pgmap.nr_range; i++) pageunmap_range(m, pgmap, i);
   if (pgmap.id !== 0) m.pgmaps.remove(pgmap.id);
@@ -243,9 +258,9 @@ function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number
     return pgmap;
   });
   if (!is_private) m.ram.set_linear(start_pfn, nr, true);
-  const generic = pgmap.type === MEMORY_DEVICE_GENERIC;
+  const counts_free = pgmap.type === MEMORY_DEVICE_GENERIC || m.patches.has('no-ef233450898f');
   for_each_run(m, start_pfn, nr, (page, n) => {
-    reset_pages(m, page, n, PG_reserved, ZONE_DEVICE, pgmap.id, generic ? 1 : 0);
+    reset_pages(m, page, n, PG_reserved, ZONE_DEVICE, pgmap.id, counts_free ? 1 : 0);
   });
   if (!is_private && pgmap.type !== MEMORY_DEVICE_COHERENT) pgmap.ref += nr;
   return 0;
@@ -260,8 +275,9 @@ function __add_pages(m: Machine, pfn: number, nr: number): boolean {
 
 /**
  * Gives device memory struct pages, all of them free and the driver's to hand out; what is not private also becomes
- * addressable by the kernel. Answers the physical address of the first range, -EINVAL for an incomplete pgmap, -ENOMEM
- * where device memory is already, -ENXIO on RAM (mm/memremap.c: memremap_pages()). nid is ignored.
+ * addressable by the kernel. Answers the physical address of the first range, -EINVAL for an incomplete pgmap and, with
+ * device-private-offsets, for private memory, -ENOMEM where device memory is already, -ENXIO on RAM
+ * (mm/memremap.c: memremap_pages()). nid is ignored.
  */
 export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Gen<number> {
   void nid;
@@ -273,6 +289,7 @@ export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Ge
   }
   switch (pgmap.type) {
     case MEMORY_DEVICE_PRIVATE:
+      if (WARN_ON(m, m.device_private.offsets, fn, 'private memory has no physical addresses')) return -EINVAL;
       if (WARN_ON(m, pgmap.ops?.migrate_to_ram === undefined, fn, 'Missing migrate_to_ram method')) return -EINVAL;
       if (WARN_ON(m, pgmap.ops?.folio_free === undefined, fn, 'Missing folio_free method')) return -EINVAL;
       if (WARN_ON(m, pgmap.owner === null, fn, 'Missing owner')) return -EINVAL;
@@ -311,10 +328,10 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
   if ((p.mapping[folio] as number) & FOLIO_MAPPING_ANON) {
-    if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
+    if (nr > 1 && !m.patches.has('no-zone-device-nr-anon')) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
     for (let i = folio; i < folio + nr; i++) (p.flags[i] as number) &= ~PG_anon_exclusive;
   }
-  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC) p.mapping[folio] = 0;
+  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC && !m.patches.has('no-7ab0ad0e74f8')) p.mapping[folio] = 0;
   switch (pgmap.type) {
     case MEMORY_DEVICE_PRIVATE:
     case MEMORY_DEVICE_COHERENT:
@@ -322,6 +339,7 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
       const folio_free = pgmap.ops?.folio_free;
       if (WARN_ON_ONCE(m, folio_free === undefined, 'free_zone_device_folio', 'folio_free') || folio_free === undefined) return;
       folio_free(m, folio);
+      if (m.patches.has('no-ef233450898f')) p._refcount[folio] = 1;
       if (pgmap.type !== MEMORY_DEVICE_PCI_P2PDMA) percpu_ref_put_many(m, pgmap, nr);
       return;
     }
@@ -333,13 +351,9 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
 // The flags below bit 8 upstream, where the order of a former folio may stand, and what only a large folio has.
 const STALE_FLAGS = PG_locked | PG_writeback | PG_referenced | PG_uptodate | PG_dirty | PG_lru | PG_head | PG_large_rmappable | PG_partially_mapped;
 
-/**
- * Makes 2^order free device pages a folio with one reference, locked; what they were part of before does not matter
- * (mm/memremap.c: zone_device_page_init()).
- */
-export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
+// Makes free device pages forget what they were part of.
+function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
   const p = m.page;
-  const nr = 1 << order;
   // A former folio whose second page this is keeps its order there.
   if ((p.flags[page - 1] as number) & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
   for (let i = page; i < page + nr; i++) {
@@ -349,16 +363,26 @@ export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagem
       p.order[i] = 0;
     }
     p.flags[i] = flags & ~STALE_FLAGS;
-    p.mapping[i] = 0;
+    if (!m.patches.has('no-7ab0ad0e74f8')) p.mapping[i] = 0;
     p.compound_head[i] = 0;
     p.pgmap[i] = pgmap.id;
-    if (p._refcount[i] !== 0) WARN_ON(m, true, 'zone_device_page_init', 'page has references');
+    if (p._refcount[i] !== 0 && !m.patches.has('no-ef233450898f')) WARN_ON(m, true, 'zone_device_page_init', 'page has references');
     if (p.zone[i] !== ZONE_DEVICE) WARN_ON(m, true, 'zone_device_page_init', 'not a device page');
   }
+}
+
+/**
+ * Makes 2^order free device pages a folio with one reference, locked; what they were part of before does not matter
+ * (mm/memremap.c: zone_device_page_init()).
+ */
+export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
+  const nr = 1 << order;
+  const as_it_is = m.patches.has('no-12b2285bf3d1');
+  if (!as_it_is) reinitialize(m, page, pgmap, nr);
   if (WARN_ON_ONCE(m, pgmap.ref === 0, 'zone_device_page_init', 'pgmap is gone')) return;
   pgmap.ref += nr;
-  p._refcount[page] = 1;
-  __folio_set_locked(m, page);
+  m.page._refcount[page] = 1;
+  __folio_set_locked(m, as_it_is ? page_folio(m, page) : page);
   if (order > 0) prep_compound_page(m, page, order);
 }
 

@@ -11,10 +11,11 @@ import { remove_migration_pmd } from './huge_pmd_migration.ts';
 import { hstate_vma } from './hugetlb.ts';
 import { huge_pte_lock, huge_ptep_get, hugetlb_vma_unlock_read } from './hugetlb_vma.ts';
 import {
-  make_readable_device_private_entry, make_writable_device_private_entry, pmd_is_migration_entry, softleaf_from_pmd,
-  softleaf_from_pte, softleaf_is_migration, softleaf_is_migration_dirty, softleaf_is_migration_read, softleaf_is_migration_write,
-  softleaf_is_migration_young, softleaf_to_pfn,
+  make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page, pmd_is_migration_entry, softleaf_from_pmd,
+  softleaf_from_pte, softleaf_is_migration, softleaf_is_migration_dirty, softleaf_is_migration_write,
+  softleaf_is_migration_young, softleaf_to_page, softleaf_to_pfn,
 } from './leafops.ts';
+import { leaf_pte_mkuffd } from './leaf_as_pte.ts';
 import { folio_is_device_private } from './memremap.ts';
 import { VM_LOCKED, add_mm_counter, mm_counter, type address_space, type anon_vma_chain, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import {
@@ -74,21 +75,22 @@ function restore_pte(m: Machine, folio: number, idx: number, vma: vm_area_struct
   const entry = softleaf_from_pte(old_pte);
   folio_get(m, folio);
   const page = folio_page(folio, idx);
-  const pfn = page_to_pfn(m, page);
-  let pte = pfn_pte(pfn, vma.vm_page_prot);
-  if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
-  if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
-  pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
   const write = softleaf_is_migration_write(entry);
-  if (write) pte = pte_mkwrite(pte);
-  else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
-  const anon = folio_test_anon(m, folio);
-  const rmap_flags = anon && !softleaf_is_migration_read(entry) ? RMAP_EXCLUSIVE : RMAP_NONE;
+  let pte: number;
   if (folio_is_device_private(m, folio)) {
-    pte = write ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn);
+    pte = write ? make_writable_device_private_entry_from_page(m, page) : make_readable_device_private_entry_from_page(m, page);
     if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
-    if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
+    if (pte_uffd(old_pte)) pte = m.patches.has('no-ebdf8321eeeb') ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
+  } else {
+    pte = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
+    if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
+    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
+    pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
+    if (write) pte = pte_mkwrite(pte);
+    else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
   }
+  const anon = folio_test_anon(m, folio);
+  const rmap_flags = anon && !m.device_private.is_migration_read(entry) ? RMAP_EXCLUSIVE : RMAP_NONE;
   if (folio_test_hugetlb(m, folio)) {
     if (anon) hugetlb_add_anon_rmap(m, folio, vma, address, rmap_flags);
     else hugetlb_add_file_rmap(m, folio);
@@ -148,7 +150,7 @@ function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boole
   const i = pte_index(address);
   const old_pte = pt.entry[i] as number;
   const entry = softleaf_from_pte(old_pte);
-  if (!softleaf_is_migration(entry) || softleaf_to_pfn(entry) !== page_to_pfn(m, src)) return false;
+  if (!softleaf_is_migration(entry) || softleaf_to_page(m, entry) !== src) return false;
   restore_pte(m, dst, 0, vma, address, pt, i, old_pte);
   return true;
 }

@@ -12,15 +12,18 @@ import { folio_is_device_coherent, folio_is_device_private, is_device_private_pa
 import { folio_copy, folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from './migrate.ts';
 import { migrate_vma_collect, migrate_vma_nr_pages } from './migrate_device_collect.ts';
 import { migrate_vma_insert_page } from './migrate_device_insert.ts';
-import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, fault_folio_of, migrate_pfn, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 import {
-  MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
-  mmu_notifier_range_init_owner,
+  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_SHIFT, fault_folio_of, migrate_pfn, migrate_pfn_from_page, migrate_pfn_to_page,
+  selects_without_flags, type migrate_vma,
+} from './migrate_vma.ts';
+import {
+  MMU_NOTIFY_CLEAR, MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
+  mmu_notifier_range, mmu_notifier_range_init_owner,
 } from './mmu_notifier.ts';
 import { VM_SPECIAL, is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import {
-  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_pfn,
-  folio_ref_count, folio_test_large, folio_try_get, page_folio, pfn_to_page, test_flag,
+  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order,
+  folio_ref_count, folio_test_large, folio_try_get, page_folio, test_flag,
 } from './page.ts';
 import { GFP_USER, __GFP_NOWARN, folio_alloc } from './page_alloc.ts';
 import { HPAGE_PMD_NR } from './pgtable.ts';
@@ -57,7 +60,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
     const mpfn = src_pfns[i] as number;
     const page = migrate_pfn_to_page(m, mpfn);
     if (page === 0) {
-      if (mpfn & MIGRATE_PFN_MIGRATE) unmapped++;
+      if (mpfn & MIGRATE_PFN_MIGRATE && !m.patches.has('no-44af0b45d58d')) unmapped++;
       continue;
     }
     if (m.sched.explore) yield* preempt_point(m, 'migrate_device_unmap');
@@ -167,7 +170,8 @@ function* __migrate_device_pages(
       const addr = mv.start + i * 4096;
       if (range === null) {
         range = new mmu_notifier_range();
-        mmu_notifier_range_init_owner(range, MMU_NOTIFY_MIGRATE, 0, (mv.vma as vm_area_struct).vm_mm, addr, mv.end, mv.pgmap_owner);
+        const event = selects_without_flags(m, mv) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_MIGRATE;
+        mmu_notifier_range_init_owner(range, event, 0, (mv.vma as vm_area_struct).vm_mm, addr, mv.end, mv.pgmap_owner);
         yield* mmu_notifier_invalidate_range_start(m, range);
       }
       if ((src_pfns[i] as number) & MIGRATE_PFN_COMPOUND && !((dst_pfns[i] as number) & MIGRATE_PFN_COMPOUND)) {
@@ -233,9 +237,16 @@ export function* migrate_vma_pages(m: Machine, migrate: migrate_vma): Gen<void> 
   yield* __migrate_device_pages(m, migrate.src as Float64Array, migrate.dst as Float64Array, migrate.npages, migrate);
 }
 
+// Gives up the reference on a folio; with puts_back through the LRU, whether the folio stays or not.
+function put_migrated(m: Machine, folio: number, puts_back: boolean): void {
+  if (puts_back && !folio_is_zone_device(m, folio)) folio_putback_lru(m, folio);
+  else folio_put(m, folio);
+}
+
 function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number, fault_page: number): Gen<void> {
   const fault_folio = fault_folio_of(m, fault_page);
   const fn = '__migrate_device_finalize';
+  const puts_back = m.patches.has('no-41cddf83d8b0');
   for (let i = 0; i < npages; i++) {
     const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
     const page = migrate_pfn_to_page(m, src_pfns[i] as number);
@@ -257,15 +268,15 @@ function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns
       }
       dst = src;
     }
-    if (!folio_is_zone_device(m, dst)) folio_add_lru(m, dst);
+    if (!folio_is_zone_device(m, dst) && !puts_back) folio_add_lru(m, dst);
     yield* remove_migration_ptes(m, src, dst, 0);
     if (m.sched.explore) yield* preempt_point(m, 'migrate_device_finalize');
     if (fault_folio !== src) folio_unlock(m, src);
-    folio_put(m, src);
+    put_migrated(m, src, puts_back);
     if (dst !== src) {
       WARN_ON_ONCE(m, fault_folio === dst, fn, 'moved');
       folio_unlock(m, dst);
-      folio_put(m, dst);
+      put_migrated(m, dst, puts_back);
     }
   }
 }
@@ -280,21 +291,21 @@ export function* migrate_vma_finalize(m: Machine, migrate: migrate_vma): Gen<voi
   yield* __migrate_device_finalize(m, migrate.src as Float64Array, migrate.dst as Float64Array, migrate.npages, migrate.fault_page);
 }
 
-function migrate_device_pfn_lock(m: Machine, pfn: number): number {
+function migrate_device_pfn_lock(m: Machine, mpfn: number): number {
   // Tail pages and free ones have no references.
-  const folio = pfn_to_page(m, pfn);
+  const folio = migrate_pfn_to_page(m, mpfn);
   if (!folio_try_get(m, folio)) return 0;
   if (!folio_trylock(m, folio)) {
     folio_put(m, folio);
     return 0;
   }
-  return migrate_pfn(pfn) + MIGRATE_PFN_MIGRATE;
+  return mpfn + MIGRATE_PFN_MIGRATE;
 }
 
 // Locks the folio at entry i; answers how many entries it takes, or 0 at one that does not fit into the array.
-function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, npages: number, pfn: number): number {
-  const folio = page_folio(m, pfn_to_page(m, pfn));
-  const mpfn = migrate_device_pfn_lock(m, pfn);
+function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, npages: number, start: number): number {
+  const folio = page_folio(m, migrate_pfn_to_page(m, start));
+  const mpfn = migrate_device_pfn_lock(m, start);
   src_pfns[i] = mpfn;
   const nr = folio_nr_pages(m, folio);
   if (nr > npages - i) {
@@ -312,10 +323,14 @@ function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, n
   return nr;
 }
 
-/** Collects, locks and unmaps the device pages of a pfn range that are in use, wherever they are mapped; answers 0 (mm/migrate_device.c: migrate_device_range()). */
+/**
+ * Collects, locks and unmaps the device pages of a range that are in use, wherever they are mapped; answers 0. `start` is
+ * a pfn, with device-private-offsets an mpfn (mm/migrate_device.c: migrate_device_range()).
+ */
 export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start: number, npages: number): Gen<number> {
+  const first = m.device_private.offsets ? start : migrate_pfn(start);
   for (let i = 0; i < npages; ) {
-    const nr = migrate_device_collect(m, src_pfns, i, npages, start + i);
+    const nr = migrate_device_collect(m, src_pfns, i, npages, first + i * (1 << MIGRATE_PFN_SHIFT));
     if (nr === 0) break;
     i += nr;
   }
@@ -323,10 +338,11 @@ export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start:
   return 0;
 }
 
-/** As migrate_device_range() for pfns that src_pfns holds on entry (mm/migrate_device.c: migrate_device_pfns()). */
+/** As migrate_device_range() for pfns, or mpfns, that src_pfns holds on entry (mm/migrate_device.c: migrate_device_pfns()). */
 export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages: number): Gen<number> {
   for (let i = 0; i < npages; ) {
-    const nr = migrate_device_collect(m, src_pfns, i, npages, src_pfns[i] as number);
+    const start = src_pfns[i] as number;
+    const nr = migrate_device_collect(m, src_pfns, i, npages, m.device_private.offsets ? start : migrate_pfn(start));
     if (nr === 0) break;
     i += nr;
   }
@@ -341,7 +357,7 @@ export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages:
 export function* migrate_device_coherent_folio(m: Machine, folio: number): Gen<number> {
   WARN_ON_ONCE(m, folio_test_large(m, folio), 'migrate_device_coherent_folio');
   yield* folio_lock(m, folio);
-  const src_pfn = new Float64Array([migrate_pfn(folio_pfn(m, folio)) + MIGRATE_PFN_MIGRATE]);
+  const src_pfn = new Float64Array([migrate_pfn_from_page(m, folio) + MIGRATE_PFN_MIGRATE]);
   const dst_pfn = new Float64Array(1);
   yield* migrate_device_unmap(m, src_pfn, 1, 0);
   if (!((src_pfn[0] as number) & MIGRATE_PFN_MIGRATE)) return -EBUSY;
@@ -349,7 +365,7 @@ export function* migrate_device_coherent_folio(m: Machine, folio: number): Gen<n
   const dfolio = folio_alloc(m, GFP_USER | __GFP_NOWARN, 0);
   if (dfolio !== 0) {
     yield* folio_lock(m, dfolio);
-    dst_pfn[0] = migrate_pfn(folio_pfn(m, dfolio));
+    dst_pfn[0] = migrate_pfn_from_page(m, dfolio);
   }
   yield* migrate_device_pages(m, src_pfn, dst_pfn, 1);
   if ((src_pfn[0] as number) & MIGRATE_PFN_MIGRATE) folio_copy(m, dfolio, folio);

@@ -16,14 +16,14 @@ import { folio_is_device_coherent, page_pgmap } from './memremap.ts';
 import { vm_normal_page } from './memory.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT,
-  MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, fault_folio_of, migrate_pfn, type migrate_vma,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, fault_folio_of, migrate_pfn_from_page, selects_without_flags, type migrate_vma,
 } from './migrate_vma.ts';
 import {
-  MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  MMU_NOTIFY_CLEAR, MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
   mmu_notifier_range_init_owner,
 } from './mmu_notifier.ts';
 import { vma_is_anonymous, type vm_area_struct } from './mm_types.ts';
-import { PageAnonExclusive, folio_get, folio_is_zone_device, folio_pfn, folio_test_anon, folio_test_large, page_folio, page_to_pfn, pfn_folio } from './page.ts';
+import { PageAnonExclusive, folio_get, folio_is_zone_device, folio_test_anon, folio_test_large, page_folio, page_to_pfn, pfn_folio } from './page.ts';
 import type { page_vma_mapped_walk } from './page_vma_mapped.ts';
 import { folio_mark_dirty } from './page_writeback.ts';
 import { PGWALK_RDLOCK, walk_page_range_vma, type mm_walk, type mm_walk_ops } from './pagewalk.ts';
@@ -144,7 +144,7 @@ function* migrate_vma_collect_huge_pmd(
       return migrate_vma_collect_skip(start, end, walk);
     }
     folio = softleaf_to_folio(m, entry);
-    if (page_pgmap(m, folio).owner !== migrate.pgmap_owner) {
+    if (page_pgmap(m, folio).owner !== migrate.pgmap_owner && !m.patches.has('no-800bb1c8dc80')) {
       spin_unlock(m, ptl);
       return migrate_vma_collect_skip(start, end, walk);
     }
@@ -168,7 +168,7 @@ function* migrate_vma_collect_huge_pmd(
     const src = migrate.src as Float64Array;
     const dst = migrate.dst as Float64Array;
     const at = migrate.npages++;
-    src[at] = migrate_pfn(folio_pfn(m, folio)) + write + MIGRATE_PFN_MIGRATE + MIGRATE_PFN_COMPOUND;
+    src[at] = migrate_pfn_from_page(m, folio) + write + MIGRATE_PFN_MIGRATE + MIGRATE_PFN_COMPOUND;
     dst[at] = 0;
     migrate.cpages++;
     if (set_pmd_migration_entry(m, pvmw, folio) === 0) {
@@ -203,6 +203,8 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
   const fault_folio = fault_folio_of(m, migrate.fault_page);
   const zero_pfn = page_to_pfn(m, m.zero_page);
   const anonymous = vma_is_anonymous(vma);
+  const any_zero = m.patches.has('coherent-v3');
+  const any_owner = m.patches.has('no-800bb1c8dc80');
   let addr = start;
   let unmapped = 0;
 
@@ -234,10 +236,11 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
           const entry = softleaf_from_pte(pte);
           if (!softleaf_is_device_private(entry)) break collect;
           page = softleaf_to_page(m, entry);
-          if (!(flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE) || page_pgmap(m, page).owner !== migrate.pgmap_owner) break collect;
+          if (!(flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE)) break collect;
+          if (page_pgmap(m, page).owner !== migrate.pgmap_owner && !any_owner) break collect;
           write = softleaf_is_device_private_write(entry);
         } else {
-          if (pte_pfn(pte) === zero_pfn && flags & MIGRATE_VMA_SELECT_SYSTEM) {
+          if (pte_pfn(pte) === zero_pfn && (flags & MIGRATE_VMA_SELECT_SYSTEM || any_zero)) {
             mpfn = MIGRATE_PFN_MIGRATE;
             migrate.cpages++;
             break collect;
@@ -258,8 +261,13 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
 
         const folio = page !== 0 ? page_folio(m, page) : 0;
         if (folio !== 0 && folio_test_large(m, folio)) {
-          if (folio !== fault_folio) folio_get(m, folio);
+          const late = m.patches.has('no-pin-before-split');
+          if (folio !== fault_folio && !late) folio_get(m, folio);
           pte_unmap_unlock(m, pt);
+          if (late) {
+            if (m.sched.explore) yield* preempt_point(m, 'migrate_vma_split_folio');
+            if (folio !== fault_folio) folio_get(m, folio);
+          }
           const ret = yield* migrate_vma_split_folio(m, folio, fault_folio === 0 ? 0 : migrate.fault_page);
           if (ret !== 0) {
             if (unmapped > 0) flush_tlb_range(m, vma, start, end);
@@ -269,7 +277,6 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
         }
         if (page === 0 || m.page.mapping[page] === 0) break collect;
 
-        const pfn = page_to_pfn(m, page);
         folio_get(m, folio);
         if (fault_folio !== folio && !folio_trylock(m, folio)) {
           folio_put(m, folio);
@@ -287,11 +294,11 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
         } else {
           pte = ptep_get_and_clear(m, mm, addr, pt, i);
         }
-        mpfn = migrate_pfn(pfn) + MIGRATE_PFN_MIGRATE + (write ? MIGRATE_PFN_WRITE : 0);
+        mpfn = migrate_pfn_from_page(m, page) + MIGRATE_PFN_MIGRATE + (write ? MIGRATE_PFN_WRITE : 0);
         migrate.cpages++;
         const present = pte_present(pte);
         if (present && pte_dirty(pte)) folio_mark_dirty(m, folio);
-        set_pte_at(m, mm, addr, pt, i, migration_pte(pfn, pte, write, anon_exclusive));
+        set_pte_at(m, mm, addr, pt, i, migration_pte(m, page, pte, write, anon_exclusive));
         folio_remove_rmap_pte(m, folio, page, vma);
         folio_put(m, folio);
         if (present) unmapped++;
@@ -300,8 +307,13 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
       src[migrate.npages++] = mpfn;
     }
 
-    if (unmapped > 0) flush_tlb_range(m, vma, start, end);
+    const late = unmapped > 0 && m.patches.has('no-60bae7370896');
+    if (unmapped > 0 && !late) flush_tlb_range(m, vma, start, end);
     pte_unmap_unlock(m, pt);
+    if (late) {
+      if (m.sched.explore) yield* preempt_point(m, 'flush_tlb_range');
+      flush_tlb_range(m, vma, start, end);
+    }
     return 0;
   }
 }
@@ -316,7 +328,9 @@ const migrate_vma_walk_ops: mm_walk_ops<migrate_vma> = {
 export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void> {
   const vma = migrate.vma as vm_area_struct;
   const range = new mmu_notifier_range();
-  mmu_notifier_range_init_owner(range, MMU_NOTIFY_MIGRATE, 0, vma.vm_mm, migrate.start, migrate.end, migrate.pgmap_owner);
+  // The event by which a device knows its own migrations is younger than the flags.
+  const event = selects_without_flags(m, migrate) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_MIGRATE;
+  mmu_notifier_range_init_owner(range, event, 0, vma.vm_mm, migrate.start, migrate.end, migrate.pgmap_owner);
   yield* mmu_notifier_invalidate_range_start(m, range);
   yield* walk_page_range_vma(m, vma, migrate.start, migrate.end, migrate_vma_walk_ops, migrate);
   yield* mmu_notifier_invalidate_range_end(m, range);

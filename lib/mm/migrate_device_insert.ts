@@ -7,7 +7,7 @@ import { spin_unlock } from '../kernel/locks.ts';
 import { Oops, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
 import { anon_vma_prepare } from './anon_vma.ts';
 import { split_huge_pmd } from './huge_pmd_split.ts';
-import { make_readable_device_private_entry, make_writable_device_private_entry } from './leafops.ts';
+import { make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page } from './leafops.ts';
 import { folio_is_device_coherent, folio_is_device_private } from './memremap.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 import { check_stable_address_space } from './memory.ts';
@@ -39,6 +39,11 @@ function folio_set_order(m: Machine, folio: number, order: number): void {
   m.page.order[folio] = order;
 }
 
+function device_private_entry(m: Machine, vma: vm_area_struct, page: number): number {
+  const make = vma.vm_flags & VM_WRITE ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+  return make(m, page);
+}
+
 function* migrate_vma_insert_huge_pmd_page(
   m: Machine, migrate: migrate_vma, addr: number, page: number, src: Float64Array, at: number, pmdt: ptdesc, pi: number,
 ): Gen<number> {
@@ -60,8 +65,7 @@ function* migrate_vma_insert_huge_pmd_page(
 
   let entry: number;
   if (folio_is_device_private(m, folio)) {
-    const pfn = page_to_pfn(m, page);
-    entry = vma.vm_flags & VM_WRITE ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn);
+    entry = device_private_entry(m, vma, page);
   } else {
     if (folio_is_zone_device(m, folio) && !folio_is_device_coherent(m, folio)) {
       pte_free(m, mm, pgtable);
@@ -74,7 +78,9 @@ function* migrate_vma_insert_huge_pmd_page(
   const ptl = yield* pmd_lock(m, mm, pmdt);
   const old = pmdt.entry[pi] as number;
   const flush = is_huge_zero_pmd(m, old);
-  if (check_stable_address_space(mm) !== 0 || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
+  const unstable = check_stable_address_space(mm) !== 0;
+  if (unstable && m.patches.has('no-63451de16e0a')) return abort();
+  if (unstable || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
     spin_unlock(m, ptl);
     pte_free(m, mm, pgtable);
     return abort();
@@ -125,17 +131,18 @@ function* insert_page(
   if (vma.anon_vma === null && (yield* anon_vma_prepare(m, vma)) !== 0) return false;
   set_flag(m, folio, PG_uptodate);
 
-  const pfn = page_to_pfn(m, page);
   const zone_device = folio_is_zone_device(m, folio);
   let entry: number;
   if (zone_device && folio_is_device_private(m, folio)) {
-    entry = vma.vm_flags & VM_WRITE ? make_writable_device_private_entry(pfn) : make_readable_device_private_entry(pfn);
+    entry = device_private_entry(m, vma, page);
   } else {
     if (zone_device && !folio_is_device_coherent(m, folio)) {
+      // KMSAN is what tells that the pte was never set; without it the pte is what the stack held.
+      if (m.patches.has('no-34f5e9b9d199')) throw new Oops('BUG: KMSAN: uninit-value in migrate_vma_insert_page');
       if (m.log.first('migrate_vma_insert_page')) printk(m, 'Unsupported ZONE_DEVICE page type.');
       return false;
     }
-    entry = pfn_pte(pfn, vma.vm_page_prot);
+    entry = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
     if (vma.vm_flags & VM_WRITE) entry = pte_mkwrite(pte_mkdirty(entry));
   }
 
@@ -144,7 +151,7 @@ function* insert_page(
   const i = pte_index(addr);
   const orig_pte = pt.entry[i] as number;
   let flush = false;
-  let ok = check_stable_address_space(mm) === 0;
+  let ok = check_stable_address_space(mm) === 0 || m.patches.has('no-insert-page-stable-check');
   if (ok && pte_present(orig_pte)) {
     flush = pte_pfn(orig_pte) === page_to_pfn(m, m.zero_page);
     ok = flush;

@@ -93,10 +93,10 @@ function round_hint_to_min(hint: number): number {
   return hint !== 0 && hint < mmap_min_addr ? mmap_min_addr : hint;
 }
 
-/** Checks a file against its size limit in pages; devices have none. */
+/** False for a range that ends at 2^63 bytes of a file, or 2^64 of a device, or beyond; len is a multiple of 4096. */
 function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
   const regular = f.f_mapping !== null && f.f_mapping.kind !== 'none';
-  return !regular || pgoff <= Math.floor((2 ** 63 - len) / 4096);
+  return pgoff < (regular ? 2 ** 51 : 2 ** 52) - len / 4096;
 }
 
 /**

@@ -70,6 +70,10 @@ function __tlb_reset_range(tlb: mmu_gather): void {
 function __tlb_gather_mmu(tlb: mmu_gather, mm: mm_struct, fullmm: boolean): void {
   tlb.mm = mm;
   tlb.fullmm = fullmm;
+  tlb.need_flush_all = false;
+  tlb.delayed_rmap = false;
+  tlb.vma_pfn = false;
+  tlb.fully_unshared_tables = false;
   __tlb_reset_range(tlb);
   inc_tlb_flush_pending(mm);
 }

@@ -92,6 +92,8 @@ export class mmu_notifier_subscriptions {
   /** odd while an invalidation that hits a subscribed interval runs */
   invalidate_seq = 2;
   active_invalidate_ranges = 0;
+  /** invalidations so far, for who measures; upstream has none such */
+  nr_invalidations = 0;
   /** sorted by start, those of equal start in order of insertion, as the walk of upstream's tree yields them */
   readonly itree: mmu_interval_notifier[] = [];
   readonly wq = new wait_queue_head('mmu_notifier invalidation');
@@ -280,6 +282,7 @@ function* mn_hlist_invalidate_range_start(m: Machine, subscriptions: mmu_notifie
 
 function* __mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<number> {
   const subscriptions = range.mm.notifier_subscriptions as mmu_notifier_subscriptions;
+  subscriptions.nr_invalidations++;
   if (subscriptions.has_itree) {
     const ret = yield* mn_itree_invalidate(m, subscriptions, range);
     if (ret !== 0) return ret;

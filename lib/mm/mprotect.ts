@@ -11,10 +11,10 @@ import { __split_huge_pmd } from './huge_pmd_split.ts';
 import { change_huge_pmd } from './huge_pmd_change.ts';
 import { hugetlb_change_protection } from './hugetlb_vma.ts';
 import {
-  PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry, make_readable_exclusive_migration_entry,
-  make_readable_migration_entry, softleaf_from_pte, softleaf_is_device_private_write, softleaf_is_guard_marker,
-  softleaf_is_marker, softleaf_is_migration_write, softleaf_is_poison_marker, softleaf_to_folio, softleaf_to_pfn,
-  softleaf_to_pte,
+  PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page, softleaf_from_pte, softleaf_is_device_private_write, softleaf_is_guard_marker,
+  softleaf_is_marker, softleaf_is_migration_write, softleaf_is_poison_marker, softleaf_to_flags,
+  softleaf_to_page, softleaf_to_pte,
 } from './leafops.ts';
 import { vm_normal_page } from './memory.ts';
 import { calc_vm_prot_bits } from './mmap.ts';
@@ -30,7 +30,7 @@ import {
   MMU_NOTIFY_PROTECTION_VMA, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
   mmu_notifier_range_init,
 } from './mmu_notifier.ts';
-import { PG_anon_exclusive, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
+import { PG_anon_exclusive, PageAnon, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
 import {
   FPB_RESPECT_SOFT_DIRTY, FPB_RESPECT_WRITE, folio_pte_batch_flags, modify_prot_commit_ptes, modify_prot_start_ptes, pmd_alloc,
   pte_alloc, pte_clear, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at,
@@ -135,15 +135,14 @@ function set_write_prot_commit_flush_ptes(
 
 /** Changes an entry that is not present: 1 if it did, else 0. A device exclusive entry stays as it is. */
 function change_softleaf_pte(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, oldpte: number, cp_flags: number): number {
-  let entry = softleaf_from_pte(oldpte);
+  const entry = softleaf_from_pte(oldpte);
   let newpte: number;
   if (softleaf_is_migration_write(entry)) {
-    const offset = softleaf_to_pfn(entry);
-    entry = folio_test_anon(m, softleaf_to_folio(m, entry))
-      ? make_readable_exclusive_migration_entry(offset) : make_readable_migration_entry(offset);
-    newpte = softleaf_to_pte(entry);
+    const page = softleaf_to_page(m, entry);
+    const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+    newpte = softleaf_to_pte(make(m, page, softleaf_to_flags(m, entry)));
   } else if (softleaf_is_device_private_write(entry)) {
-    newpte = softleaf_to_pte(make_readable_device_private_entry(softleaf_to_pfn(entry)));
+    newpte = softleaf_to_pte(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
     if (pte_uffd(oldpte)) newpte = pte_mkuffd(newpte);
   } else if (softleaf_is_marker(entry)) {
     if (softleaf_is_poison_marker(entry) || softleaf_is_guard_marker(entry)) return 0;

@@ -136,6 +136,7 @@ export function alloc_page(m: Machine, gfp: number): number {
 export function free_frozen_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
   const nr = 1 << order;
+  BUG_ON(p.page_type[page] === PGTY_buddy, `mm/page_alloc.c: double free of page ${page}`);
   if (order > 0 && (p.mapping[page] as number) & FOLIO_MAPPING_ANON && p.page_type[page] !== PGTY_hugetlb) {
     mod_mthp_stat(m, order, MTHP_STAT_NR_ANON, -1);
   }
@@ -159,7 +160,6 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
 function __free_one_page(m: Machine, page: number, order: number): void {
   const p = m.page;
   let pfn = page_to_pfn(m, page);
-  BUG_ON(p.page_type[page] === PGTY_buddy, `mm/page_alloc.c: double free of page ${page}`);
   while (order < MAX_PAGE_ORDER) {
     const buddy_pfn = pfn ^ (1 << order);
     if (!in_ram(m.zone, buddy_pfn)) break;

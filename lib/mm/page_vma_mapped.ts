@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
+import { EFAULT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locks.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
@@ -12,17 +13,19 @@ import {
   softleaf_is_device_private, softleaf_is_migration, softleaf_to_pfn,
 } from './leafops.ts';
 import { is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
-import { folio_nr_pages, folio_pfn, folio_test_anon } from './page.ts';
+import { folio_nr_pages, folio_test_anon, page_folio } from './page.ts';
 import {
   ALIGN_DOWN, HPAGE_PMD_NR, PGDIR_SIZE, PMD_SIZE, PUD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_pfn, pmd_present,
   pmd_trans_huge, pte_index, pte_none, pte_pfn, pte_present, pud_index, type ptdesc,
 } from './pgtable.ts';
-import { folio_pgoff } from './rmap.ts';
+import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap.ts';
 
 /** wait for page-table locks rather than trust a lockless look */
 export const PVMW_SYNC = 1;
 /** look for migration entries instead of mappings */
 export const PVMW_MIGRATION = 2;
+/** the pages' numbers are offsets of device-private pages; only with device-private-offsets */
+export const PVMW_DEVICE_PRIVATE = 4;
 /** result: the folio's ptes lie in more than one table */
 export const PVMW_PGTABLE_CROSSED = 1 << 16;
 
@@ -48,11 +51,17 @@ export interface page_vma_mapped_walk {
   pgoff_is_anon: boolean;
 }
 
+/** PVMW_* for a walk of the folio. NON-KERNEL (20260202113642.59295-1: page_vma_walk_flags()). */
+export function page_vma_walk_flags(m: Machine, folio: number, flags: number): number {
+  return m.device_private.by_offset(folio) && !m.patches.has('offsets-no-pvmw-flag') ? flags | PVMW_DEVICE_PRIVATE : flags;
+}
+
 /** A walk over the folio's mappings in the vma from the address on (include/linux/rmap.h: DEFINE_FOLIO_VMA_WALK()). */
 export function DEFINE_FOLIO_VMA_WALK(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): page_vma_mapped_walk {
+  const space = m.device_private;
   return {
-    pfn: folio_pfn(m, folio), nr_pages: folio_nr_pages(m, folio), pgoff: folio_pgoff(m, folio), vma, address, pmdt: null, pi: 0,
-    pte: null, ptei: 0, ptl: null, flags, pgoff_is_anon: folio_test_anon(m, folio),
+    pfn: space.page_number(folio), nr_pages: folio_nr_pages(m, folio), pgoff: folio_pgoff(m, folio), vma, address, pmdt: null, pi: 0,
+    pte: null, ptei: 0, ptl: null, flags: page_vma_walk_flags(m, folio, flags), pgoff_is_anon: folio_test_anon(m, folio),
   };
 }
 
@@ -104,23 +113,30 @@ function pfn_in_walk(pvmw: page_vma_mapped_walk, pfn: number, nr: number): boole
   return pfn + nr - 1 >= pvmw.pfn && pfn <= pvmw.pfn + pvmw.nr_pages - 1;
 }
 
-function check_entry(pvmw: page_vma_mapped_walk, ptent: number, pte_nr: number): boolean {
+// A pfn and an offset are never the same page's, even where the numbers are equal.
+function same_space(m: Machine, pvmw: page_vma_mapped_walk, entry: number): boolean {
+  return m.device_private.entry_by_offset(entry) === ((pvmw.flags & PVMW_DEVICE_PRIVATE) !== 0) || m.patches.has('offsets-no-pvmw-flag');
+}
+
+function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_nr: number): boolean {
   if (pte_present(ptent)) {
-    return (pvmw.flags & PVMW_MIGRATION) === 0 && pfn_in_walk(pvmw, pte_pfn(ptent), pte_nr);
+    return (pvmw.flags & (PVMW_MIGRATION | PVMW_DEVICE_PRIVATE)) === 0 && pfn_in_walk(pvmw, pte_pfn(ptent), pte_nr);
   }
   const entry = softleaf_from_pte(ptent);
   const wanted = pvmw.flags & PVMW_MIGRATION
     ? softleaf_is_migration(entry)
     : softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
-  return wanted && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
+  return wanted && same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
 }
 
-function check_pte(pvmw: page_vma_mapped_walk): boolean {
-  return check_entry(pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei] as number, 1);
+function check_pte(m: Machine, pvmw: page_vma_mapped_walk): boolean {
+  return check_entry(m, pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei] as number, 1);
 }
 
-function check_pmd(pfn: number, pvmw: page_vma_mapped_walk): boolean {
-  return pfn_in_walk(pvmw, pfn, HPAGE_PMD_NR);
+function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolean {
+  if (pmd_present(pmde)) return (pvmw.flags & PVMW_DEVICE_PRIVATE) === 0 && pfn_in_walk(pvmw, pmd_pfn(pmde), HPAGE_PMD_NR);
+  const entry = softleaf_from_pmd(pmde);
+  return same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), HPAGE_PMD_NR);
 }
 
 /** False for a pte of which a lockless look already says that the walk is not for it (mm/page_vma_mapped.c: map_pte()). */
@@ -141,7 +157,7 @@ function* walk_hugetlb(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
   if (pvmw.pte === null) return false;
   pvmw.ptei = huge_pte_index(h, pvmw.address);
   pvmw.ptl = yield* huge_pte_lock(m, h, vma.vm_mm, pvmw.pte);
-  if (!check_entry(pvmw, huge_ptep_get(m, vma.vm_mm, pvmw.address, pvmw.pte, pvmw.ptei), pages_per_huge_page(h))) return not_found(m, pvmw);
+  if (!check_entry(m, pvmw, huge_ptep_get(m, vma.vm_mm, pvmw.address, pvmw.pte, pvmw.ptei), pages_per_huge_page(h))) return not_found(m, pvmw);
   return true;
 }
 
@@ -182,19 +198,24 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
       pvmw.pi = pi;
       pmde = pmdt.entry[pi] as number;
       let skip = false;
+      if (pmd_is_device_private_entry(pmde) && m.patches.has('no-f84ca9b1888d')) {
+        yield* lock_ptl(m, pmdt.ptl);
+        pvmw.ptl = pmdt.ptl;
+        return true;
+      }
       if (pmd_trans_huge(pmde) || pmd_is_migration_entry(pmde) || pmd_is_device_private_entry(pmde)) {
         yield* lock_ptl(m, pmdt.ptl);
         pvmw.ptl = pmdt.ptl;
         pmde = pmdt.entry[pi] as number;
         const migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
         if (pmd_is_migration_entry(pmde)) {
-          if (migration && check_pmd(softleaf_to_pfn(softleaf_from_pmd(pmde)), pvmw)) return true;
+          if (migration && check_pmd(m, pmde, pvmw)) return true;
           skip = true;
         } else if (pmd_is_device_private_entry(pmde)) {
-          if (!migration && check_pmd(softleaf_to_pfn(softleaf_from_pmd(pmde)), pvmw)) return true;
+          if (!migration && check_pmd(m, pmde, pvmw)) return true;
           skip = true;
         } else if (pmd_trans_huge(pmde)) {
-          if (!migration && check_pmd(pmd_pfn(pmde), pvmw)) return true;
+          if (!migration && check_pmd(m, pmde, pvmw)) return true;
           skip = true;
         } else if (!pmd_present(pmde)) {
           skip = true;
@@ -215,7 +236,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
         if (pvmw.pte === null) continue;
         ptl = (pvmw.pte as ptdesc).ptl;
         pmde = pmdt.entry[pi] as number;
-        if (found && check_pte(pvmw)) return true;
+        if (found && check_pte(m, pvmw)) return true;
       } else {
         if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
         pvmw.ptl = null;
@@ -249,9 +270,25 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
         }
         pvmw.ptl = ptl;
       }
-      if (check_pte(pvmw)) return true;
+      if (check_pte(m, pvmw)) return true;
     }
   }
+}
+
+/**
+ * Where the vma maps the page, in whichever folio that is, or -EFAULT if it does not (mm/page_vma_mapped.c: page_mapped_in_vma()).
+ */
+export function* page_mapped_in_vma(m: Machine, page: number, vma: vm_area_struct): Gen<number> {
+  const folio = page_folio(m, page);
+  const pgoff = page_pgoff(m, folio, page);
+  const address = folio_test_anon(m, folio) ? vma_anon_address(vma, pgoff, 1) : vma_filebacked_address(vma, pgoff, 1);
+  if (address < 0) return -EFAULT;
+  const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, address, PVMW_SYNC);
+  pvmw.nr_pages = 1;
+  if (!m.patches.has('offsets-tail-of-large')) pvmw.pfn = m.device_private.page_number(page);
+  if (!(yield* page_vma_mapped_walk(m, pvmw))) return -EFAULT;
+  page_vma_mapped_walk_done(m, pvmw);
+  return pvmw.address;
 }
 
 function pmd_fits(vma: vm_area_struct, address: number): boolean {

@@ -284,9 +284,12 @@ export function pte_uffd(pte: number): boolean {
   return (pte & _PAGE_UFFD_WP) !== 0;
 }
 
-/** include/asm-generic/pgtable_uffd.h: pte_mkuffd() and pte_swp_mkuffd() */
+/**
+ * Marks the entry and takes the right to write, which a software leaf has not in its flags
+ * (arch/x86/include/asm/pgtable.h: pte_mkuffd() and pte_swp_mkuffd()).
+ */
 export function pte_mkuffd(pte: number): number {
-  return pte_set_flags(pte, _PAGE_UFFD_WP);
+  return pte_wrprotect(pte_set_flags(pte, _PAGE_UFFD_WP));
 }
 
 /** include/asm-generic/pgtable_uffd.h: pte_clear_uffd() and pte_swp_clear_uffd() */

@@ -2,7 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import { EBUSY, EFAULT } from '../errno.ts';
-import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { deferred_split_folio } from './deferred_split.ts';
 import { MEMORY_DEVICE_PRIVATE, folio_is_device_private } from './memremap.ts';
 import { MMF_HAS_PINNED, type address_space, type anon_vma, type vm_area_struct } from './mm_types.ts';
@@ -275,6 +275,7 @@ export function folio_move_anon_rmap(m: Machine, folio: number, vma: vm_area_str
 function __folio_set_anon(m: Machine, folio: number, vma: vm_area_struct, address: number, exclusive: boolean): void {
   const own = vma.anon_vma;
   BUG_ON(own === null, 'mm/rmap.c: __folio_set_anon() of a vma without anon_vma');
+  if (folio_test_anon(m, folio) && m.patches.has('no-7ab0ad0e74f8')) return;
   const av = exclusive ? (own as anon_vma) : (own as anon_vma).root;
   m.page.mapping[folio] = (av.id << 2) | FOLIO_MAPPING_ANON;
   m.page.index[folio] = linear_anon_page_index(vma, address);
@@ -292,6 +293,13 @@ function __page_check_anon_rmap(m: Machine, folio: number, page: number, vma: vm
   );
 }
 
+// Memory of a device may claim to be on no node (-1), which has no counters.
+function lruvec_stat_mod_folio(m: Machine, folio: number): void {
+  const { zone, pgmap } = m.page;
+  if (zone[folio] !== ZONE_DEVICE || (m.pgmaps.get(pgmap[folio] as number)?.nid ?? 0) >= 0) return;
+  throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000000');
+}
+
 function __folio_add_anon_rmap(
   m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, address: number, flags: number, pmd: boolean,
 ): void {
@@ -299,6 +307,7 @@ function __folio_add_anon_rmap(
   const fn = '__folio_add_anon_rmap';
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
   __folio_add_rmap(m, folio, page, nr_pages, vma, pmd);
+  lruvec_stat_mod_folio(m, folio);
   __page_check_anon_rmap(m, folio, page, vma, address);
   if (flags & RMAP_EXCLUSIVE) {
     const n = pmd ? 1 : nr_pages;
@@ -342,6 +351,7 @@ export function folio_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_
   if (!exclusive && !test_flag(m, folio, PG_locked)) warn(m, fn, 'shared folio is not locked');
   (p.flags[folio] as number) |= PG_swapbacked;
   __folio_set_anon(m, folio, vma, address, exclusive);
+  lruvec_stat_mod_folio(m, folio);
   let nr = 1;
   if (!folio_test_large(m, folio)) {
     p._mapcount[folio] = 0;

@@ -3,16 +3,18 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_read, down_read_trylock, up_read } from '../kernel/locks.ts';
-import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { cond_resched } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { anon_vma_lock_read, anon_vma_trylock_read, anon_vma_unlock_read, put_anon_vma } from './anon_vma.ts';
 import { set_pmd_migration_entry } from './huge_pmd_migration.ts';
 import { split_huge_pmd_locked } from './huge_pmd_split.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_exclusive_migration_entry, make_readable_migration_entry,
-  make_writable_migration_entry, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_private_write, softleaf_to_pfn,
+  make_migration_entry_dirty, make_migration_entry_young, make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page, make_writable_migration_entry_from_page, softleaf_from_pmd, softleaf_from_pte,
+  softleaf_is_device_exclusive, softleaf_is_device_private_write, softleaf_to_page, softleaf_to_pfn,
 } from './leafops.ts';
+import { leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
 import { folio_is_device_coherent, folio_is_device_private } from './memremap.ts';
 import {
   MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
@@ -21,7 +23,7 @@ import {
 import { MM_ANONPAGES, VM_LOCKED, add_mm_counter, mm_counter_file, type address_space, type anon_vma, type anon_vma_chain, type vm_area_struct } from './mm_types.ts';
 import {
   FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PG_dirty, PG_hwpoison, PG_locked, PG_swapbacked, PG_swapcache, PageAnonExclusive,
-  folio_is_zone_device, folio_nr_pages, folio_page, folio_pfn, folio_test_anon, folio_test_hugetlb, set_flag, test_flag,
+  folio_is_zone_device, folio_nr_pages, folio_page, folio_test_anon, folio_test_hugetlb, pfn_to_page, set_flag, test_flag,
 } from './page.ts';
 import { folio_mark_dirty } from './page_writeback.ts';
 import {
@@ -40,6 +42,9 @@ import {
 import { folio_put } from './swap.ts';
 import { ptep_clear_flush } from './tlb.ts';
 import { mapping_rmap_tree_foreach } from './vma.ts';
+
+/** where struct pages are, each of 64 bytes (arch/x86/include/asm/pgtable_64_types.h) */
+const VMEMMAP_START = 0xffffea0000000000n;
 
 // enum ttu_flags (include/linux/rmap.h)
 export const TTU_USE_SHARED_ZEROPAGE = 0x2;
@@ -186,25 +191,39 @@ function folio_not_mapped(m: Machine, folio: number): boolean {
  * was `pteval`: it keeps who may write, young, dirty and the software bits. NON-KERNEL (upstream has these lines in
  * try_to_migrate_one() and migrate_vma_collect_pmd()).
  */
-export function migration_pte(pfn: number, pteval: number, writable: boolean, anon_exclusive: boolean): number {
+export function migration_pte(m: Machine, page: number, pteval: number, writable: boolean, anon_exclusive: boolean): number {
   let entry = writable
-    ? make_writable_migration_entry(pfn)
+    ? make_writable_migration_entry_from_page(m, page, 0)
     : anon_exclusive
-      ? make_readable_exclusive_migration_entry(pfn)
-      : make_readable_migration_entry(pfn);
+      ? make_readable_exclusive_migration_entry_from_page(m, page, 0)
+      : make_readable_migration_entry_from_page(m, page, 0);
   if (pte_present(pteval)) {
     if (pte_young(pteval)) entry = make_migration_entry_young(entry);
     if (pte_dirty(pteval)) entry = make_migration_entry_dirty(entry);
   }
-  if (pte_soft_dirty(pteval)) entry = pte_mksoft_dirty(entry);
-  if (pte_uffd(pteval)) entry = pte_mkuffd(entry);
+  const leaf = !pte_present(pteval) && m.patches.has('no-ad7df764b7e1');
+  if (leaf ? leaf_pte_soft_dirty(pteval) : pte_soft_dirty(pteval)) entry = pte_mksoft_dirty(entry);
+  if (leaf ? leaf_pte_uffd(pteval) : pte_uffd(pteval)) entry = pte_mkuffd(entry);
   return entry;
+}
+
+// As long as exclusive entries did not count as mappings, what found one took its page from the entry as if that were present.
+function check_counted(m: Machine, pteval: number): void {
+  if (!m.patches.has('no-exclusive-mapcount') || !softleaf_is_device_exclusive(softleaf_from_pte(pteval))) return;
+  throw new Unmodelled('try_to_migrate_one, try_to_unmap_one: a page computed from a device-exclusive entry that was taken for a present one');
+}
+
+// What reading the struct page of a pfn comes to that was made of a leaf: device memory is far beyond all that has one there.
+function no_subpage(m: Machine, pfn: number): void {
+  if (m.ram.section(pfn).page_base !== 0) throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
+  throw new Oops(`BUG: unable to handle page fault for address: ${(VMEMMAP_START + BigInt(pfn) * 64n).toString(16)}`);
 }
 
 function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): Gen<boolean> {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_migrate_one: hugetlb folios');
   const mm = vma.vm_mm;
   const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, ttu & TTU_SYNC ? PVMW_SYNC : 0);
+  if (ttu & TTU_SYNC && m.patches.has('offsets-ttu-sync')) pvmw.flags = PVMW_SYNC;
   let flags = ttu;
   let ret = true;
   const range = new mmu_notifier_range();
@@ -221,9 +240,9 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
         continue;
       }
       const pmdval = pmdt.entry[pvmw.pi] as number;
-      const pfn = pmd_present(pmdval) ? pmd_pfn(pmdval) : softleaf_to_pfn(softleaf_from_pmd(pmdval));
+      const page = pmd_present(pmdval) ? pfn_to_page(m, pmd_pfn(pmdval)) : softleaf_to_page(m, softleaf_from_pmd(pmdval));
       BUG_ON(folio_nr_pages(m, folio) < HPAGE_PMD_NR, 'mm/rmap.c: try_to_migrate_one() of a small folio mapped by a pmd');
-      if (set_pmd_migration_entry(m, pvmw, folio_page(folio, pfn - folio_pfn(m, folio))) !== 0) {
+      if (set_pmd_migration_entry(m, pvmw, page) !== 0) {
         ret = false;
         page_vma_mapped_walk_done(m, pvmw);
         break;
@@ -235,7 +254,8 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
     const address = pvmw.address;
     let pteval = pt.entry[i] as number;
     const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
-    const subpage = folio_page(folio, pfn - folio_pfn(m, folio));
+    if (!pte_present(pteval) && m.patches.has('no-private-subpage')) no_subpage(m, leaf_pte_pfn(pteval));
+    const subpage = folio_page(folio, pfn - pvmw.pfn);
     const anon = folio_test_anon(m, folio);
     const anon_exclusive = anon && PageAnonExclusive(m, subpage);
     let writable: boolean;
@@ -244,6 +264,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
       if (pte_dirty(pteval)) folio_mark_dirty(m, folio);
       writable = pte_write(pteval);
     } else {
+      check_counted(m, pteval);
       pte_clear(m, mm, address, pt, i);
       writable = softleaf_is_device_private_write(softleaf_from_pte(pteval));
     }
@@ -255,7 +276,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
       page_vma_mapped_walk_done(m, pvmw);
       break;
     }
-    set_pte_at(m, mm, address, pt, i, migration_pte(pfn, pteval, writable, anon_exclusive));
+    set_pte_at(m, mm, address, pt, i, migration_pte(m, subpage, pteval, writable, anon_exclusive));
     folio_remove_rmap_pte(m, folio, subpage, vma);
     folio_put(m, folio);
     if (page_vma_mapped_walk_last(m, pvmw)) break;
@@ -271,7 +292,8 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
  */
 export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<void> {
   if (WARN_ON_ONCE(m, (flags & ~(TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0, 'try_to_migrate')) return;
-  if (folio_is_zone_device(m, folio) && !folio_is_device_private(m, folio) && !folio_is_device_coherent(m, folio)) return;
+  const coherent = folio_is_device_coherent(m, folio) && !m.patches.has('coherent-v3');
+  if (folio_is_zone_device(m, folio) && !folio_is_device_private(m, folio) && !coherent) return;
   const rwc: rmap_walk_control = {
     arg: flags,
     rmap_one: try_to_migrate_one,
@@ -300,6 +322,7 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_unmap_poisoned_hugetlb_one: hugetlb folios');
   const mm = vma.vm_mm;
   const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, ttu & TTU_SYNC ? PVMW_SYNC : 0);
+  if (ttu & TTU_SYNC && m.patches.has('offsets-ttu-sync')) pvmw.flags = PVMW_SYNC;
   let flags = ttu;
   let ret = true;
   const range = new mmu_notifier_range();
@@ -324,11 +347,12 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
     const address = pvmw.address;
     let pteval = pt.entry[i] as number;
     const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
-    const page = folio_page(folio, pfn - folio_pfn(m, folio));
+    const page = folio_page(folio, pfn - pvmw.pfn);
     if (pte_present(pteval)) {
       pteval = ptep_clear_flush(m, vma, address, pt, i);
       if (pte_dirty(pteval)) folio_mark_dirty(m, folio);
     } else {
+      check_counted(m, pteval);
       pte_clear(m, mm, address, pt, i);
     }
     if (test_flag(m, folio, PG_hwpoison)) throw new Unmodelled('try_to_unmap_one: hwpoison pages');

@@ -165,6 +165,11 @@ export function mod_mthp_stat(m: Machine, order: number, item: number, delta: nu
   (m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number) += delta;
 }
 
+/** A counter of one folio order, 1 to 9 (mm/huge_memory.c: sum_mthp_stat()). */
+export function sum_mthp_stat(m: Machine, order: number, item: number): number {
+  return m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number;
+}
+
 /** Adds one to a counter of one folio order (include/linux/huge_mm.h: count_mthp_stat()). */
 export function count_mthp_stat(m: Machine, order: number, item: number): void {
   mod_mthp_stat(m, order, item, 1);

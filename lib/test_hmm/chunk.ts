@@ -9,6 +9,7 @@ import { WARN_ON, printk } from '../kernel/printk.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
 import { preempt_point } from '../kernel/sched.ts';
 import { Unmodelled } from '../unmodelled.ts';
+import { device_private_page_to_offset, memremap_device_private_pagemap, memunmap_device_private_pagemap } from '../mm/device_private.ts';
 import { lock_page } from '../mm/folio_lock.ts';
 import {
   MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PRIVATE, dev_pagemap, folio_zone_device_data, is_device_coherent_page,
@@ -17,11 +18,10 @@ import {
 import { folio_copy } from '../mm/migrate.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, migrate_device_finalize, migrate_device_pages,
-  migrate_device_range, migrate_pfn, migrate_pfn_to_page,
+  migrate_device_range, migrate_pfn, migrate_pfn_from_page, migrate_pfn_to_page,
 } from '../mm/migrate_device.ts';
 import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
-import { PAGES_PER_SECTION } from '../mm/physmem.ts';
 import { kcalloc, kvcalloc, kvfree } from '../mm/slab.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
@@ -75,7 +75,11 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
 export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppage: { page: number } | null, is_large: boolean): Gen<number> {
   const pagemap = new dev_pagemap();
   const range = pagemap.range;
-  if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE) {
+  const by_offset = mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE && m.device_private.offsets;
+  if (by_offset) {
+    pagemap.nr_pages = DEVMEM_CHUNK_SIZE / PAGE_SIZE;
+    pagemap.type = MEMORY_DEVICE_PRIVATE;
+  } else if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE) {
     const res = request_free_mem_region(m, null, DEVMEM_CHUNK_SIZE, 'hmm_dmirror');
     if (typeof res === 'number') return -ENOMEM;
     range.start = res.start;
@@ -98,10 +102,10 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
   yield* mutex_lock(m, mdevice.devmem_lock);
   const chunks = (mdevice.devmem_chunks ??= []);
   if (chunks.length === mdevice.devmem_capacity) mdevice.devmem_capacity += DEVMEM_CHUNKS_RESERVE;
-  const err = yield* memremap_pages(m, pagemap, 0);
+  const err = by_offset ? memremap_device_private_pagemap(m, pagemap, 0) : yield* memremap_pages(m, pagemap, 0);
   if (err < 0) {
     mutex_unlock(m, mdevice.devmem_lock);
-    if (pagemap.type === MEMORY_DEVICE_PRIVATE) release_mem_region(m, range.start, range.end - range.start + 1);
+    if (pagemap.type === MEMORY_DEVICE_PRIVATE && !by_offset) release_mem_region(m, range.start, range.end - range.start + 1);
     return err;
   }
   const pfn_first = range.start / PAGE_SIZE;
@@ -116,7 +120,7 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
   spin_lock_leaf(m, mdevice.lock);
   for (let pfn = pfn_first; pfn < pfn_last;) {
     const large = is_large && pfn % HPAGE_PMD_NR === 0 && pfn + HPAGE_PMD_NR <= pfn_last;
-    put_free(m, mdevice, pfn_to_page(m, pfn), large);
+    put_free(m, mdevice, by_offset ? m.device_private.offset_to_page(pfn) : pfn_to_page(m, pfn), large);
     pfn += large ? HPAGE_PMD_NR : 1;
   }
   let ret = 0;
@@ -158,34 +162,36 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   return dpage;
 }
 
-// The part of the chunk's pfns outside of which no page is in use: an eviction need not look at the rest.
-function pfns_in_use(m: Machine, start_pfn: number, npages: number): { first: number; npages: number } {
+// The part of the chunk's pfns, or offsets, outside of which no page is in use: an eviction need not look at the rest.
+function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages: number } {
+  const start_pfn = Math.floor(pagemap.range.start / PAGE_SIZE);
   let first = start_pfn;
   let end = start_pfn;
-  for (let pfn = start_pfn; pfn < start_pfn + npages; ) {
-    const page = pfn_to_page(m, pfn);
-    const n = Math.min(start_pfn + npages - pfn, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
+  let last = start_pfn;
+  m.device_private.for_each_run(pagemap, (page, n, pfn) => {
     const at = pfn - page;
     m.page.for_each_used(page, page + n, (used) => {
       if (m.page._refcount[used] === 0) return;
       if (end === start_pfn) first = at + used;
       end = at + used + folio_nr_pages(m, page_folio(m, used));
     });
-    pfn += n;
-  }
-  return { first, npages: Math.min(end, start_pfn + npages) - first };
+    last = pfn + n;
+  });
+  return { first, npages: Math.min(end, last) - first };
 }
 
 /** Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c: dmirror_device_evict_chunk()). */
 export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'dmirror_device_evict_chunk');
-  const chunk_pfn = Math.floor(chunk.pagemap.range.start / PAGE_SIZE);
-  const { first: start_pfn, npages } = pfns_in_use(m, chunk_pfn, Math.floor(chunk.pagemap.range.end / PAGE_SIZE) - chunk_pfn + 1);
+  const { first: start_pfn, npages } = pfns_in_use(m, chunk.pagemap);
+  const { offsets, mpfn_flag } = m.device_private;
+  const flag = chunk.pagemap.type === MEMORY_DEVICE_PRIVATE ? mpfn_flag : 0;
+  const start = offsets ? migrate_pfn(start_pfn) + flag : start_pfn;
   const may_fail = m.patches.has('no-c2af060d1c18');
   const src_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
   const dst_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
   if (src_pfns === null || dst_pfns === null) throw null_page(0);
-  yield* migrate_device_range(m, src_pfns, start_pfn, npages);
+  yield* migrate_device_range(m, src_pfns, start, npages);
   for (let i = 0; i < npages; i++) {
     const src = src_pfns[i];
     if ((src & MIGRATE_PFN_MIGRATE) === 0) continue;
@@ -204,7 +210,7 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
     }
     if (dpage === 0) throw null_page(8);
     yield* lock_page(m, dpage);
-    dst_pfns[i] = migrate_pfn(page_to_pfn(m, dpage)) + (src & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
+    dst_pfns[i] = migrate_pfn_from_page(m, dpage) + (src & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
     folio_copy(m, page_folio(m, dpage), page_folio(m, spage));
     m.sched.spend(COPY_PAGE_NS * folio_nr_pages(m, page_folio(m, spage)));
   }
@@ -236,9 +242,14 @@ export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_devic
       dmirror_remove_free_pages(m, devmem);
       spin_unlock(m, mdevice.lock);
       yield* dmirror_device_evict_chunk(m, devmem);
+      const is_private = devmem.pagemap.type === MEMORY_DEVICE_PRIVATE;
+      if (is_private && m.device_private.offsets) {
+        yield* memunmap_device_private_pagemap(m, devmem.pagemap);
+        continue;
+      }
       yield* memunmap_pages(m, devmem.pagemap);
       const range = devmem.pagemap.range;
-      if (devmem.pagemap.type === MEMORY_DEVICE_PRIVATE) release_mem_region(m, range.start, range.end - range.start + 1);
+      if (is_private) release_mem_region(m, range.start, range.end - range.start + 1);
     }
     mdevice.devmem_capacity = 0;
     mdevice.free_pages = 0;
@@ -286,7 +297,14 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
     p._refcount[rfolio] = 1;
     return;
   }
-  const offset = page_to_pfn(m, tail) - page_to_pfn(m, head);
+  let offset: number;
+  if (m.device_private.by_offset(head)) {
+    // The word that says whose the tail is held its compound_head until now.
+    p.pgmap[tail] = m.patches.has('offsets-split-tail') ? 0 : p.pgmap[head];
+    offset = device_private_page_to_offset(m, tail) - device_private_page_to_offset(m, head);
+  } else {
+    offset = page_to_pfn(m, tail) - page_to_pfn(m, head);
+  }
   const rpage_tail = folio_page(rfolio, offset);
   p.private[tail] = rpage_tail;
   p.private[rpage_tail] = p.private[rpage];

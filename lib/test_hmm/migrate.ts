@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EINVAL, ENOMEM, EPERM } from '../errno.ts';
+import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { mmget_not_zero, mmput } from '../kernel/mm_init.ts';
 import { make_device_exclusive } from '../mm/device_exclusive.ts';
+import { make_device_exclusive_range } from '../mm/device_exclusive_range.ts';
 import { folio_unlock, lock_page, unlock_page } from '../mm/folio_lock.ts';
 import { folio_zone_device_data, is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_SHIFT, MIGRATE_PFN_VALID, MIGRATE_PFN_WRITE,
   MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT, MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
-  MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize, migrate_vma_pages,
+  MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn_from_page, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize, migrate_vma_pages,
   migrate_vma_setup,
 } from '../mm/migrate_device.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ, type vm_fault } from '../mm/mm_types.ts';
@@ -20,7 +21,7 @@ import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { folio_is_zone_device, folio_nr_pages, folio_order, folio_page, folio_test_large, page_folio, page_to_pfn } from '../mm/page.ts';
 import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
 import { kvcalloc, kvfree } from '../mm/slab.ts';
-import { folio_put } from '../mm/swap.ts';
+import { folio_put, put_page } from '../mm/swap.ts';
 import { vma_lookup } from '../mm/vma.ts';
 import { dmirror_devmem_alloc_page } from './chunk.ts';
 import {
@@ -32,6 +33,8 @@ import { HMM_DMIRROR_FLAG_FAIL_ALLOC } from './uapi.ts';
 
 const HPAGE_PMD_NR = 512;
 const PTRS_PER_PTE = 512;
+/** pages that make_device_exclusive_range() was asked for at a time */
+const EXCLUSIVE_PAGES = 64;
 
 function dmirror_select_device(d: dmirror): number {
   return dmirror_is_private_zone(d.mdevice) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_DEVICE_COHERENT;
@@ -56,6 +59,8 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
   const fail_huge_only = m.patches.has('fix-fail-alloc-huge');
+  // Without flags device pages may be among those that are selected, and are passed over.
+  const by_flags = !m.patches.has('src-owner') && !m.patches.has('no-800bb1c8dc80');
   let k = 0;
   let addr = args.start;
   while (addr < args.end) {
@@ -69,7 +74,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
     }
     const spage = migrate_pfn_to_page(m, s);
     const in_device = spage !== 0 && folio_is_zone_device(m, page_folio(m, spage));
-    if (WARN_ON(m, in_device, 'dmirror_migrate_alloc_and_copy', 'page already in device')) {
+    if ((!by_flags && in_device) || WARN_ON(m, in_device, 'dmirror_migrate_alloc_and_copy', 'page already in device')) {
       k++;
       addr += PAGE_SIZE;
       continue;
@@ -92,7 +97,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
         }
         const rpage = BACKING_PAGE(m, small);
         set_zone_device_data(m, rpage, d.id);
-        dst[k] = migrate_pfn(page_to_pfn(m, small)) + write;
+        dst[k] = migrate_pfn_from_page(m, small) + write;
         fill_pages(m, page_to_pfn(m, rpage), spfn < 0 ? -1 : spfn + i, 1);
         k++;
         addr += PAGE_SIZE;
@@ -101,7 +106,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
     }
     const rpage = BACKING_PAGE(m, dpage);
     set_zone_device_data(m, rpage, d.id);
-    dst[k] = migrate_pfn(page_to_pfn(m, dpage)) + write;
+    dst[k] = migrate_pfn_from_page(m, dpage) + write;
     let nr = 1;
     if (is_large) {
       dst[k] += MIGRATE_PFN_COMPOUND;
@@ -147,25 +152,51 @@ function* dmirror_migrate_finalize_and_map(m: Machine, args: migrate_vma, d: dmi
   mutex_unlock(m, d.mutex);
 }
 
+// As dmirror_exclusive() did it with make_device_exclusive_range(), 64 pages at a time: -EBUSY if one of them could not be had.
+function* dmirror_exclusive_range(m: Machine, d: dmirror, start: number, end: number): Gen<number> {
+  const pages = new Int32Array(EXCLUSIVE_PAGES);
+  for (let addr = start, next: number; addr < end; addr = next) {
+    next = Math.min(end, addr + pages.length * PAGE_SIZE);
+    const npages = (next - addr) / PAGE_SIZE;
+    const found = yield* make_device_exclusive_range(m, d.notifier.mm, addr, next, pages, null);
+    let mapped = 0;
+    for (let i = 0; found === npages && i < npages; i++) {
+      if (pages[i] === 0) continue;
+      yield* dmirror_atomic_map(m, addr + i * PAGE_SIZE, pages[i], d);
+      mapped++;
+    }
+    for (let i = 0; i < found; i++) {
+      if (pages[i] === 0) continue;
+      unlock_page(m, pages[i]);
+      put_page(m, pages[i]);
+    }
+    if (mapped < npages) return -EBUSY;
+  }
+  return 0;
+}
+
+function* dmirror_exclusive_pages(m: Machine, d: dmirror, start: number, end: number): Gen<number> {
+  for (let addr = start; addr < end; addr += PAGE_SIZE) {
+    const page = yield* make_device_exclusive(m, d.notifier.mm, addr, null);
+    if (page < 0) return page;
+    const ret = yield* dmirror_atomic_map(m, addr, page, d);
+    const folio = page_folio(m, page);
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+    if (ret !== 0) return ret;
+  }
+  return 0;
+}
+
 /** HMM_DMIRROR_EXCLUSIVE: makes the device the only one to access each page, and returns their contents (lib/test_hmm.c: dmirror_exclusive()). */
 export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const start = cmd.addr;
   const end = start + cmd.npages * PAGE_SIZE;
   if (!mmget_not_zero(mm)) return -EINVAL;
-  let ret = 0;
   yield* mmap_read_lock(m, mm);
-  for (let addr = start; ret === 0 && addr < end; addr += PAGE_SIZE) {
-    const page = yield* make_device_exclusive(m, mm, addr, null);
-    if (page < 0) {
-      ret = page;
-      break;
-    }
-    ret = yield* dmirror_atomic_map(m, addr, page, d);
-    const folio = page_folio(m, page);
-    folio_unlock(m, folio);
-    folio_put(m, folio);
-  }
+  const exclusive = m.patches.has('exclusive-range') ? dmirror_exclusive_range : dmirror_exclusive_pages;
+  const ret = yield* exclusive(m, d, start, end);
   mmap_read_unlock(m, mm);
   yield* mmput(m, mm);
   if (ret !== 0) return ret;
@@ -211,7 +242,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     const nr = 1 << order;
     if (dpage !== 0) {
       yield* lock_page(m, dpage);
-      dst[k] = migrate_pfn(page_to_pfn(m, dpage)) + flags;
+      dst[k] = migrate_pfn_from_page(m, dpage) + flags;
       check_dmirror(d);
       const pfn = addr / PAGE_SIZE;
       d.pt.erase(pfn, pfn + nr - 1);
@@ -231,7 +262,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
         return VM_FAULT_OOM;
       }
       yield* lock_page(m, page);
-      dst[k + i] = migrate_pfn(page_to_pfn(m, page));
+      dst[k + i] = migrate_pfn_from_page(m, page);
       check_dmirror(d);
       const pfn = addr / PAGE_SIZE;
       d.pt.erase(pfn, pfn);
@@ -285,6 +316,7 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
     args.start = addr;
     args.end = next;
     args.pgmap_owner = d.mdevice;
+    args.src_owner = d.mdevice;
     args.flags = dmirror_select_device(d) | MIGRATE_VMA_SELECT_COMPOUND;
     ret = yield* migrate_vma_setup(m, args);
     if (ret !== 0) break;
@@ -352,6 +384,7 @@ export function* dmirror_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   args.src = new Float64Array(1 << order);
   args.dst = new Float64Array(1 << order);
   args.pgmap_owner = d.mdevice;
+  args.src_owner = d.mdevice;
   args.flags = dmirror_select_device(d) | (order > 0 ? MIGRATE_VMA_SELECT_COMPOUND : 0);
   if (!m.patches.has('no-16ce101db85d')) args.fault_page = vmf.page;
   if ((yield* migrate_vma_setup(m, args)) !== 0) return VM_FAULT_SIGBUS;

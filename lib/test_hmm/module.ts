@@ -8,14 +8,13 @@ import {
 } from '../fs/char_dev.ts';
 import type { file, file_operations, inode } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
 import type { Module, ModuleParams } from '../kernel/module.ts';
 import { Oops, printk } from '../kernel/printk.ts';
 import { vm_insert_page } from '../mm/memory_zap.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
 import { GFP_KERNEL, __GFP_ZERO, __free_pages, alloc_page } from '../mm/page_alloc.ts';
-import { pfn_to_page } from '../mm/page.ts';
-import { PAGES_PER_SECTION } from '../mm/physmem.ts';
 import { put_page } from '../mm/swap.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
@@ -26,9 +25,10 @@ import {
 import { dmirror_read, dmirror_read_unlocked, dmirror_snapshot, dmirror_write, type hmm_dmirror_cmd } from './fault.ts';
 import { dmirror_check_atomic, dmirror_exclusive, dmirror_migrate_to_device, dmirror_migrate_to_system } from './migrate.ts';
 import {
-  HMM_DMIRROR_CHECK_EXCLUSIVE, HMM_DMIRROR_CMD, HMM_DMIRROR_EXCLUSIVE, HMM_DMIRROR_FLAGS, HMM_DMIRROR_MEMORY_DEVICE_COHERENT,
-  HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MIGRATE_TO_DEV, HMM_DMIRROR_MIGRATE_TO_SYS, HMM_DMIRROR_READ,
-  HMM_DMIRROR_READ_UNLOCKED, HMM_DMIRROR_RELEASE, HMM_DMIRROR_SNAPSHOT, HMM_DMIRROR_WRITE,
+  HMM_DMIRROR_CHECK_EXCLUSIVE, HMM_DMIRROR_CMD, HMM_DMIRROR_CMD_V3, HMM_DMIRROR_EXCLUSIVE, HMM_DMIRROR_FLAGS,
+  HMM_DMIRROR_GET_MEM_DEV_TYPE, HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MIGRATE_TO_DEV,
+  HMM_DMIRROR_MIGRATE_TO_SYS, HMM_DMIRROR_READ, HMM_DMIRROR_READ_UNLOCKED, HMM_DMIRROR_RELEASE, HMM_DMIRROR_SNAPSHOT,
+  HMM_DMIRROR_WRITE, iowr,
 } from './uapi.ts';
 
 const MODULE_NAME = 'test_hmm';
@@ -107,16 +107,32 @@ function* run_command(m: Machine, d: dmirror, command: number, cmd: hmm_dmirror_
   }
 }
 
+// The command of today that a number of January 2022 stands for; 0 for none. Those of the first seven differ in the size that they hold.
+function command_of_v3(command: number): number {
+  const nr = command % 256;
+  return nr < 7 && command === iowr(nr, HMM_DMIRROR_CMD_V3.size) ? iowr(nr) : 0;
+}
+
+/** HMM_DMIRROR_GET_MEM_DEV_TYPE: the type of the mirror's device memory. NON-KERNEL (20220110223201.31024-7). */
+function* dmirror_get_device_type(m: Machine, d: dmirror, view: DataView): Gen<number> {
+  yield* mutex_lock(m, d.mutex);
+  view.setBigUint64(HMM_DMIRROR_CMD_V3.zone_device_type, BigInt(d.mdevice.zone_device_type), true);
+  mutex_unlock(m, d.mutex);
+  return 0;
+}
+
 /** An HMM_DMIRROR_* command on the struct at user address `arg`, into which cpages and faults are written (lib/test_hmm.c: dmirror_fops_unlocked_ioctl()). */
 function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, arg: number): Gen<number> {
   const d = filp.private_data as dmirror | null;
   if (d === null) return -EINVAL;
-  const bytes = new Uint8Array(HMM_DMIRROR_CMD.size);
+  const v3 = m.patches.has('coherent-v3');
+  const bytes = new Uint8Array(v3 ? HMM_DMIRROR_CMD_V3.size : HMM_DMIRROR_CMD.size);
   if ((yield* copy_from_user(m, bytes, arg, bytes.length)) !== 0) return -EFAULT;
   const view = new DataView(bytes.buffer);
   const cmd = decode_cmd(view);
   if (typeof cmd === 'number') return cmd;
-  const ret = yield* run_command(m, d, command, cmd, view);
+  const gets_type = v3 && command === HMM_DMIRROR_GET_MEM_DEV_TYPE;
+  const ret = gets_type ? yield* dmirror_get_device_type(m, d, view) : yield* run_command(m, d, v3 ? command_of_v3(command) : command, cmd, view);
   if (ret !== 0) return ret;
   view.setBigUint64(HMM_DMIRROR_CMD.cpages, BigInt(cmd.cpages), true);
   view.setBigUint64(HMM_DMIRROR_CMD.faults, BigInt(cmd.faults), true);
@@ -177,7 +193,8 @@ function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
   mod.dmirror_dev = dev;
   m.modules.data.set(MODULE_NAME, mod);
   const types = [HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE];
-  if (spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0) types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
+  const coherent = !m.patches.has('src-owner') && !m.patches.has('no-800bb1c8dc80');
+  if (coherent && spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0) types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
   for (const type of types) mod.dmirror_devices.push(new dmirror_device(mod, type));
   for (let id = 0; id < types.length; id++) {
     const ret = yield* dmirror_device_init(m, mod.dmirror_devices[id], id);
@@ -200,15 +217,12 @@ function* hmm_dmirror_exit(m: Machine): Gen<void> {
 
 /** The folios behind a chunk's pages that are in use. NON-KERNEL. */
 function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: number) => void): void {
-  const { start, end } = chunk.pagemap.ranges[0];
-  const last = (end + 1) / PAGE_SIZE;
-  for (let pfn = start / PAGE_SIZE; pfn < last; pfn += PAGES_PER_SECTION) {
-    const first = pfn_to_page(m, pfn);
+  m.device_private.for_each_run(chunk.pagemap, (first, nr) => {
     const { _refcount, compound_head, private: data } = m.page;
-    m.page.for_each_used(first, first + Math.min(PAGES_PER_SECTION, last - pfn), (page) => {
+    m.page.for_each_used(first, first + nr, (page) => {
       if (_refcount[page] !== 0 && compound_head[page] === 0 && data[page] !== 0) held(data[page]);
     });
-  }
+  });
 }
 
 /**

@@ -4,9 +4,12 @@
 /** Bytes of struct hmm_dmirror_cmd and where its five u64 stand. */
 export const HMM_DMIRROR_CMD = { size: 40, addr: 0, ptr: 8, npages: 16, cpages: 24, faults: 32 } as const;
 
-/** An ioctl number of type 'H' that reads and writes the command; above 2^31 (include/uapi/asm-generic/ioctl.h: _IOWR()). */
-function iowr(nr: number): number {
-  return 3 * 2 ** 30 + HMM_DMIRROR_CMD.size * 2 ** 16 + 0x48 * 2 ** 8 + nr;
+/** The struct of the series of January 2022, which had a sixth u64. NON-KERNEL (20220110223201.31024-7). */
+export const HMM_DMIRROR_CMD_V3 = { ...HMM_DMIRROR_CMD, size: 48, zone_device_type: 40 } as const;
+
+/** An ioctl number of type 'H' that reads and writes a command of `size` bytes; above 2^31 (include/uapi/asm-generic/ioctl.h: _IOWR()). */
+export function iowr(nr: number, size: number = HMM_DMIRROR_CMD.size): number {
+  return 3 * 2 ** 30 + size * 2 ** 16 + 0x48 * 2 ** 8 + nr;
 }
 
 export const HMM_DMIRROR_READ = iowr(0x00);
@@ -19,6 +22,9 @@ export const HMM_DMIRROR_CHECK_EXCLUSIVE = iowr(0x06);
 export const HMM_DMIRROR_RELEASE = iowr(0x07);
 export const HMM_DMIRROR_FLAGS = iowr(0x08);
 export const HMM_DMIRROR_READ_UNLOCKED = iowr(0x09);
+
+/** the last command of the series of January 2022: answers HMM_DMIRROR_MEMORY_DEVICE_* */
+export const HMM_DMIRROR_GET_MEM_DEV_TYPE = iowr(0x07, HMM_DMIRROR_CMD_V3.size);
 
 /** the next allocation that migrates a page or huge page fails */
 export const HMM_DMIRROR_FLAG_FAIL_ALLOC = 1 << 0;

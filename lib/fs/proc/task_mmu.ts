@@ -64,8 +64,8 @@ function add_to_pagemap(pm: pagemapread, frame: number, flags: number): number {
   return pm.pos >= PAGEMAP_WALK_PAGES ? PM_END_OF_BUFFER : 0;
 }
 
-function swap_frame(entry: number, offset: number): number {
-  return swp_type(entry) + offset * (1 << MAX_SWAPFILES_SHIFT);
+function swap_frame(m: Machine, entry: number, offset: number): number {
+  return swp_type(entry, m.device_private.max_swapfiles) + offset * (1 << MAX_SWAPFILES_SHIFT);
 }
 
 function __folio_page_mapped_exclusively(m: Machine, folio: number, page: number): boolean {
@@ -97,7 +97,7 @@ function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, 
       page = vm_normal_page(m, vma, addr, pte);
     } else {
       const entry = softleaf_from_pte(pte);
-      frame = swap_frame(entry, softleaf_to_pfn(entry));
+      frame = swap_frame(m, entry, softleaf_to_pfn(entry));
       flags |= PM_SWAP;
       if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
       if (softleaf_is_uffd_wp_marker(entry)) flags |= PM_UFFD_WP;
@@ -127,7 +127,7 @@ function pagemap_pmd_range_thp(m: Machine, pmd: number, addr: number, end: numbe
       frame = pte_pfn(pmd) + idx;
     } else {
       const entry = softleaf_from_pmd(pmd);
-      frame = swap_frame(entry, softleaf_to_pfn(entry) + idx);
+      frame = swap_frame(m, entry, softleaf_to_pfn(entry) + idx);
       flags |= PM_SWAP;
       if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
     }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import t from 'tap';
+import { audit } from '../audit.ts';
+import { boot, type Machine } from '../boot.ts';
+import { walk_address } from '../inspect.ts';
+import { start_process } from '../kernel/exec.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { make_device_exclusive_range } from './device_exclusive_range.ts';
+import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { softleaf_from_pte, softleaf_is_device_exclusive } from './leafops.ts';
+import { sys_mmap } from './mmap.ts';
+import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
+import type { mm_struct } from './mm_types.ts';
+import { page_folio, pfn_to_page } from './page.ts';
+import { pte_pfn, pte_present } from './pgtable.ts';
+import { folio_mapped } from './rmap.ts';
+import { folio_put } from './swap.ts';
+import { user_load32, user_store32 } from './uaccess.ts';
+
+const PAGE = 4096;
+const HUGE = 2 * 1024 * 1024;
+const MAP = 0x200000000;
+const [RW, PRIVATE, FIXED, ANON] = [3, 2, 0x10, 0x20];
+
+function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
+  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always', patches: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'] });
+  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
+  m.sched.run(() => m.sched.tasks.length === 0);
+  t.same(m.log.warnings, []);
+  t.same(audit(m), []);
+}
+
+/** Which pages of the range were made exclusive; they are unlocked and released right away. */
+function* make(m: Machine, mm: mm_struct, addr: number, npages: number): Gen<boolean[]> {
+  const pages = new Int32Array(npages);
+  yield* mmap_read_lock(m, mm);
+  t.equal(yield* make_device_exclusive_range(m, mm, addr, addr + npages * PAGE, pages, null), npages);
+  mmap_read_unlock(m, mm);
+  for (const page of pages.filter((p) => p !== 0)) {
+    folio_unlock(m, page_folio(m, page));
+    folio_put(m, page_folio(m, page));
+  }
+  return [...pages].map((p) => p !== 0);
+}
+
+function exclusive(mm: mm_struct, addr: number): boolean {
+  const { entry } = walk_address(mm, addr);
+  return !pte_present(entry) && softleaf_is_device_exclusive(softleaf_from_pte(entry));
+}
+
+t.test('pages become exclusive and unmapped, but for one whose lock is taken; a CPU access maps them again', (t) => {
+  run(function* (m, mm) {
+    yield* sys_mmap(m, MAP, 3 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+    for (let i = 0; i < 3; i++) yield* user_store32(m, MAP + i * PAGE, 40 + i);
+    const [first, second] = [0, 1].map((i) => pfn_to_page(m, pte_pfn(walk_address(mm, MAP + i * PAGE).entry))) as [number, number];
+    yield* folio_lock(m, second);
+    t.same(yield* make(m, mm, MAP, 3), [true, false, true]);
+    folio_unlock(m, second);
+    t.same([0, 1, 2].map((i) => exclusive(mm, MAP + i * PAGE)), [true, false, true]);
+    t.notOk(folio_mapped(m, first));
+    for (let i = 0; i < 3; i++) t.equal(yield* user_load32(m, MAP + i * PAGE), 40 + i);
+    t.notOk(exclusive(mm, MAP));
+    t.ok(folio_mapped(m, first));
+  });
+  t.end();
+});
+
+t.test('of a huge page the first is had, and with it every other, whose lock is taken then', (t) => {
+  run(function* (m, mm) {
+    yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+    yield* user_store32(m, MAP, 1);
+    t.same(yield* make(m, mm, MAP, 2), [true, false]);
+    t.ok(exclusive(mm, MAP + 511 * PAGE));
+    t.equal(yield* user_load32(m, MAP + 5 * PAGE), 0);
+    t.same(yield* make(m, mm, MAP + 5 * PAGE, 1), [false], 'an entry of the folio that is exclusive already ends the walk');
+  });
+  t.end();
+});

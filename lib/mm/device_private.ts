@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EINVAL, ENOMEM } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { completion, wait_for_completion } from '../kernel/locks.ts';
+import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import {
+  MAX_SWAPFILES, SOFTLEAF_MIGRATION_READ, softleaf_is_device_private, softleaf_is_migration_device_private, softleaf_is_migration_read, softleaf_type,
+} from './leafops.ts';
+import {
+  MEMORY_DEVICE_PRIVATE, for_each_run, is_device_private_page, kill_dev_pagemap, page_pgmap, reset_pages, type dev_pagemap,
+} from './memremap.ts';
+import { PG_reserved, ZONE_DEVICE, page_to_pfn } from './page.ts';
+import { PAGES_PER_SECTION, PAGE_SIZE } from './physmem.ts';
+
+// How page-table entries, mpfns, hmm_pfns and rmap walks name a device-private page. Linux 7.3.4 gives such pages pfns that
+// no memory has. With device-private-offsets they have offsets instead, which begin at 0 and so equal the pfns of other
+// pages: whatever holds a number has to say which of the two it is.
+// The series is 20260107091823.68974-1 (v2) as corrected up to 20260202113642.59295-1 (v6).
+
+/** HMM_PFN_DEVICE_PRIVATE as flags of mm/hmm.ts: above the five bits of the order. */
+const HMM_PFN_DEVICE_PRIVATE = 1 << 11;
+/** the highest of the five bits of the order */
+const HMM_PFN_ORDER_TOP = 1 << 10;
+const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
+
+const MAX_PHYSMEM_BITS = 46;
+
+/** How the machine numbers device-private pages. NON-KERNEL. */
+export interface device_private_numbers {
+  /** true: by offsets in a space of their own */
+  readonly offsets: boolean;
+  /** flag of an mpfn (mm/migrate_vma.ts) that holds an offset, 0 if none is set */
+  readonly mpfn_flag: number;
+  /** flag of an hmm_pfn (mm/hmm.ts) that holds an offset, 0 if none is set */
+  readonly hmm_flag: number;
+  /** lowest bit of the order in the 64 bits of an hmm_pfn (include/linux/hmm.h: HMM_PFN_ORDER_SHIFT) */
+  readonly hmm_order_shift: number;
+  /** whether migration entries of private pages have types of their own */
+  readonly private_migration: boolean;
+  /** swap types that are left for swap devices (include/linux/swap.h: MAX_SWAPFILES) */
+  readonly max_swapfiles: number;
+  /** True if the page is numbered by its offset. */
+  by_offset(page: number): boolean;
+  /** The number that stands for the page: its offset or its pfn. */
+  page_number(page: number): number;
+  /** True if the number in a leaf is an offset. */
+  entry_by_offset(entry: number): boolean;
+  /** softleaf_is_migration_read() */
+  is_migration_read(entry: number): boolean;
+  /** The page of an offset; 0 and a warning if no device has it. */
+  offset_to_page(offset: number): number;
+  /** Calls back with the pagemap's struct pages by runs of contiguous rows; `number` is the first one's. */
+  for_each_run(pgmap: dev_pagemap, visit: (page: number, nr: number, number: number) => void): void;
+}
+
+/** Linux 7.3.4: private pages have pfns. */
+class by_pfn implements device_private_numbers {
+  readonly offsets = false;
+  readonly mpfn_flag = 0;
+  readonly hmm_flag = 0;
+  readonly hmm_order_shift = 53;
+  readonly private_migration = false;
+  readonly max_swapfiles = MAX_SWAPFILES;
+  private readonly m: Machine;
+  constructor(m: Machine) {
+    this.m = m;
+  }
+  by_offset(): boolean {
+    return false;
+  }
+  page_number(page: number): number {
+    return page_to_pfn(this.m, page);
+  }
+  entry_by_offset(): boolean {
+    return false;
+  }
+  is_migration_read(entry: number): boolean {
+    return softleaf_is_migration_read(entry);
+  }
+  offset_to_page(offset: number): number {
+    throw new Oops(`kernel BUG: offset 0x${offset.toString(16)} of a device-private page, which have pfns`);
+  }
+  for_each_run(pgmap: dev_pagemap, visit: (page: number, nr: number, number: number) => void): void {
+    const { start, end } = pgmap.range;
+    let at = Math.floor(start / PAGE_SIZE);
+    for_each_run(this.m, at, Math.floor(end / PAGE_SIZE) - at + 1, (page, nr) => {
+      visit(page, nr, at);
+      at += nr;
+    });
+  }
+}
+
+/** The series: private pages have offsets. */
+class by_offset implements device_private_numbers {
+  readonly offsets = true;
+  readonly mpfn_flag: number;
+  readonly hmm_flag: number;
+  readonly hmm_order_shift: number;
+  readonly private_migration: boolean;
+  readonly max_swapfiles: number;
+  private readonly m: Machine;
+  /** in order of their ranges (device_private_pgmap_tree) */
+  private readonly pgmaps: dev_pagemap[] = [];
+  /** rows whose pagemap is gone, by how many sections they take */
+  private readonly free_rows = new Map<number, number[]>();
+
+  constructor(m: Machine) {
+    const without = (patch: string): boolean => m.patches.has(patch);
+    this.m = m;
+    this.mpfn_flag = without('offsets-no-mpfn-flag') ? 0 : MIGRATE_PFN_DEVICE_PRIVATE;
+    this.hmm_order_shift = without('offsets-rfc-order-shift') || without('offsets-no-hmm-flag') ? 53 : 52;
+    if (without('offsets-no-hmm-flag')) this.hmm_flag = 0;
+    else this.hmm_flag = without('offsets-rfc-order-shift') ? HMM_PFN_ORDER_TOP : HMM_PFN_DEVICE_PRIVATE;
+    this.private_migration = !without('offsets-no-migration-types');
+    this.max_swapfiles = this.private_migration ? MAX_SWAPFILES - 3 : MAX_SWAPFILES;
+  }
+  by_offset(page: number): boolean {
+    return is_device_private_page(this.m, page);
+  }
+  page_number(page: number): number {
+    return is_device_private_page(this.m, page) ? device_private_page_to_offset(this.m, page) : page_to_pfn(this.m, page);
+  }
+  entry_by_offset(entry: number): boolean {
+    return softleaf_is_device_private(entry) || softleaf_is_migration_device_private(entry);
+  }
+  is_migration_read(entry: number): boolean {
+    return this.m.patches.has('offsets-v1-migration-read') ? softleaf_type(entry) === SOFTLEAF_MIGRATION_READ : softleaf_is_migration_read(entry);
+  }
+  offset_to_page(offset: number): number {
+    const at = offset * PAGE_SIZE;
+    const pgmap = this.pgmaps.find((p) => at >= p.range.start && at <= p.range.end);
+    if (pgmap === undefined) {
+      WARN_ON_ONCE(this.m, true, 'device_private_offset_to_page');
+      return 0;
+    }
+    return pgmap.pages + offset - pgmap.range.start / PAGE_SIZE;
+  }
+  for_each_run(pgmap: dev_pagemap, visit: (page: number, nr: number, number: number) => void): void {
+    if (pgmap.type === MEMORY_DEVICE_PRIVATE) visit(pgmap.pages, pgmap.nr_pages, pgmap.range.start / PAGE_SIZE);
+    else by_pfn.prototype.for_each_run.call(this, pgmap, visit);
+  }
+
+  /** Puts the pagemap into the first gap of the space that is large enough and gives it struct pages; false without a gap. */
+  add(pgmap: dev_pagemap): boolean {
+    const size = pgmap.nr_pages * PAGE_SIZE;
+    let start = 0;
+    let i = 0;
+    for (; i < this.pgmaps.length; i++) {
+      const { range } = this.pgmaps[i] as dev_pagemap;
+      if (start + size <= range.start) break;
+      start = range.end + 1;
+    }
+    if (start + size > 2 ** MAX_PHYSMEM_BITS) return false;
+    pgmap.range.start = start;
+    pgmap.range.end = start + size - 1;
+    const sections = Math.ceil(pgmap.nr_pages / PAGES_PER_SECTION);
+    pgmap.pages = this.free_rows.get(sections)?.pop() ?? this.m.page.add_section(-1);
+    for (let n = this.m.page.rows; n < pgmap.pages + sections * PAGES_PER_SECTION; n += PAGES_PER_SECTION) this.m.page.add_section(-1);
+    this.pgmaps.splice(i, 0, pgmap);
+    return true;
+  }
+
+  remove(pgmap: dev_pagemap): void {
+    const sections = Math.ceil(pgmap.nr_pages / PAGES_PER_SECTION);
+    const free = this.free_rows.get(sections);
+    if (free === undefined) this.free_rows.set(sections, [pgmap.pages]);
+    else free.push(pgmap.pages);
+    this.pgmaps.splice(this.pgmaps.indexOf(pgmap), 1);
+  }
+}
+
+/** The numbering that the machine's patches ask for. NON-KERNEL. */
+export function device_private_numbering(m: Machine): device_private_numbers {
+  return m.patches.has('device-private-offsets') ? new by_offset(m) : new by_pfn(m);
+}
+
+/** The offset of a device-private page among all of them. NON-KERNEL (20260202113642.59295-1: device_private_page_to_offset()). */
+export function device_private_page_to_offset(m: Machine, page: number): number {
+  const pgmap = page_pgmap(m, page) as dev_pagemap | null;
+  if (pgmap === null) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
+  WARN_ON_ONCE(m, pgmap.type !== MEMORY_DEVICE_PRIVATE, 'device_private_page_to_offset');
+  return pgmap.range.start / PAGE_SIZE + (page - pgmap.pages);
+}
+
+/**
+ * Gives private memory of pgmap.nr_pages pages struct pages and a range of offsets, all of them free and the driver's to
+ * hand out; nid below 0 is the node of the caller. 0, -EINVAL for an incomplete pgmap, -ENOMEM.
+ * NON-KERNEL (20260202113642.59295-1: memremap_device_private_pagemap()).
+ */
+export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, nid: number): number {
+  const fn = 'memremap_device_private_pagemap';
+  const space = m.device_private;
+  if (WARN_ON(m, pgmap.type !== MEMORY_DEVICE_PRIVATE, fn, `Invalid pgmap type ${pgmap.type}`)) return -EINVAL;
+  if (WARN_ON(m, pgmap.ops?.migrate_to_ram === undefined, fn, 'Missing migrate_to_ram method')) return -EINVAL;
+  if (WARN_ON(m, pgmap.owner === null, fn, 'Missing owner')) return -EINVAL;
+  // As posted, nobody looks for folio_free.
+  if (!(space instanceof by_offset)) throw new Oops(`kernel BUG: ${fn}() of a kernel where private pages have pfns`);
+  if (!space.add(pgmap)) return -ENOMEM;
+  pgmap.nr_range = 1;
+  pgmap.nid = nid < 0 && !m.patches.has('offsets-v2-nid') ? 0 : nid;
+  pgmap.done = new completion('dev_pagemap');
+  pgmap.ref = 1;
+  pgmap.ref_dying = false;
+  m.pgmaps.add((id) => {
+    pgmap.id = id;
+    return pgmap;
+  });
+  reset_pages(m, pgmap.pages, pgmap.nr_pages, PG_reserved, ZONE_DEVICE, pgmap.id, 0);
+  return 0;
+}
+
+/** Takes private memory away again, once the last of its pages is free. NON-KERNEL (20260202113642.59295-1: memunmap_device_private_pagemap()). */
+export function* memunmap_device_private_pagemap(m: Machine, pgmap: dev_pagemap): Gen<void> {
+  const space = m.device_private;
+  if (!(space instanceof by_offset)) throw new Oops('kernel BUG: memunmap_device_private_pagemap() of a kernel where private pages have pfns');
+  kill_dev_pagemap(m, pgmap, 1);
+  yield* wait_for_completion(m, pgmap.done);
+  reset_pages(m, pgmap.pages, pgmap.nr_pages, 0, 0, 0, 0);
+  m.pgmaps.remove(pgmap.id);
+  pgmap.id = 0;
+  space.remove(pgmap);
+}

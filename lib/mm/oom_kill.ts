@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Taking the memory of a process that is about to die without waiting for it. The OOM killer and its thread are not modelled.
+
+import type { Machine } from '../boot.ts';
+import { EAGAIN, EBADF, EINTR, EINVAL, ESRCH } from '../errno.ts';
+import { fget, fput } from '../fs/file_table.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mmdrop, mmgrab } from '../kernel/mm_init.ts';
+import { fatal_signal_pending, task_struct } from '../kernel/sched.ts';
+import { zap_vma_for_reaping } from './memory_zap.ts';
+import { mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
+import { MMF_OOM_SKIP, MMF_UNSTABLE, VM_HUGETLB, VM_PFNMAP, VM_SHARED, vma_is_anonymous, type mm_struct } from './mm_types.ts';
+
+// False if part of it could not be taken without waiting.
+function* __oom_reap_task_mm(m: Machine, mm: mm_struct): Gen<boolean> {
+  let ret = true;
+  // From here on what is read of the address space may be anything.
+  mm.flags |= MMF_UNSTABLE;
+  for (const vma of mm.mm_mt.slice().reverse()) {
+    if (vma.vm_flags & (VM_HUGETLB | VM_PFNMAP)) continue;
+    if (!vma_is_anonymous(vma) && (vma.vm_flags & VM_SHARED) !== 0) continue;
+    if ((yield* zap_vma_for_reaping(m, vma)) !== 0) ret = false;
+  }
+  return ret;
+}
+
+function __task_will_free_mem(t: task_struct): boolean {
+  const leader = t.group_leader;
+  // SIGKILL begins the group's exit when it is sent.
+  return leader.group_exit_code !== null || leader.thread_group.some(fatal_signal_pending) || (leader.thread_group.length === 1 && t.exiting);
+}
+
+function task_will_free_mem(m: Machine, t: task_struct): boolean {
+  const mm = t.mm as mm_struct;
+  if (!__task_will_free_mem(t) || (mm.flags & MMF_OOM_SKIP) !== 0) return false;
+  return m.sched.tasks.every((p) => p.mm !== mm || p.group_leader === t.group_leader || __task_will_free_mem(p));
+}
+
+/**
+ * Takes the memory of a process that was killed and has not gone yet: 0; -EAGAIN where only part of it could be had; -EINVAL for
+ * flags or a process that lives on; -ESRCH for one without memory (mm/oom_kill.c: process_mrelease()).
+ */
+export function* process_mrelease(m: Machine, pidfd: number, flags: number): Gen<number> {
+  if (flags !== 0) return -EINVAL;
+  const f = fget(m, pidfd);
+  if (f === null) return -EBADF;
+  const task = f.private_data;
+  fput(m, f);
+  if (!(task instanceof task_struct)) return -EBADF;
+  const p = task.thread_group.find((t) => t.mm !== null && t.exit_state === 'alive');
+  if (p === undefined) return -ESRCH;
+
+  const mm = p.mm as mm_struct;
+  mmgrab(mm);
+  let ret = 0;
+  if (!task_will_free_mem(m, p)) {
+    if ((mm.flags & MMF_OOM_SKIP) === 0) ret = -EINVAL;
+  } else if ((yield* mmap_read_lock_killable(m, mm)) !== 0) {
+    ret = -EINTR;
+  } else {
+    if ((mm.flags & MMF_OOM_SKIP) === 0 && !(yield* __oom_reap_task_mm(m, mm))) ret = -EAGAIN;
+    mmap_read_unlock(m, mm);
+  }
+  mmdrop(m, mm);
+  return ret;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { boot } from '../boot.ts';
+import { check_patches, patch_states } from './index.ts';
+
+const ids = patch_states.map((p) => p.id);
+
+t.test('each state says what it is', (t) => {
+  t.equal(new Set(ids).size, ids.length, 'no id twice');
+  for (const p of patch_states) {
+    t.match(p.id, /^[a-z0-9]+(-[a-z0-9]+)*$/);
+    t.ok(['series', 'reverted', 'proposed'].includes(p.kind), `${p.id}: kind`);
+    t.match(p.date, /^\d{4}(-\d{2}-\d{2})?$/, `${p.id}: date`);
+    t.ok(p.subject.length > 5 && p.where.length > 3 && /[.)]$/.test(p.changes), `${p.id}: subject, source and changes`);
+    if (p.kind === 'reverted') t.ok(p.merged, `${p.id}: what can be taken out is in`);
+    if (p.kind === 'proposed') t.notOk(p.merged, `${p.id}: what is proposed is not in`);
+  }
+  t.end();
+});
+
+t.test('each state is asked for somewhere in the kernel, or another one needs or excludes it', (t) => {
+  const lib = fileURLToPath(new URL('..', import.meta.url));
+  const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.startsWith('patches'))
+    .map((name) => readFileSync(`${lib}${name}`, 'utf8')).join('\n');
+  for (const p of patch_states) t.ok(sources.includes(`'${p.id}'`), p.id);
+  t.end();
+});
+
+t.test('what a state needs or excludes exists, and two that exclude each other are refused in either order', (t) => {
+  t.doesNotThrow(() => check_patches([]));
+  for (const p of patch_states) {
+    for (const id of p.excludes ?? []) {
+      t.ok(ids.includes(id) && id !== p.id, `${p.id} excludes ${id}`);
+      t.throws(() => check_patches([p.id, ...(p.needs ?? []), id]), RangeError);
+      t.throws(() => check_patches([id, ...(p.needs ?? []), p.id]), RangeError);
+    }
+    for (const id of p.needs ?? []) {
+      t.ok(ids.includes(id), `${p.id} needs ${id}`);
+      t.throws(() => check_patches([p.id]), /needs/);
+    }
+  }
+  t.end();
+});
+
+t.test('a machine is refused a state that does not exist, and has those that it was given', (t) => {
+  t.throws(() => check_patches(['no-such-state']), /^patch state no-such-state: there is no such state; npm run -s regression -- list/);
+  t.throws(() => boot({ mem: 64 * 1024 * 1024, patches: ['no-such-state'] }), RangeError);
+  const id = 'fix-coherent-chunk';
+  const m = boot({ mem: 64 * 1024 * 1024, patches: [id] });
+  t.same([...m.patches], [id]);
+  t.equal(boot({ mem: 64 * 1024 * 1024 }).patches.size, 0);
+  t.end();
+});

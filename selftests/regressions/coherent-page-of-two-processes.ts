@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm: add zone device coherent type memory support
+// Upstream: 20220110223201.31024-1-alex.sierra@amd.com
+//
+// Bug:
+//  1. A process migrates pages to a coherent device and forks: each page is mapped twice.
+//  2. It brings them back. migrate_vma takes its own mapping down by itself, which hides the defect where a page is
+//     mapped once only; the other mapping is left to try_to_migrate().
+//  3. try_to_migrate() passes over every zone device page that is not private: the page stays mapped, and does not
+//     move.
+//
+// Running: npm run -s regression -- run coherent-page-of-two-processes
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { fork_behind, open_gate, shut_gate } from '../races/common.ts';
+import { PAGE, coherent_config, coherent_params, hex, must_either, open_device, small_buffer, snapshot_of_either, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm: add zone device coherent type memory support',
+  upstream: '20220110223201.31024-1-alex.sierra@amd.com',
+  bug: [
+    'A process migrates pages to a coherent device and forks: each page is mapped twice.',
+    'It brings them back. migrate_vma takes its own mapping down by itself, which hides the defect where a page is mapped once only; the other mapping is left to try_to_migrate().',
+    'try_to_migrate() passes over every zone device page that is not private: the page stays mapped, and does not move.',
+  ],
+  without: ['coherent-v3'],
+  with: [],
+  fails: { kind: 'assertion', text: '0 of 2 pages that are mapped by two processes came back' },
+  config: coherent_config,
+  params: coherent_params,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 2);
+    const once = yield* small_buffer(c, x, 2);
+    yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, once, 2, 'migrating to the device');
+    yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, once, 2, 'migrating back');
+    x.check(once.cpages === 2, `${once.cpages} of 2 pages that are mapped once came back`);
+
+    const b = yield* small_buffer(c, x, 2);
+    yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 'migrating to the device');
+    const gate = yield* shut_gate(c, x);
+    yield* fork_behind(c, x, gate, function* (child) {
+      for (let i = 0; i < 2; i++) x.check((yield* child.load32(b.ptr + i * PAGE)) === word(i), `the child finds something else in page ${i}`);
+    });
+    yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 2, 'migrating back');
+    const came = b.cpages;
+    const bytes = yield* snapshot_of_either(c, x, fd, b, 2);
+    yield* open_gate(c, x, gate);
+    x.check(came === 2, `${came} of 2 pages that are mapped by two processes came back`);
+    x.check(bytes.every((v) => v === U.HMM_DMIRROR_PROT_READ), `the pages are ${bytes.map(hex).join()} in the snapshot`);
+    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm: add zone device coherent type memory support
+// Upstream: 20220110223201.31024-1-alex.sierra@amd.com
+//
+// Bug:
+//  1. A coherent device is closed, and its memory evicted: pages are looked up by pfn, so that no mapping is taken down
+//     on the way to them.
+//  2. try_to_migrate() passes over every zone device page that is not private: even pages that are mapped once stay.
+//
+// Running: npm run -s regression -- run eviction-of-coherent-pages
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { coherent_config, coherent_params, hex, must_either, open_device, small_buffer, snapshot_of_either, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm: add zone device coherent type memory support',
+  upstream: '20220110223201.31024-1-alex.sierra@amd.com',
+  bug: [
+    'A coherent device is closed, and its memory evicted: pages are looked up by pfn, so that no mapping is taken down on the way to them.',
+    'try_to_migrate() passes over every zone device page that is not private: even pages that are mapped once stay.',
+  ],
+  without: ['coherent-v3'],
+  with: [],
+  fails: { kind: 'assertion', text: 'the pages are 0x42,0x42 in the snapshot' },
+  config: coherent_config,
+  params: coherent_params,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 2);
+    const b = yield* small_buffer(c, x, 2);
+    yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 'migrating to the device');
+    yield* c.close(fd);
+    const again = yield* open_device(c, x, 2);
+    const bytes = yield* snapshot_of_either(c, x, again, b, 2);
+    x.check(bytes.every((v) => v === U.HMM_DMIRROR_PROT_WRITE), `after the device was closed the pages are ${bytes.map(hex).join()} in the snapshot`);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk
+// Upstream: seed 001, part of the rework of 2025
+//
+// Bug:
+//  1. A device wants exclusive access to two pages of a huge page.
+//  2. For the first of them every mapping of the folio is taken down, and its lock stays with the caller.
+//  3. The second is of the same folio, whose lock is taken, by the caller: it is passed over, and the request ends with
+//     -EBUSY, every time.
+//
+// Running: npm run -s regression -- run exclusive-access-to-pages-of-a-huge-page
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
+  upstream: 'seed 001, part of the rework of 2025',
+  bug: [
+    'A device wants exclusive access to two pages of a huge page.',
+    'For the first of them every mapping of the folio is taken down, and its lock stays with the caller.',
+    'The second is of the same folio, whose lock is taken, by the caller: it is passed over, and the request ends with -EBUSY, every time.',
+  ],
+  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
+  with: [],
+  fails: { kind: 'assertion', text: 'ended with -16' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 2, 'exclusive access to two pages of a huge page');
+    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs
+// Upstream: CVE-2025-22034
+//
+// Bug:
+//  1. A device wants exclusive access to a range of a hugetlb mapping.
+//  2. make_device_exclusive_range() has GUP split its pmd, as if it were one of a transparent huge page.
+//  3. GUP finds no page in what is left, the fault handler nothing to do, and so on for ever.
+//
+// Running: npm run -s regression -- run exclusive-range-of-hugetlb
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { ANON, HUGE, RW, command, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs',
+  upstream: 'CVE-2025-22034',
+  bug: [
+    'A device wants exclusive access to a range of a hugetlb mapping.',
+    'make_device_exclusive_range() has GUP split its pmd, as if it were one of a transparent huge page.',
+    'GUP finds no page in what is left, the fault handler nothing to do, and so on for ever.',
+  ],
+  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
+  with: [],
+  fails: { kind: 'livelock', text: 'no end after' },
+  config: { nr_hugepages: 2 },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* hmm_buffer_alloc(c, HUGE, HUGE, RW, ANON | U.MAP_HUGETLB, -1);
+    x.check(b !== null, 'no hugetlb page to be had');
+    if (b === null) return;
+    yield* c.store32(b.ptr, word(0));
+    let ret = 1;
+    yield* x.together([{ name: 'take the range', kind: 'thread', run: function* (t) { ret = yield* command(t, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 2); } }]);
+    x.check(ret < 0, `exclusive access to a hugetlb page ended with ${ret}`);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm: free device private pages have zero refcount
+// Upstream: ef233450898f
+//
+// Bug:
+//  1. Device pages that are free have a reference count of 1: whoever looks for pages in use finds them all.
+//  2. The device evicts its memory. migrate_device_range() gets, locks and "unmaps" free pages, and the driver copies what
+//     it takes for the memory behind them: the links of its free list.
+//
+// Running: npm run -s regression -- run free-device-page-can-be-taken
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm: free device private pages have zero refcount',
+  upstream: 'ef233450898f',
+  bug: [
+    'Device pages that are free have a reference count of 1: whoever looks for pages in use finds them all.',
+    'The device evicts its memory. migrate_device_range() gets, locks and "unmaps" free pages, and the driver copies what it takes for the memory behind them: the links of its free list.',
+  ],
+  without: ['no-ef233450898f'],
+  with: [],
+  fails: { kind: 'oops', text: 'dmirror_device_evict_chunk' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
+    yield* c.close(fd);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
+  },
+};
+
+export default regression;

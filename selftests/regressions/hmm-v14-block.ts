@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: [HMM v14 10/16] mm/hmm/mirror: device page fault handler
+// Upstream: Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com; not merged in this form
+//
+// Bug:
+//  1. A page is mapped for the exclusive access of another device, and a CPU that touches it has its lock.
+//  2. A driver that must keep the mmap_lock faults the page in with block set. hmm_vma_do_fault() puts
+//     FAULT_FLAG_ALLOW_RETRY into its flags whatever block says.
+//  3. As the page is locked, do_swap_page() gives the mmap_lock up and asks for another try.
+//  4. The driver gives back a lock that it does not have.
+//
+// Running: npm run -s regression -- run hmm-v14-block
+
+import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { V14_ACCESS, must, must_v14, open_device, open_v14, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: '[HMM v14 10/16] mm/hmm/mirror: device page fault handler',
+  upstream: 'Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com; not merged in this form',
+  bug: [
+    'A page is mapped for the exclusive access of another device, and a CPU that touches it has its lock.',
+    'A driver that must keep the mmap_lock faults the page in with block set. hmm_vma_do_fault() puts FAULT_FLAG_ALLOW_RETRY into its flags whatever block says.',
+    'As the page is locked, do_swap_page() gives the mmap_lock up and asks for another try.',
+    'The driver gives back a lock that it does not have.',
+  ],
+  without: ['hmm-v14', 'hmm-v14-block-ignored'],
+  with: ['hmm-v14'],
+  fails: { kind: 'oops', text: 'bad read unlock of mmap_lock' },
+  schedule: 'hmm1:1:7.1>2',
+  *run(c, x) {
+    const other = yield* open_device(c, x, 0);
+    const fd = yield* open_v14(c, x);
+    const b = yield* small_buffer(c, x, 1);
+    yield* must(c, x, other, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 'exclusive access');
+    yield* c.store32(b.mirror, 0);
+    yield* x.together([
+      { name: 'touch', kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } },
+      { name: 'access by the device', kind: 'thread', run: function* (t: Libc): Gen<void> { yield* must_v14(t, x, fd, V14_ACCESS, b.ptr, 1, b.mirror); } },
+    ]);
+    x.check((yield* c.load32(b.mirror)) === word(0), 'the device read something else');
+  },
+};
+
+export default regression;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
+// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
+//
+// Bug:
+//  1. The device has lost the contents of a page. Its driver says so in alloc_and_copy(), with HMM_PFN_ERROR as
+//     the destination.
+//  2. hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.
+//  3. finalize_and_map() is told that the page has come back.
+//
+// With the fix the entry is what it should be: who touches the page gets SIGBUS, the other pages come back.
+//
+// Running: npm run -s regression -- run hmm-v14-broken-device-page
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { PAGE, V14_BREAK, V14_TO_DEVICE, V14_TO_SYSTEM, must_move, must_v14, open_v14, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
+  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+  bug: [
+    'The device has lost the contents of a page. Its driver says so in alloc_and_copy(), with HMM_PFN_ERROR as the destination.',
+    'hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.',
+    'finalize_and_map() is told that the page has come back.',
+  ],
+  without: ['hmm-v14', 'hmm-v14-skipped-looks-migrated'],
+  with: ['hmm-v14'],
+  fails: { kind: 'assertion', text: '3 of 3 pages moved, not 2' },
+  *run(c, x) {
+    const fd = yield* open_v14(c, x);
+    const b = yield* small_buffer(c, x, 3);
+    yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, 3, 3);
+    yield* must_v14(c, x, fd, V14_BREAK, b.ptr + PAGE);
+    yield* must_move(c, x, fd, V14_TO_SYSTEM, b.ptr, 3, 2);
+    const sig = yield* c.catch_signal(function* () {
+      yield* c.load32(b.ptr + PAGE);
+    });
+    x.check(sig === U.SIGBUS, `touching the page ended with signal ${sig}`);
+    for (const i of [0, 2]) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
+// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
+//
+// Bug:
+//  1. A program has a large mapping that it has not touched, and wants the device to work on it.
+//  2. hmm_collect_walk_pmd() leaves out what is not mapped, so that the CPU must touch every page first.
+//
+// Running: npm run -s regression -- run hmm-v14-empty-places
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { PAGE, RW, ANON, V14_READ, V14_TO_DEVICE, must_move, must_v14, open_v14 } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
+  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+  bug: [
+    'A program has a large mapping that it has not touched, and wants the device to work on it.',
+    'hmm_collect_walk_pmd() leaves out what is not mapped, so that the CPU must touch every page first.',
+  ],
+  without: ['hmm-v14', 'hmm-v14-skips-empty'],
+  with: ['hmm-v14'],
+  fails: { kind: 'assertion', text: '1 of 4 pages moved, not 4' },
+  config: { thp: 'never' },
+  *run(c, x) {
+    const fd = yield* open_v14(c, x);
+    const ptr = yield* c.mmap(0, 8 * PAGE, RW, ANON, -1, 0);
+    const mirror = ptr + 4 * PAGE;
+    yield* c.store32(ptr + 2 * PAGE, 42);
+    yield* must_move(c, x, fd, V14_TO_DEVICE, ptr, 4, 4);
+    yield* must_v14(c, x, fd, V14_READ, ptr, 4, mirror);
+    for (let i = 0; i < 4; i++) {
+      x.check((yield* c.load32(mirror + i * PAGE)) === (i === 2 ? 42 : 0), `the device reads something else of page ${i}`);
+      x.check((yield* c.load32(ptr + i * PAGE)) === (i === 2 ? 42 : 0), `the CPU reads something else of page ${i}`);
+    }
+  },
+};
+
+export default regression;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
+// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
+//
+// Bug:
+//  1. A page is unmapped and copied to the device; meanwhile somebody has taken a reference on it.
+//  2. hmm_migrate_struct_page() cannot move it and takes HMM_PFN_MIGRATE off its entry.
+//  3. The last loop does not ask for that and looks for the migration entries through the destination, which no
+//     rmap leads anywhere: they stay.
+//
+// Running: npm run -s regression -- run hmm-v14-migration-that-fails
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { PAGE, V14_GRAB, V14_RELEASE, V14_TO_DEVICE, must_move, must_v14, open_v14, small_buffer, touch, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
+  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+  bug: [
+    'A page is unmapped and copied to the device; meanwhile somebody has taken a reference on it.',
+    'hmm_migrate_struct_page() cannot move it and takes HMM_PFN_MIGRATE off its entry.',
+    'The last loop does not ask for that and looks for the migration entries through the destination, which no rmap leads anywhere: they stay.',
+  ],
+  without: ['hmm-v14', 'hmm-v14-remaps-what-failed'],
+  with: ['hmm-v14'],
+  fails: { kind: 'livelock', text: 'no end after' },
+  budget: 3000,
+  *run(c, x) {
+    const fd = yield* open_v14(c, x);
+    const b = yield* small_buffer(c, x, 2);
+    yield* must_v14(c, x, fd, V14_GRAB, b.ptr);
+    yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, 2, 1);
+    yield* touch(x, [b.ptr]);
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page that stayed has lost its contents');
+    x.check((yield* c.load32(b.ptr + PAGE)) === word(1), 'the page that moved has lost its contents');
+    yield* must_v14(c, x, fd, V14_RELEASE, 0);
+  },
+};
+
+export default regression;

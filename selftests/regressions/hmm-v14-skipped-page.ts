@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
+// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
+//
+// Bug:
+//  1. In alloc_and_copy() a driver leaves the destination of a page 0, so that it stays.
+//  2. hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.
+//  3. finalize_and_map() is told that the page has migrated, and the device would map what it does not have.
+//
+// Running: npm run -s regression -- run hmm-v14-skipped-page
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { PAGE, V14_READ, V14_SKIP, V14_TO_DEVICE, must_move, must_v14, open_v14, small_buffer, v14, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
+  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+  bug: [
+    'In alloc_and_copy() a driver leaves the destination of a page 0, so that it stays.',
+    'hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.',
+    'finalize_and_map() is told that the page has migrated, and the device would map what it does not have.',
+  ],
+  without: ['hmm-v14', 'hmm-v14-skipped-looks-migrated'],
+  with: ['hmm-v14'],
+  fails: { kind: 'assertion', text: '3 of 3 pages moved, not 2' },
+  *run(c, x) {
+    const fd = yield* open_v14(c, x);
+    const b = yield* small_buffer(c, x, 3);
+    yield* must_v14(c, x, fd, V14_SKIP, b.ptr + PAGE);
+    yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, 3, 2);
+    const ret = yield* v14(c, fd, V14_READ, b.ptr + PAGE, 1, b.mirror);
+    x.check(ret === -2, `the device reads the page that stayed: ${JSON.stringify(ret)}`);
+    for (let i = 0; i < 3; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()
+// Upstream: (2026, reference/series.md, 37)
+//
+// Bug:
+//  1. A huge page migrates to the device: the device's folio now counts as a large anonymous folio.
+//  2. It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.
+//
+// Running: npm run -s regression -- run huge-device-pages-stay-counted
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE, HUGE_PAGES, huge_buffer, must, open_device } from '../regression_tools.ts';
+
+const NR_ANON = '/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/stats/nr_anon';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()',
+  upstream: '(2026, reference/series.md, 37)',
+  bug: [
+    'A huge page migrates to the device: the device\'s folio now counts as a large anonymous folio.',
+    'It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.',
+  ],
+  without: ['no-zone-device-nr-anon'],
+  with: [],
+  fails: { kind: 'assertion', text: 'large anonymous folios: 0 before, 1 after' },
+  *run(c, x) {
+    const before = Number(yield* c.read_file(NR_ANON));
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    yield* c.munmap(b.ptr, HUGE);
+    const after = Number(yield* c.read_file(NR_ANON));
+    x.check(after === before, `large anonymous folios: ${before} before, ${after} after`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/page_vma_mapped: fix device-private PMD handling
+// Upstream: f84ca9b1888d
+//
+// Bug:
+//  1. A process and its child have huge pages of their own at the same address; the child's is on the device.
+//  2. The process migrates its page. At the end remove_migration_ptes() looks for migration entries in the child too.
+//  3. page_vma_mapped_walk() stops at the child's device-private pmd, though migration entries are wanted, and the child
+//     gets its parent's page.
+//
+// Running: npm run -s regression -- run huge-private-page-of-a-child-replaced
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE, HUGE_PAGES, MADV_DONTNEED, happen, huge_buffer, must, new_event, open_device, wait_for } from '../regression_tools.ts';
+
+const CHILD = 77;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
+  upstream: 'f84ca9b1888d',
+  bug: [
+    'A process and its child have huge pages of their own at the same address; the child\'s is on the device.',
+    'The process migrates its page. At the end remove_migration_ptes() looks for migration entries in the child too.',
+    'page_vma_mapped_walk() stops at the child\'s device-private pmd, though migration entries are wanted, and the child gets its parent\'s page.',
+  ],
+  without: ['no-f84ca9b1888d'],
+  with: [],
+  fails: { kind: 'assertion', text: 'the child reads' },
+  *run(c, x) {
+    const b = yield* huge_buffer(c, x);
+    const migrated = yield* new_event(c, x);
+    const go = yield* new_event(c, x);
+    const pid = yield* c.fork(function* (child) {
+      const fd = yield* open_device(child, x, 0);
+      yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
+      yield* child.store32(b.ptr, CHILD);
+      yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+      yield* happen(child, migrated);
+      yield* wait_for(child, go);
+      const v = yield* child.load32(b.ptr);
+      x.check(v === CHILD, `the child reads ${v}, it wrote ${CHILD}`);
+    });
+    yield* wait_for(c, migrated);
+    const fd = yield* open_device(c, x, 0);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the parent\'s page');
+    yield* happen(c, go);
+    yield* c.waitpid(pid);
+  },
+};
+
+export default regression;

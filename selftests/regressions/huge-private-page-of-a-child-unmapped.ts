@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/page_vma_mapped: fix device-private PMD handling
+// Upstream: f84ca9b1888d
+//
+// Bug:
+//  1. A process shares a huge page with one child; at the same address another child has a page of its own on the device.
+//  2. The process migrates its page, for which try_to_migrate() goes over all three.
+//  3. page_vma_mapped_walk() stops at the device-private pmd without a look at whose pfn it holds: it becomes a migration
+//     entry of a page that nobody migrates, and whoever touches it waits for ever.
+//
+// Running: npm run -s regression -- run huge-private-page-of-a-child-unmapped
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import {
+  HUGE, HUGE_PAGES, MADV_DONTNEED, happen, hex, huge_buffer, must, new_event, open_device, snapshot, wait_for,
+} from '../regression_tools.ts';
+
+const ON_DEVICE = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
+  upstream: 'f84ca9b1888d',
+  bug: [
+    'A process shares a huge page with one child; at the same address another child has a page of its own on the device.',
+    'The process migrates its page, for which try_to_migrate() goes over all three.',
+    'page_vma_mapped_walk() stops at the device-private pmd without a look at whose pfn it holds: it becomes a migration entry of a page that nobody migrates, and whoever touches it waits for ever.',
+  ],
+  without: ['no-f84ca9b1888d'],
+  with: [],
+  fails: { kind: 'assertion', text: 'the child\'s page is mapped as 0x0' },
+  *run(c, x) {
+    const b = yield* huge_buffer(c, x);
+    const migrated = yield* new_event(c, x);
+    const go = yield* new_event(c, x);
+    const done = yield* new_event(c, x);
+    const owner = yield* c.fork(function* (child) {
+      const fd = yield* open_device(child, x, 0);
+      yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
+      yield* child.store32(b.ptr, 1);
+      yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+      yield* happen(child, migrated);
+      yield* wait_for(child, go);
+      const found = yield* snapshot(child, fd, b, 1);
+      x.check(Array.isArray(found) && found[0] === ON_DEVICE, `the child's page is mapped as ${hex(Array.isArray(found) ? found[0] as number : found)}`);
+    });
+    const sharer = yield* c.fork(function* (child) {
+      yield* wait_for(child, done);
+    });
+    yield* wait_for(c, migrated);
+    const fd = yield* open_device(c, x, 0);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the shared page');
+    yield* happen(c, go);
+    yield* c.waitpid(owner);
+    yield* happen(c, done);
+    yield* c.waitpid(sharer);
+  },
+};
+
+export default regression;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/page_vma_mapped: fix device-private PMD handling
+// Upstream: f84ca9b1888d
+//
+// Bug:
+//  1. The device takes its huge page back; page_vma_mapped_walk() has seen the device-private pmd and wants its lock.
+//  2. Meanwhile another thread splits the pmd: a table of ptes is in its place.
+//  3. The walk, with the lock, does not look again and hands the table out as the pmd that maps the page.
+//
+// Running: npm run -s regression -- run huge-private-page-split-under-eviction
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, MADV_DONTNEED, PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
+  upstream: 'f84ca9b1888d',
+  bug: [
+    'The device takes its huge page back; page_vma_mapped_walk() has seen the device-private pmd and wants its lock.',
+    'Meanwhile another thread splits the pmd: a table of ptes is in its place.',
+    'The walk, with the lock, does not look again and hands the table out as the pmd that maps the page.',
+  ],
+  without: ['no-f84ca9b1888d'],
+  with: [],
+  fails: { kind: 'oops', text: 'set_pmd_migration_entry' },
+  schedule: 'hmm1:1:8.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    yield* x.together([
+      {
+        name: 'evict',
+        kind: 'thread',
+        *run(t) {
+          yield* t.close(fd);
+        },
+      },
+      {
+        name: 'madvise',
+        kind: 'thread',
+        *run(t) {
+          yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
+        },
+      },
+    ]);
+    for (const i of [1, 511]) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+  },
+};
+
+export default regression;

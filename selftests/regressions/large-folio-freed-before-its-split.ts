@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate_device: pin large folios before splitting
+// Upstream: (2026, reference/series.md, 35)
+//
+// Bug:
+//  1. Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.
+//  2. Before it takes a reference, another thread unmaps the page: the folio is free.
+//  3. The migration takes its reference, lock and split on a folio that is free.
+//
+// Running: npm run -s regression -- run large-folio-freed-before-its-split
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE, MADV_DONTNEED, PAGE, command, huge_buffer, open_device } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate_device: pin large folios before splitting',
+  upstream: '(2026, reference/series.md, 35)',
+  bug: [
+    'Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.',
+    'Before it takes a reference, another thread unmaps the page: the folio is free.',
+    'The migration takes its reference, lock and split on a folio that is free.',
+  ],
+  without: ['no-pin-before-split'],
+  with: [],
+  fails: { kind: 'oops', text: 'folio_get() of a folio without references' },
+  schedule: 'hmm1:1:17.1>2',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    yield* c.madvise(b.ptr + PAGE, HUGE - PAGE, MADV_DONTNEED);
+    yield* x.together([
+      {
+        name: 'migrate',
+        kind: 'thread',
+        *run(t) {
+          const ret = yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
+          x.check(ret === 0 || ret === -U.ENOENT, `migrating to the device ended with ${ret}`);
+        },
+      },
+      {
+        name: 'madvise',
+        kind: 'thread',
+        *run(t) {
+          yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
+        },
+      },
+    ]);
+    x.check((yield* c.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
+  },
+};
+
+export default regression;

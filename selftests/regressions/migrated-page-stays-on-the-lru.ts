@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()
+// Upstream: 41cddf83d8b0
+//
+// Bug:
+//  1. A page has moved to the device; the page of system memory that it was in has nothing but the migration's reference.
+//  2. The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full,
+//     and what handles it there finds a page that belongs to nobody, without a memory cgroup.
+//
+// Running: npm run -s regression -- run migrated-page-stays-on-the-lru
+
+import type { CaseContext } from '../../harness/explore/engine.ts';
+import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { PAGE, must, open_device, small_buffer } from '../regression_tools.ts';
+
+const NPAGES = 4;
+
+function* free_pages(c: Libc, x: CaseContext): Gen<number> {
+  const found = /^MemFree: *(\d+) kB$/m.exec((yield* c.read_file('/proc/meminfo')) ?? '');
+  x.check(found !== null, '/proc/meminfo does not say how much memory is free');
+  return Number(found?.[1]) / 4;
+}
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate_device: don\'t add folio to be freed to LRU in migrate_device_finalize()',
+  upstream: '41cddf83d8b0',
+  bug: [
+    'A page has moved to the device; the page of system memory that it was in has nothing but the migration\'s reference.',
+    'The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full, and what handles it there finds a page that belongs to nobody, without a memory cgroup.',
+  ],
+  without: ['no-41cddf83d8b0'],
+  with: [],
+  fails: { kind: 'assertion', text: '4 pages less are free' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, NPAGES);
+    for (let i = 0; i < NPAGES; i++) yield* c.store32(b.mirror + i * PAGE, 0);
+    yield* must(c, x, fd, U.HMM_DMIRROR_READ, b, NPAGES, 'reading');
+    yield* free_pages(c, x);
+    const before = yield* free_pages(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, NPAGES, 'migrating to the device');
+    // The device keeps the contents in as many pages of system memory as were left behind.
+    const after = yield* free_pages(c, x);
+    x.check(after === before, `${before - after} pages less are free`);
+  },
+};
+
+export default regression;

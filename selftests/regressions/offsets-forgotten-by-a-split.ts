@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: Remove device private pages from physical address space: TTU_SYNC
+// Upstream: reference/series.md, 000, patch 5
+//
+// Bug:
+//  1. A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.
+//  2. For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for
+//     offsets.
+//  3. None of the folio's mappings is found, so it cannot be split; the fault comes again, for ever.
+//
+// Running: npm run -s regression -- run offsets-forgotten-by-a-split
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { HUGE_PAGES, OFFSETS, PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'Remove device private pages from physical address space: TTU_SYNC',
+  upstream: 'reference/series.md, 000, patch 5',
+  bug: [
+    'A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.',
+    'For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for offsets.',
+    'None of the folio\'s mappings is found, so it cannot be split; the fault comes again, for ever.',
+  ],
+  without: [...OFFSETS, 'offsets-ttu-sync'],
+  with: OFFSETS,
+  fails: { kind: 'livelock', text: 'no end after' },
+  budget: 2000,
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* huge_buffer(c, x);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
+    // Another protection for a part of it leaves ptes of one large folio.
+    yield* c.mprotect(b.ptr, 16 * PAGE, U.PROT_READ);
+    let seen = -1;
+    yield* x.together([{ name: 'read the page', kind: 'thread', run: function* (t) { seen = yield* t.load32(b.ptr + 5 * PAGE); } }]);
+    x.check(seen === word(5), `page 5 holds ${seen} instead of ${word(5)}`);
+    for (let i = 0; i < HUGE_PAGES; i += 37) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: Remove device private pages from physical address space
+// Upstream: seed 000, 20260107091823.68974-1
+//
+// Bug:
+//  1. A machine has 33 bits of physical address, and memory and devices take all of them.
+//  2. A driver has 256 MiB of private memory and asks request_free_mem_region() for as much address space; there is
+//     none.
+//  3. The device cannot be used, although no CPU would ever have used one of the addresses.
+//
+// Running: npm run -s regression -- run offsets-need-no-physical-space
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { OFFSETS, PAGE, must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'Remove device private pages from physical address space',
+  upstream: 'seed 000, 20260107091823.68974-1',
+  bug: [
+    'A machine has 33 bits of physical address, and memory and devices take all of them.',
+    'A driver has 256 MiB of private memory and asks request_free_mem_region() for as much address space; there is none.',
+    'The device cannot be used, although no CPU would ever have used one of the addresses.',
+  ],
+  without: [],
+  with: OFFSETS,
+  fails: { kind: 'assertion', text: 'loading test_hmm ended with -12' },
+  config: { mem: 7 * 1024 ** 3, phys_bits: 33 },
+  params: null,
+  *run(c, x) {
+    const loaded = yield* x.modprobe('test_hmm');
+    x.check(loaded === 0, `loading test_hmm ended with ${loaded}`);
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 4);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 4, 'migrating to the device');
+    for (let i = 0; i < 4; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
+  },
+};
+
+export default regression;

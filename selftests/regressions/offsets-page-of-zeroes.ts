@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: Remove device private pages from physical address space: page snapshots
+// Upstream: seed 000, patch 9 of 11
+//
+// Bug:
+//  1. A page is in the memory of a device, at the offset that equals the pfn of the page of zeroes.
+//  2. Its snapshot holds the number and does not say that it is an offset.
+//  3. stable_page_flags() says that it is the page of zeroes.
+//
+// Running: npm run -s regression -- run offsets-page-of-zeroes
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { ANON, OFFSETS, OFFSET_FLAGS, OFFSET_PUT, PAGE, RW, hex, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';
+
+// include/uapi/linux/kernel-page-flags.h
+const KPF_MMAP = 1 << 11;
+const KPF_ANON = 1 << 12;
+const KPF_ZERO_PAGE = 1 << 24;
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'Remove device private pages from physical address space: page snapshots',
+  upstream: 'seed 000, patch 9 of 11',
+  bug: [
+    'A page is in the memory of a device, at the offset that equals the pfn of the page of zeroes.',
+    'Its snapshot holds the number and does not say that it is an offset.',
+    'stable_page_flags() says that it is the page of zeroes.',
+  ],
+  without: [...OFFSETS, 'offsets-no-snapshot-flag'],
+  with: OFFSETS,
+  fails: { kind: 'assertion', text: 'counts as that' },
+  params: null,
+  *run(c, x) {
+    const fd = yield* open_offsets(c, x);
+    const b = yield* small_buffer(c, x, 1);
+    const zeroes = (yield* hmm_buffer_alloc(c, PAGE, PAGE, RW, ANON, -1)) as HmmBuffer;
+    yield* c.madvise(zeroes.ptr, PAGE, U.MADV_NOHUGEPAGE);
+    yield* c.load32(zeroes.ptr);
+    const zero_pfn = yield* pfn_at(c, x, zeroes.ptr);
+    yield* offsets(c, x, fd, OFFSET_PUT, b.ptr, zero_pfn);
+    const flags = yield* offsets(c, x, fd, OFFSET_FLAGS, 0, zero_pfn);
+    x.check((flags & KPF_ANON) !== 0 && (flags & KPF_MMAP) !== 0, `the flags of the private page are ${hex(flags)}`);
+    x.check((flags & KPF_ZERO_PAGE) === 0, `the private page with the number of the page of zeroes counts as that: ${hex(flags)}`);
+    x.check((yield* c.load32(zeroes.ptr)) === 0, 'the page of zeroes is not zero');
+    x.check((yield* c.load32(b.ptr)) === word(0), 'the page came back changed');
+  },
+};
+
+export default regression;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: Remove device private pages from physical address space: softleaf_is_migration_read() of v1
+// Upstream: 20251231043154.42931-1 (v1), corrected in v2
+//
+// Bug:
+//  1. A private page is shared by a process and its child after fork(), by entries that neither may write through.
+//  2. The device is evicted: the entries become readable migration entries of a private page.
+//  3. softleaf_is_migration_read() does not know that kind: when the page comes back, each mapping takes it for its
+//     own.
+//
+// Running: npm run -s regression -- run offsets-shared-page-becomes-exclusive
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { OFFSETS, PAGE, RW, SHARED, must, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'Remove device private pages from physical address space: softleaf_is_migration_read() of v1',
+  upstream: '20251231043154.42931-1 (v1), corrected in v2',
+  bug: [
+    'A private page is shared by a process and its child after fork(), by entries that neither may write through.',
+    'The device is evicted: the entries become readable migration entries of a private page.',
+    'softleaf_is_migration_read() does not know that kind: when the page comes back, each mapping takes it for its own.',
+  ],
+  without: [...OFFSETS, 'offsets-v1-migration-read'],
+  with: OFFSETS,
+  fails: { kind: 'assertion', text: 'the child reads' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const evictor = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    const go = (yield* hmm_buffer_alloc(c, PAGE, PAGE, RW, SHARED, -1)) as HmmBuffer;
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
+    const child = yield* c.fork(function* (p) {
+      while ((yield* p.load8(go.ptr)) === 0) yield* p.nanosleep(1000);
+      return (yield* p.load32(b.ptr)) === word(0) ? 0 : 1;
+    });
+    yield* c.close(evictor);
+    yield* c.store32(b.ptr, 99);
+    yield* c.store8(go.ptr, 1);
+    x.check((yield* c.waitpid(child)).status === 0, 'the child reads what its parent has written since fork()');
+  },
+};
+
+export default regression;

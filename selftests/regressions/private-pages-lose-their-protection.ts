@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/rmap: fixup copying of soft dirty and uffd flags
+// Upstream: ad7df764b7e1
+//
+// Bug:
+//  1. Pages that a userfaultfd keeps write-protected are on the device.
+//  2. They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry
+//     this is bit 1 of the inverted offset, that is of the page's pfn.
+//  3. Half of the pages are not protected any more.
+//
+// Running: npm run -s regression -- run private-pages-lose-their-protection
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { must, open_device, small_buffer, uffd_protect, uffd_protected } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/rmap: fixup copying of soft dirty and uffd flags',
+  upstream: 'ad7df764b7e1',
+  bug: [
+    'Pages that a userfaultfd keeps write-protected are on the device.',
+    'They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry this is bit 1 of the inverted offset, that is of the page\'s pfn.',
+    'Half of the pages are not protected any more.',
+  ],
+  without: ['no-ad7df764b7e1'],
+  with: [],
+  fails: { kind: 'assertion', text: 'of 4 pages are protected: --ww' },
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 4);
+    yield* uffd_protect(c, x, b, 4);
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 4, 'migrating to the device');
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 4, 'migrating back');
+    const found = yield* uffd_protected(c, b, 4);
+    x.check(found === 'wwww', `of 4 pages are protected: ${found}`);
+  },
+};
+
+export default regression;

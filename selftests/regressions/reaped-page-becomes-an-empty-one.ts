@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate: add stable check in migrate_vma_insert_page()
+// Upstream: (2020, reference/series.md, 20)
+//
+// Bug:
+//  1. A process is killed, and its memory is taken before it is gone; its address space is not stable any more.
+//  2. Another process, which has the mirror's descriptor, migrates a page of it. The page is not there any more.
+//  3. migrate_vma_insert_page() fills the place with a page of zeroes, and the device reads them where there was data.
+//
+// Running: npm run -s regression -- run reaped-page-becomes-an-empty-one
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { command, happen, kill_and_reap, mirrored, new_event, open_device, small_buffer, wait_for, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate: add stable check in migrate_vma_insert_page()',
+  upstream: '(2020, reference/series.md, 20)',
+  bug: [
+    'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
+    'Another process, which has the mirror\'s descriptor, migrates a page of it. The page is not there any more.',
+    'migrate_vma_insert_page() fills the place with a page of zeroes, and the device reads them where there was data.',
+  ],
+  without: ['no-insert-page-stable-check'],
+  with: [],
+  fails: { kind: 'assertion', text: 'the device reads 0 where 4096 was written' },
+  *run(c, x) {
+    const done = yield* new_event(c, x);
+    const victim = yield* c.fork(function* (v) {
+      const fd = yield* open_device(v, x, 0);
+      const b = yield* small_buffer(v, x, 1);
+      const pid = v.getpid();
+      yield* v.fork(function* (r) {
+        yield* kill_and_reap(r, x, pid);
+        const ret = yield* command(r, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
+        x.check(ret !== 0, `the device reads ${yield* mirrored(r, b, 0)} where ${word(0)} was written`);
+        yield* happen(r, done);
+      });
+      yield* v.pause();
+    });
+    yield* wait_for(c, done);
+    yield* c.waitpid(victim);
+  },
+};
+
+export default regression;

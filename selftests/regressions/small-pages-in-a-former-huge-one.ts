@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/zone_device: reinitialize large zone device private folios
+// Upstream: 12b2285bf3d1
+//
+// Bug:
+//  1. A device's memory was one huge folio, which is free again.
+//  2. The driver gives two of its pages out as single pages. zone_device_page_init() leaves the compound page as it was, so
+//     to the kernel they are one folio, of 512 pages.
+//  3. The migration of the first page ends with the folio's last reference; that of the second works on a free folio.
+//
+// Running: npm run -s regression -- run small-pages-in-a-former-huge-one
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import { BLOCK_TO_DEVICE, BLOCK_TO_SYSTEM, HUGE_PAGES, PAGE, block_command, huge_buffer, open_block, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/zone_device: reinitialize large zone device private folios',
+  upstream: '12b2285bf3d1',
+  bug: [
+    'A device\'s memory was one huge folio, which is free again.',
+    'The driver gives two of its pages out as single pages. zone_device_page_init() leaves the compound page as it was, so to the kernel they are one folio, of 512 pages.',
+    'The migration of the first page ends with the folio\'s last reference; that of the second works on a free folio.',
+  ],
+  without: ['no-12b2285bf3d1'],
+  with: [],
+  fails: { kind: 'oops', text: '__migrate_device_finalize' },
+  *run(c, x) {
+    const fd = yield* open_block(c, x);
+    const huge = yield* huge_buffer(c, x);
+    const there = yield* block_command(c, fd, BLOCK_TO_DEVICE, huge, HUGE_PAGES, 9);
+    x.check(there.ret === 0, `moving the huge page ended with ${there.ret}`);
+    const back = yield* block_command(c, fd, BLOCK_TO_SYSTEM, huge, HUGE_PAGES, 9);
+    x.check(back.ret === 0, `moving the huge page back ended with ${back.ret}`);
+    const b = yield* small_buffer(c, x, 2);
+    const { ret } = yield* block_command(c, fd, BLOCK_TO_DEVICE, b, 2);
+    x.check(ret === 0, `moving two pages ended with ${ret}`);
+    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    for (const i of [0, 511]) x.check((yield* c.load32(huge.ptr + i * PAGE)) === word(i), `page ${i} of the huge page has lost its contents`);
+  },
+};
+
+export default regression;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: mm/migrate_device.c: flush TLB while holding PTL
+// Upstream: 60bae7370896
+//
+// Bug:
+//  1. Migration puts a migration entry in a pte's place and gives the page-table lock back; the TLBs still hold the page.
+//  2. Another thread frees the range by madvise(MADV_DONTNEED), which finds nothing present and so flushes nothing.
+//  3. madvise() has returned, and the thread still reads what it threw away; only then does the migration flush.
+//
+// Running: npm run -s regression -- run stale-tlb-entry-after-madvise
+
+import type { RegressionCase } from '../../harness/regression_case.ts';
+import * as U from '../hmm-tests/uapi.ts';
+import { MADV_DONTNEED, PAGE, command, open_device, small_buffer, word } from '../regression_tools.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: 'mm/migrate_device.c: flush TLB while holding PTL',
+  upstream: '60bae7370896',
+  bug: [
+    'Migration puts a migration entry in a pte\'s place and gives the page-table lock back; the TLBs still hold the page.',
+    'Another thread frees the range by madvise(MADV_DONTNEED), which finds nothing present and so flushes nothing.',
+    'madvise() has returned, and the thread still reads what it threw away; only then does the migration flush.',
+  ],
+  without: ['no-60bae7370896'],
+  with: [],
+  fails: { kind: 'assertion', text: 'madvise() threw away' },
+  schedule: 'hmm1:1:0.2>3,5.3>2,22.2>3',
+  *run(c, x) {
+    const fd = yield* open_device(c, x, 0);
+    const b = yield* small_buffer(c, x, 1);
+    // A page that was shared is not exclusive: its pte is not flushed one by one.
+    yield* c.waitpid(yield* c.fork(function* () {
+      // the child does nothing
+    }));
+    yield* x.together([
+      {
+        name: 'migrate',
+        kind: 'thread',
+        *run(t) {
+          const ret = yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
+          x.check(ret === 0 || ret === -U.ENOENT, `migrating to the device ended with ${ret}`);
+        },
+      },
+      {
+        name: 'madvise',
+        kind: 'thread',
+        *run(t) {
+          x.check((yield* t.load32(b.ptr)) === word(0), 'the page has lost its contents');
+          yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
+          x.check((yield* t.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
+        },
+      },
+    ]);
+  },
+};
+
+export default regression;
