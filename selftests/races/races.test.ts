@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { explore } from '../../harness/explore/search.ts';
+import { check_determinism, explore } from '../../harness/explore/search.ts';
 import { replay, run_case } from '../../harness/explore/engine.ts';
 import { is_known, replay_known } from '../../harness/explore/known.ts';
 import { parse_schedule } from '../../harness/explore/schedule.ts';
@@ -27,6 +27,13 @@ t.test('each race that a fix ended comes back without the fix, under its schedul
     const run = replay_known(k);
     t.ok(is_known(k, run), `${k.patch}: ${run.failure?.text ?? 'passes'}: npm run -s explore -- ${k.race.name} --patches=${k.patch} --replay '${k.schedule}'`);
     t.equal(run_case(k.race, 1, () => ({ next: (c) => c.standard }), {}).failure, null, `${k.race.name} passes with the fix`);
+  }
+  t.end();
+});
+
+t.test('a schedule leads to the same steps every time', (t) => {
+  for (const c of race_cases.filter((_, i) => slow || i % 7 === 0)) {
+    t.doesNotThrow(() => check_determinism(c, slow ? 20 : 1, 1), `${c.name}: npm run -s explore -- ${c.name} --twice --schedules=20`);
   }
   t.end();
 });
