@@ -20,8 +20,6 @@ export class FormatError extends Error {
   }
 }
 
-// ---- lists of values
-
 /** One value of a list: a number, or the signal that the access raised. */
 export type Value = number | '!segv' | '!bus';
 
@@ -64,8 +62,6 @@ export function decode_list(text: string): Value[] | null {
   }
   return values;
 }
-
-// ---- ops
 
 export const PROTS = ['rw', 'r', 'none'] as const;
 export const ADVICE = [
@@ -238,8 +234,6 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
   }
 }
 
-// ---- answers
-
 /** An answer without its warnings, and the functions of those. */
 export function split_warnings(text: string): { body: string; warns: string[] } {
   const [body, ...warns] = text.split(' warn=');
@@ -288,8 +282,6 @@ export function check_result(op: Op, text: unknown, where: string): void {
   if (values === null) return complain('a run-length coded list');
   if (values.length !== listed) complain(`a list of ${listed} values (it has ${values.length})`);
 }
-
-// ---- programs and files of them
 
 export interface Config {
   thp: 'always' | 'madvise' | 'never';

@@ -17,6 +17,7 @@ import {
   PTE_MARKER_GUARD, make_pte_marker_entry, softleaf_from_pte, softleaf_is_guard_marker, softleaf_is_hwpoison,
   softleaf_is_poison_marker, softleaf_is_swap, softleaf_to_pte,
 } from './leafops.ts';
+import { madvise_pageout } from './madvise_pageout.ts';
 import { vm_normal_folio } from './memory.ts';
 import { zap_details, zap_vma_range, zap_vma_range_batched } from './memory_zap.ts';
 import {
@@ -373,6 +374,7 @@ function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> 
     case MADV_FREE:
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED: return yield* madvise_dontneed_free(m, madv);
+    case MADV_PAGEOUT: return yield* madvise_pageout(m, madv.vma as vm_area_struct, madv.range.start, madv.range.end);
     case MADV_COLLAPSE:
       return yield* madvise_collapse(m, madv.vma as vm_area_struct, madv.range.start, madv.range.end, madv.lock_dropped);
     case MADV_GUARD_INSTALL: return yield* madvise_guard_install(m, madv);
@@ -470,7 +472,7 @@ function madvise_batch_tlb_flush(behavior: number): boolean {
 }
 
 /**
- * Applies an advice to [start, start+len_in) of the mm (mm/madvise.c: do_madvise()). Leaves out WILLNEED, COLD, PAGEOUT,
+ * Applies an advice to [start, start+len_in) of the mm (mm/madvise.c: do_madvise()). Leaves out WILLNEED, COLD,
  * REMOVE, KSM's advices and error injection, which throw Unmodelled.
  */
 export function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, behavior: number): Gen<number> {

@@ -297,7 +297,7 @@ function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: n
         mpfn = migrate_pfn_from_page(m, page) + MIGRATE_PFN_MIGRATE + (write ? MIGRATE_PFN_WRITE : 0);
         migrate.cpages++;
         const present = pte_present(pte);
-        if (present && pte_dirty(pte)) folio_mark_dirty(m, folio);
+        if (present && pte_dirty(pte) && !m.patches.has('no-fd35ca3d12cc')) folio_mark_dirty(m, folio);
         set_pte_at(m, mm, addr, pt, i, migration_pte(m, page, pte, write, anon_exclusive));
         folio_remove_rmap_pte(m, folio, page, vma);
         folio_put(m, folio);

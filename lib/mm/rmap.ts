@@ -29,8 +29,6 @@ function warn(m: Machine, fn: string, what: string): void {
   WARN_ON(m, true, fn, what);
 }
 
-// ---- what is known of a folio's mappings
-
 /** The file that the folio caches a part of, or null for anonymous memory and free pages (mm/util.c: folio_mapping()). Swap cache is not modelled. */
 export function folio_mapping(m: Machine, folio: number): address_space | null {
   const mapping = m.page.mapping[folio] as number;
@@ -111,8 +109,6 @@ export function folio_expected_ref_count(m: Machine, folio: number): number {
   return ref_count + folio_mapcount(m, folio);
 }
 
-// ---- where a folio is mapped
-
 /** Page offset of the folio in its object (include/linux/pagemap.h: folio_pgoff()). */
 export function folio_pgoff(m: Machine, folio: number): number {
   return m.page.index[folio] as number;
@@ -154,8 +150,6 @@ export function page_address_in_vma(m: Machine, folio: number, page: number, vma
   if (vma.vm_file.f_mapping !== folio_mapping(m, folio)) return -EFAULT;
   return vma_filebacked_address(vma, pgoff, 1);
 }
-
-// ---- the mapcount of large folios, and which mms hold it
 
 function __folio_large_mapcount_sanity_checks(m: Machine, folio: number, l: large_folio, diff: number, mm_id: number): void {
   const fn = '__folio_large_mapcount_sanity_checks';
@@ -226,8 +220,6 @@ export function folio_sub_return_large_mapcount(m: Machine, folio: number, diff:
   if (l._mm_id_mapcount[0] === new_mapcount_val || l._mm_id_mapcount[1] === new_mapcount_val) l.maybe_mapped_shared = false;
   return new_mapcount_val + 1;
 }
-
-// ---- adding mappings
 
 function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_pages: number, pmd: boolean): void {
   const p = m.page;
@@ -394,8 +386,6 @@ export function folio_add_file_rmap_pmd(m: Machine, folio: number, page: number,
   __folio_add_file_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
 
-// ---- taking mappings away
-
 function __folio_remove_rmap(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, pmd: boolean): void {
   const p = m.page;
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
@@ -440,8 +430,6 @@ export function folio_remove_rmap_pte(m: Machine, folio: number, page: number, v
 export function folio_remove_rmap_pmd(m: Machine, folio: number, page: number, vma: vm_area_struct): void {
   __folio_remove_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
-
-// ---- copying mappings at fork
 
 function __folio_dup_file_rmap(m: Machine, folio: number, page: number, nr_pages: number, dst_vma: vm_area_struct, pmd: boolean): void {
   const p = m.page;
@@ -538,8 +526,6 @@ export function folio_try_share_anon_rmap_pte(m: Machine, folio: number, page: n
 export function folio_try_share_anon_rmap_pmd(m: Machine, folio: number, page: number): number {
   return __folio_try_share_anon_rmap(m, folio, page, HPAGE_PMD_NR, true);
 }
-
-// ---- hugetlb folios: counted as a whole, without mm ids
 
 /** Adds a mapping of an anonymous hugetlb folio (mm/rmap.c: hugetlb_add_anon_rmap()). */
 export function hugetlb_add_anon_rmap(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): void {

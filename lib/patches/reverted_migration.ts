@@ -139,4 +139,22 @@ export const reverted_migration: readonly PatchState[] = [
     merged: true,
     changes: 'migrate_vma_insert_page() does not ask whether the address space is being reaped.',
   },
+  {
+    id: 'no-fd35ca3d12cc',
+    kind: 'reverted',
+    subject: 'mm/migrate_device.c: copy pte dirty bit to page',
+    date: '2022',
+    where: 'fd35ca3d12cc',
+    merged: true,
+    changes: 'migrate_vma_collect_pmd() does not mark the page dirty when it takes a dirty pte away.',
+  },
+  {
+    id: 'no-dmirror-device-release',
+    kind: 'reverted',
+    subject: 'lib: test_hmm: implement a device release method',
+    date: '2026',
+    where: 'reference/series.md, 42',
+    merged: true,
+    changes: 'test_hmm registers a device before it has memory, and lets it stand when it gets none and the module fails to load.',
+  },
 ];

@@ -166,6 +166,10 @@ function* dmirror_device_init(m: Machine, mdevice: dmirror_device, id: number): 
   device_initialize(mdevice.device);
   mdevice.device.devt = MKDEV(MAJOR(mdevice.mod.dmirror_dev), id);
   let ret = dev_set_name(mdevice.device, `hmm_dmirror${id}`);
+  if (m.patches.has('no-dmirror-device-release')) {
+    if (ret === 0) ret = cdev_device_add(m, mdevice.cdevice, mdevice.device);
+    return ret !== 0 ? ret : yield* dmirror_allocate_chunk(m, mdevice, null, false);
+  }
   if (ret === 0) ret = yield* dmirror_allocate_chunk(m, mdevice, null, false);
   if (ret === 0) ret = cdev_device_add(m, mdevice.cdevice, mdevice.device);
   // put_device(): the last reference goes, which is dmirror_device_release()

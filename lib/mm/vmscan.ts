@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Reclaim of anonymous memory in a machine without swap: only what MADV_FREE gave away and nobody has written since can go.
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import {
+  PG_active, PG_dirty, PG_mlocked, PG_swapbacked, clear_flag, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, set_flag,
+  test_flag,
+} from './page.ts';
+import { folio_mapped } from './rmap.ts';
+import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap_walk.ts';
+import { folio_put, folio_putback_lru } from './swap.ts';
+
+// How many pages of the isolated folio are free now; it goes back to its list if none are.
+function* shrink_folio(m: Machine, folio: number): Gen<number> {
+  if (!folio_test_anon(m, folio)) throw new Unmodelled('shrink_folio_list: folios of files');
+  if (folio_test_large(m, folio)) throw new Unmodelled('shrink_folio_list: large folios');
+  if (!folio_trylock(m, folio)) {
+    folio_putback_lru(m, folio);
+    return 0;
+  }
+  let keep = true;
+  // Memory that is to be kept would have to go to swap, of which there is none.
+  if (!test_flag(m, folio, PG_swapbacked)) {
+    if (folio_mapped(m, folio)) yield* try_to_unmap(m, folio, TTU_BATCH_FLUSH);
+    keep = folio_mapped(m, folio) || test_flag(m, folio, PG_dirty) || folio_ref_count(m, folio) !== 1;
+  }
+  if (keep && !test_flag(m, folio, PG_mlocked)) set_flag(m, folio, PG_active);
+  folio_unlock(m, folio);
+  if (keep) {
+    folio_putback_lru(m, folio);
+    return 0;
+  }
+  const nr = folio_nr_pages(m, folio);
+  folio_put(m, folio);
+  return nr;
+}
+
+/** Frees what can be freed of folios that were taken off their lists, and puts the others back: how many pages are free (mm/vmscan.c: reclaim_pages()). */
+export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<number> {
+  let nr = 0;
+  for (const folio of folios) {
+    clear_flag(m, folio, PG_active);
+    nr += yield* shrink_folio(m, folio);
+  }
+  return nr;
+}
