@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What regression cases share: buffers with known contents, commands to a mirror device, and the machine with coherent memory.
 
-import type { CaseContext } from '../harness/explore/engine.ts';
+import type { CaseContext, Racer } from '../harness/explore/engine.ts';
 import type { Libc } from '../harness/libc.ts';
 import type { Gen } from '../lib/kernel/gen.ts';
 import type { HmmBuffer } from './hmm-tests/buffer.ts';
 import { hmm_buffer_alloc, hmm_dmirror_cmd } from './hmm-tests/buffer.ts';
 import * as U from './hmm-tests/uapi.ts';
+import { thread } from './races/racers.ts';
 
 export const PAGE = 4096;
 export const HUGE = 2 * 1024 * 1024;
@@ -84,6 +85,26 @@ export function* must(c: Libc, x: CaseContext, fd: number, request: number, b: H
 /** The word at the start of page i of the mirror's copy. */
 export function* mirrored(c: Libc, b: HmmBuffer, i: number): Gen<number> {
   return yield* c.load32(b.mirror + i * PAGE);
+}
+
+/** The CPU finds in these pages of the buffer what fill() wrote there. */
+export function* expect_kept(c: Libc, x: CaseContext, b: HmmBuffer, pages: readonly number[] = [0]): Gen<void> {
+  for (const i of pages) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+}
+
+/** A racer that migrates the first page of the buffer to the device, where there may be none any more. */
+export function migrating_a_page(x: CaseContext, fd: number, b: HmmBuffer): Racer {
+  return thread('migrate', function* (t) {
+    const ret = yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
+    x.check(ret === 0 || ret === -U.ENOENT, `migrating to the device ended with ${ret}`);
+  });
+}
+
+/** A racer that gives the page at an address up by madvise(). */
+export function giving_up(addr: number, name = 'madvise'): Racer {
+  return thread(name, function* (t) {
+    yield* t.madvise(addr, PAGE, MADV_DONTNEED);
+  });
 }
 
 /** What HMM_DMIRROR_SNAPSHOT says of each page, or -errno. */
@@ -219,7 +240,7 @@ export function* unpin_longterm(c: Libc, gup: number): Gen<void> {
 // Numbers of lib/patches/hmm_v14_driver.ts.
 export const V14_TO_DEVICE = 0;
 export const V14_TO_SYSTEM = 1;
-export const V14_MOVE = 2;
+export const V14_MOVE = 13;
 export const V14_READ = 3;
 export const V14_HOLD = 4;
 export const V14_RELEASE = 5;
@@ -278,7 +299,7 @@ export function* touch(x: CaseContext, addresses: readonly number[]): Gen<void> 
 // Numbers of lib/patches/pfn_driver.ts.
 export const PFN_REMEMBER = 0;
 export const PFN_MIGRATE = 1;
-export const PFN_LOOK = 2;
+export const PFN_LOOK = 3;
 
 /** What PFN_LOOK says of a page that reclaim can unmap: it is mapped, an entry for it is found, and it is on an LRU list that reclaim goes through. */
 export const RECLAIMABLE = 1 + 2 + 4;
@@ -297,7 +318,7 @@ export const SHARED = U.MAP_SHARED | U.MAP_ANONYMOUS;
 export const OFFSETS = ['device-private-offsets'];
 // Numbers of lib/patches/offset_driver.ts.
 export const OFFSET_PUT = 1;
-export const OFFSET_EVICT = 2;
+export const OFFSET_EVICT = 5;
 export const OFFSET_FIND = 3;
 export const OFFSET_FLAGS = 4;
 
@@ -385,7 +406,7 @@ export function* uffd_protected(c: Libc, b: HmmBuffer, npages: number): Gen<stri
 // Numbers of lib/patches/block_driver.ts.
 export const BLOCK_TO_DEVICE = 0;
 export const BLOCK_TO_SYSTEM = 1;
-export const BLOCK_TO_GENERIC = 2;
+export const BLOCK_TO_GENERIC = 3;
 const BLOCK_CMD = { size: 24, addr: 0, npages: 8, order: 16, cpages: 20 } as const;
 
 /** A descriptor of /dev/block, with its module loaded. */

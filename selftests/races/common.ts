@@ -72,11 +72,49 @@ export function* to_device(c: Libc, x: Checks, fd: number, ptr: number, npages: 
   x.check(ret === 0 && (yield* c.load64(cmd.at + U.HMM_DMIRROR_CMD.cpages)) === npages, `migrating to the device beforehand: ${ret}`);
 }
 
+/** Makes the pages of a command exclusive to the device. */
+export function* to_exclusive(c: Libc, x: Checks, fd: number, cmd: Command): Gen<void> {
+  expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0], 'EXCLUSIVE beforehand');
+}
+
+/** A mirror, npages pages of memory, and a command for them with a mirror as command() makes it. */
+export function* in_memory(c: Libc, x: Checks, npages: number, first = 0): Gen<{ fd: number; ptr: number; cmd: Command }> {
+  const fd = yield* open_device(c, x);
+  const ptr = yield* filled(c, x, npages);
+  const cmd = yield* command(c, ptr, npages, first);
+  return { fd, ptr, cmd };
+}
+
+/** A mirror and npages pages that were migrated to its device. */
+export function* on_device(c: Libc, x: Checks, npages: number): Gen<{ fd: number; ptr: number }> {
+  const fd = yield* open_device(c, x);
+  const ptr = yield* filled(c, x, npages);
+  yield* to_device(c, x, fd, ptr, npages);
+  return { fd, ptr };
+}
+
+/** Mirrors of two devices, two pages of memory, and a command for each device. */
+export function* two_devices(c: Libc, x: Checks): Gen<{ fds: [number, number]; ptr: number; cmds: [Command, Command] }> {
+  const fds: [number, number] = [yield* open_device(c, x), yield* open_device(c, x, 1)];
+  const ptr = yield* filled(c, x, 2);
+  return { fds, ptr, cmds: [yield* command(c, ptr, 2), yield* command(c, ptr, 2)] };
+}
+
+/** What the first words of npages pages may be: page i holds what it held before the race, with one of `added` added to it. */
+export function olds(npages: number, added: readonly number[] = [0]): number[][] {
+  return Array.from({ length: npages }, (_, i) => added.map((n) => OLD + i + n));
+}
+
 /** The first word of page i of the memory at ptr, which must be one of the values given. */
 export function* expect_word(c: Libc, x: Checks, ptr: number, i: number, allowed: readonly number[], who: string): Gen<number> {
   const v = yield* c.load32(ptr + i * PAGE);
   x.check(allowed.includes(v), `${who}: page ${i} holds ${v}, expected ${allowed.join(' or ')}`);
   return v;
+}
+
+/** The first words of the pages at ptr; `values` lists for each page what it may hold. */
+export function* expect_words(c: Libc, x: Checks, ptr: number, values: readonly (readonly number[])[], who: string): Gen<void> {
+  for (let i = 0; i < values.length; i++) yield* expect_word(c, x, ptr, i, values[i] as number[], who);
 }
 
 /** Checks a returned value against those that some interleaving may lead to. */
@@ -94,10 +132,23 @@ export function* try_load(c: Libc, x: Checks, addr: number): Gen<number | 'SIGSE
   return sig === 0 ? v : 'SIGSEGV';
 }
 
-/** Both words of a thread that adds one to the first word of each page, from the last page to the first if `down`. */
-export function* increment(c: Libc, ptr: number, npages: number, down = false): Gen<void> {
-  for (let k = 0; k < npages; k++) {
-    const a = ptr + (down ? npages - 1 - k : k) * PAGE;
+/** The words of the page at ptr that storing_words() stored are all there. */
+export function* expect_stores(c: Libc, x: Checks, ptr: number, words: readonly number[]): Gen<void> {
+  for (const n of words) {
+    const v = yield* c.load32(ptr + 4 * n);
+    x.check(v === n, `word ${n} holds ${v}: a store was lost`);
+  }
+}
+
+/** An address where nothing may be mapped any more since the call named. */
+export function* expect_gone(c: Libc, x: Checks, addr: number, call: string): Gen<void> {
+  x.check((yield* try_load(c, x, addr)) === 'SIGSEGV', `memory can be read after ${call}`);
+}
+
+/** Adds one to the first word of each of the pages listed, in that order. */
+export function* increment(c: Libc, ptr: number, pages: readonly number[]): Gen<void> {
+  for (const i of pages) {
+    const a = ptr + i * PAGE;
     yield* c.store32(a, (yield* c.load32(a)) + 1);
   }
 }
@@ -125,6 +176,19 @@ export function* expect_coherent(c: Libc, x: Checks, fd: number, ptr: number, np
 export function* expect_not_exclusive(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   const cmd = yield* command(c, ptr, npages);
   expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_CHECK_EXCLUSIVE, cmd), [0], 'CHECK_EXCLUSIVE after the CPU touched all pages');
+}
+
+/** How most races end: the pages at ptr hold `values`, the device sees them too, and its mirror is closed. */
+export function* expect_end(c: Libc, x: Checks, fd: number, ptr: number, values: readonly (readonly number[])[]): Gen<void> {
+  yield* expect_words(c, x, ptr, values, 'in the end');
+  yield* expect_coherent(c, x, fd, ptr, values.length);
+  yield* c.close(fd);
+}
+
+/** The same for the two pages and mirrors of two_devices(), once the pages have been looked at. */
+export function* expect_both_coherent(c: Libc, x: Checks, fds: readonly number[], ptr: number): Gen<void> {
+  for (const fd of fds) yield* expect_coherent(c, x, fd, ptr, 2);
+  for (const fd of fds) yield* c.close(fd);
 }
 
 /** A child that does nothing until open_gate(): so that it can be looked at what it has without being raced with. */
@@ -158,4 +222,12 @@ export function* open_gate(c: Libc, x: Checks, gate: Gate): Gen<void> {
   const { status } = yield* c.waitpid(gate.pid);
   x.check(status === 0, `the child ended with wait status ${status}`);
   yield* c.close(gate.fd);
+}
+
+/** What the child of a process finds that stores 7 to page 0 and then 8 to page 1: a state that was, which it keeps. */
+export function* expect_state_that_was(child: Libc, x: Checks, ptr: number): Gen<void> {
+  const second = yield* expect_word(child, x, ptr, 1, [OLD + 1, 8], 'the child');
+  const first = yield* expect_word(child, x, ptr, 0, [OLD, 7], 'the child');
+  x.check(second !== 8 || first === 7, 'the child has the later store and not the earlier one');
+  yield* expect_word(child, x, ptr, 1, [second], 'the child, once more');
 }

@@ -1,46 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Closing a mirror evicts the device's memory, and RELEASE takes it away, without the mmap lock of those who use it.
 
-import type { RaceCase, Racer } from '../../harness/explore/engine.ts';
+import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
-  open_gate, shut_gate, to_device, type Checks,
+  OLD, PAGE, U, command, dmirror, expect_end, expect_ret, expect_word, expect_words, filled, fork_behind, in_memory,
+  increment, olds, on_device, open_device, open_gate, shut_gate, to_device,
 } from './common.ts';
-
-/** The racer that closes the mirror. */
-function closing(x: Checks, fd: number): Racer {
-  return {
-    name: 'close',
-    kind: 'thread',
-    *run(t: Libc): Gen<void> {
-      expect_ret(x, yield* t.close(fd), [0], 'close');
-    },
-  };
-}
+import { closing, forked, incrementing, migrating, moving, releasing, thread, unmapping } from './racers.ts';
 
 const close_vs_fault: RaceCase = {
   name: 'close-vs-fault',
   summary: "a mirror is closed, which evicts all of the device's memory, while a thread faults pages of another mirror of it",
   *run(c, x) {
     const fd = yield* open_device(c, x);
-    const other = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, other, ptr, 2);
-    yield* x.together([
-      closing(x, fd),
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          yield* increment(t, ptr, 2, true);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
-    yield* expect_coherent(c, x, other, ptr, 2);
-    yield* c.close(other);
+    const { fd: other, ptr } = yield* on_device(c, x, 2);
+    yield* x.together([closing(x, fd), incrementing(ptr, [1, 0])]);
+    yield* expect_end(c, x, other, ptr, olds(2, [1]));
   },
 };
 
@@ -53,19 +30,8 @@ const close_vs_migrate: RaceCase = {
     const ptr = yield* filled(c, x, 2);
     yield* to_device(c, x, other, ptr, 1);
     const cmd = yield* command(c, ptr, 2);
-    yield* x.together([
-      closing(x, fd),
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* dmirror(t, other, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
-          expect_ret(x, ret, [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-          for (let i = 0; ret === 0 && i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the device');
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
+    yield* x.together([closing(x, fd), migrating(x, other, cmd, { values: olds(2) })]);
+    yield* expect_words(c, x, ptr, olds(2), 'in the end');
     yield* c.close(other);
   },
 };
@@ -74,19 +40,8 @@ const close_vs_munmap: RaceCase = {
   name: 'close-vs-munmap',
   summary: 'a mirror is closed while a thread unmaps one of its device-private pages',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
-    yield* x.together([
-      closing(x, fd),
-      {
-        name: 'munmap',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.munmap(ptr + PAGE, PAGE), [0], 'munmap');
-        },
-      },
-    ]);
+    const { fd, ptr } = yield* on_device(c, x, 2);
+    yield* x.together([closing(x, fd), unmapping(x, ptr + PAGE, 1)]);
     yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
   },
 };
@@ -99,18 +54,8 @@ const close_vs_mremap: RaceCase = {
     const ptr = yield* filled(c, x, 2);
     const to = yield* filled(c, x, 2);
     yield* to_device(c, x, fd, ptr, 2);
-    yield* x.together([
-      closing(x, fd),
-      {
-        name: 'mremap',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* t.mremap(ptr, 2 * PAGE, 2 * PAGE, U.MREMAP_MAYMOVE | U.MREMAP_FIXED, to);
-          x.check(ret === to, `mremap: ${U.strerror(t.errno)}`);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, to, i, [OLD + i], 'in the end');
+    yield* x.together([closing(x, fd), moving(x, ptr, 2, to)]);
+    yield* expect_words(c, x, to, olds(2), 'in the end');
   },
 };
 
@@ -119,28 +64,21 @@ const close_vs_fork: RaceCase = {
   summary: 'a mirror is closed while a thread forks that has pages of another one; parent and child keep the pages and do not see what the other writes',
   *run(c, x) {
     const fd = yield* open_device(c, x);
-    const other = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, other, ptr, 2);
+    const { fd: other, ptr } = yield* on_device(c, x, 2);
     const gate = yield* shut_gate(c, x);
     yield* x.together([
       closing(x, fd),
-      {
-        name: 'fork',
-        kind: 'thread',
-        *run(t) {
-          yield* fork_behind(t, x, gate, function* (child) {
-            for (let i = 0; i < 2; i++) yield* expect_word(child, x, ptr, i, [OLD + i], 'the child');
-            yield* child.store32(ptr, 8);
-            yield* expect_word(child, x, ptr, 0, [8], 'the child, after its store');
-          });
-          yield* t.store32(ptr + PAGE, 9);
-        },
-      },
+      thread('fork', function* (t) {
+        yield* fork_behind(t, x, gate, function* (child) {
+          yield* expect_words(child, x, ptr, olds(2), 'the child');
+          yield* child.store32(ptr, 8);
+          yield* expect_word(child, x, ptr, 0, [8], 'the child, after its store');
+        });
+        yield* t.store32(ptr + PAGE, 9);
+      }),
     ]);
     yield* open_gate(c, x, gate);
-    yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
-    yield* expect_word(c, x, ptr, 1, [9], 'in the end');
+    yield* expect_words(c, x, ptr, [[OLD], [9]], 'in the end');
     yield* c.close(other);
   },
 };
@@ -149,20 +87,14 @@ const close_vs_exit: RaceCase = {
   name: 'close-vs-exit',
   summary: 'a mirror is closed while a process exits that shares its device-private pages',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
+    const { fd, ptr } = yield* on_device(c, x, 2);
     yield* x.together([
-      {
-        name: 'exit',
-        kind: 'process',
-        *run(t) {
-          yield* t.close(fd);
-        },
-      },
+      forked('exit', function* (t) {
+        yield* t.close(fd);
+      }),
       closing(x, fd),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
+    yield* expect_words(c, x, ptr, olds(2), 'in the end');
   },
 };
 
@@ -170,58 +102,34 @@ const release_vs_fault: RaceCase = {
   name: 'release-vs-fault',
   summary: "the device's memory is taken away (RELEASE) while a thread faults the pages in it",
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
+    const { fd, ptr } = yield* on_device(c, x, 2);
     const cmd = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'release',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_RELEASE, cmd), [0], 'RELEASE');
-        },
-      },
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          yield* increment(t, ptr, 2, true);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
+    yield* x.together([releasing(x, fd, cmd), incrementing(ptr, [1, 0])]);
+    yield* expect_words(c, x, ptr, olds(2, [1]), 'in the end');
     yield* c.close(fd);
   },
 };
+
+/** RELEASE against a thread that migrates npages pages to the device and then adds one to each. */
+export function* releasing_under_migration(c: Libc, x: CaseContext, npages: number): Gen<void> {
+  const { fd, ptr, cmd } = yield* in_memory(c, x, npages);
+  const migrate = yield* command(c, ptr, npages);
+  yield* x.together([
+    releasing(x, fd, cmd),
+    thread('migrate', function* (t) {
+      expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
+      yield* increment(t, ptr, [...Array(npages).keys()]);
+    }),
+  ]);
+  yield* expect_words(c, x, ptr, olds(npages, [1]), 'in the end');
+  yield* c.close(fd);
+}
 
 const release_vs_migrate: RaceCase = {
   name: 'release-vs-migrate',
   summary: "the device's memory is taken away (RELEASE) while a thread migrates a page to it and then touches that page",
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 1);
-    const cmd = yield* command(c, ptr, 1);
-    const migrate = yield* command(c, ptr, 1);
-    yield* x.together([
-      {
-        name: 'release',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_RELEASE, cmd), [0], 'RELEASE');
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-          yield* increment(t, ptr, 1);
-        },
-      },
-    ]);
-    yield* expect_word(c, x, ptr, 0, [OLD + 1], 'in the end');
-    yield* c.close(fd);
+    yield* releasing_under_migration(c, x, 1);
   },
 };
 

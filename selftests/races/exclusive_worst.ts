@@ -7,7 +7,8 @@ import { run_on, type Numbering, type RaceCase, type Run } from '../../harness/e
 import { format_schedule, parse_schedule } from '../../harness/explore/schedule.ts';
 import { Stage } from '../../harness/explore/stage.ts';
 import { nr_invalidations } from '../../lib/inspect.ts';
-import { U, command, dmirror, expect_ret, expect_word, filled, open_device } from './common.ts';
+import { U, dmirror, expect_ret, expect_word, in_memory, to_exclusive } from './common.ts';
+import { thread } from './racers.ts';
 
 /** What happened from the access, which faults at once, to its end. */
 export interface Cost {
@@ -64,28 +65,18 @@ function race(meter: Meter, retakes: number): RaceCase {
     name: 'exclusive-worst',
     summary: `a CPU stores to an exclusive page while the device takes it ${retakes} times more`,
     *run(c, x) {
-      const fd = yield* open_device(c, x);
-      const ptr = yield* filled(c, x, 1);
-      const cmd = yield* command(c, ptr, 1);
-      expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0], 'EXCLUSIVE beforehand');
+      const { fd, ptr, cmd } = yield* in_memory(c, x, 1);
+      yield* to_exclusive(c, x, fd, cmd);
       yield* x.together([
-        {
-          name: 'store',
-          kind: 'thread',
-          *run(t) {
-            meter.start();
-            yield* t.store32(ptr, 7);
-            meter.stop();
-          },
-        },
-        {
-          name: 'device',
-          kind: 'thread',
-          *run(t) {
-            // Its contents are not there to be returned if the CPU has been faster; the range of 2021 answers so, too, where the lock is taken.
-            for (let i = 0; i < retakes; i++) expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT, -16], 'EXCLUSIVE');
-          },
-        },
+        thread('store', function* (t) {
+          meter.start();
+          yield* t.store32(ptr, 7);
+          meter.stop();
+        }),
+        thread('device', function* (t) {
+          // Its contents are not there to be returned if the CPU has been faster; the range of 2021 answers so, too, where the lock is taken.
+          for (let i = 0; i < retakes; i++) expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT, -16], 'EXCLUSIVE');
+        }),
       ]);
       yield* expect_word(c, x, ptr, 0, [7], 'in the end');
       yield* c.close(fd);

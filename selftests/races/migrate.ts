@@ -1,46 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Migration against another migration of the same range and against what changes the address space under it.
 
-import type { RaceCase, Racer } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { Gen } from '../../lib/kernel/gen.ts';
+import type { RaceCase } from '../../harness/explore/engine.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
-  open_gate, shut_gate, to_device, try_load, type Checks, type Command,
+  OLD, PAGE, U, command, expect_both_coherent, expect_coherent, expect_end, expect_gone, expect_word, expect_words, filled, fork_behind,
+  in_memory, olds, on_device, open_device, open_gate, shut_gate, two_devices,
 } from './common.ts';
+import { forked, incrementing, migrating, migrating_back, moving, thread, unmapping } from './racers.ts';
 
-/** The racer that migrates to the device; `values`, one list a page, is what the device may get. */
-function migrating(x: Checks, fd: number, cmd: Command, rets: readonly number[], values: readonly (readonly number[])[], name = 'migrate'): Racer {
-  return {
-    name,
-    kind: 'thread',
-    *run(t: Libc): Gen<void> {
-      const ret = yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
-      expect_ret(x, ret, rets, 'MIGRATE_TO_DEV');
-      for (let i = 0; ret === 0 && i < values.length; i++) yield* expect_word(t, x, cmd.mirror, i, values[i] as number[], 'the device');
-    },
-  };
-}
-
-const two_devices: RaceCase = {
+const migrate_vs_migrate: RaceCase = {
   name: 'migrate-two-devices',
   summary: 'two devices migrate one range',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const other = yield* open_device(c, x, 1);
-    const ptr = yield* filled(c, x, 2);
-    const values = [[OLD], [OLD + 1]];
-    const first = yield* command(c, ptr, 2);
-    const second = yield* command(c, ptr, 2);
+    const { fds, ptr, cmds } = yield* two_devices(c, x);
     yield* x.together([
-      migrating(x, fd, first, [0, -U.ENOENT], values, 'migrate to 0'),
-      migrating(x, other, second, [0, -U.ENOENT], values, 'migrate to 1'),
+      migrating(x, fds[0], cmds[0], { values: olds(2) }, 'migrate to 0'),
+      migrating(x, fds[1], cmds[1], { values: olds(2) }, 'migrate to 1'),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* expect_coherent(c, x, other, ptr, 2);
-    yield* c.close(fd);
-    yield* c.close(other);
+    yield* expect_words(c, x, ptr, olds(2), 'in the end');
+    yield* expect_both_coherent(c, x, fds, ptr);
   },
 };
 
@@ -48,29 +26,10 @@ const back_vs_fault: RaceCase = {
   name: 'migrate-back-vs-fault',
   summary: 'pages are brought back from the device by a command and by CPU faults at once',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
+    const { fd, ptr } = yield* on_device(c, x, 2);
     const cmd = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'migrate back',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, cmd), [0], 'MIGRATE_TO_SYS');
-        },
-      },
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          yield* increment(t, ptr, 2, true);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* x.together([migrating_back(x, fd, cmd), incrementing(ptr, [1, 0])]);
+    yield* expect_end(c, x, fd, ptr, olds(2, [1]));
   },
 };
 
@@ -78,21 +37,13 @@ const migrate_vs_munmap: RaceCase = {
   name: 'migrate-vs-munmap',
   summary: 'pages migrate to the device while another thread unmaps the second of them',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     yield* x.together([
-      migrating(x, fd, cmd, [0, -U.ENOENT, -U.EINVAL], [[OLD], [OLD + 1]]),
-      {
-        name: 'munmap',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.munmap(ptr + PAGE, PAGE), [0], 'munmap');
-        },
-      },
+      migrating(x, fd, cmd, { rets: [0, -U.ENOENT, -U.EINVAL], values: olds(2) }),
+      unmapping(x, ptr + PAGE, 1),
     ]);
     yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
-    x.check((yield* try_load(c, x, ptr + PAGE)) === 'SIGSEGV', 'memory can be read after munmap');
+    yield* expect_gone(c, x, ptr + PAGE, 'munmap');
     yield* expect_coherent(c, x, fd, ptr, 1);
     yield* c.close(fd);
   },
@@ -102,24 +53,16 @@ const cow_vs_migrate: RaceCase = {
   name: 'cow-vs-migrate',
   summary: 'a child copies pages on write while its parent migrates them to the device',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     yield* x.together([
-      {
-        name: 'child',
-        kind: 'process',
-        *run(t) {
-          yield* t.store32(ptr, 8);
-          yield* expect_word(t, x, ptr, 1, [OLD + 1], 'the child');
-          yield* expect_word(t, x, ptr, 0, [8], 'the child, after its store');
-        },
-      },
-      migrating(x, fd, cmd, [0, -U.ENOENT], [[OLD], [OLD + 1]]),
+      forked('child', function* (t) {
+        yield* t.store32(ptr, 8);
+        yield* expect_word(t, x, ptr, 1, [OLD + 1], 'the child');
+        yield* expect_word(t, x, ptr, 0, [8], 'the child, after its store');
+      }),
+      migrating(x, fd, cmd, { values: olds(2) }),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* expect_end(c, x, fd, ptr, olds(2));
   },
 };
 
@@ -132,18 +75,11 @@ const mremap_vs_migrate: RaceCase = {
     const to = yield* filled(c, x, 2);
     const cmd = yield* command(c, ptr, 2);
     yield* x.together([
-      migrating(x, fd, cmd, [0, -U.ENOENT, -U.EINVAL], [[OLD], [OLD + 1]]),
-      {
-        name: 'mremap',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* t.mremap(ptr, 2 * PAGE, 2 * PAGE, U.MREMAP_MAYMOVE | U.MREMAP_FIXED, to);
-          x.check(ret === to, `mremap: ${U.strerror(t.errno)}`);
-        },
-      },
+      migrating(x, fd, cmd, { rets: [0, -U.ENOENT, -U.EINVAL], values: olds(2) }),
+      moving(x, ptr, 2, to),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, to, i, [OLD + i], 'in the end');
-    x.check((yield* try_load(c, x, ptr)) === 'SIGSEGV', 'memory can be read where it was before mremap');
+    yield* expect_words(c, x, to, olds(2), 'in the end');
+    yield* expect_gone(c, x, ptr, 'mremap');
     yield* expect_coherent(c, x, fd, to, 2);
     yield* c.close(fd);
   },
@@ -153,32 +89,23 @@ const migrate_vs_fork: RaceCase = {
   name: 'migrate-vs-fork',
   summary: 'pages migrate to the device while another thread forks and writes',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     const gate = yield* shut_gate(c, x);
     yield* x.together([
-      migrating(x, fd, cmd, [0, -U.ENOENT], [[OLD], [OLD + 1, 9]]),
-      {
-        name: 'fork',
-        kind: 'thread',
-        *run(t) {
-          yield* fork_behind(t, x, gate, function* (child) {
-            yield* child.store32(ptr, 8);
-            yield* expect_word(child, x, ptr, 1, [OLD + 1], 'the child');
-          });
-          yield* t.store32(ptr + PAGE, 9);
-        },
-      },
+      migrating(x, fd, cmd, { values: [[OLD], [OLD + 1, 9]] }),
+      thread('fork', function* (t) {
+        yield* fork_behind(t, x, gate, function* (child) {
+          yield* child.store32(ptr, 8);
+          yield* expect_word(child, x, ptr, 1, [OLD + 1], 'the child');
+        });
+        yield* t.store32(ptr + PAGE, 9);
+      }),
     ]);
     yield* open_gate(c, x, gate);
-    yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
-    yield* expect_word(c, x, ptr, 1, [9], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* expect_end(c, x, fd, ptr, [[OLD], [9]]);
   },
 };
 
 export const migrate_cases: readonly RaceCase[] = [
-  two_devices, back_vs_fault, migrate_vs_munmap, migrate_vs_fork, cow_vs_migrate, mremap_vs_migrate,
+  migrate_vs_migrate, back_vs_fault, migrate_vs_munmap, migrate_vs_fork, cow_vs_migrate, mremap_vs_migrate,
 ];

@@ -3,37 +3,22 @@
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, fork_behind, increment, open_device,
-  open_gate, shut_gate, to_device, try_load,
+  OLD, PAGE, U, command, dmirror, expect_both_coherent, expect_coherent, expect_end, expect_gone, expect_ret, expect_state_that_was,
+  expect_word, expect_words, filled, in_memory, olds, open_device, open_gate, shut_gate, to_device, two_devices,
 } from './common.ts';
+import { dropping, forked, forking, incrementing, migrating, protecting, reading, storing, thread, unmapping } from './racers.ts';
 
 const anon_teardown: RaceCase = {
   name: 'anon-teardown',
   summary: 'the device reads memory of which another thread unmaps the upper half',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 4);
-    const cmd = yield* command(c, ptr, 4);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 4);
     yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd);
-          expect_ret(x, ret, [0, -U.EFAULT], 'READ');
-          for (let i = 0; ret === 0 && i < 4; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the device');
-        },
-      },
-      {
-        name: 'munmap',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.munmap(ptr + 2 * PAGE, 2 * PAGE), [0], 'munmap');
-        },
-      },
+      reading(x, fd, cmd, { rets: [0, -U.EFAULT], values: olds(4) }),
+      unmapping(x, ptr + 2 * PAGE, 2),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    x.check((yield* try_load(c, x, ptr + 2 * PAGE)) === 'SIGSEGV', 'memory can be read after munmap');
+    yield* expect_words(c, x, ptr, olds(2), 'in the end');
+    yield* expect_gone(c, x, ptr + 2 * PAGE, 'munmap');
     expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_READ, cmd), [-U.EFAULT], 'READ of memory that is gone');
     yield* expect_coherent(c, x, fd, ptr, 2);
     yield* c.close(fd);
@@ -44,32 +29,12 @@ const read_vs_store: RaceCase = {
   name: 'read-vs-store',
   summary: 'the device reads pages that the CPU writes for the first time since a fork',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     // A child that is gone: the pages are write-protected, and the first store takes them over or copies them.
     const pid = yield* c.fork(function* () {});
     yield* c.waitpid(pid);
-    yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          for (let i = 0; i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i, OLD + i + 1], 'the device');
-        },
-      },
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          yield* increment(t, ptr, 2);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* x.together([reading(x, fd, cmd, { values: olds(2, [0, 1]) }), incrementing(ptr, [0, 1])]);
+    yield* expect_end(c, x, fd, ptr, olds(2, [1]));
   },
 };
 
@@ -77,32 +42,13 @@ const read_vs_cow: RaceCase = {
   name: 'read-vs-cow',
   summary: 'the device reads pages that the CPU copies on write, since a child has them too',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 1);
-    const cmd = yield* command(c, ptr, 1);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 1);
     yield* x.together([
-      {
-        name: 'child',
-        kind: 'process',
-        *run(t) {
-          yield* expect_word(t, x, ptr, 0, [OLD], 'the child');
-        },
-      },
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          yield* expect_word(t, x, cmd.mirror, 0, [OLD, 7], 'the device');
-        },
-      },
-      {
-        name: 'store',
-        kind: 'thread',
-        *run(t) {
-          yield* t.store32(ptr, 7);
-        },
-      },
+      forked('child', function* (t) {
+        yield* expect_word(t, x, ptr, 0, [OLD], 'the child');
+      }),
+      reading(x, fd, cmd, { values: [[OLD, 7]] }),
+      storing(ptr, 7),
     ]);
     yield* expect_word(c, x, ptr, 0, [7], 'in the end');
     expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ after the race');
@@ -116,26 +62,8 @@ const read_vs_dontneed: RaceCase = {
   name: 'read-vs-dontneed',
   summary: 'the device reads pages that another thread drops (MADV_DONTNEED)',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          for (let i = 0; i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i, 0], 'the device');
-        },
-      },
-      {
-        name: 'dontneed',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.madvise(ptr, 2 * PAGE, U.MADV_DONTNEED), [0], 'madvise');
-        },
-      },
-    ]);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
+    yield* x.together([reading(x, fd, cmd, { values: [[OLD, 0], [OLD + 1, 0]] }), dropping(x, ptr, 2)]);
     yield* expect_word(c, x, ptr, 1, [0], 'in the end');
     // Page 0 was not read: the zero page that a read finds would be copied on the next write, which the device is told of.
     yield* expect_coherent(c, x, fd, ptr, 1);
@@ -147,26 +75,14 @@ const write_vs_mprotect: RaceCase = {
   name: 'write-vs-mprotect',
   summary: 'the device writes to pages that another thread makes read-only',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2, 7);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2, 7);
     let ret = 0;
     yield* x.together([
-      {
-        name: 'write',
-        kind: 'thread',
-        *run(t) {
-          ret = yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd);
-          expect_ret(x, ret, [0, -U.EPERM], 'WRITE');
-        },
-      },
-      {
-        name: 'mprotect',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.mprotect(ptr, 2 * PAGE, U.PROT_READ), [0], 'mprotect');
-        },
-      },
+      thread('write', function* (t) {
+        ret = yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd);
+        expect_ret(x, ret, [0, -U.EPERM], 'WRITE');
+      }),
+      protecting(x, ptr, 2),
     ]);
     const first = yield* expect_word(c, x, ptr, 0, ret === 0 ? [7] : [OLD, 7], 'in the end');
     const second = yield* expect_word(c, x, ptr, 1, ret === 0 ? [8] : [OLD + 1, 8], 'in the end');
@@ -184,36 +100,16 @@ const write_vs_fork: RaceCase = {
   name: 'write-vs-fork',
   summary: 'the device writes while a thread forks; the child sees a state that was, and keeps it',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2, 7);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2, 7);
     const gate = yield* shut_gate(c, x);
     yield* x.together([
-      {
-        name: 'write',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd), [0], 'WRITE');
-        },
-      },
-      {
-        name: 'fork',
-        kind: 'thread',
-        *run(t) {
-          yield* fork_behind(t, x, gate, function* (child) {
-            const second = yield* expect_word(child, x, ptr, 1, [OLD + 1, 8], 'the child');
-            const first = yield* expect_word(child, x, ptr, 0, [OLD, 7], 'the child');
-            x.check(second !== 8 || first === 7, 'the child has the later write and not the earlier one');
-            yield* expect_word(child, x, ptr, 1, [second], 'the child, once more');
-          });
-        },
-      },
+      thread('write', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd), [0], 'WRITE');
+      }),
+      forking(x, gate, (child) => expect_state_that_was(child, x, ptr)),
     ]);
     yield* open_gate(c, x, gate);
-    yield* expect_word(c, x, ptr, 0, [7], 'in the end');
-    yield* expect_word(c, x, ptr, 1, [8], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* expect_end(c, x, fd, ptr, [[7], [8]]);
   },
 };
 
@@ -221,35 +117,13 @@ const read_vs_migrate: RaceCase = {
   name: 'read-vs-migrate',
   summary: 'one device reads pages while another migrates them to its memory',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const other = yield* open_device(c, x, 1);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
-    const migrate = yield* command(c, ptr, 2);
+    const { fds, ptr, cmds } = yield* two_devices(c, x);
     yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          for (let i = 0; i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the reading device');
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* dmirror(t, other, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate);
-          expect_ret(x, ret, [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-          for (let i = 0; ret === 0 && i < 2; i++) yield* expect_word(t, x, migrate.mirror, i, [OLD + i], 'the other device');
-        },
-      },
+      reading(x, fds[0], cmds[0], { values: olds(2) }),
+      migrating(x, fds[1], cmds[1], { values: olds(2) }),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* expect_coherent(c, x, other, ptr, 2);
-    yield* c.close(fd);
-    yield* c.close(other);
+    yield* expect_words(c, x, ptr, olds(2), 'in the end');
+    yield* expect_both_coherent(c, x, fds, ptr);
   },
 };
 
@@ -265,27 +139,14 @@ const read_vs_migrate_back: RaceCase = {
     const cmd = yield* command(c, ptr, 1);
     const back = yield* command(c, ptr, 1);
     yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          yield* expect_word(t, x, cmd.mirror, 0, [OLD], 'the reading device');
-        },
-      },
-      {
-        name: 'migrate back',
-        kind: 'process',
-        *run(t) {
-          const own = yield* open_device(t, x, 1);
-          expect_ret(x, yield* dmirror(t, own, U.HMM_DMIRROR_MIGRATE_TO_SYS, back), [0], 'MIGRATE_TO_SYS');
-          yield* expect_word(t, x, ptr, 0, [OLD], 'the child');
-        },
-      },
+      reading(x, fd, cmd, { values: olds(1) }),
+      forked('migrate back', function* (t) {
+        const own = yield* open_device(t, x, 1);
+        expect_ret(x, yield* dmirror(t, own, U.HMM_DMIRROR_MIGRATE_TO_SYS, back), [0], 'MIGRATE_TO_SYS');
+        yield* expect_word(t, x, ptr, 0, [OLD], 'the child');
+      }),
     ]);
-    yield* expect_word(c, x, ptr, 0, [OLD], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 1);
-    yield* c.close(fd);
+    yield* expect_end(c, x, fd, ptr, olds(1));
     yield* c.close(other);
   },
 };
@@ -297,34 +158,22 @@ const snapshot_vs_migrate: RaceCase = {
   name: 'snapshot-vs-migrate',
   summary: 'a snapshot is taken of pages that migrate to the device and back',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     const migrate = yield* command(c, ptr, 2);
     yield* x.together([
-      {
-        name: 'snapshot',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, cmd), [0], 'SNAPSHOT');
-          for (let i = 0; i < 2; i++) {
-            const seen = yield* t.load8(cmd.mirror + i);
-            x.check([U.HMM_DMIRROR_PROT_NONE, PRESENT, IN_DEVICE].includes(seen), `the snapshot of page ${i} is 0x${seen.toString(16)}`);
-          }
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0], 'MIGRATE_TO_DEV');
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, migrate), [0], 'MIGRATE_TO_SYS');
-        },
-      },
+      thread('snapshot', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, cmd), [0], 'SNAPSHOT');
+        for (let i = 0; i < 2; i++) {
+          const seen = yield* t.load8(cmd.mirror + i);
+          x.check([U.HMM_DMIRROR_PROT_NONE, PRESENT, IN_DEVICE].includes(seen), `the snapshot of page ${i} is 0x${seen.toString(16)}`);
+        }
+      }),
+      thread('migrate', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0], 'MIGRATE_TO_DEV');
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, migrate), [0], 'MIGRATE_TO_SYS');
+      }),
     ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* expect_end(c, x, fd, ptr, olds(2));
   },
 };
 

@@ -5,6 +5,7 @@ import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, open_device, type Checks, type Command } from './common.ts';
+import { incrementing, migrating, protecting, storing, thread, unmapping } from './racers.ts';
 
 const HPAGE = 2 * 1024 * 1024;
 const NR = 512;
@@ -55,20 +56,10 @@ const thp_fault_vs_fault: RaceCase = {
     const ptr = yield* huge(c, x, [0, 300]);
     yield* huge_to_device(c, x, fd, ptr);
     yield* x.together([
-      {
-        name: 'load',
-        kind: 'thread',
-        *run(t) {
-          yield* expect_word(t, x, ptr, 300, [OLD + 300], 'the reader');
-        },
-      },
-      {
-        name: 'store',
-        kind: 'thread',
-        *run(t) {
-          yield* t.store32(ptr, 7);
-        },
-      },
+      thread('load', function* (t) {
+        yield* expect_word(t, x, ptr, 300, [OLD + 300], 'the reader');
+      }),
+      storing(ptr, 7),
     ]);
     yield* expect_word(c, x, ptr, 0, [7], 'in the end');
     yield* expect_word(c, x, ptr, 300, [OLD + 300], 'in the end');
@@ -84,22 +75,7 @@ const thp_fault_vs_munmap: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* huge(c, x, [0, 1, 300]);
     yield* huge_to_device(c, x, fd, ptr);
-    yield* x.together([
-      {
-        name: 'store',
-        kind: 'thread',
-        *run(t) {
-          yield* t.store32(ptr, 7);
-        },
-      },
-      {
-        name: 'munmap',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.munmap(ptr + HPAGE / 2, HPAGE / 2), [0], 'munmap');
-        },
-      },
-    ]);
+    yield* x.together([storing(ptr, 7), unmapping(x, ptr + HPAGE / 2, NR / 2)]);
     yield* expect_word(c, x, ptr, 0, [7], 'in the end');
     yield* expect_word(c, x, ptr, 1, [OLD + 1], 'in the end');
     yield* c.close(fd);
@@ -114,25 +90,7 @@ const thp_fault_vs_migrate: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* huge(c, x, [0, 300]);
     const cmd = yield* huge_command(c, ptr);
-    yield* x.together([
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          for (const i of [300, 0]) {
-            const a = ptr + i * PAGE;
-            yield* t.store32(a, (yield* t.load32(a)) + 1);
-          }
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT, -U.ENOENT], 'MIGRATE_TO_DEV');
-        },
-      },
-    ]);
+    yield* x.together([incrementing(ptr, [300, 0]), migrating(x, fd, cmd, { rets: [-U.EFAULT, -U.ENOENT] })]);
     for (const i of [0, 300]) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
     yield* c.close(fd);
   },
@@ -147,27 +105,17 @@ const read_vs_split: RaceCase = {
     const cmd = yield* command(c, ptr, 2);
     const snapshot = yield* command(c, ptr, 2);
     yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          for (const i of [0, 1]) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the device');
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, snapshot), [0], 'SNAPSHOT');
-          for (const i of [0, 1]) {
-            const seen = yield* t.load8(snapshot.mirror + i);
-            const whole = U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
-            x.check(seen === whole || seen === U.HMM_DMIRROR_PROT_WRITE, `the snapshot of page ${i} is 0x${seen.toString(16)}`);
-          }
-        },
-      },
-      {
-        name: 'mprotect',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.mprotect(ptr + 300 * PAGE, PAGE, U.PROT_READ), [0], 'mprotect');
-        },
-      },
+      thread('read', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
+        for (const i of [0, 1]) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the device');
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, snapshot), [0], 'SNAPSHOT');
+        for (const i of [0, 1]) {
+          const seen = yield* t.load8(snapshot.mirror + i);
+          const whole = U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
+          x.check(seen === whole || seen === U.HMM_DMIRROR_PROT_WRITE, `the snapshot of page ${i} is 0x${seen.toString(16)}`);
+        }
+      }),
+      protecting(x, ptr + 300 * PAGE, 1),
     ]);
     for (const i of [0, 1, 300]) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
     yield* c.store32(ptr, 9);
@@ -186,21 +134,11 @@ const write_vs_split: RaceCase = {
     const cmd = yield* command(c, ptr, 2, 7);
     let ret = 0;
     yield* x.together([
-      {
-        name: 'write',
-        kind: 'thread',
-        *run(t) {
-          ret = yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd);
-          expect_ret(x, ret, [0, -U.EPERM], 'WRITE');
-        },
-      },
-      {
-        name: 'mprotect',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.mprotect(ptr + PAGE, PAGE, U.PROT_READ), [0], 'mprotect');
-        },
-      },
+      thread('write', function* (t) {
+        ret = yield* dmirror(t, fd, U.HMM_DMIRROR_WRITE, cmd);
+        expect_ret(x, ret, [0, -U.EPERM], 'WRITE');
+      }),
+      protecting(x, ptr + PAGE, 1),
     ]);
     yield* expect_word(c, x, ptr, 0, ret === 0 ? [7] : [OLD, 7], 'in the end');
     yield* expect_word(c, x, ptr, 1, ret === 0 ? [8] : [OLD + 1], 'in the end');

@@ -4,7 +4,8 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { PAGE, U, expect_ret, try_load, type Checks } from './common.ts';
+import { PAGE, U, expect_gone, expect_ret, try_load, type Checks } from './common.ts';
+import { thread, unmapping } from './racers.ts';
 
 interface Uffd {
   uffd: number;
@@ -78,31 +79,15 @@ const uffd_vs_munmap: RaceCase = {
     const one = yield* c.malloc(8);
     yield* c.store64(one, 1);
     yield* x.together([
-      {
-        name: 'load',
-        kind: 'thread',
-        *run(t) {
-          const v = yield* try_load(t, x, ptr);
-          x.check(v === 77 || v === 'SIGSEGV', `the load gave ${v}`);
-          yield* t.write(u.stop, one, 8);
-        },
-      },
-      {
-        name: 'munmap',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.munmap(ptr, PAGE), [0], 'munmap');
-        },
-      },
-      {
-        name: 'answer',
-        kind: 'thread',
-        *run(t) {
-          yield* answer(t, x, u);
-        },
-      },
+      thread('load', function* (t) {
+        const v = yield* try_load(t, x, ptr);
+        x.check(v === 77 || v === 'SIGSEGV', `the load gave ${v}`);
+        yield* t.write(u.stop, one, 8);
+      }),
+      unmapping(x, ptr, 1),
+      thread('answer', (t) => answer(t, x, u)),
     ]);
-    x.check((yield* try_load(c, x, ptr)) === 'SIGSEGV', 'memory can be read after munmap');
+    yield* expect_gone(c, x, ptr, 'munmap');
     yield* c.close(u.uffd);
     yield* c.close(u.stop);
   },

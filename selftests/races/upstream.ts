@@ -2,7 +2,9 @@
 // Races that Linux 7.3.4 itself loses, all of them in the test driver. Each has its schedule.
 
 import type { FailureKind, RaceCase } from '../../harness/explore/engine.ts';
-import { OLD, PAGE, U, command, dmirror, expect_coherent, expect_ret, expect_word, filled, increment, open_device, to_device } from './common.ts';
+import { OLD, command, expect_coherent, expect_end, expect_words, in_memory, olds, on_device } from './common.ts';
+import { releasing_under_migration } from './evict.ts';
+import { closing, dropping, incrementing, making_exclusive, migrating, reading } from './racers.ts';
 
 /** A race that Linux 7.3.4 loses. */
 export interface UpstreamFault extends RaceCase {
@@ -20,26 +22,9 @@ const close_vs_own_fault: UpstreamFault = {
   fails: { kind: 'oops', text: 'slab-use-after-free' },
   schedule: 'hmm1:219:0.1>2,5.2>1',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    yield* to_device(c, x, fd, ptr, 2);
-    yield* x.together([
-      {
-        name: 'close',
-        kind: 'thread',
-        *run(t) {
-          yield* t.close(fd);
-        },
-      },
-      {
-        name: 'increment',
-        kind: 'thread',
-        *run(t) {
-          yield* increment(t, ptr, 2, true);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
+    const { fd, ptr } = yield* on_device(c, x, 2);
+    yield* x.together([closing(x, fd), incrementing(ptr, [1, 0])]);
+    yield* expect_words(c, x, ptr, olds(2, [1]), 'in the end');
   },
 };
 
@@ -52,30 +37,10 @@ const read_vs_own_migrate: UpstreamFault = {
   fails: { kind: 'oops', text: 'unable to handle page fault' },
   schedule: 'hmm1:1:0.1>2,7.2>1',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
     const migrate = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'read',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
-          for (let i = 0; i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i], 'the device');
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i], 'in the end');
-    yield* expect_coherent(c, x, fd, ptr, 2);
-    yield* c.close(fd);
+    yield* x.together([reading(x, fd, cmd, { values: olds(2) }), migrating(x, fd, migrate)]);
+    yield* expect_end(c, x, fd, ptr, olds(2));
   },
 };
 
@@ -87,27 +52,8 @@ const migrate_vs_dontneed: UpstreamFault = {
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
   schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
-          expect_ret(x, ret, [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-          for (let i = 0; ret === 0 && i < 2; i++) yield* expect_word(t, x, cmd.mirror, i, [OLD + i, 0], 'the device');
-        },
-      },
-      {
-        name: 'dontneed',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.madvise(ptr, 2 * PAGE, U.MADV_DONTNEED), [0], 'madvise');
-        },
-      },
-    ]);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
+    yield* x.together([migrating(x, fd, cmd, { values: [[OLD, 0], [OLD + 1, 0]] }), dropping(x, ptr, 2)]);
     yield* expect_coherent(c, x, fd, ptr, 2);
     yield* c.close(fd);
   },
@@ -121,25 +67,8 @@ const exclusive_vs_dontneed: UpstreamFault = {
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
   schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 1);
-    const cmd = yield* command(c, ptr, 1);
-    yield* x.together([
-      {
-        name: 'exclusive',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT], 'EXCLUSIVE');
-        },
-      },
-      {
-        name: 'dontneed',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_DONTNEED), [0], 'madvise');
-        },
-      },
-    ]);
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 1);
+    yield* x.together([making_exclusive(x, fd, cmd), dropping(x, ptr, 1)]);
     yield* expect_coherent(c, x, fd, ptr, 1);
     yield* c.close(fd);
   },
@@ -153,29 +82,7 @@ const release_vs_migrate_two: UpstreamFault = {
   fails: { kind: 'deadlock', text: 'waits for devmem_lock held by task 1 (release)' },
   schedule: 'hmm1:1:3.1>2,13.2>1',
   *run(c, x) {
-    const fd = yield* open_device(c, x);
-    const ptr = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
-    const migrate = yield* command(c, ptr, 2);
-    yield* x.together([
-      {
-        name: 'release',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_RELEASE, cmd), [0], 'RELEASE');
-        },
-      },
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, migrate), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-          yield* increment(t, ptr, 2);
-        },
-      },
-    ]);
-    for (let i = 0; i < 2; i++) yield* expect_word(c, x, ptr, i, [OLD + i + 1], 'in the end');
-    yield* c.close(fd);
+    yield* releasing_under_migration(c, x, 2);
   },
 };
 

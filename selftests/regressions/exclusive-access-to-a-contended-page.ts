@@ -10,11 +10,25 @@
 //
 // Running: npm run -s regression -- run exclusive-access-to-a-contended-page
 
+import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
+import { thread } from '../races/racers.ts';
 import { PAGE, command, open_device, small_buffer } from '../regression_tools.ts';
+
+/** Two devices take one page for exclusive access at the same time, and neither is refused. */
+export function* two_devices_take_a_page(c: Libc, x: CaseContext): Gen<void> {
+  const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];
+  const b = yield* small_buffer(c, x, 1);
+  const ret = [1, 1];
+  yield* x.together([0, 1].map((n) => thread(`device ${n}`, function* (t) {
+    ret[n] = yield* command(t, fds[n] as number, U.HMM_DMIRROR_EXCLUSIVE, { ...b, mirror: yield* t.malloc(PAGE) }, 1);
+  })));
+  // The copy that follows may find that the other device has taken the page meanwhile.
+  for (const r of ret) x.check(r === 0 || r === -U.ENOENT, `exclusive access ended with ${r}`);
+}
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: avoid -EBUSY from make_device_exclusive()',
@@ -28,20 +42,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   with: [],
   fails: { kind: 'assertion', text: 'ended with -16' },
   schedule: 'hmm1:7:17.1>2',
-  *run(c, x) {
-    const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];
-    const b = yield* small_buffer(c, x, 1);
-    const ret = [1, 1];
-    yield* x.together([0, 1].map((n) => ({
-      name: `device ${n}`,
-      kind: 'thread',
-      run: function* (t: Libc): Gen<void> {
-        ret[n] = yield* command(t, fds[n] as number, U.HMM_DMIRROR_EXCLUSIVE, { ...b, mirror: yield* t.malloc(PAGE) }, 1);
-      },
-    })));
-    // The copy that follows may find that the other device has taken the page meanwhile.
-    for (const r of ret) x.check(r === 0 || r === -U.ENOENT, `exclusive access ended with ${r}`);
-  },
+  run: two_devices_take_a_page,
 };
 
 export default regression;

@@ -13,7 +13,7 @@
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+import { expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
@@ -30,7 +30,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* huge_buffer(c, x);
     yield* must(c, x, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 2, 'exclusive access to two pages of a huge page');
-    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    yield* expect_kept(c, x, b, [0, 1]);
   },
 };
 

@@ -12,7 +12,7 @@
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, must, open_device, small_buffer } from '../regression_tools.ts';
+import { PAGE, giving_up, must, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: take a page reference when removing device exclusive entries',
@@ -34,7 +34,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.madvise(b.ptr + PAGE, PAGE, U.MADV_POPULATE_WRITE);
     yield* x.together([
       { name: 'touch the page', kind: 'thread', run: function* (t) { yield* t.load32(b.ptr); } },
-      { name: 'give it up', kind: 'thread', run: function* (t) { yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED); } },
+      giving_up(b.ptr, 'give it up'),
     ]);
   },
 };

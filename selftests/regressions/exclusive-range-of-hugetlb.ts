@@ -11,9 +11,7 @@
 // Running: npm run -s regression -- run exclusive-range-of-hugetlb
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { ANON, HUGE, RW, command, open_device, word } from '../regression_tools.ts';
+import { take_hugetlb } from './exclusive-access-to-hugetlb.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs',
@@ -28,15 +26,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
   fails: { kind: 'livelock', text: 'no end after' },
   config: { nr_hugepages: 2 },
   *run(c, x) {
-    const fd = yield* open_device(c, x, 0);
-    const b = yield* hmm_buffer_alloc(c, HUGE, HUGE, RW, ANON | U.MAP_HUGETLB, -1);
-    x.check(b !== null, 'no hugetlb page to be had');
-    if (b === null) return;
-    yield* c.store32(b.ptr, word(0));
-    let ret = 1;
-    yield* x.together([{ name: 'take the range', kind: 'thread', run: function* (t) { ret = yield* command(t, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 2); } }]);
+    const ret = yield* take_hugetlb(c, x, 2);
     x.check(ret < 0, `exclusive access to a hugetlb page ended with ${ret}`);
-    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
   },
 };
 

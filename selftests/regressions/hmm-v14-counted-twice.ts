@@ -18,7 +18,7 @@ import type { Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/libc.ts';
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { PAGE, V14_HOLD, V14_RELEASE, V14_TO_DEVICE, must_v14, open_v14, small_buffer, touch, v14, word } from '../regression_tools.ts';
+import { PAGE, V14_HOLD, V14_RELEASE, V14_TO_DEVICE, expect_kept, must_v14, open_v14, small_buffer, touch, v14 } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -38,7 +38,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const racer = (name: string, request: number, npages: number): Racer => ({ name, kind: 'thread', run: function* (t: Libc): Gen<void> { yield* v14(t, fd, request, b.ptr, npages); } });
     yield* x.together([racer('migrate', V14_TO_DEVICE, 2), racer('hold', V14_HOLD, 1)]);
     yield* touch(x, [b.ptr, b.ptr + PAGE]);
-    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    yield* expect_kept(c, x, b, [0, 1]);
     yield* must_v14(c, x, fd, V14_RELEASE, 0);
   },
 };

@@ -11,7 +11,7 @@
 // Running: npm run -s regression -- run hmm-v14-isolation-fails
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import { PAGE, V14_HOLD, V14_ISOLATE, V14_PUTBACK, V14_RELEASE, V14_TO_DEVICE, must_move, must_v14, open_v14, small_buffer, word } from '../regression_tools.ts';
+import { V14_HOLD, V14_ISOLATE, V14_PUTBACK, V14_RELEASE, V14_TO_DEVICE, expect_kept, must_move, must_v14, open_v14, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -32,7 +32,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, 2, 1);
     yield* must_v14(c, x, fd, V14_PUTBACK, 0);
     yield* must_v14(c, x, fd, V14_RELEASE, 0);
-    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    yield* expect_kept(c, x, b, [0, 1]);
   },
 };
 

@@ -11,11 +11,24 @@
 //
 // Running: npm run -s regression -- run huge-private-page-of-a-child-replaced
 
+import type { CaseContext } from '../../harness/explore/engine.ts';
+import type { Libc } from '../../harness/libc.ts';
 import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE, HUGE_PAGES, MADV_DONTNEED, happen, huge_buffer, must, new_event, open_device, wait_for } from '../regression_tools.ts';
 
 const CHILD = 77;
+
+/** A child puts a huge page of its own, which holds `value`, in the place of the one that it shares, and on the device, whose descriptor it answers. */
+export function* own_page_on_device(child: Libc, x: CaseContext, b: HmmBuffer, value: number): Gen<number> {
+  const fd = yield* open_device(child, x, 0);
+  yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
+  yield* child.store32(b.ptr, value);
+  yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+  return fd;
+}
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/page_vma_mapped: fix device-private PMD handling',
@@ -33,10 +46,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const migrated = yield* new_event(c, x);
     const go = yield* new_event(c, x);
     const pid = yield* c.fork(function* (child) {
-      const fd = yield* open_device(child, x, 0);
-      yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
-      yield* child.store32(b.ptr, CHILD);
-      yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+      yield* own_page_on_device(child, x, b, CHILD);
       yield* happen(child, migrated);
       yield* wait_for(child, go);
       const v = yield* child.load32(b.ptr);

@@ -13,9 +13,8 @@
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import {
-  HUGE, HUGE_PAGES, MADV_DONTNEED, happen, hex, huge_buffer, must, new_event, open_device, snapshot, wait_for,
-} from '../regression_tools.ts';
+import { HUGE_PAGES, happen, hex, huge_buffer, must, new_event, open_device, snapshot, wait_for } from '../regression_tools.ts';
+import { own_page_on_device } from './huge-private-page-of-a-child-replaced.ts';
 
 const ON_DEVICE = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
 
@@ -36,10 +35,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const go = yield* new_event(c, x);
     const done = yield* new_event(c, x);
     const owner = yield* c.fork(function* (child) {
-      const fd = yield* open_device(child, x, 0);
-      yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
-      yield* child.store32(b.ptr, 1);
-      yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+      const fd = yield* own_page_on_device(child, x, b, 1);
       yield* happen(child, migrated);
       yield* wait_for(child, go);
       const found = yield* snapshot(child, fd, b, 1);

@@ -11,8 +11,7 @@
 // Running: npm run -s regression -- run large-folio-freed-before-its-split
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { HUGE, MADV_DONTNEED, PAGE, command, huge_buffer, open_device } from '../regression_tools.ts';
+import { HUGE, MADV_DONTNEED, PAGE, giving_up, huge_buffer, migrating_a_page, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: pin large folios before splitting',
@@ -30,23 +29,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* huge_buffer(c, x);
     yield* c.madvise(b.ptr + PAGE, HUGE - PAGE, MADV_DONTNEED);
-    yield* x.together([
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
-          x.check(ret === 0 || ret === -U.ENOENT, `migrating to the device ended with ${ret}`);
-        },
-      },
-      {
-        name: 'madvise',
-        kind: 'thread',
-        *run(t) {
-          yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
-        },
-      },
-    ]);
+    yield* x.together([migrating_a_page(x, fd, b), giving_up(b.ptr)]);
     x.check((yield* c.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
   },
 };

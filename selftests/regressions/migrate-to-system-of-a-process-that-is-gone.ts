@@ -12,9 +12,8 @@
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { command, open_device, small_buffer } from '../regression_tools.ts';
-
-const POLLIN = 1;
+import { small_buffer } from '../regression_tools.ts';
+import { leave_mirror_to_a_child } from './mirror-of-a-process-that-is-gone.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: fix memory leak in dmirror_migrate_to_system()',
@@ -30,16 +29,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   *run(c, x) {
     const done = yield* c.eventfd(0, 0);
     const b = yield* small_buffer(c, x, 1);
-    const pid = yield* c.fork(function* (p) {
-      const fd = yield* open_device(p, x, 0);
-      const parent = yield* p.pidfd_open(p.getpid(), 0);
-      yield* p.fork(function* (child) {
-        yield* child.poll([{ fd: parent, events: POLLIN, revents: 0 }], -1);
-        const ret = yield* command(child, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1);
-        yield* child.store64(b.ptr, ret === -U.EINVAL ? 1 : 2);
-        yield* child.write(done, b.ptr, 8);
-      });
-    });
+    const pid = yield* c.fork((p) => leave_mirror_to_a_child(p, x, b, done, U.HMM_DMIRROR_MIGRATE_TO_SYS, -U.EINVAL));
     yield* c.waitpid(pid);
     yield* c.read(done, b.ptr, 8);
     x.check((yield* c.load64(b.ptr)) === 1, 'migrating did not end with -EINVAL');

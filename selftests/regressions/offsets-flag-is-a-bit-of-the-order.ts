@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run offsets-flag-is-a-bit-of-the-order
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, OFFSETS, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
+import { OFFSETS } from '../regression_tools.ts';
+import { expect_huge_page_in_snapshot } from './offsets-in-a-huge-device-page-table.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: HMM_PFN_ORDER_SHIFT of the RFC',
@@ -25,17 +25,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   without: [...OFFSETS, 'offsets-rfc-order-shift'],
   with: OFFSETS,
   fails: { kind: 'assertion', text: 'of the huge page is' },
-  *run(c, x) {
-    const fd = yield* open_device(c, x, 0);
-    const b = yield* huge_buffer(c, x);
-    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
-    const seen = yield* snapshot(c, fd, b, 2);
-    const wanted = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
-    for (let i = 0; i < 2; i++) {
-      const byte = typeof seen === 'number' ? seen : seen[i] as number;
-      x.check(byte === wanted, `page ${i} of the huge page is ${hex(byte)} in the snapshot of its own device, not ${hex(wanted)}`);
-    }
-  },
+  run: expect_huge_page_in_snapshot,
 };
 
 export default regression;

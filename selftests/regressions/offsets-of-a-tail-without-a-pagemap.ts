@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run offsets-of-a-tail-without-a-pagemap
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, OFFSETS, PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+import { OFFSETS } from '../regression_tools.ts';
+import { read_page_of_large_folio } from './offsets-forgotten-by-a-split.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: dmirror_devmem_folio_split()',
@@ -26,17 +26,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   without: [...OFFSETS, 'offsets-split-tail'],
   with: OFFSETS,
   fails: { kind: 'oops', text: 'NULL pointer' },
-  *run(c, x) {
-    const fd = yield* open_device(c, x, 0);
-    const b = yield* huge_buffer(c, x);
-    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
-    // Another protection for a part of it leaves ptes of one large folio.
-    yield* c.mprotect(b.ptr, 16 * PAGE, U.PROT_READ);
-    let seen = -1;
-    yield* x.together([{ name: 'read the page', kind: 'thread', run: function* (t) { seen = yield* t.load32(b.ptr + 5 * PAGE); } }]);
-    x.check(seen === word(5), `page 5 holds ${seen} instead of ${word(5)}`);
-    for (let i = 0; i < HUGE_PAGES; i += 37) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
-  },
+  run: read_page_of_large_folio,
 };
 
 export default regression;

@@ -11,8 +11,7 @@
 // Running: npm run -s regression -- run private-page-without-a-struct-page
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { must, open_device, small_buffer, word } from '../regression_tools.ts';
+import { close_device_of_a_page } from './free-device-page-can-be-taken.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: fix bad subpage pointer in try_to_unmap_one',
@@ -24,13 +23,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   without: ['no-private-subpage'],
   with: [],
   fails: { kind: 'oops', text: 'unable to handle page fault for address: ffffea' },
-  *run(c, x) {
-    const fd = yield* open_device(c, x, 0);
-    const b = yield* small_buffer(c, x, 1);
-    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
-    yield* c.close(fd);
-    x.check((yield* c.load32(b.ptr)) === word(0), 'the page has lost its contents');
-  },
+  run: close_device_of_a_page,
 };
 
 export default regression;

@@ -13,7 +13,7 @@
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, command, hex, must, open_device, small_buffer, snapshot, word } from '../regression_tools.ts';
+import { command, expect_kept, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: handle multiple owners of device private pages in migrate_vma',
@@ -39,7 +39,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const want = [U.HMM_DMIRROR_PROT_WRITE, U.HMM_DMIRROR_PROT_WRITE, local, local].map(hex).join();
     const found = (typeof bytes === 'number' ? [bytes] : bytes).map(hex).join();
     x.check(found === want, `device 1 finds ${found}, not ${want}`);
-    for (let i = 0; i < 4; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    yield* expect_kept(c, x, b, [0, 1, 2, 3]);
   },
 };
 

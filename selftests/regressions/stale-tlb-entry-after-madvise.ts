@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run stale-tlb-entry-after-madvise
 
 import type { RegressionCase } from '../../harness/regression_case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { MADV_DONTNEED, PAGE, command, open_device, small_buffer, word } from '../regression_tools.ts';
+import { thread } from '../races/racers.ts';
+import { MADV_DONTNEED, PAGE, expect_kept, migrating_a_page, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device.c: flush TLB while holding PTL',
@@ -34,23 +34,12 @@ const regression: Omit<RegressionCase, 'slug'> = {
       // the child does nothing
     }));
     yield* x.together([
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          const ret = yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1);
-          x.check(ret === 0 || ret === -U.ENOENT, `migrating to the device ended with ${ret}`);
-        },
-      },
-      {
-        name: 'madvise',
-        kind: 'thread',
-        *run(t) {
-          x.check((yield* t.load32(b.ptr)) === word(0), 'the page has lost its contents');
-          yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
-          x.check((yield* t.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
-        },
-      },
+      migrating_a_page(x, fd, b),
+      thread('madvise', function* (t) {
+        yield* expect_kept(t, x, b);
+        yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
+        x.check((yield* t.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
+      }),
     ]);
   },
 };
