@@ -41,6 +41,20 @@ export const known_races: readonly KnownRace[] = [
     schedule: 'hmm1:9:4.1>3,407.1>2:1001.d772f221',
   },
   {
+    patch: 'no-60bae7370896',
+    race: race('dontneed-vs-migrate'),
+    strategy: 'random',
+    fails: { kind: 'assertion', text: 'the thread, after MADV_DONTNEED: page 0 holds 100, expected 0' },
+    schedule: 'hmm1:187:0.2>3,3.3>2,9.2>3:17.c3b61a07',
+  },
+  {
+    patch: 'no-63451de16e0a',
+    race: race('reap-vs-migrate'),
+    strategy: 'random',
+    fails: { kind: 'oops', text: 'ptlock_free() of a locked page table' },
+    schedule: 'hmm1:5::77.a4507760',
+  },
+  {
     patch: 'no-evict-on-close',
     race: race('close-vs-mremap'),
     strategy: 'random',
