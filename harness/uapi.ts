@@ -8,6 +8,7 @@ export const MAP_FAILED = -1;
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EFAULT = 14;
 export const EINVAL = 22;

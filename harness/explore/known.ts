@@ -17,8 +17,8 @@ export interface KnownRace {
   race: RaceCase;
   /** what finds it soonest */
   strategy: Exclude<StrategyName, 'dfs'>;
-  /** how it fails: the kind, and words that the report must contain */
-  fails: { kind: FailureKind; text: string };
+  /** how it fails: the kind, and what the report must match */
+  fails: { kind: FailureKind; text: RegExp };
   /** the shortest interleaving found */
   schedule: string;
 }
@@ -41,7 +41,7 @@ export function replay_known(known: KnownRace): Run {
 
 /** Whether a run failed in the way that the known race names. */
 export function is_known(known: KnownRace, run: Run): boolean {
-  return run.failure?.kind === known.fails.kind && run.failure.text.includes(known.fails.text);
+  return run.failure?.kind === known.fails.kind && known.fails.text.test(run.failure.text);
 }
 
 /** Looks for a known race with `seeds` disjoint sets of SCHEDULES seeds, the clock given by `now` in milliseconds. */

@@ -24,6 +24,9 @@ export class Oops extends Error {
   }
 }
 
+/** Where the kernel's files are. */
+const LIB = new URL('..', import.meta.url).pathname;
+
 /** The kernel functions on the JavaScript stack, innermost first. NON-KERNEL. */
 export function call_path(): string[] {
   const limit = Error.stackTraceLimit;
@@ -32,11 +35,12 @@ export function call_path(): string[] {
   Error.stackTraceLimit = limit;
   const names: string[] = [];
   for (const line of stack.split('\n')) {
-    const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \(/.exec(line);
-    const name = hit?.[1];
-    // What is outside of the task is not the kernel's.
-    if (name === 'task_entry') break;
-    if (name !== undefined && names[names.length - 1] !== name && name !== 'call_path') names.push(name);
+    const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \((.*)\)$/.exec(line);
+    if (hit === null || hit[2] === '<anonymous>') continue;
+    const name = hit[1] as string;
+    // What is outside of lib, or of the task, is not the kernel's.
+    if (name === 'task_entry' || !hit[2]?.includes(LIB)) break;
+    if (names[names.length - 1] !== name && name !== 'call_path') names.push(name);
   }
   return names;
 }

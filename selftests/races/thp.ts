@@ -23,7 +23,7 @@ function* huge(c: Libc, x: Checks, used: readonly number[]): Gen<number> {
  * A command for a whole huge page. Its mirror is not mapped, so that the driver's copying back, 512 pages of it, ends at
  * the first: -EFAULT then says that the rest went well.
  */
-function* huge_command(c: Libc, ptr: number): Gen<Command> {
+export function* huge_command(c: Libc, ptr: number): Gen<Command> {
   const cmd = yield* command(c, ptr, 1);
   yield* c.store64(cmd.at + U.HMM_DMIRROR_CMD.ptr, PAGE);
   yield* c.store64(cmd.at + U.HMM_DMIRROR_CMD.npages, NR);
@@ -36,7 +36,7 @@ function* huge_to_device(c: Libc, x: Checks, fd: number, ptr: number): Gen<void>
 }
 
 /** What comes before every case: the device gets its memory for huge pages, which takes longer than all else. */
-function* warm(c: Libc): Gen<void> {
+export function* warm(c: Libc): Gen<void> {
   const x: Checks = {
     check(ok, what) {
       if (!ok) throw new Error(what);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Migration against what takes memory away and tells the TLBs later, or takes all of a process's memory at once.
+
+import type { RaceCase } from '../../harness/explore/engine.ts';
+import type { Libc } from '../../harness/libc.ts';
+import { happen, new_event, wait_for } from '../regression_tools.ts';
+import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, filled, open_device, type Command } from './common.ts';
+import { huge_command, warm } from './thp.ts';
+
+const HPAGE = 512 * PAGE;
+
+const dontneed_vs_migrate: RaceCase = {
+  name: 'dontneed-vs-migrate',
+  summary: 'a thread drops a page (MADV_DONTNEED) while it migrates to the device, and must not see its contents any more',
+  *run(c, x) {
+    const fd = yield* open_device(c, x);
+    const ptr = yield* filled(c, x, 1);
+    const cmd = yield* command(c, ptr, 1);
+    // The pte of a page that is not exclusive, since a child had it too, is not flushed by itself when it is replaced.
+    yield* c.waitpid(yield* c.fork(function* () {
+      // does nothing
+    }));
+    yield* x.together([
+      {
+        name: 'migrate',
+        kind: 'thread',
+        *run(t) {
+          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
+        },
+      },
+      {
+        name: 'dontneed',
+        kind: 'thread',
+        *run(t) {
+          yield* expect_word(t, x, ptr, 0, [OLD], 'the thread');
+          expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_DONTNEED), [0], 'madvise');
+          yield* expect_word(t, x, ptr, 0, [0], 'the thread, after MADV_DONTNEED');
+        },
+      },
+    ]);
+    yield* c.close(fd);
+  },
+};
+
+const reap_vs_migrate: RaceCase = {
+  name: 'reap-vs-migrate',
+  summary: 'a process is killed and its memory reaped while the device fills an empty huge place of it',
+  warm,
+  *run(c, x) {
+    const ready = yield* new_event(c, x);
+    const go = yield* new_event(c, x);
+    const done = yield* new_event(c, x);
+    const victim = yield* c.fork(function* (v) {
+      const fd = yield* open_device(v, x);
+      const at = yield* v.mmap(U.NULL, 2 * HPAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
+      const ptr = Math.ceil(at / HPAGE) * HPAGE;
+      const cmd: Command = yield* huge_command(v, ptr);
+      // The mirror's address space is the victim's; who gives the command is another process.
+      yield* v.fork(function* (r: Libc) {
+        yield* happen(r, ready);
+        yield* wait_for(r, go);
+        expect_ret(x, yield* dmirror(r, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT, -U.ENOENT, -U.EINVAL], 'MIGRATE_TO_DEV');
+        yield* happen(r, done);
+      });
+      yield* v.pause();
+    });
+    yield* wait_for(c, ready);
+    yield* x.modprobe('mrelease_driver');
+    const reaper = yield* c.open('/dev/mrelease', U.O_RDWR);
+    const pidfd = yield* c.pidfd_open(victim, 0);
+    yield* x.together([
+      {
+        name: 'migrate',
+        kind: 'thread',
+        *run(t) {
+          yield* happen(t, go);
+          yield* wait_for(t, done);
+        },
+      },
+      {
+        name: 'reap',
+        kind: 'thread',
+        *run(t) {
+          yield* t.kill(victim, U.SIGKILL);
+          const ret = (yield* t.ioctl(reaper, 0, pidfd)) === 0 ? 0 : -t.errno;
+          expect_ret(x, ret, [0, -U.ESRCH], 'process_mrelease()');
+        },
+      },
+    ]);
+    yield* c.waitpid(victim);
+    yield* c.close(pidfd);
+    yield* c.close(reaper);
+  },
+};
+
+export const reap_cases: readonly RaceCase[] = [dontneed_vs_migrate, reap_vs_migrate];
