@@ -52,6 +52,14 @@ export default tseslint.config(
     },
   },
   {
+    files: TESTS.map((test) => `lib/${test}`),
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [
+        { group: ['**/harness/**', '**/selftests/**'], message: 'Imports only go down, in tests too: lib/kernel/testing.ts starts processes.' },
+      ] }],
+    },
+  },
+  {
     // tap reports a subtest that fails by itself
     files: TESTS,
     rules: { '@typescript-eslint/no-floating-promises': 'off' },

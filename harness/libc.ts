@@ -468,8 +468,5 @@ export function runProgram(m: Machine, main: (c: Libc) => Gen<number>, print: (t
     return yield* main(new Process(m, new Heap(), new Map(), print, m.current.tgid, { next: 0 }));
   });
   m.sched.run(() => t.exit_state !== 'alive');
-  const status = wait_status(t);
-  const i = m.zombies.indexOf(t);
-  if (i >= 0) m.zombies.splice(i, 1);
-  return status;
+  return wait_status(t);
 }

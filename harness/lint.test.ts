@@ -51,6 +51,18 @@ t.test('lib has no promise, no chance, no clock, no finally, and imports nothing
   t.same(found, ['1 no-restricted-imports', '2 no-restricted-imports', '3 no-restricted-syntax', '4 no-restricted-syntax', '5 no-restricted-globals', '6 no-restricted-syntax', '7 no-restricted-globals']);
 });
 
+t.test('a test of lib may read files and import tap, but nothing from above either', async (t) => {
+  const found = await lint('lib/kernel/fork.test.ts', [
+    "import { readFileSync } from 'node:fs';",
+    "import t from 'tap';",
+    "import { runProgram } from '../../harness/libc.ts';", // 3
+    "import type { RegressionCase } from '../../selftests/regression_tools.ts';", // 4
+    'export type Case = RegressionCase;',
+    'export const all = [t, readFileSync, runProgram];',
+  ]);
+  t.same(found, ['3 no-restricted-imports', '4 no-restricted-imports']);
+});
+
 t.test('the harness does not know a suite, and a suite does not reach into the kernel', async (t) => {
   t.same(await lint('harness/ktap.ts', ["export { hmm_tests } from '../selftests/hmm-tests/index.ts';"]), ['1 no-restricted-imports']);
   t.same(await lint('harness/compare.ts', ["export { hmm_tests } from '../selftests/hmm-tests/index.ts';"]), []);

@@ -19,7 +19,7 @@ const DEFINITIONS = [
 ];
 
 /** Every lib source that is not a test. */
-export function sources(dir: string): string[] {
+function sources(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true, recursive: true })
     .filter((e) => e.isFile() && e.name.endsWith('.ts') && !e.name.endsWith('.test.ts'))
     .map((e) => join(e.parentPath, e.name))

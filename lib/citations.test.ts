@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Every function that lib/mm exports says where upstream has it, and says so truly: the file exists in the pinned version and defines that name.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import t from 'tap';
-import { sources } from '../harness/pin-names.ts';
 
 // "mm/hmm.c: hmm_range_fault()", "include/linux/mm_types.h: struct page", "include/linux/swap.h: SWP_DEVICE_NUM"
 const CITATION = /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )[A-Za-z_]\w*|[A-Za-z_]\w*(?=\(\))|[A-Z_][A-Z0-9_]*[A-Z0-9](?![A-Za-z0-9*_]))/g;
@@ -12,6 +11,11 @@ const pinned = new Map<string, Set<string>>();
 for (const line of readFileSync('lib/upstream-names.txt', 'utf8').split('\n')) {
   const [path, ...names] = line.split(' ');
   if (path !== undefined && path !== '') pinned.set(path, new Set(names));
+}
+
+function sources(dir: string): string[] {
+  const names = readdirSync(dir, { recursive: true, encoding: 'utf8' }).sort();
+  return names.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts')).map((name) => `${dir}/${name}`);
 }
 
 /** Each exported function or class of a source with the comment that stands before it. */

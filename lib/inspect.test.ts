@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from './audit.ts';
-import { boot, type Machine } from './boot.ts';
+import type { Machine } from './boot.ts';
 import { describe_entry, describe_page, for_each_leaf, inspect_range, mm_of, vma_at, walk_address } from './inspect.ts';
-import { start_process } from './kernel/exec.ts';
 import type { Gen } from './kernel/gen.ts';
+import { run_clean, small_machine } from './kernel/testing.ts';
 import { sys_madvise } from './mm/madvise.ts';
 import { sys_mmap } from './mm/mmap.ts';
 import type { mm_struct } from './mm/mm_types.ts';
@@ -22,12 +21,7 @@ const HUGE = 0x210000000;
 const [RW, READ, PRIVATE_FIXED_ANON, GUARD_INSTALL, STACK_START] = [3, 1, 0x32, 102, 0x7ffffffde000];
 
 function in_process(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * MIB, thp: 'always' });
-  const task = start_process(m, 'test', function* () {
-    yield* body(m, m.current.mm as mm_struct);
-  });
-  m.sched.run(() => task.exit_state !== 'alive');
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp: 'always' }), body);
 }
 
 t.test('a walk ends at the level of the entry, or where no table is', (t) => {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import { boot, type Machine, type MachineConfig } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_memset, user_store32 } from '../mm/uaccess.ts';
 import {
@@ -20,13 +19,10 @@ const [R, RW, SHARED, PRIVATE, FIXED, ANON] = [1, 3, 1, 2, 0x10, 0x20];
 const [O_RDWR, ENOENT, EFAULT, EBUSY, EINVAL] = [2, -2, -14, -16, -22];
 
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', ...config });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(config), function* (m) {
     yield* sys_mmap(m, BUF, 2 * PAGE, RW, PRIVATE | FIXED | ANON, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
 }
 
 t.test('a device number has 20 bits of minor', (t) => {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_load64, user_store32, user_store64 } from '../mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
@@ -20,13 +19,10 @@ const [POLLIN, POLLOUT, POLLERR] = [1, 4, 8];
 const [SYS_read, SYS_kill, SIGUSR1] = [0, 62, 10];
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 4096, 3, 0x31, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
 }
 
 function* add(m: Machine, fd: number, low: number, high = 0): Gen<number> {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { hugetlb_file_setup } from '../mm/hugetlb.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load8, user_load32, user_memset, user_store32 } from '../mm/uaccess.ts';
@@ -26,8 +24,7 @@ const [KEEP_SIZE, PUNCH_HOLE, COLLAPSE] = [1, 2, 8];
 
 /** Runs the body with a file of `size` huge pages and its descriptor, in a machine that has four. */
 function run(size: number, body: (m: Machine, f: file, fd: number) => Gen<void>): void {
-  const m = boot({ mem: 64 * MIB, thp: 'never', nr_hugepages: 4 });
-  start_process(m, 'test', function* () {
+  const m = run_clean(t, small_machine({ nr_hugepages: 4 }), function* (m) {
     yield* sys_mmap(m, BUF, 2 * PAGE, RW, 0x32, -1, 0);
     const f = yield* hugetlb_file_setup(m, 'file', size * HUGE, 0, 0, 0);
     if (typeof f === 'number') throw new Error(`hugetlb_file_setup: ${f}`);
@@ -35,23 +32,11 @@ function run(size: number, body: (m: Machine, f: file, fd: number) => Gen<void>)
     fd_install(m, fd, f);
     yield* body(m, f, fd);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
   t.same(pool(m), [4, 0], 'every huge page is free again');
-  t.same(audit(m), []);
 }
 
 function pool(m: Machine): number[] {
   return [m.hugetlb.default_hstate.free_huge_pages, m.hugetlb.default_hstate.resv_huge_pages];
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('addresses and lengths are whole huge pages', (t) => {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_load8, user_memset, user_store64 } from '../mm/uaccess.ts';
 import { cdev, cdev_device_add, cdev_device_del, cdev_init, device, alloc_chrdev_region, register_chrdev_region, MAJOR, MINOR } from './char_dev.ts';
@@ -23,12 +23,10 @@ const [ENOENT, ENXIO, EBADF, EAGAIN, EACCES, EBUSY, EEXIST, ENOTDIR, EISDIR, EIN
   [-2, -6, -9, -11, -13, -16, -17, -20, -21, -22, -24, -25, -29];
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 4 * PAGE, 3, 0x32, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
 }
 
 t.test('descriptors are the lowest free numbers, up to the limit', (t) => {

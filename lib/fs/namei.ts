@@ -2,8 +2,8 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { task_struct } from '../kernel/sched.ts';
-import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS } from '../errno.ts';
+import { find_task_by_vpid, type task_struct } from '../kernel/sched.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS, ESRCH } from '../errno.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
@@ -18,12 +18,13 @@ import {
 
 /** A file whose contents the kernel makes up when it is read, and parses when it is written. NON-KERNEL. */
 export interface text_handler {
-  show?: (m: Machine) => string | Gen<string>;
+  /** the text or -errno */
+  show?: (m: Machine) => string | number | Gen<string>;
   /** 0 or more: all was taken; else -errno */
   store?: (m: Machine, buf: string) => number | Gen<number>;
 }
 
-/** A file of /proc/PID; `task` is the leader of the thread group that the path names. NON-KERNEL. */
+/** A file of /proc/PID; `task` is the thread that the path names. NON-KERNEL. */
 export interface proc_pid_entry {
   show?: (m: Machine, task: task_struct) => string | Gen<string>;
   fops?: file_operations;
@@ -111,8 +112,7 @@ function is_directory(m: Machine, path: string): boolean {
 }
 
 function find_proc_task(m: Machine, name: string): task_struct | null {
-  const pid = name === 'self' ? m.current.tgid : Number(name);
-  return m.sched.tasks.find((t) => t.pid === pid)?.group_leader ?? null;
+  return find_task_by_vpid(m, name === 'self' ? m.current.tgid : Number(name));
 }
 
 interface text_file {
@@ -135,6 +135,7 @@ function text_fops(path: string): file_operations {
       if (t.handler.show === undefined) return -EIO;
       if (t.text === null || pos === 0) {
         const s = t.handler.show(m);
+        if (typeof s === 'number') return s;
         t.text = encoder.encode(is_gen(s) ? yield* s : s);
       }
       const n = Math.min(count, t.text.length - pos);
@@ -155,7 +156,8 @@ function text_fops(path: string): file_operations {
   };
 }
 
-const directory_fops: file_operations = {
+/** What an open directory does; its entries are read by do_scandir(). NON-KERNEL. */
+export const directory_fops: file_operations = {
   *read(): Gen<number> {
     return -EISDIR;
   },
@@ -225,7 +227,7 @@ function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | num
   node.i_private = task;
   if (entry.fops !== undefined) return yield* open_plain(m, node, path, flags, entry.fops);
   const show = entry.show;
-  const handler: text_handler = show === undefined ? {} : { show: (mm) => show(mm, task) };
+  const handler: text_handler = show === undefined ? {} : { show: (mm) => (task.exit_state === 'dead' ? -ESRCH : show(mm, task)) };
   return open_text(m, path, flags, 0o444, handler, node);
 }
 

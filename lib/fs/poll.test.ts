@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { wait_queue_head } from '../kernel/locks.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_store32, user_store64 } from '../mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
@@ -22,13 +21,10 @@ const [SYS_poll, SYS_kill, SIGUSR1] = [7, 62, 10];
 const MS = 1e6;
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 4096, 3, 0x31, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
 }
 
 t.test('each descriptor is asked, a negative one is not, and a closed one is counted', (t) => {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_store32 } from '../mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
@@ -21,13 +20,10 @@ const [O_RDONLY, O_WRONLY, O_RDWR, O_NONBLOCK, O_TMPFILE] = [0, 1, 2, 0o4000, 0o
 const [ENXIO, EBADF, EFAULT, ENODEV, EINVAL, ENOTTY, EFBIG, ESPIPE, EOPNOTSUPP] = [-6, -9, -14, -19, -22, -25, -27, -29, -95];
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 2 * PAGE, 3, 0x32, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
 }
 
 t.test('what is wrong with a read or write is found in upstream\'s order', (t) => {

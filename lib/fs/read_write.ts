@@ -4,17 +4,14 @@ import type { Machine } from '../boot.ts';
 import { EBADF, EFAULT, EFBIG, EINVAL, ENODEV, ENOIOCTLCMD, ENOTTY, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
-import { access_ok, copy_from_user } from '../mm/uaccess.ts';
+import { access_ok } from '../mm/uaccess.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { fget, fput } from './file_table.ts';
-import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, O_NONBLOCK, type file } from './fs.ts';
+import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, type file } from './fs.ts';
+import { do_vfs_ioctl } from './ioctl.ts';
 
 /** most bytes that one read or write moves (include/linux/fs.h: MAX_RW_COUNT) */
 const MAX_RW_COUNT = 0x7ffff000;
-
-const FIONCLEX = 0x5450;
-const FIOCLEX = 0x5451;
-const FIONBIO = 0x5421;
 
 // include/uapi/linux/falloc.h
 const FALLOC_FL_ALLOCATE_RANGE = 0;
@@ -155,27 +152,14 @@ export function* ksys_fallocate(m: Machine, fd: number, mode: number, offset: nu
 }
 
 function* do_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
-  switch (cmd) {
-    case FIOCLEX:
-      m.current.files?.close_on_exec.add(fd);
-      return 0;
-    case FIONCLEX:
-      m.current.files?.close_on_exec.delete(fd);
-      return 0;
-    case FIONBIO: {
-      const on = new Uint8Array(4);
-      if ((yield* copy_from_user(m, on, arg, 4)) !== 0) return -EFAULT;
-      if (on.some((b) => b !== 0)) f.f_flags |= O_NONBLOCK;
-      else f.f_flags &= ~O_NONBLOCK;
-      return 0;
-    }
-  }
+  const error = yield* do_vfs_ioctl(m, fd, f, cmd, arg);
+  if (error !== -ENOIOCTLCMD) return error;
   if (f.f_op.unlocked_ioctl === undefined) return -ENOTTY;
   const ret = yield* f.f_op.unlocked_ioctl(m, f, cmd, arg);
   return ret === -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 
-/** ioctl(2); cmd is taken as 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). Of the commands for every file, those on blocking and exec are modelled. */
+/** ioctl(2); cmd is taken as 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). */
 export function* sys_ioctl(m: Machine, fd: number, cmd: number, arg: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;

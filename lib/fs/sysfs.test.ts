@@ -2,44 +2,25 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_read_bytes, user_write_bytes } from '../mm/uaccess.ts';
-import { ksys_close } from './file_table.ts';
-import { do_scandir, do_sys_open } from './namei.ts';
-import { ksys_read, ksys_write } from './read_write.ts';
+import { do_scandir } from './namei.ts';
+import { read_text, write_text } from './testing.ts';
 
 const BUF = 0x300000000;
 const THP = '/sys/kernel/mm/transparent_hugepage';
 const [EACCES, EINVAL] = [-13, -22];
 
 function run(body: (m: Machine) => Gen<void>, mem = 1024 * 1024 * 1024): void {
-  const m = boot({ mem, thp: 'madvise' });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, boot({ mem, thp: 'madvise' }), function* (m) {
     yield* sys_mmap(m, BUF, 4096, 3, 0x32, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => task.exit_state !== 'alive');
 }
 
-function* cat(m: Machine, path: string): Gen<string> {
-  const fd = yield* do_sys_open(m, path, 0, 0);
-  const n = yield* ksys_read(m, fd, BUF, 4096);
-  const text = new TextDecoder().decode(yield* user_read_bytes(m, BUF, n));
-  yield* ksys_close(m, fd);
-  return text;
-}
-
-/** Bytes written or -errno. */
-function* echo(m: Machine, text: string, path: string): Gen<number> {
-  const fd = yield* do_sys_open(m, path, 1, 0);
-  if (fd < 0) return fd;
-  yield* user_write_bytes(m, BUF, new TextEncoder().encode(text));
-  const n = yield* ksys_write(m, fd, BUF, text.length);
-  yield* ksys_close(m, fd);
-  return n;
-}
+const cat = (m: Machine, path: string): Gen<string> => read_text(m, path, BUF);
+const echo = (m: Machine, text: string, path: string): Gen<number> => write_text(m, text, path, BUF);
 
 t.test('a choice shows in brackets, takes one of its words, and is refused another', (t) => {
   run(function* (m) {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { ksys_close } from '../fs/file_table.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { sys_ioctl } from '../fs/read_write.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { pfn_to_page } from '../mm/page.ts';
@@ -27,8 +26,7 @@ const [BUF, CMD, OUT] = [0x200000000, 0x300000000, 0x310000000];
 const GUP_PIN_COUNTING_BIAS = 1024;
 
 function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  const task = start_process(m, 'test', function* () {
+  return run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 4 * PAGE, 3, 0x32, -1, 0);
     yield* sys_mmap(m, CMD, PAGE, 3, 0x32, -1, 0);
     yield* sys_mmap(m, OUT, 4 * PAGE, 3, 0x32, -1, 0);
@@ -36,10 +34,6 @@ function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
     yield* lru_add_drain_all(m);
     yield* body(m, yield* do_sys_open(m, '/sys/kernel/debug/gup_test', 2, 0));
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0);
-  t.same(audit(m), []);
-  return m;
 }
 
 /** The ioctl's answer; how far it came stays in the struct. */

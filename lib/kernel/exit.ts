@@ -36,7 +36,7 @@ function group_dead(t: task_struct): boolean {
   return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
 }
 
-/** Tells the parent, gives the children to nobody, wakes who joins a thread (kernel/exit.c: exit_notify()). */
+/** Tells the parent, gives the children to nobody, wakes who joins a thread; what has no parent is not waited for (kernel/exit.c: exit_notify()). */
 function exit_notify(m: Machine): void {
   const t = m.current;
   const leader = t.group_leader;
@@ -51,7 +51,10 @@ function exit_notify(m: Machine): void {
     if (child.exit_state === 'zombie' && group_dead(child)) release_task(m, child);
   }
   const parent = leader.real_parent;
-  if (parent === null) return;
+  if (parent === null) {
+    release_task(m, leader);
+    return;
+  }
   send_sig(m, SIGCHLD, parent);
   wake_up(m, wait_chldexit(m, parent));
 }

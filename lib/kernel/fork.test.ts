@@ -1,62 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { runProgram } from '../../harness/libc.ts';
-import { WEXITSTATUS, WIFSIGNALED, WTERMSIG } from '../../harness/uapi.ts';
 import { audit } from '../audit.ts';
-import { small_machine } from './testing.ts';
+import { ksys_close } from '../fs/file_table.ts';
+import { do_sys_open } from '../fs/namei.ts';
+import { sys_mmap } from '../mm/mmap.ts';
+import { user_load32, user_store32 } from '../mm/uaccess.ts';
+import { kernel_wait4 } from './exit.ts';
+import { kernel_clone } from './fork.ts';
+import { sched_yield } from './sched.ts';
+import { do_syscall_64 } from './syscalls.ts';
+import { run_process, small_machine } from './testing.ts';
 
 const [PROT_RW, ANON_PRIVATE, ANON_SHARED] = [3, 0x22, 0x21];
+const PAUSE = 34;
+const [CHILD, THREAD] = [0, 0x10500];
 
 t.test('a child has its own copy of private memory and shares shared memory', (t) => {
   const m = small_machine();
-  const status = runProgram(m, function* (c) {
-    const own = yield* c.mmap(0, 4096, PROT_RW, ANON_PRIVATE, -1, 0);
-    const both = yield* c.mmap(0, 4096, PROT_RW, ANON_SHARED, -1, 0);
-    yield* c.store32(own, 1);
-    yield* c.store32(both, 1);
-    const pid = yield* c.fork(function* (child) {
-      t.equal(yield* child.load32(own), 1);
-      yield* child.store32(own, 2);
-      yield* child.store32(both, 2);
+  t.equal(run_process(m, function* () {
+    const own = yield* sys_mmap(m, 0, 4096, PROT_RW, ANON_PRIVATE, -1, 0);
+    const both = yield* sys_mmap(m, 0, 4096, PROT_RW, ANON_SHARED, -1, 0);
+    yield* user_store32(m, own, 1);
+    yield* user_store32(m, both, 1);
+    const fd = yield* do_sys_open(m, '/dev/null', 2, 0);
+    const pid = yield* kernel_clone(m, CHILD, function* () {
+      t.equal(yield* user_load32(m, own), 1);
+      yield* user_store32(m, own, 2);
+      yield* user_store32(m, both, 2);
+      t.equal(yield* ksys_close(m, fd), 0);
       return 7;
     });
-    const { status } = yield* c.waitpid(pid);
-    t.equal(WEXITSTATUS(status), 7);
-    t.same([yield* c.load32(own), yield* c.load32(both)], [1, 2]);
-    return 0;
-  });
-  t.equal(status, 0);
+    t.same(yield* kernel_wait4(m, pid, 0), { pid, status: 7 << 8 });
+    t.same([yield* user_load32(m, own), yield* user_load32(m, both)], [1, 2]);
+    t.equal(yield* ksys_close(m, fd), 0, 'it closed its own');
+  }), 0);
   t.same(audit(m), []);
   t.end();
 });
 
 t.test('threads share memory and descriptors', (t) => {
   const m = small_machine();
-  runProgram(m, function* (c) {
-    const p = yield* c.mmap(0, 4096, PROT_RW, ANON_PRIVATE, -1, 0);
+  t.equal(run_process(m, function* () {
+    const p = yield* sys_mmap(m, 0, 4096, PROT_RW, ANON_PRIVATE, -1, 0);
+    const process = m.current;
     let fd = -1;
-    const thread = yield* c.pthread_create(function* (other) {
-      yield* other.store32(p, 42);
-      fd = yield* other.open('/dev/null', 2);
+    let done = false;
+    yield* kernel_clone(m, THREAD, function* () {
+      t.equal(m.current.tgid, process.pid);
+      t.not(m.current.pid, process.pid);
+      yield* user_store32(m, p, 42);
+      fd = yield* do_sys_open(m, '/dev/null', 2, 0);
+      done = true;
     });
-    t.equal(yield* c.pthread_join(thread), 0);
-    t.equal(yield* c.load32(p), 42);
-    t.equal(yield* c.close(fd), 0);
-    return 0;
-  });
+    while (!done) yield* sched_yield(m);
+    t.equal(yield* user_load32(m, p), 42);
+    t.equal(yield* ksys_close(m, fd), 0);
+  }), 0);
   t.same(audit(m), []);
   t.end();
 });
 
 t.test('an access outside of any mapping kills the process with SIGSEGV', (t) => {
   const m = small_machine();
-  const status = runProgram(m, function* (c) {
-    yield* c.load32(0x1000);
-    return 0;
-  });
-  t.ok(WIFSIGNALED(status));
-  t.equal(WTERMSIG(status), 11);
+  t.equal(run_process(m, function* () {
+    yield* kernel_clone(m, THREAD, function* () {
+      yield* user_load32(m, 0x1000);
+    });
+    for (;;) yield* do_syscall_64(m, PAUSE);
+  }), 11, 'whichever thread it was');
   t.same(audit(m), []);
   t.end();
 });

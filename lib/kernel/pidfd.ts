@@ -6,7 +6,7 @@ import { alloc_file, fd_install, get_unused_fd_flags } from '../fs/file_table.ts
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR, type file_operations } from '../fs/fs.ts';
 import { new_inode } from '../fs/namei.ts';
 import { wait_queue_head } from './locks.ts';
-import type { task_struct } from './sched.ts';
+import { find_task_by_vpid, type task_struct } from './sched.ts';
 
 const POLLIN = 0x1;
 const POLLRDNORM = 0x40;
@@ -32,8 +32,8 @@ const pidfs_file_operations: file_operations = {
 /** A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags (kernel/pid.c: pidfd_open()). */
 export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   if (flags & ~O_NONBLOCK || pid <= 0) return -EINVAL;
-  const t = m.sched.tasks.find((x) => x.pid === pid) ?? m.zombies.find((x) => x.pid === pid);
-  if (t === undefined) return -ESRCH;
+  const t = find_task_by_vpid(m, pid);
+  if (t === null) return -ESRCH;
   if (t !== t.group_leader) return -EINVAL;
   const fd = get_unused_fd_flags(m, O_CLOEXEC);
   if (fd < 0) return fd;

@@ -299,6 +299,11 @@ export function* schedule(m: Machine, state: number, on: WaitPoint): Gen<void> {
   yield on;
 }
 
+/** The task of that number, alive or not waited for yet, or null (kernel/pid.c: find_task_by_vpid()). */
+export function find_task_by_vpid(m: Machine, pid: number): task_struct | null {
+  return m.sched.tasks.find((t) => t.pid === pid) ?? m.zombies.find((t) => t.pid === pid) ?? null;
+}
+
 /** True if a signal is pending for the task (include/linux/sched/signal.h: signal_pending()). */
 export function signal_pending(t: task_struct): boolean {
   return t.pending !== 0;

@@ -1,42 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { runProgram } from '../../harness/libc.ts';
-import { small_machine } from './testing.ts';
+import { kernel_clone } from './fork.ts';
 import { UserExit, UserSignal, sigmask, sys_kill } from './signal.ts';
+import { do_syscall_64 } from './syscalls.ts';
+import { run_process, small_machine } from './testing.ts';
 
-const [SIGTERM, EINTR, EINVAL, ESRCH] = [15, 4, 22, 3];
+const [SIGTERM, EINTR, EINVAL, ESRCH] = [15, -4, -22, -3];
+const [PAUSE, KILL] = [34, 62];
 
 t.test('a handler runs and the call that it interrupted answers EINTR', (t) => {
   const m = small_machine();
   const seen: number[] = [];
-  runProgram(m, function* (c) {
-    const me = c.getpid();
-    c.sigaction(SIGTERM, function* (sig) { seen.push(sig); });
-    yield* c.fork(function* (child) { yield* child.kill(me, SIGTERM); });
-    t.equal(yield* c.pause(), -1);
-    t.equal(c.errno, EINTR);
-    return 0;
-  });
+  t.equal(run_process(m, function* () {
+    const me = m.current.pid;
+    m.current.handlers.set(SIGTERM, function* (sig: number) { seen.push(sig); });
+    yield* kernel_clone(m, 0, function* () { yield* do_syscall_64(m, KILL, me, SIGTERM); });
+    t.equal(yield* do_syscall_64(m, PAUSE), EINTR);
+  }), 0);
   t.same(seen, [SIGTERM]);
   t.end();
 });
 
-t.test('an ignored signal does nothing', (t) => {
+t.test('an ignored signal does nothing, the default is to end', (t) => {
   const m = small_machine();
-  const status = runProgram(m, function* (c) {
-    c.sigaction(SIGTERM, 'ignore');
-    yield* c.kill(c.getpid(), SIGTERM);
+  t.equal(run_process(m, function* () {
+    m.current.handlers.set(SIGTERM, 'ignore');
+    t.equal(yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM), 0);
     return 5;
-  });
-  t.equal(status, 5 << 8);
+  }), 5 << 8);
+  t.equal(run_process(m, function* () {
+    yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM);
+    t.fail('it does not return');
+  }), SIGTERM);
   t.end();
 });
 
 t.test('kill checks the signal number before the process', (t) => {
   const m = small_machine();
-  t.equal(sys_kill(m, 1, 99), -EINVAL);
-  t.equal(sys_kill(m, 4711, SIGTERM), -ESRCH);
+  t.equal(sys_kill(m, 1, 99), EINVAL);
+  t.equal(sys_kill(m, 4711, SIGTERM), ESRCH);
   t.equal(sigmask(1), 1);
   t.equal(sigmask(9), 256);
   t.match(new UserSignal(11, 0x1000).message, /signal 11 at address 0x1000/);

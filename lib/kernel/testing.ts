@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { audit } from '../audit.ts';
 import { boot, type Machine, type MachineConfig } from '../boot.ts';
+import type { mm_struct } from '../mm/mm_types.ts';
+import { start_process } from './exec.ts';
+import { wait_status } from './exit.ts';
+import type { UserCode } from './fork.ts';
 import type { Gen } from './gen.ts';
 import { task_struct } from './sched.ts';
+import { UserSignal } from './signal.ts';
 
 /** A machine of 64 MiB without huge pages, for unit tests. NON-KERNEL. */
 export function small_machine(config: MachineConfig = {}): Machine {
@@ -22,4 +28,43 @@ export function start_task(m: Machine, body: () => Gen<void>, name = 'test'): ta
   t.thread_group.push(t);
   m.sched.start(t, body());
   return t;
+}
+
+/** Runs user code as a process of its own until every task is done; answers its wait(2) status. NON-KERNEL. */
+export function run_process(m: Machine, code: UserCode, name = 'test'): number {
+  const t = start_process(m, name, code);
+  m.sched.run(() => m.sched.tasks.length === 0);
+  return wait_status(t);
+}
+
+/** What the helpers assert with; tap's tests have it, and lib itself knows no test runner. NON-KERNEL. */
+export interface Asserts {
+  equal(found: unknown, wanted: unknown, ...message: [] | [string]): boolean;
+  same(found: unknown, wanted: unknown, ...message: [] | [string]): boolean;
+}
+
+/** Runs a process that must come to a good end, in a machine that must be whole after it and warn of nothing. NON-KERNEL. */
+export function run_clean(t: Asserts, m: Machine, body: (m: Machine, mm: mm_struct) => Gen<void>, name = 'test'): Machine {
+  t.equal(run_process(m, () => body(m, m.current.mm as mm_struct), name), 0, 'the process ran to its end');
+  t.same([m.log.warnings, m.log.oopses], [[], []]);
+  t.same(audit(m), []);
+  return m;
+}
+
+/** The signal that user code gets at its access; 0 for none. NON-KERNEL. */
+export function* signal_of(access: Gen<unknown>): Gen<number> {
+  try {
+    yield* access;
+  } catch (e) {
+    if (e instanceof UserSignal) return e.sig;
+    throw e;
+  }
+  return 0;
+}
+
+/** The answer of kernel code that has nothing to wait for, which therefore needs no task. NON-KERNEL. */
+export function at_once<T>(gen: Gen<T>): T {
+  const r = gen.next();
+  if (!r.done) throw new Error(`waits for ${r.value.what}`);
+  return r.value;
 }

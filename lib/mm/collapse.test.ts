@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { collapse_scan_pmd, hugepage_vma_revalidate } from './collapse.ts';
 import { make_device_exclusive } from './device_exclusive.ts';
@@ -31,15 +30,10 @@ const MMF_DISABLE_THP = 16;
 const ANON_PAGES = 1;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
+    yield* body(m, mm);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 const entry = (mm: mm_struct, i: number): number => walk_address(mm, MAP + i * PAGE).entry;

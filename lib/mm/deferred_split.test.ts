@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { deferred_split_del, deferred_split_folio, folio_unqueue_deferred_split } from './deferred_split.ts';
 import { PG_large_rmappable, PG_partially_mapped, PG_swapcache, folio_ref_freeze, set_flag, test_flag } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
+import { bare_machine } from './testing.ts';
 
 /** places in a folio order's 22 counters */
 const [SPLIT_DEFERRED, NR_ANON_PARTIALLY_MAPPED] = [16, 18];
-
-function machine(): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024 });
-  m.zone.add_span(0, 16384);
-  m.ram.set_linear(0, 16384, true);
-  return m;
-}
 
 function rmappable(m: Machine, order: number): number {
   const folio = folio_alloc(m, 0, order);
@@ -25,7 +19,7 @@ function rmappable(m: Machine, order: number): number {
 const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item] as number;
 
 t.test('a partly mapped folio is queued and counted once', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const folio = rmappable(m, 9);
   for (let i = 0; i < 2; i++) deferred_split_folio(m, folio, true);
   t.same([...m.thp.deferred_split_lru], [folio]);
@@ -39,7 +33,7 @@ t.test('a partly mapped folio is queued and counted once', async (t) => {
 });
 
 t.test('an entirely mapped folio is queued while underused ones may be split, and never counted', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const [a, b] = [rmappable(m, 9), rmappable(m, 9)];
   deferred_split_folio(m, a, false);
   m.thp.split_underused_thp = false;
@@ -55,7 +49,7 @@ t.test('an entirely mapped folio is queued while underused ones may be split, an
 });
 
 t.test('folios of one or two pages and those in the swap cache are left alone', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const swapped = rmappable(m, 9);
   set_flag(m, swapped, PG_swapcache);
   for (const folio of [folio_alloc(m, 0, 0), rmappable(m, 1), swapped]) deferred_split_folio(m, folio, true);
@@ -64,7 +58,7 @@ t.test('folios of one or two pages and those in the swap cache are left alone', 
 });
 
 t.test('a folio that is freed leaves the queue and is uncounted', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const folio = rmappable(m, 9);
   t.notOk(deferred_split_del(m, folio));
   t.notOk(folio_unqueue_deferred_split(m, folio));

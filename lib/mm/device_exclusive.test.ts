@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { make_device_exclusive } from './device_exclusive.ts';
 import { folio_test_locked, folio_unlock } from './folio_lock.ts';
 import { swp_type } from './leafops.ts';
@@ -17,6 +16,7 @@ import type { mm_struct } from './mm_types.ts';
 import { mmu_notifier, mmu_notifier_register } from './mmu_notifier.ts';
 import { pte_pfn } from './pgtable.ts';
 import { folio_put, lru_add_drain_all } from './swap.ts';
+import { release } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -32,12 +32,7 @@ const [NOTIFY_CLEAR, NOTIFY_EXCLUSIVE] = [1, 7];
 const RW_DIRTY_YOUNG = 0b11010;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always', nr_hugepages: 1 });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp: 'always', nr_hugepages: 1 }), body);
 }
 
 function* make(m: Machine, mm: mm_struct, addr: number, owner: unknown = null): Gen<number> {
@@ -45,11 +40,6 @@ function* make(m: Machine, mm: mm_struct, addr: number, owner: unknown = null): 
   const page = yield* make_device_exclusive(m, mm, addr, owner);
   mmap_read_unlock(m, mm);
   return page;
-}
-
-function release(m: Machine, folio: number): void {
-  folio_unlock(m, folio);
-  folio_put(m, folio);
 }
 
 const entry = (mm: mm_struct, addr: number): number => walk_address(mm, addr).entry;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { make_device_exclusive_range } from './device_exclusive_range.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { softleaf_from_pte, softleaf_is_device_exclusive } from './leafops.ts';
@@ -24,11 +23,7 @@ const MAP = 0x200000000;
 const [RW, PRIVATE, FIXED, ANON] = [3, 2, 0x10, 0x20];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always', patches: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'] });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp: 'always', patches: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'] }), body);
 }
 
 /** Which pages of the range were made exclusive; they are unlocked and released right away. */

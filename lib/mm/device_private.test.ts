@@ -3,6 +3,7 @@
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { at_once } from '../kernel/testing.ts';
 import { memremap_device_private_pagemap, memunmap_device_private_pagemap } from './device_private.ts';
 import { folio_unlock } from './folio_lock.ts';
 import { HMM_PFN_ORDER_SHIFT, HMM_PFN_VALID, HMM_PFN_WRITE, hmm_pfn, hmm_pfn_to_map_order, hmm_pfn_to_page, hmm_pfn_to_u64 } from './hmm.ts';
@@ -21,17 +22,12 @@ import { folio_test_large, page_to_pfn, pfn_to_page } from './page.ts';
 import { DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, page_vma_mapped_walk, page_vma_mapped_walk_done } from './page_vma_mapped.ts';
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_TABLE, pfn_pte, ptdesc } from './pgtable.ts';
 import { folio_put } from './swap.ts';
+import { noting_ops } from './testing.ts';
 
 const MiB = 1024 ** 2;
 const [PRIVATE, COHERENT, EINVAL] = [1, 2, 22];
 const [HUGE_PMD, PMD_TABLE] = [_PAGE_PRESENT | _PAGE_PSE, _PAGE_TABLE | _PAGE_PRESENT];
 const [MPFN_VALID, MPFN_DEVICE_PRIVATE] = [1, 32];
-
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
 
 function machine(...patches: string[]): Machine {
   return boot({ mem: 128 * MiB, patches: ['device-private-offsets', ...patches] });
@@ -42,13 +38,7 @@ function pagemap(pages: number): dev_pagemap {
   pgmap.type = PRIVATE;
   pgmap.owner = {};
   pgmap.nr_pages = pages;
-  pgmap.ops = {
-    folio_free: () => undefined,
-    *migrate_to_ram() {
-      yield { what: 'never' };
-      return 0;
-    },
-  };
+  pgmap.ops = noting_ops([]);
   return pgmap;
 }
 
@@ -70,7 +60,7 @@ t.test('offsets begin at 0, are handed out first fit, and are used again', (t) =
   t.equal(get_dev_pagemap(m, 0), null, 'the pfn of that number is none of theirs');
 
   const rows = m.page.rows;
-  run(memunmap_device_private_pagemap(m, a));
+  at_once(memunmap_device_private_pagemap(m, a));
   t.equal(m.device_private.offset_to_page(5), 0, 'an offset that nobody has');
   t.equal(m.device_private.offset_to_page(6), 0);
   t.same(m.log.warnings.map((w) => w.fn), ['device_private_offset_to_page'], 'warned of once');
@@ -107,7 +97,7 @@ t.test('what is incomplete is refused, and so is memremap_pages() of private mem
   old.nr_range = 1;
   old.range.start = 2 ** 39;
   old.range.end = 2 ** 39 + 256 * MiB - 1;
-  t.equal(run(memremap_pages(m, old, 0)), -EINVAL);
+  t.equal(at_once(memremap_pages(m, old, 0)), -EINVAL);
   t.equal(m.pgmaps.live().length, 0);
   t.end();
 });
@@ -195,7 +185,7 @@ t.test('migrate_device_range() goes over small and large folios by mpfns, and th
     folio_unlock(m, pgmap.pages + at);
   }
   const src = new Float64Array(2048);
-  t.equal(run(migrate_device_range(m, src, MPFN_VALID + MPFN_DEVICE_PRIVATE, 2048)), 0);
+  t.equal(at_once(migrate_device_range(m, src, MPFN_VALID + MPFN_DEVICE_PRIVATE, 2048)), 0);
   const found = [...src.entries()].filter(([, mpfn]) => mpfn !== 0);
   const [common, MIGRATE, COMPOUND] = [MPFN_VALID + MPFN_DEVICE_PRIVATE, 2, 16];
   t.same(found, [[3, 3 * 64 + common + MIGRATE], [512, 512 * 64 + common + MIGRATE + COMPOUND], [1030, 1030 * 64 + common + MIGRATE]]);
@@ -219,7 +209,7 @@ function stops_at(m: Machine, page: number, flags: number, entry: number, level:
   const pvmw = {
     ...DEFINE_FOLIO_VMA_WALK(m, page, vma, 0, flags), nr_pages: level === 'pmd' ? 512 : 1, pgoff: 0, pgoff_is_anon: true,
   };
-  const found = run(page_vma_mapped_walk(m, pvmw));
+  const found = at_once(page_vma_mapped_walk(m, pvmw));
   if (found) page_vma_mapped_walk_done(m, pvmw);
   return found;
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { make_device_exclusive } from './device_exclusive.ts';
 import { do_user_addr_fault, lock_mm_and_find_vma } from './fault.ts';
 import { folio_unlock } from './folio_lock.ts';
@@ -30,16 +29,10 @@ const THREAD = 0x10500;
 const TASK_SIZE = 0x7ffffffff000;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  const task = start_process(m, 'test', function* () {
-    const mm = m.current.mm as mm_struct;
+  run_clean(t, small_machine(), function* (m, mm) {
     yield* body(m, mm);
     t.equal(mm.mmap_lock.readers.length, 0, 'no fault keeps the lock');
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 t.test('a bad access is SIGSEGV for user code and -EFAULT for the kernel', async (t) => {

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { audit } from '../audit.ts';
-import { Machine, boot } from '../boot.ts';
+import { boot, type Machine } from '../boot.ts';
 import { fget, fput } from '../fs/file_table.ts';
 import { type address_space, type file, inode } from '../fs/fs.ts';
 import { do_sys_open } from '../fs/namei.ts';
@@ -21,6 +21,7 @@ import type { mm_struct } from './mm_types.ts';
 import { PG_uptodate, clear_flag, set_flag } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
 import { folio_put, lru_add_drain, lru_add_drain_all } from './swap.ts';
+import { bare_machine } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -34,15 +35,8 @@ function cache(m: Machine): address_space {
   return alloc_address_space(m, new inode(1), 'shmem');
 }
 
-function machine(): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024 });
-  m.zone.add_span(0, 16384);
-  m.ram.set_linear(0, 16384, true);
-  return m;
-}
-
 t.test('a folio is found at each of its indices, and nothing may overlap it', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const mapping = cache(m);
   const [large, small, third] = [folio_alloc(m, 0, 2), folio_alloc(m, 0, 0), folio_alloc(m, 0, 3)];
   t.equal(filemap_add_folio(m, mapping, large, 4, 0), 0);
@@ -61,7 +55,7 @@ t.test('a folio is found at each of its indices, and nothing may overlap it', as
 });
 
 t.test('searches go by index, not by order of arrival', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const mapping = cache(m);
   for (const i of [300, 7, 100]) filemap_add_folio(m, mapping, folio_alloc(m, 0, 0), i, 0);
   t.same(mapping_indices(mapping, 0, Infinity), [7, 100, 300]);
@@ -72,7 +66,7 @@ t.test('searches go by index, not by order of arrival', async (t) => {
 });
 
 t.test('a folio that is taken out is freed with its last reference', async (t) => {
-  const m = machine();
+  const m = bare_machine();
   const mapping = cache(m);
   const free = m.zone.nr_free;
   const folio = folio_alloc(m, 0, 2);

@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { boot } from '../boot.ts';
 import { Oops } from '../kernel/printk.ts';
-import { Deadlock, sched_yield, task_struct } from '../kernel/sched.ts';
+import { Deadlock, sched_yield } from '../kernel/sched.ts';
+import { start_task } from '../kernel/testing.ts';
 import { folio_lock, folio_test_locked, folio_trylock, folio_unlock, folio_wait_locked } from './folio_lock.ts';
 import { alloc_page } from './page_alloc.ts';
 
 const KERNEL = 0xcc0;
-let pid = 100;
-
-function start(m: Machine, body: () => Gen<void>): task_struct {
-  const task = new task_struct(pid++, 'test');
-  m.sched.start(task, body());
-  return task;
-}
-
 t.test('a second locker sleeps until the first unlocks', (t) => {
   const m = boot({ mem: 64 * 1024 * 1024 });
   const folio = alloc_page(m, KERNEL);
   const seen: string[] = [];
-  start(m, function* () {
+  start_task(m, function* () {
     yield* folio_lock(m, folio);
     seen.push('a has it');
     yield* sched_yield(m);
@@ -29,7 +21,7 @@ t.test('a second locker sleeps until the first unlocks', (t) => {
     seen.push('a gives it back');
     folio_unlock(m, folio);
   });
-  start(m, function* () {
+  start_task(m, function* () {
     t.notOk(folio_trylock(m, folio));
     yield* folio_lock(m, folio);
     seen.push('b has it');
@@ -48,18 +40,18 @@ t.test('one unlock wakes everybody who only waits, and the first who wants the l
   folio_trylock(m, folio);
   const seen: string[] = [];
   for (const name of ['w1', 'w2']) {
-    start(m, function* () {
+    start_task(m, function* () {
       yield* folio_wait_locked(m, folio);
       seen.push(name);
     });
   }
   for (const name of ['l1', 'l2']) {
-    start(m, function* () {
+    start_task(m, function* () {
       yield* folio_lock(m, folio);
       seen.push(name);
     });
   }
-  start(m, function* () {
+  start_task(m, function* () {
     yield* sched_yield(m);
     folio_unlock(m, folio);
   });

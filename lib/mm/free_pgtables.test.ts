@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { free_pgd_range } from './free_pgtables.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
@@ -25,13 +24,7 @@ const PRIVATE_ANON_FIXED = 0x32;
 const NR_munmap = 11;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-  return m;
+  return run_clean(t, small_machine(), body);
 }
 
 function* touch(m: Machine, addr: number): Gen<void> {

@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import {
   fixup_user_fault, get_user_pages, get_user_pages_unlocked, pin_user_pages, pin_user_pages_unlocked, unpin_user_pages,
 } from './gup.ts';
-import { sys_mmap } from './mmap.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import type { mm_struct } from './mm_types.ts';
 import { page_to_pfn } from './page.ts';
 import { pte_pfn, pte_write } from './pgtable.ts';
 import { lru_add_drain_all, put_page } from './swap.ts';
+import { map_anon } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
 const [NONE, R, RW] = [0, 1, 3];
-const [SHARED, PRIVATE, FIXED, ANON, POPULATE] = [1, 2, 0x10, 0x20, 0x8000];
+const [SHARED, PRIVATE, POPULATE] = [1, 2, 0x8000];
 const [WRITE, GET, DUMP, FORCE, NOFAULT, ANON_ONLY, LONGTERM, SPLIT_PMD, TOUCH, PIN] =
   [1, 2, 4, 8, 0x20, 0x80, 0x100, 0x200, 0x10000, 0x80000];
 const [NR_munmap, NR_madvise, POPULATE_READ, POPULATE_WRITE] = [11, 28, 22, 23];
@@ -33,16 +32,7 @@ const [ENOMEM, EFAULT, EINVAL] = [-12, -14, -22];
 const FAULT_WRITE = 1;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'always' | 'never' = 'never'): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(audit(m), []);
-  return m;
-}
-
-function map(m: Machine, addr: number, pages: number, prot = RW, flags = PRIVATE): Gen<number> {
-  return sys_mmap(m, addr, pages * PAGE, prot, flags | ANON | FIXED, -1, 0);
+  return run_clean(t, small_machine({ thp }), body);
 }
 
 /** get_user_pages(), whose references are given back at once. */
@@ -59,7 +49,7 @@ const entry = (mm: mm_struct, addr: number): number => walk_address(mm, addr).en
 
 t.test('pages are faulted in and get a reference each, as many as come before a hole', async (t) => {
   const m = run(function* (m, mm) {
-    yield* map(m, MAP, 3);
+    yield* map_anon(m, MAP, 3);
     const pages = new Int32Array(5);
     t.equal(yield* get_user_pages_unlocked(m, MAP + PAGE, 5, pages, WRITE), 2);
     yield* lru_add_drain_all(m);
@@ -77,9 +67,9 @@ t.test('pages are faulted in and get a reference each, as many as come before a 
 
 t.test('rights hold, and FOLL_FORCE overrules them for private memory by a copy', async (t) => {
   const m = run(function* (m, mm) {
-    yield* map(m, MAP, 1, R);
-    yield* map(m, MAP + HUGE, 1, R, SHARED);
-    yield* map(m, MAP + 2 * HUGE, 1, NONE);
+    yield* map_anon(m, MAP, 1, R);
+    yield* map_anon(m, MAP + HUGE, 1, R, SHARED);
+    yield* map_anon(m, MAP + 2 * HUGE, 1, NONE);
     t.equal(yield* get(m, MAP, 1, WRITE), EFAULT);
     t.equal(yield* get(m, MAP + HUGE, 1, WRITE | FORCE), EFAULT);
     t.equal(yield* get(m, MAP + HUGE, 1, ANON_ONLY), EFAULT);
@@ -95,7 +85,7 @@ t.test('rights hold, and FOLL_FORCE overrules them for private memory by a copy'
 
 t.test('what may not fault, or dumps core, finds only what is there', async (t) => {
   const m = run(function* (m, mm) {
-    yield* map(m, MAP, 2);
+    yield* map_anon(m, MAP, 2);
     for (const flags of [NOFAULT, DUMP]) t.equal(yield* get(m, MAP, 1, flags), EFAULT);
     t.equal(walk_address(mm, MAP).level, 'none');
     yield* user_load32(m, MAP);
@@ -115,7 +105,7 @@ t.test('what may not fault, or dumps core, finds only what is there', async (t) 
 
 t.test('a huge pmd gives many pages at a time; FOLL_SPLIT_PMD splits it', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 512);
+    yield* map_anon(m, MAP, 512);
     yield* user_store32(m, MAP, 1);
     yield* lru_add_drain_all(m);
     const pages = new Int32Array(4);
@@ -132,7 +122,7 @@ t.test('a huge pmd gives many pages at a time; FOLL_SPLIT_PMD splits it', async 
 
 t.test('a page shared with a child is unshared before it is pinned for reading', async (t) => {
   const m = run(function* (m, mm) {
-    yield* map(m, MAP, 1);
+    yield* map_anon(m, MAP, 1);
     yield* user_store32(m, MAP, 1);
     let done = false;
     const pid = yield* kernel_clone(m, 0, function* () {
@@ -157,28 +147,29 @@ t.test('a page shared with a child is unshared before it is pinned for reading',
 t.test('MAP_POPULATE and MADV_POPULATE_* fault in advance, and name the trouble', async (t) => {
   const m = run(function* (m, mm) {
     const before = mm.rss_stat[1] as number;
-    yield* map(m, MAP, 4, RW, PRIVATE | POPULATE);
+    yield* map_anon(m, MAP, 4, RW, PRIVATE | POPULATE);
     t.equal(mm.rss_stat[1], before + 4);
-    yield* map(m, MAP + HUGE, 4);
+    yield* map_anon(m, MAP + HUGE, 4);
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP + HUGE, 4 * PAGE, POPULATE_READ), 0);
     t.equal(mm.rss_stat[1], before + 4, 'the zero page');
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP + HUGE, 2 * PAGE, POPULATE_WRITE), 0);
     t.equal(mm.rss_stat[1], before + 6);
     yield* do_syscall_64(m, NR_munmap, MAP + HUGE + 2 * PAGE, PAGE);
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP + HUGE, 4 * PAGE, POPULATE_WRITE), ENOMEM);
-    yield* map(m, MAP + 2 * HUGE, 1, R);
+    yield* map_anon(m, MAP + 2 * HUGE, 1, R);
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP + 2 * HUGE, PAGE, POPULATE_WRITE), EINVAL);
   });
   t.same(m.log.warnings, []);
 });
 
 t.test('flags that exclude each other are refused with a warning', async (t) => {
-  const m = run(function* (m) {
-    yield* map(m, MAP, 1);
+  run(function* (m) {
+    yield* map_anon(m, MAP, 1);
     const pages = new Int32Array(1);
     for (const flags of [TOUCH, PIN, LONGTERM, GET | PIN]) t.equal(yield* get(m, MAP, 1, flags), EINVAL);
     t.equal(yield* get_user_pages(m, MAP, 1, GET, null), EINVAL);
     t.equal(yield* pin_user_pages(m, MAP, 1, GET, pages), 0, 'the pinning calls answer 0');
+    const warnings = m.log.warnings.splice(0);
+    t.ok(warnings.length > 0 && warnings.every((w) => w.fn === 'is_valid_gup_args'));
   });
-  t.ok(m.log.warnings.length > 0 && m.log.warnings.every((w) => w.fn === 'is_valid_gup_args'));
 });

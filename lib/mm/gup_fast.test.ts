@@ -1,43 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { get_user_pages_fast, get_user_pages_fast_only, gup_fast_fallback, pin_user_pages_fast, unpin_user_pages } from './gup.ts';
-import { sys_mmap } from './mmap.ts';
 import { mmap_write_lock, mmap_write_unlock } from './mmap_lock.ts';
 import type { mm_struct } from './mm_types.ts';
 import { large } from './page.ts';
 import { pte_pfn } from './pgtable.ts';
 import { lru_add_drain_all, put_page } from './swap.ts';
+import { map_anon } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
 const [NONE, RW] = [0, 3];
-const [SHARED, PRIVATE, FIXED, ANON] = [1, 2, 0x10, 0x20];
+const SHARED = 1;
 const [WRITE, LONGTERM, PIN, FAST_ONLY] = [1, 0x100, 0x80000, 0x100000];
 const [EFAULT, EINVAL, EOVERFLOW] = [-14, -22, -75];
 const TASK_SIZE = 0x7ffffffff000;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'always' | 'never' = 'never'): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function map(m: Machine, addr: number, pages: number, prot = RW, flags = PRIVATE): Gen<number> {
-  return sys_mmap(m, addr, pages * PAGE, prot, flags | ANON | FIXED, -1, 0);
+  run_clean(t, small_machine({ thp }), body);
 }
 
 /** How many pages the page tables alone yield; they are put back. */
@@ -52,7 +42,7 @@ const mapped = (m: Machine, mm: mm_struct, addr: number): number => m.page.pfn_t
 
 t.test('the page tables alone yield what they map with the right asked for, without the mmap lock', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 4);
+    yield* map_anon(m, MAP, 4);
     t.equal(yield* only(m, MAP, 4), 0);
     for (const i of [0, 1, 3]) yield* user_store32(m, MAP + i * PAGE, i);
     yield* mmap_write_lock(m, mm);
@@ -61,16 +51,16 @@ t.test('the page tables alone yield what they map with the right asked for, with
     mmap_write_unlock(m, mm);
     yield* user_load32(m, MAP + 2 * PAGE);
     t.equal(yield* only(m, MAP, 4), 2, 'the zero page is special');
-    yield* map(m, MAP + HUGE, 1);
+    yield* map_anon(m, MAP + HUGE, 1);
     yield* user_store32(m, MAP + HUGE, 1);
-    yield* map(m, MAP + HUGE, 1, NONE);
+    yield* map_anon(m, MAP + HUGE, 1, NONE);
     t.equal(yield* only(m, MAP + HUGE, 1), 0);
   });
 });
 
 t.test('the slow path does the rest, and the answer is how far both came', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 3);
+    yield* map_anon(m, MAP, 3);
     yield* user_store32(m, MAP, 1);
     const pages = new Int32Array(5);
     t.equal(yield* get_user_pages_fast(m, MAP, 5, WRITE, pages), 3);
@@ -84,7 +74,7 @@ t.test('the slow path does the rest, and the answer is how far both came', async
 
 t.test('a huge pmd gives all its pages in one step', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 513);
+    yield* map_anon(m, MAP, 513);
     yield* user_store32(m, MAP, 1);
     yield* user_store32(m, MAP + HUGE, 1);
     yield* lru_add_drain_all(m);
@@ -101,7 +91,7 @@ t.test('a huge pmd gives all its pages in one step', async (t) => {
 
 t.test('no pin while fork copies page tables, nor of a page shared with a child', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 1);
+    yield* map_anon(m, MAP, 1);
     yield* user_store32(m, MAP, 1);
     const pages = new Int32Array(1);
     mm.write_protect_seq++;
@@ -131,7 +121,7 @@ t.test('no pin while fork copies page tables, nor of a page shared with a child'
 
 t.test('tmpfs may be pinned for long and for writing; unknown flags are refused', async (t) => {
   run(function* (m, mm) {
-    yield* map(m, MAP, 1, RW, SHARED);
+    yield* map_anon(m, MAP, 1, RW, SHARED);
     yield* user_store32(m, MAP, 1);
     const pages = new Int32Array(1);
     t.equal(yield* gup_fast_fallback(m, MAP, 1, PIN | LONGTERM | WRITE | FAST_ONLY, pages), 1);

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { get_user_pages_unlocked, pin_user_pages_fast, pin_user_pages_unlocked, unpin_user_pages } from './gup.ts';
 import { check_and_migrate_movable_pages } from './gup_longterm.ts';
 import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
-import { remove_migration_ptes } from './migrate.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
-import { folio_get } from './page.ts';
 import { pte_pfn } from './pgtable.ts';
-import { try_to_migrate } from './rmap_walk.ts';
-import { folio_put, lru_add_drain_all, put_page } from './swap.ts';
+import { lru_add_drain_all, put_page } from './swap.ts';
+import { replace_folio } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -35,9 +31,7 @@ interface Device {
 }
 
 function run(body: (m: Machine, mm: mm_struct, dev: Device) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', reserved: [{ start: SPM, size: SPM_SIZE }] });
-  const task = start_process(m, 'test', function* () {
-    const mm = m.current.mm as mm_struct;
+  run_clean(t, small_machine({ reserved: [{ start: SPM, size: SPM_SIZE }] }), function* (m, mm) {
     yield* sys_mmap(m, MAP, 4 * PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     for (let i = 0; i < 4; i++) yield* user_store32(m, MAP + i * PAGE, 10 + i);
     yield* lru_add_drain_all(m);
@@ -55,18 +49,8 @@ function run(body: (m: Machine, mm: mm_struct, dev: Device) => Gen<void>): void 
       const pfn = pte_pfn(walk_address(mm, addr).entry);
       const [src, dst] = [m.page.pfn_to_page(pfn), next++];
       zone_device_folio_init(m, dst, pgmap, 0);
-      folio_get(m, src);
-      yield* folio_lock(m, src);
-      yield* try_to_migrate(m, src, 0);
       m.ram.copy(m.page.page_to_pfn(dst), pfn);
-      m.page.mapping[dst] = m.page.mapping[src] as number;
-      m.page.index[dst] = m.page.index[src] as number;
-      yield* remove_migration_ptes(m, src, dst, 0);
-      m.page.mapping[src] = 0;
-      folio_unlock(m, src);
-      folio_unlock(m, dst);
-      folio_put(m, src);
-      folio_put(m, dst);
+      yield* replace_folio(m, src, dst);
       return dst;
     };
     yield* body(m, mm, { freed, take });
@@ -74,10 +58,6 @@ function run(body: (m: Machine, mm: mm_struct, dev: Device) => Gen<void>): void 
     t.equal(freed.length, next - m.page.pfn_to_page(SPM / PAGE), 'nothing is left on the device');
     yield* memunmap_pages(m, pgmap);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 const page_at = (m: Machine, mm: mm_struct, i: number): number => m.page.pfn_to_page(pte_pfn(walk_address(mm, MAP + i * PAGE).entry));

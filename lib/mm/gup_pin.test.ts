@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import {
   FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, gup_must_unshare, gup_put_folio, try_grab_folio, try_grab_folio_fast,
   unpin_user_page, unpin_user_pages, vm_fault_to_errno,
@@ -9,15 +9,14 @@ import {
 import { PG_anon_exclusive, clear_flag, large, set_flag } from './page.ts';
 import { GFP_KERNEL, __GFP_ZERO, alloc_page, folio_alloc } from './page_alloc.ts';
 import { folio_maybe_dma_pinned } from './rmap.ts';
+import { bare_machine } from './testing.ts';
 
 /** include/linux/mm.h: GUP_PIN_COUNTING_BIAS */
 const BIAS = 1024;
 const ANON = 1;
 
 function machine(): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024 });
-  m.zone.add_span(0, 16384);
-  m.ram.set_linear(0, 16384, true);
+  const m = bare_machine();
   m.zero_page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
   return m;
 }

@@ -2,14 +2,15 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { folio_test_locked } from './folio_lock.ts';
 import { dev_page_allow_migrate, hmm_devmem, is_addressable_page, page_devmem } from './hmm_v14.ts';
 import { hmm_devmem_add, hmm_devmem_fault_range, hmm_devmem_remove, hmm_vma_alloc_locked_page } from './hmm_v14_devmem.ts';
 import type { hmm_migrate_ops } from './hmm_v14_migrate.ts';
 import { zone_device_folio_init } from './memremap.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import type { vm_area_struct } from './mm_types.ts';
+import type { mm_struct } from './mm_types.ts';
 import { vm_mmap } from './mmap.ts';
 import { pfn_to_page } from './page.ts';
 import { __free_pages } from './page_alloc.ts';
@@ -23,12 +24,8 @@ const MIB = 1024 * 1024;
 const SIGBUS_FAULT = 2;
 const EINVAL = 22;
 
-function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 128 * MIB, thp: 'never', patches: ['hmm-v14'] });
-  const task = start_process(m, 'test', () => body(m));
-  m.sched.run(() => task.exit_state !== 'alive');
-  t.equal(task.exit_code, 0);
-  t.same(m.log.warnings, []);
+function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
+  run_clean(t, boot({ mem: 128 * MIB, thp: 'never', patches: ['hmm-v14'] }), body);
 }
 
 function devmem(freed: number[] = []): hmm_devmem {
@@ -73,8 +70,7 @@ t.test('what is not device memory is refused, and leaves nothing behind', async 
 });
 
 t.test('a fault ends in a bus error where the driver has lost the page', async (t) => {
-  run(function* (m) {
-    const mm = m.current.mm as mm_struct;
+  run(function* (m, mm) {
     const buf = yield* vm_mmap(m, null, 0, 8192, 3, 0x22, 0);
     yield* user_store32(m, buf, 1);
     yield* user_store32(m, buf + 4096, 1);

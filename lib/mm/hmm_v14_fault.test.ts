@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { hmm_mirror, hmm_mirror_register, hmm_mirror_unregister, hmm_range, hmm_vma_fault, hmm_vma_get_pfns, hmm_vma_range_done } from './hmm_v14_fault.ts';
 import { VM_PFNMAP, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import { vm_mmap } from './mmap.ts';
@@ -29,9 +29,7 @@ interface User {
 
 /** A process with three pages: written, read and not touched. */
 function run(mirrored: boolean, prot: number, body: (u: User) => Gen<void>): void {
-  const m = boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14'] });
-  const task = start_process(m, 'test', function* () {
-    const mm = m.current.mm as mm_struct;
+  run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14'] }), function* (m, mm) {
     const mirror = new hmm_mirror();
     if (mirrored) t.equal(yield* hmm_mirror_register(m, mirror, mm), 0);
     const buf = yield* vm_mmap(m, null, 0, 3 * PAGE, prot, 0x22, 0);
@@ -42,9 +40,6 @@ function run(mirrored: boolean, prot: number, body: (u: User) => Gen<void>): voi
     mmap_read_unlock(m, mm);
     if (mirrored) yield* hmm_mirror_unregister(m, mirror);
   });
-  m.sched.run(() => task.exit_state !== 'alive');
-  t.equal(task.exit_code, 0);
-  t.same(m.log.warnings, []);
 }
 
 t.test('a snapshot says what is mapped, and faults nothing in', async (t) => {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import { boot, type Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { folio_trylock } from './folio_lock.ts';
 import { hmm_devmem } from './hmm_v14.ts';
 import { hmm_devmem_add, hmm_devmem_remove } from './hmm_v14_devmem.ts';
@@ -103,17 +102,12 @@ class Fixture {
 }
 
 function run(patches: string[], body: (f: Fixture) => Gen<void>): void {
-  const m = boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14', ...patches] });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14', ...patches] }), function* (m) {
     const f = new Fixture(m);
     yield* f.init();
     yield* body(f);
     yield* f.end();
   });
-  m.sched.run(() => task.exit_state !== 'alive');
-  t.equal(task.exit_code, 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 t.test('pages go to the device with their flags, and back', async (t) => {

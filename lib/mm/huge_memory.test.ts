@@ -36,6 +36,7 @@ import {
 import { folio_mapcount } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_put, lru_add_drain_all } from './swap.ts';
+import { noting_ops, replace_folio } from './testing.ts';
 import { TVA_PAGEFAULT, is_huge_zero_pmd, thp_vma_allowable_order } from './thp_state.ts';
 
 /** What a private writable mapping starts its entries from: readable, not writable before a fault decides so. */
@@ -115,6 +116,45 @@ function huge_folio(x: ThpMachine, mm: mm_struct): number {
   return m.page.pfn_to_page(pmd_pfn(x.pmd(mm, BASE)));
 }
 
+/** A machine with an address space whose vma of 2 MiB at BASE a huge folio is mapped in. */
+function with_huge_folio(): { x: ThpMachine; m: Machine; mm: mm_struct; vma: vm_area_struct; folio: number } {
+  const x = new ThpMachine();
+  const mm = x.mm();
+  const vma = x.vma(mm, BASE, BASE + HUGE);
+  x.touch(vma, BASE, true);
+  return { x, m: x.m, mm, vma, folio: huge_folio(x, mm) };
+}
+
+/** What fork does with the pmd at BASE; `ret` is what copying it answers. */
+function fork(x: ThpMachine, vma: vm_area_struct): { child: mm_struct; cvma: vm_area_struct; ret: number } {
+  const [m, mm, child, pi] = [x.m, vma.vm_mm, x.mm(), pmd_index(BASE)];
+  const cvma = x.vma(child, BASE, BASE + HUGE);
+  x.run(mm, () => anon_vma_fork(m, cvma, vma));
+  mm.write_protect_seq++;
+  const cpmdt = x.run(mm, () => mm_alloc_pmd(m, child, BASE)) as ptdesc;
+  const ret = x.run(mm, () => copy_huge_pmd(m, child, mm, cpmdt, pi, x.pmdt(mm, BASE), pi, BASE, cvma, vma));
+  mm.write_protect_seq++;
+  return { child, cvma, ret };
+}
+
+function collapse(x: ThpMachine, vma: vm_area_struct, end: number, dropped = { val: false }): number {
+  return x.run(vma.vm_mm, function* () {
+    yield* mmap_read_lock(x.m, vma.vm_mm);
+    const r = yield* madvise_collapse(x.m, vma, BASE, end, dropped);
+    mmap_read_unlock(x.m, vma.vm_mm);
+    return r;
+  });
+}
+
+/** Zaps the huge pmd at BASE; answers whether it was one. */
+function zap(x: ThpMachine, vma: vm_area_struct): boolean {
+  const [m, mm, tlb] = [x.m, vma.vm_mm, new mmu_gather()];
+  tlb_gather_mmu(m, tlb, mm);
+  const was = x.run(mm, () => zap_huge_pmd(m, tlb, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE));
+  tlb_finish_mmu(m, tlb);
+  return was;
+}
+
 t.test('a write to untouched memory maps one exclusive huge folio, with a page table deposited', async (t) => {
   const x = new ThpMachine();
   const mm = x.mm();
@@ -135,12 +175,7 @@ t.test('a write to untouched memory maps one exclusive huge folio, with a page t
 });
 
 t.test('splitting the pmd gives every page its own mapping, reference and exclusiveness', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
+  const { x, m, mm, vma, folio } = with_huge_folio();
   const pmdt = x.pmdt(mm, BASE);
   const pi = pmd_index(BASE);
   x.run(mm, () => __split_huge_pmd(m, vma, pmdt, pi, BASE + 4096, false));
@@ -161,12 +196,7 @@ t.test('splitting the pmd gives every page its own mapping, reference and exclus
 });
 
 t.test('splitting the folio maps pages of zeroes to the zero page and frees them', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
+  const { x, m, mm, folio } = with_huge_folio();
   m.ram.bytes(m.page.page_to_pfn(folio) + 3)[7] = 1;
   const free = m.zone.nr_free;
   m.page._refcount[folio]++;
@@ -188,12 +218,7 @@ t.test('splitting the folio maps pages of zeroes to the zero page and frees them
 });
 
 t.test('a split around one page leaves the rest as large as it can be, but no folios of two pages', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
+  const { x, m, mm, folio } = with_huge_folio();
   for (let i = 0; i < 512; i++) m.ram.bytes(m.page.page_to_pfn(folio) + i)[0] = 1;
   m.page._refcount[folio]++;
   x.run(mm, () => folio_lock(m, folio));
@@ -209,12 +234,7 @@ t.test('a split around one page leaves the rest as large as it can be, but no fo
 });
 
 t.test('a folio with another user is not split and stays mapped by its pmd', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
+  const { x, m, mm, folio } = with_huge_folio();
   m.page._refcount[folio] += 2;
   x.run(mm, () => folio_lock(m, folio));
   t.equal(x.run(mm, () => split_folio(m, folio)), -11);
@@ -263,20 +283,9 @@ t.test('a range that no aligned 2 MiB fit into gets small pages', async (t) => {
 });
 
 t.test('fork shares the folio read-only, and a child that writes splits its own pmd first', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
-  const child = x.mm();
-  const cvma = x.vma(child, BASE, BASE + HUGE);
-  x.run(mm, () => anon_vma_fork(m, cvma, vma));
-  mm.write_protect_seq++;
-  const cpmdt = x.run(mm, () => mm_alloc_pmd(m, child, BASE)) as ptdesc;
-  const pi = pmd_index(BASE);
-  t.equal(x.run(mm, () => copy_huge_pmd(m, child, mm, cpmdt, pi, x.pmdt(mm, BASE), pi, BASE, cvma, vma)), 0);
-  mm.write_protect_seq++;
+  const { x, m, mm, vma, folio } = with_huge_folio();
+  const { child, cvma, ret } = fork(x, vma);
+  t.equal(ret, 0);
   t.notOk(pmd_write(x.pmd(mm, BASE)) || pmd_write(x.pmd(child, BASE)));
   t.equal(folio_ref_count(m, folio), 2);
   t.equal(folio_mapcount(m, folio), 2);
@@ -286,10 +295,7 @@ t.test('fork shares the folio read-only, and a child that writes splits its own 
   t.equal(x.touch(cvma, BASE, true), 0);
   t.ok(pmd_is_table(x.pmd(child, BASE)));
   t.equal(folio_mapcount(m, folio), 512);
-  const tlb = new mmu_gather();
-  tlb_gather_mmu(m, tlb, mm);
-  t.ok(x.run(mm, () => zap_huge_pmd(m, tlb, vma, x.pmdt(mm, BASE), pi, BASE)));
-  tlb_finish_mmu(m, tlb);
+  t.ok(zap(x, vma));
   t.equal(folio_ref_count(m, folio), 511);
   t.equal(mm.rss_stat[MM_ANONPAGES], 0);
   t.equal(x.touch(cvma, BASE + 4096, true), 0);
@@ -305,20 +311,13 @@ t.test('zapping the only mapping frees the folio and the deposited table', async
   const free = m.zone.nr_free;
   x.touch(vma, BASE, true);
   huge_folio(x, mm);
-  const tlb = new mmu_gather();
-  tlb_gather_mmu(m, tlb, mm);
-  x.run(mm, () => zap_huge_pmd(m, tlb, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE));
-  tlb_finish_mmu(m, tlb);
+  zap(x, vma);
   t.equal(m.zone.nr_free, free);
   t.equal(m.thp.deferred_split_lru.size, 0);
 });
 
 t.test('moving a huge pmd to another pmd table takes the deposited table along', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
+  const { x, m, mm, vma } = with_huge_folio();
   const to = BASE + 1024 * HUGE;
   const new_pmdt = x.run(mm, () => mm_alloc_pmd(m, mm, to)) as ptdesc;
   t.ok(x.run(mm, () => move_huge_pmd(m, vma, BASE, to, x.pmdt(mm, BASE), pmd_index(BASE), new_pmdt, pmd_index(to))));
@@ -329,12 +328,7 @@ t.test('moving a huge pmd to another pmd table takes the deposited table along',
 });
 
 t.test('a migration entry in the pmd and back keeps write permission and exclusiveness', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
-  const folio = huge_folio(x, mm);
+  const { x, m, mm, folio } = with_huge_folio();
   m.page._refcount[folio]++;
   x.run(mm, () => folio_lock(m, folio));
   x.run(mm, () => try_to_migrate(m, folio, 0));
@@ -362,21 +356,15 @@ t.test('MADV_COLLAPSE copies small pages into a huge one and keeps their data', 
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
   m.ram.bytes(pte_pfn(pt.entry[1] as number))[5] = 77;
   const dropped = { val: false };
-  const collapse = (end: number): number => x.run(mm, function* () {
-    yield* mmap_read_lock(m, mm);
-    const r = yield* madvise_collapse(m, vma, BASE, end, dropped);
-    mmap_read_unlock(m, mm);
-    return r;
-  });
-  t.equal(collapse(BASE + HUGE), 0);
+  t.equal(collapse(x, vma, BASE + HUGE, dropped), 0);
   t.ok(dropped.val);
   t.ok(pmd_trans_huge(x.pmd(mm, BASE)));
   const folio = huge_folio(x, mm);
   t.equal(m.ram.bytes(m.page.page_to_pfn(folio) + 1)[5], 77);
   t.equal(folio_ref_count(m, folio), 1);
   t.equal(mm.rss_stat[MM_ANONPAGES], 512);
-  t.equal(collapse(BASE + HUGE), 0, 'what is huge already counts');
-  t.equal(collapse(BASE + 4096), 0, 'nothing aligned to do');
+  t.equal(collapse(x, vma, BASE + HUGE, dropped), 0, 'what is huge already counts');
+  t.equal(collapse(x, vma, BASE + 4096, dropped), 0, 'nothing aligned to do');
   t.same(m.log.warnings, []);
 });
 
@@ -385,20 +373,14 @@ t.test('MADV_COLLAPSE answers -EINVAL for nothing mapped and -EAGAIN for a page 
   const m = x.m;
   const mm = x.mm();
   const vma = x.vma(mm, BASE, BASE + HUGE);
-  const collapse = (): number => x.run(mm, function* () {
-    yield* mmap_read_lock(m, mm);
-    const r = yield* madvise_collapse(m, vma, BASE, BASE + HUGE, { val: false });
-    mmap_read_unlock(m, mm);
-    return r;
-  });
-  t.equal(collapse(), -22);
+  t.equal(collapse(x, vma, BASE + HUGE), -22);
   x.touch(vma, BASE, true);
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
   const page = m.page.pfn_to_page(pte_pfn(pt.entry[0] as number));
   m.page._refcount[page]++;
-  t.equal(collapse(), -11);
+  t.equal(collapse(x, vma, BASE + HUGE), -11);
   m.page._refcount[page]--;
-  t.equal(collapse(), 0);
+  t.equal(collapse(x, vma, BASE + HUGE), 0);
 });
 
 // The huge folio at BASE is replaced by one of device memory, as a migration does; answers that folio, with no user but the mapping.
@@ -411,36 +393,16 @@ function to_device(x: ThpMachine, mm: mm_struct, freed: number[], split: [number
   pgmap.nr_range = 1;
   pgmap.range.start = 0x140000000;
   pgmap.range.end = 0x140000000 + 2 * HUGE - 1;
-  pgmap.ops = {
-    folio_free: (_m, folio) => void freed.push(folio),
-    folio_split: (_m, head, tail) => void split.push([head, tail]),
-    *migrate_to_ram() {
-      return 0;
-    },
-  };
+  pgmap.ops = { ...noting_ops(freed), folio_split: (_m, head, tail) => void split.push([head, tail]) };
   x.run(mm, () => memremap_pages(m, pgmap, -1));
   const dst = m.page.pfn_to_page(0x140000);
   zone_device_folio_init(m, dst, pgmap, 9);
-  m.page._refcount[src]++;
-  x.run(mm, () => folio_lock(m, src));
-  x.run(mm, () => try_to_migrate(m, src, 0));
-  m.page.mapping[dst] = m.page.mapping[src] as number;
-  m.page.index[dst] = m.page.index[src] as number;
-  x.run(mm, () => remove_migration_ptes(m, src, dst, 0));
-  m.page.mapping[src] = 0;
-  folio_unlock(m, src);
-  folio_unlock(m, dst);
-  folio_put(m, src);
-  folio_put(m, dst);
+  x.run(mm, () => replace_folio(m, src, dst));
   return dst;
 }
 
 t.test('a huge pmd of device memory splits into leaves of its pages, each with a mapping and a reference', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
+  const { x, m, mm, vma } = with_huge_folio();
   const folio = to_device(x, mm, [], []);
   t.ok(pmd_is_device_private_entry(x.pmd(mm, BASE)));
   t.ok(softleaf_is_device_private_write(softleaf_from_pmd(x.pmd(mm, BASE))));
@@ -459,20 +421,10 @@ t.test('a huge pmd of device memory splits into leaves of its pages, each with a
 });
 
 t.test('fork makes a device pmd read-only on both sides', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
+  const { x, m, mm, vma } = with_huge_folio();
   const folio = to_device(x, mm, [], []);
-  const child = x.mm();
-  const cvma = x.vma(child, BASE, BASE + HUGE);
-  x.run(mm, () => anon_vma_fork(m, cvma, vma));
-  mm.write_protect_seq++;
-  const cpmdt = x.run(mm, () => mm_alloc_pmd(m, child, BASE)) as ptdesc;
-  const pi = pmd_index(BASE);
-  t.equal(x.run(mm, () => copy_huge_pmd(m, child, mm, cpmdt, pi, x.pmdt(mm, BASE), pi, BASE, cvma, vma)), 0);
-  mm.write_protect_seq++;
+  const { child, ret } = fork(x, vma);
+  t.equal(ret, 0);
   for (const who of [mm, child]) {
     t.ok(pmd_is_device_private_entry(x.pmd(who, BASE)));
     t.notOk(softleaf_is_device_private_write(softleaf_from_pmd(x.pmd(who, BASE))));
@@ -485,11 +437,7 @@ t.test('fork makes a device pmd read-only on both sides', async (t) => {
 });
 
 t.test('splitting a device folio calls its driver for every tail and then for the head, and keeps the mappings', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
+  const { x, m, mm } = with_huge_folio();
   const freed: number[] = [];
   const split: [number, number][] = [];
   const folio = to_device(x, mm, freed, split);
@@ -513,17 +461,10 @@ t.test('splitting a device folio calls its driver for every tail and then for th
 });
 
 t.test('zapping a device pmd gives the folio back to its driver', async (t) => {
-  const x = new ThpMachine();
-  const m = x.m;
-  const mm = x.mm();
-  const vma = x.vma(mm, BASE, BASE + HUGE);
-  x.touch(vma, BASE, true);
+  const { x, m, mm, vma } = with_huge_folio();
   const freed: number[] = [];
   const folio = to_device(x, mm, freed, []);
-  const tlb = new mmu_gather();
-  tlb_gather_mmu(m, tlb, mm);
-  x.run(mm, () => zap_huge_pmd(m, tlb, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE));
-  tlb_finish_mmu(m, tlb);
+  zap(x, vma);
   t.same(freed, [folio]);
   t.equal(mm.rss_stat[MM_ANONPAGES], 0);
   t.equal(x.pmdt(mm, BASE).pmd_huge_pte.length, 0);

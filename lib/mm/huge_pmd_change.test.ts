@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -14,35 +12,24 @@ import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { can_change_pmd_writable, change_huge_pmd } from './huge_pmd_change.ts';
 import { swp_type } from './leafops.ts';
 import { remove_migration_ptes } from './migrate.ts';
-import { sys_mmap } from './mmap.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from './mmu_gather.ts';
 import { folio_get } from './page.ts';
 import { pte_dirty, pte_pfn, pte_uffd, pte_write, type ptdesc } from './pgtable.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_put } from './swap.ts';
+import { run_thp } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
 const [R, RW] = [1, 3];
-const PRIVATE_ANON_FIXED = 0x32;
 const NR_mprotect = 10;
-const USE_ZERO_PAGE = 8;
 const [UFFD_WP, UFFD_WP_RESOLVE] = [4, 8];
 const [MIGRATION_READ_EXCLUSIVE, MIGRATION_WRITE] = [0x1a, 0x1b];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  m.thp.set(USE_ZERO_PAGE, true);
-  const task = start_process(m, 'test', function* () {
-    yield* sys_mmap(m, MAP, 2 * HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_thp(t, MAP, 2 * HUGE, body);
 }
 
 function protect(m: Machine, addr: number, len: number, prot: number): Gen<number> {

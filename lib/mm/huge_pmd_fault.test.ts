@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -12,35 +10,24 @@ import { sched_yield } from '../kernel/sched.ts';
 import { UserSignal } from '../kernel/signal.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { do_huge_pmd_numa_page, touch_pmd } from './huge_pmd_fault.ts';
-import { sys_mmap } from './mmap.ts';
 import { type mm_struct, type vm_area_struct, vm_fault } from './mm_types.ts';
 import { PageAnonExclusive } from './page.ts';
 import { GFP_KERNEL, folio_alloc } from './page_alloc.ts';
 import { pte_dirty, pte_mkclean, pte_mkold, pte_pfn, pte_write, pte_young, type ptdesc } from './pgtable.ts';
 import { folio_put } from './swap.ts';
+import { run_thp } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
-const RW = 3;
-const PRIVATE_ANON_FIXED = 0x32;
 const USE_ZERO_PAGE = 8;
 const ANON_PAGES = 1;
 const MMF_UNSTABLE = 8;
 const SIGBUS = 7;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  m.thp.set(USE_ZERO_PAGE, true);
-  const task = start_process(m, 'test', function* () {
-    yield* sys_mmap(m, MAP, 2 * HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_thp(t, MAP, 2 * HUGE, body);
 }
 
 const entry = (mm: mm_struct, addr = MAP): number => walk_address(mm, addr).entry;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { pin_user_pages_fast, unpin_user_pages } from './gup.ts';
 import { remove_migration_pmd, set_pmd_migration_entry } from './huge_pmd_migration.ts';
@@ -33,9 +32,7 @@ const EBUSY = -16;
 
 /** Runs `body` with the folio that a pmd maps, locked and with a reference, and a walk that stands on that pmd. */
 function run(prepare: (m: Machine) => Gen<unknown>, body: (m: Machine, mm: mm_struct, folio: number, pvmw: page_vma_mapped_walk) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  const task = start_process(m, 'test', function* () {
-    const mm = m.current.mm as mm_struct;
+  run_clean(t, small_machine({ thp: 'always' }), function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     yield* user_store32(m, MAP, 9);
     yield* lru_add_drain_all(m);
@@ -52,10 +49,6 @@ function run(prepare: (m: Machine) => Gen<unknown>, body: (m: Machine, mm: mm_st
     folio_put(m, folio);
     t.equal(yield* user_load32(m, MAP), 9);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 function* nothing(): Gen<void> {}

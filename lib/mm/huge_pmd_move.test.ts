@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
 import { UserSignal } from '../kernel/signal.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { move_huge_pmd, move_pages_huge_pmd } from './huge_pmd_move.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
@@ -27,15 +26,10 @@ const MAYMOVE_FIXED = 3;
 const SIGSEGV = 11;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, small_machine({ thp: 'always' }), function* (m, mm) {
     yield* sys_mmap(m, MAP, 2 * HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
+    yield* body(m, mm);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 function remap(m: Machine, from: number, len: number, to: number): Gen<number> {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { pin_user_pages_fast, unpin_user_pages } from './gup.ts';
@@ -19,13 +17,13 @@ import { pte_dirty, pte_mkold, pte_mkuffd, pte_pfn, pte_special, pte_uffd, pte_w
 import { folio_mapcount } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_put, lru_add_drain_all } from './swap.ts';
+import { run_thp } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
-const [RW, SHARED_ANON_FIXED, PRIVATE_ANON_FIXED] = [3, 0x31, 0x32];
-const USE_ZERO_PAGE = 8;
+const [RW, SHARED_ANON_FIXED] = [3, 0x31];
 const SHMEM_PAGES = 3;
 const MIGRATION_WRITE = 0x1b;
 const NOTIFY_CLEAR = 1;
@@ -38,20 +36,12 @@ interface Place {
 }
 
 function run(body: (m: Machine, mm: mm_struct, at: () => Place) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  m.thp.set(USE_ZERO_PAGE, true);
-  const task = start_process(m, 'test', function* () {
-    const mm = m.current.mm as mm_struct;
-    yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
+  run_thp(t, MAP, HUGE, function* (m, mm) {
     yield* body(m, mm, () => {
       const leaf = walk_address(mm, MAP);
       return { vma: vma_at(mm, MAP) as vm_area_struct, pmdt: leaf.table as ptdesc, pi: leaf.index, folio: m.page.pfn_to_page(pte_pfn(leaf.entry)) };
     });
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 const pte = (mm: mm_struct, i: number): number => walk_address(mm, MAP + i * PAGE).entry;

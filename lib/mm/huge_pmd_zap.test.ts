@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -19,6 +17,7 @@ import { PG_dirty, PG_swapbacked, folio_get, folio_order, test_flag } from './pa
 import { pte_dirty, pte_pfn, pte_young, type ptdesc } from './pgtable.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from './swap.ts';
+import { run_thp } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -27,22 +26,14 @@ const MAP = 0x200000000;
 const RW = 3;
 const PRIVATE_ANON_FIXED = 0x32;
 const [NR_munmap, NR_madvise, DONTNEED, FREE] = [11, 28, 4, 8];
-const USE_ZERO_PAGE = 8;
 const ANON_PAGES = 1;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  m.thp.set(USE_ZERO_PAGE, true);
-  const task = start_process(m, 'test', function* () {
+  run_thp(t, MAP, HUGE, function* (m, mm) {
     yield* sys_mmap(m, MAP + 2 * HUGE, PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     yield* user_store32(m, MAP + 2 * HUGE, 1);
-    yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
+    yield* body(m, mm);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 const entry = (mm: mm_struct): number => walk_address(mm, MAP).entry;

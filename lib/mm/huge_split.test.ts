@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_test_locked, folio_unlock } from './folio_lock.ts';
 import {
   folio_check_splittable, folio_split, folio_split_unmapped, split_folio_to_list, split_huge_page, split_huge_page_to_order,
@@ -21,6 +20,7 @@ import { pte_pfn } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from './swap.ts';
+import { release } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -35,25 +35,15 @@ const [SPLIT, SPLIT_FAILED, NR_ANON] = [14, 15, 17];
 
 /** Runs `body` with a huge folio that is mapped, written to in every page and locked. */
 function run(body: (m: Machine, folio: number) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'always' });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, small_machine({ thp: 'always' }), function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     for (let i = 0; i < 512; i++) yield* user_store32(m, MAP + i * PAGE, i + 1);
     yield* lru_add_drain_all(m);
-    const folio = m.page.pfn_to_page(pte_pfn(walk_address(m.current.mm as mm_struct, MAP).entry));
+    const folio = m.page.pfn_to_page(pte_pfn(walk_address(mm, MAP).entry));
     yield* folio_lock(m, folio);
     yield* body(m, folio);
     for (const i of [0, 5, 511]) t.equal(yield* user_load32(m, MAP + i * PAGE), i + 1);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function release(m: Machine, folio: number): void {
-  folio_unlock(m, folio);
-  folio_put(m, folio);
 }
 
 const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item] as number;

@@ -4,13 +4,12 @@ import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_read, ksys_write } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { UserSignal } from '../kernel/signal.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, signal_of } from '../kernel/testing.ts';
 import { region_add, region_chg, region_count, region_del, resv_map } from './hugetlb_resv.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
@@ -28,31 +27,18 @@ const [ENOMEM, EINVAL] = [-12, -22];
 const SIGBUS = 7;
 
 function run(nr_hugepages: number, body: (m: Machine) => Gen<void>): Machine {
-  const m = boot({ mem: 128 * 1024 * 1024, thp: 'never', nr_hugepages });
-  start_process(m, 'test', function* () {
+  const m = run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', nr_hugepages }), function* (m) {
     yield* sys_mmap(m, BUF, PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
   const h = m.hugetlb.default_hstate;
   t.equal(h.resv_huge_pages, 0, 'no reservation is left over');
   t.equal(h.free_huge_pages, h.nr_huge_pages, 'every huge page is free again');
-  t.same(m.log.warnings, []);
   return m;
 }
 
 function map(m: Machine, n: number, flags = PRIVATE, addr = MAP): Gen<number> {
   return sys_mmap(m, addr, n * HUGE, RW, flags | FIXED | ANON | HUGETLB, -1, 0);
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 function pool(m: Machine): number[] {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import type { address_space } from '../fs/fs.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { pin_user_pages_unlocked, unpin_user_pages } from './gup.ts';
 import { hugetlb_fault, hugetlb_fault_mutex_hash } from './hugetlb_fault.ts';
@@ -32,12 +31,7 @@ const [MARKER_POISONED, MARKER_GUARD] = [2, 4];
 const [HWPOISON_LARGE, SIGSEGV] = [0x20, 0x40];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 4 });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  const m = run_clean(t, small_machine({ nr_hugepages: 4 }), body);
   t.equal(m.hugetlb.default_hstate.free_huge_pages, 4);
 }
 

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { at_once } from '../kernel/testing.ts';
 import {
   __vma_private_lock, hugetlb_dup_vma_private, type hugetlb_vma_lock, hugetlb_vma_lock_alloc, hugetlb_vma_lock_free, hugetlb_vma_lock_read,
   hugetlb_vma_lock_write, hugetlb_vma_trylock_write, hugetlb_vma_unlock_read, hugetlb_vma_unlock_write, is_vma_resv_set, region_abort,
@@ -16,12 +16,6 @@ const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
 const [SHARED, MAYSHARE, HUGETLB] = [8, 0x80, 0x400000];
 const [OWNER, UNMAPPED] = [1, 2];
-
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
 
 const m = new Machine({ mem: 64 * 1024 * 1024 });
 const h = m.hugetlb.default_hstate;
@@ -87,7 +81,7 @@ t.test('flags add up; a map alone is no lock without ownership; fork takes all',
   set_vma_resv_flags(m, vma, UNMAPPED);
   t.ok(is_vma_resv_set(vma, OWNER) && is_vma_resv_set(vma, UNMAPPED));
   t.ok(__vma_private_lock(vma));
-  run(hugetlb_vma_lock_write(m, vma));
+  at_once(hugetlb_vma_lock_write(m, vma));
   t.ok(map.rw_sema.writer !== null);
   t.notOk(hugetlb_vma_trylock_write(m, vma));
   hugetlb_vma_unlock_write(m, vma);
@@ -106,7 +100,7 @@ t.test('a shared mapping has a lock of its own, which no copy of the vma keeps',
   hugetlb_vma_lock_alloc(vma);
   const lock = vma.vm_private_data as hugetlb_vma_lock;
   t.equal(lock.vma, vma);
-  run(hugetlb_vma_lock_read(m, vma));
+  at_once(hugetlb_vma_lock_read(m, vma));
   t.notOk(hugetlb_vma_trylock_write(m, vma));
   hugetlb_vma_unlock_read(m, vma);
   const copy = mapping(MAYSHARE | SHARED);
@@ -115,7 +109,7 @@ t.test('a shared mapping has a lock of its own, which no copy of the vma keeps',
   t.equal(copy.vm_private_data, null);
   hugetlb_dup_vma_private(m, vma);
   t.equal(vma.vm_private_data, lock);
-  run(hugetlb_vma_lock_free(m, vma));
+  at_once(hugetlb_vma_lock_free(m, vma));
   t.same([vma.vm_private_data, lock.vma, lock.refs], [null, null, 0]);
   const own = mapping();
   hugetlb_vma_lock_alloc(own);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { ksys_read, ksys_write } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
+import type { Machine } from '../boot.ts';
+import { read_text, write_text } from '../fs/testing.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { kstrtoul } from './hugetlb_sysfs.ts';
 import { sys_mmap } from './mmap.ts';
-import { copy_from_user, copy_to_user, user_store32 } from './uaccess.ts';
+import { user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -21,30 +20,14 @@ const [ENOMEM, EACCES, EINVAL, ERANGE] = [-12, -13, -22, -34];
 const DIR = '/sys/kernel/mm/hugepages/hugepages-2048kB';
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 2 });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, small_machine({ nr_hugepages: 2 }), function* (m) {
     yield* sys_mmap(m, BUF, PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
 }
 
-function* read(m: Machine, path: string): Gen<string> {
-  const fd = yield* do_sys_open(m, path, 0, 0);
-  const n = yield* ksys_read(m, fd, BUF, 100);
-  const bytes = new Uint8Array(n);
-  yield* copy_from_user(m, bytes, BUF, n);
-  return String.fromCharCode(...bytes);
-}
-
-function* write(m: Machine, path: string, text: string): Gen<number> {
-  const fd = yield* do_sys_open(m, path, 1, 0);
-  if (fd < 0) return fd;
-  yield* copy_to_user(m, BUF, Uint8Array.from(text, (c) => c.charCodeAt(0)), text.length);
-  return yield* ksys_write(m, fd, BUF, text.length);
-}
+const read = (m: Machine, path: string): Gen<string> => read_text(m, path, BUF);
+const write = (m: Machine, path: string, text: string): Gen<number> => write_text(m, text, path, BUF);
 
 t.test('kstrtoul takes a decimal number, a plus sign and one newline', async (t) => {
   for (const [text, value] of [

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
-import { vma_at, walk_address } from '../inspect.ts';
+import type { Machine } from '../boot.ts';
+import { walk_address } from '../inspect.ts';
 import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { UserSignal } from '../kernel/signal.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { pin_user_pages_fast, unpin_user_pages } from './gup.ts';
 import type { hstate } from './hugetlb.ts';
@@ -18,8 +18,9 @@ import {
   hugetlb_mask_last_page, hugetlb_zap_begin, hugetlb_zap_end, make_huge_pte, unmap_hugepage_range,
 } from './hugetlb_vma.ts';
 import { sys_mmap } from './mmap.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import type { mm_struct } from './mm_types.ts';
 import { pte_dirty, pte_pfn, pte_write, type ptdesc } from './pgtable.ts';
+import { vma_of } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const HUGE = 2 * 1024 * 1024;
@@ -33,19 +34,13 @@ const SIGBUS = 7;
 const [PSE, READABLE] = [1 << 5, 0b1101];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 4 });
-  const task = start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  const m = run_clean(t, small_machine({ nr_hugepages: 4 }), body);
   t.same(pool(m), [4, 0]);
   return m;
 }
 
 const pool = (m: Machine): number[] => [m.hugetlb.default_hstate.free_huge_pages, m.hugetlb.default_hstate.resv_huge_pages];
 const entry = (mm: mm_struct, addr: number): number => walk_address(mm, addr).entry;
-const vma_of = (mm: mm_struct, addr: number): vm_area_struct => vma_at(mm, addr) as vm_area_struct;
 
 function map(m: Machine, n: number, flags = PRIVATE, prot = RW): Gen<number> {
   return sys_mmap(m, MAP, n * HUGE, prot, flags | FIXED_ANON_HUGETLB, -1, 0);

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { vma_at, walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { hugepage_madvise, khugepaged_enter_vma } from './khugepaged.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
@@ -27,15 +26,10 @@ const MMF_VM_HUGEPAGE = 64;
 const [EAGAIN, ENOMEM, EINVAL] = [-11, -12, -22];
 
 function run(thp: 'always' | 'madvise' | 'never', body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, small_machine({ thp }), function* (m, mm) {
     yield* sys_mmap(m, MAP, 4 * HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
+    yield* body(m, mm);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(task.group_exit_code ?? task.exit_code, 0, 'the process ran to its end');
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 function advise(m: Machine, addr: number, len: number, advice: number): Gen<number> {

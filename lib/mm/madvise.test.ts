@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { sys_madvise } from './madvise.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
@@ -33,11 +30,7 @@ const SIGSEGV = 11;
 const [ACCESSED, DIRTY] = [8, 16];
 
 function run(body: (m: Machine) => Gen<void>, thp: 'never' | 'madvise' = 'never'): void {
-  const m = small_machine({ nr_hugepages: 2, thp });
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ nr_hugepages: 2, thp }), body);
 }
 
 function* map(m: Machine, page: number, pages: number, prot = RW, flags = PRIVATE): Gen<void> {
@@ -60,16 +53,6 @@ function entry(m: Machine, page: number): number {
 
 function anon_pages(m: Machine): number {
   return (m.current.mm as mm_struct).rss_stat[1] as number;
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('advice that is none, ranges that are none, and holes', (t) => {

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address, type Leaf } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { make_device_exclusive_entry, make_pte_marker_entry, softleaf_from_pte, softleaf_to_marker, swp_type } from './leafops.ts';
 import { copy_pte_marker, vma_needs_copy } from './memory_copy.ts';
@@ -35,11 +33,7 @@ const HAS_PINNED = 2;
 const ENOMEM = -12;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = small_machine();
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine(), body);
 }
 
 /** A private page that was written, its entry and its folio. */

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open, vfs_register_file } from '../fs/namei.ts';
 import { ksys_ftruncate, ksys_pread64, ksys_pwrite64 } from '../fs/read_write.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { folio_lock } from './folio_lock.ts';
 import type { mm_struct, vm_operations_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
@@ -34,8 +31,7 @@ const [VM_FAULT_SIGBUS, VM_FAULT_LOCKED] = [2, 0x200];
 
 /** Runs a process that has a file of 40 pages, of which page 25 is a hole; a page holds its number plus 1 in each byte. */
 function run(body: (m: Machine, mm: mm_struct, fd: number) => Gen<void>): void {
-  const m = small_machine();
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine(), function* (m, mm) {
     yield* sys_mmap(m, BUF, PAGE, RW, 0x32, -1, 0);
     const fd = yield* do_sys_open(m, '/tmp', O_TMPFILE_RDWR, 0o600);
     yield* ksys_ftruncate(m, fd, 40 * PAGE);
@@ -43,11 +39,8 @@ function run(body: (m: Machine, mm: mm_struct, fd: number) => Gen<void>): void {
       yield* user_memset(m, BUF, n + 1, PAGE);
       if (n !== 25) yield* ksys_pwrite64(m, fd, BUF, PAGE, n * PAGE);
     }
-    yield* body(m, m.current.mm as mm_struct, fd);
+    yield* body(m, mm, fd);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
 }
 
 /** The numbers of the pages from MAP on that are mapped. */
@@ -62,16 +55,6 @@ function rss(mm: mm_struct): number[] {
 
 function range(from: number, to: number): number[] {
   return [...Array(to - from).keys()].map((n) => from + n);
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('a read maps the cached pages around it: sixteen, aligned, within the mapping', (t) => {

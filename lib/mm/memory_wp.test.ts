@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { handle_mm_fault } from './memory.ts';
 import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
-import { folio_get, pfn_to_page } from './page.ts';
+import { folio_get } from './page.ts';
 import type { ptdesc } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
 import { folio_put } from './swap.ts';
+import { page_at } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -35,16 +34,7 @@ const [anon_exclusive, dirty] = [1 << 7, 1 << 2];
 const [ANONPAGES, SHMEMPAGES] = [1, 3];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function page_at(m: Machine, mm: mm_struct, addr: number): number {
-  const leaf = walk_address(mm, addr);
-  return pfn_to_page(m, Math.floor(leaf.entry / 2 ** 20));
+  run_clean(t, small_machine({ thp }), body);
 }
 
 /** Makes the entry read-only and clean. */

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open, vfs_register_file } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
 import type { address_space } from '../fs/fs.ts';
-import { walk_address, type Leaf } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
+import { walk_address } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { make_guard_swp_entry, softleaf_from_pte, softleaf_is_uffd_wp_marker } from './leafops.ts';
 import { sys_madvise } from './madvise.ts';
@@ -18,14 +16,14 @@ import {
   zap_vma_range,
 } from './memory_zap.ts';
 import { mmap_write_lock, mmap_write_unlock } from './mmap_lock.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import type { mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import { folio_get, pfn_to_page } from './page.ts';
 import { alloc_page } from './page_alloc.ts';
-import type { ptdesc } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_put } from './swap.ts';
+import { leaf_at, vma_of } from './testing.ts';
 import { user_load32, user_memset, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -41,19 +39,7 @@ const [dirty, referenced] = [1 << 2, 1 << 5];
 const [EFAULT, EBUSY, EINVAL] = [-14, -16, -22];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function leaf_at(mm: mm_struct, addr: number): Leaf & { table: ptdesc } {
-  return walk_address(mm, addr) as Leaf & { table: ptdesc };
-}
-
-function vma_at(mm: mm_struct, addr: number): vm_area_struct {
-  return mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) as vm_area_struct;
+  run_clean(t, small_machine({ thp }), body);
 }
 
 /** Which of the pages from MAP on have an entry. */
@@ -90,7 +76,7 @@ t.test('a hole in a file unmaps it everywhere, private copies only on demand', (
     yield* sys_mmap(m, MAP, 4 * PAGE, RW, SHARED, fd, 0);
     yield* sys_mmap(m, MAP + 4 * PAGE, 3 * PAGE, RW, PRIVATE, fd, PAGE);
     yield* user_memset(m, MAP, 1, 7 * PAGE);
-    const mapping = vma_at(mm, MAP).vm_file?.f_mapping as address_space;
+    const mapping = vma_of(mm, MAP).vm_file?.f_mapping as address_space;
     t.same([mm.rss_stat[ANONPAGES], mm.rss_stat[SHMEMPAGES]], [3, 4]);
     yield* unmap_mapping_pages(m, mapping, 1, 2, false);
     t.same(used(mm, 7), [0, 3, 4, 5, 6]);
@@ -116,9 +102,9 @@ t.test('part of a huge page is zapped from its small pieces, and a migration ent
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 1);
-    yield* zap_vma_range(m, vma_at(mm, MAP), MAP + 3 * PAGE, PAGE);
+    yield* zap_vma_range(m, vma_of(mm, MAP), MAP + 3 * PAGE, PAGE);
     t.same([leaf_at(mm, MAP).level, used(mm, 5), mm.rss_stat[ANONPAGES]], ['pte', [0, 1, 2, 4], 511]);
-    yield* zap_vma_range(m, vma_at(mm, MAP), MAP, HUGE);
+    yield* zap_vma_range(m, vma_of(mm, MAP), MAP, HUGE);
     t.same([used(mm, 512), mm.rss_stat[ANONPAGES]], [[], 0]);
     yield* sys_mmap(m, MAP, HUGE, 0, PRIVATE_ANON, -1, 0);
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE_ANON, -1, 0);
@@ -128,7 +114,7 @@ t.test('part of a huge page is zapped from its small pieces, and a migration ent
     yield* folio_lock(m, folio);
     yield* try_to_migrate(m, folio, 0);
     const refs = m.page._refcount[folio];
-    yield* zap_vma_range(m, vma_at(mm, MAP), MAP, PAGE);
+    yield* zap_vma_range(m, vma_of(mm, MAP), MAP, PAGE);
     t.same([used(mm, 1), mm.rss_stat[ANONPAGES], m.page._refcount[folio]], [[], 0, refs]);
     folio_unlock(m, folio);
     folio_put(m, folio);
@@ -143,7 +129,7 @@ t.test('vm_insert_page() maps driver pages where nothing is', (t) => {
     yield* sys_mmap(m, MAP + 4 * PAGE, PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP + 4 * PAGE, 1);
     const anon = pfn_to_page(m, Math.floor(leaf_at(mm, MAP + 4 * PAGE).entry / 2 ** 20));
-    const vma = vma_at(mm, MAP);
+    const vma = vma_of(mm, MAP);
     const page = alloc_page(m, 0);
     yield* mmap_write_lock(m, mm);
     t.equal(yield* vm_insert_page(m, vma, MAP - PAGE, page), EFAULT);
@@ -162,7 +148,7 @@ t.test('vm_insert_page() maps driver pages where nothing is', (t) => {
     yield* zap_special_vma_range(m, vma, MAP, 4 * PAGE);
     t.same([m.page._refcount[page], mm.rss_stat[0]], [1, 0]);
     folio_put(m, page);
-    yield* zap_special_vma_range(m, vma_at(mm, MAP + 4 * PAGE), MAP + 4 * PAGE, PAGE);
+    yield* zap_special_vma_range(m, vma_of(mm, MAP + 4 * PAGE), MAP + 4 * PAGE, PAGE);
     t.equal(mm.rss_stat[ANONPAGES], 1, 'nor is ordinary memory');
   });
   t.end();
@@ -173,7 +159,7 @@ t.test('write protection of a file page by userfaultfd outlives the page as a ma
     yield* sys_mmap(m, MAP, 2 * PAGE, RW, 0x31, -1, 0);
     yield* user_load32(m, MAP);
     const { table, index, entry } = leaf_at(mm, MAP);
-    const vma = vma_at(mm, MAP);
+    const vma = vma_of(mm, MAP);
     const install = (pte: number): boolean => cond_install_uffd_wp_ptes(m, vma, MAP + PAGE, table, index + 1, pte, 1);
     table.entry[index + 1] = 0;
     t.notOk(install(entry + UFFD_WP), 'the vma has no userfaultfd');

@@ -1,27 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
-import { walk_address, type Leaf } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { small_machine } from '../kernel/testing.ts';
-import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
+import { folio_lock } from './folio_lock.ts';
 import { swp_type } from './leafops.ts';
 import { folio_copy, folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from './migrate.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
-import { folio_get, pfn_to_page } from './page.ts';
+import { folio_get } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
-import type { ptdesc } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
 import { try_to_migrate } from './rmap_walk.ts';
 import { folio_put, lru_add_drain } from './swap.ts';
+import { leaf_at, page_at, release } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -36,19 +33,7 @@ const USE_SHARED_ZEROPAGE = 2;
 const EAGAIN = -11;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = small_machine();
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function leaf_at(mm: mm_struct, addr = MAP): Leaf & { table: ptdesc } {
-  return walk_address(mm, addr) as Leaf & { table: ptdesc };
-}
-
-function folio_at(m: Machine, mm: mm_struct, addr = MAP): number {
-  return pfn_to_page(m, Math.floor(leaf_at(mm, addr).entry / 2 ** 20));
+  run_clean(t, small_machine(), body);
 }
 
 /** Takes a mapped folio out of the page tables; it is locked and held then. */
@@ -59,26 +44,21 @@ function* unmap(m: Machine, folio: number): Gen<void> {
   yield* try_to_migrate(m, folio, 0);
 }
 
-function release(m: Machine, folio: number): void {
-  folio_unlock(m, folio);
-  folio_put(m, folio);
-}
-
 t.test('an entry comes back from migration as old, clean, read-only and soft-dirty as it was', (t) => {
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 5);
-    const folio = folio_at(m, mm);
-    const full = leaf_at(mm).entry;
+    const folio = page_at(m, mm, MAP);
+    const full = leaf_at(mm, MAP).entry;
     t.equal(full & (PTE_RW | ACCESSED | DIRTY | SOFT_DIRTY), PTE_RW | ACCESSED | DIRTY | SOFT_DIRTY);
     for (const without of [0, ACCESSED, DIRTY, SOFT_DIRTY, PTE_RW | DIRTY, PTE_RW | ACCESSED | DIRTY | SOFT_DIRTY]) {
-      const { table, index } = leaf_at(mm);
+      const { table, index } = leaf_at(mm, MAP);
       table.entry[index] = full - without;
       yield* unmap(m, folio);
-      t.equal(swp_type(leaf_at(mm).entry), without & PTE_RW ? 0x1a : 0x1b);
+      t.equal(swp_type(leaf_at(mm, MAP).entry), without & PTE_RW ? 0x1a : 0x1b);
       t.same([folio_mapcount(m, folio), mm.rss_stat[1]], [0, 1], 'the counter of pages stays');
       yield* remove_migration_ptes(m, folio, folio, 0);
-      t.equal(leaf_at(mm).entry, full - without);
+      t.equal(leaf_at(mm, MAP).entry, full - without);
       t.equal((m.page.flags[folio] as number) & anon_exclusive, anon_exclusive);
       release(m, folio);
     }
@@ -90,7 +70,7 @@ t.test('who faults on a migration entry waits for the folio\'s lock', (t) => {
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 5);
-    const folio = folio_at(m, mm);
+    const folio = page_at(m, mm, MAP);
     yield* unmap(m, folio);
     let value = 0;
     yield* kernel_clone(m, THREAD, function* () {
@@ -111,10 +91,10 @@ t.test('a page of zeroes may come back as the page of zeroes', (t) => {
     yield* sys_mmap(m, MAP, 2 * PAGE, RW, PRIVATE_ANON, -1, 0);
     for (const n of [0, 1]) {
       yield* user_store32(m, MAP + n * PAGE, n);
-      const folio = folio_at(m, mm, MAP + n * PAGE);
+      const folio = page_at(m, mm, MAP + n * PAGE);
       yield* unmap(m, folio);
       yield* remove_migration_ptes(m, folio, folio, USE_SHARED_ZEROPAGE);
-      t.equal(folio_at(m, mm, MAP + n * PAGE), n === 0 ? m.zero_page : folio);
+      t.equal(page_at(m, mm, MAP + n * PAGE), n === 0 ? m.zero_page : folio);
       t.equal(leaf_at(mm, MAP + n * PAGE).entry & SPECIAL, n === 0 ? SPECIAL : 0);
       t.equal(mm.rss_stat[1], n);
       release(m, folio);
@@ -129,7 +109,7 @@ t.test('a folio takes the other one\'s place, in the page cache too, if nobody e
     yield* ksys_ftruncate(m, fd, 8 * PAGE);
     yield* sys_mmap(m, MAP, 8 * PAGE, RW, SHARED, fd, 0);
     yield* user_store32(m, MAP + 3 * PAGE, 5);
-    const src = folio_at(m, mm, MAP + 3 * PAGE);
+    const src = page_at(m, mm, MAP + 3 * PAGE);
     const mapping = mm.mm_mt.find((v) => v.vm_start === MAP)?.vm_file?.f_mapping ?? null;
     yield* unmap(m, src);
     const dst = folio_alloc(m, 0, 0);
@@ -149,7 +129,7 @@ t.test('a folio takes the other one\'s place, in the page cache too, if nobody e
     folio_migrate_flags(m, dst, src);
     m.page.mapping[src] = 0;
     yield* remove_migration_ptes(m, src, dst, 0);
-    t.equal(folio_at(m, mm, MAP + 3 * PAGE), dst);
+    t.equal(page_at(m, mm, MAP + 3 * PAGE), dst);
     folio_put(m, src);
     release(m, src);
     t.equal(m.page._refcount[src], 0);

@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
+import { at_once } from '../kernel/testing.ts';
 import { anon_vma_prepare } from './anon_vma.ts';
 import { folio_lock, folio_trylock } from './folio_lock.ts';
 import { dev_pagemap, memremap_pages, zone_device_folio_init } from './memremap.ts';
@@ -15,12 +15,12 @@ import { mmap_read_lock } from './mmap_lock.ts';
 import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import { page_to_pfn, pfn_to_page } from './page.ts';
 import { alloc_page } from './page_alloc.ts';
-import { mm_alloc_pmd, pte_alloc } from './pgalloc.ts';
 import { vm_get_page_prot } from './pgprot.ts';
-import { pfn_pte, pmd_index, pte_index, pte_mkdirty, pte_mkwrite, pte_pfn, pte_present, type ptdesc } from './pgtable.ts';
+import { pfn_pte, pte_mkdirty, pte_mkwrite, pte_pfn, pte_present } from './pgtable.ts';
 import { folio_add_new_anon_rmap, folio_mapcount } from './rmap.ts';
 import { folio_add_lru } from './swap.ts';
 import { swp_type } from './leafops.ts';
+import { make_pte, noting_ops } from './testing.ts';
 
 // Own copies of upstream's numbers.
 const VM_READ = 1;
@@ -35,12 +35,6 @@ const SELECT_DEVICE_COHERENT = 4;
 const SPM = 0x140000000;
 const CHUNK = 256 * 1024 * 1024;
 const BASE = 0x200000000;
-
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
 
 class Fixture {
   readonly m = new Machine({ reserved: [{ start: SPM, size: 2 * CHUNK }] });
@@ -58,33 +52,22 @@ class Fixture {
     }
     m.zero_page = alloc_page(m, 0x100);
     this.mm = mm_alloc(m) as mm_struct;
-    run(mmap_read_lock(m, this.mm));
+    at_once(mmap_read_lock(m, this.mm));
     this.vma = new vm_area_struct(this.mm, BASE, BASE + pages * 4096);
     this.vma.vm_flags = VM_READ | VM_WRITE | VM_MAYALL;
     this.vma.vm_page_prot = vm_get_page_prot(this.vma.vm_flags);
     this.vma.vm_pgoff = this.vma.vm_anon_pgoff = BASE / 4096;
     this.mm.mm_mt.push(this.vma);
-    run(anon_vma_prepare(m, this.vma));
+    at_once(anon_vma_prepare(m, this.vma));
     const start = type === 1 ? 2 ** 40 - CHUNK : SPM;
     this.pgmap.type = type;
     this.pgmap.owner = this;
     this.pgmap.nr_range = 1;
     this.pgmap.range.start = start;
     this.pgmap.range.end = start + CHUNK - 1;
-    this.pgmap.ops = {
-      folio_free: (_m, folio) => void this.freed.push(folio),
-      *migrate_to_ram() {
-        yield { what: 'never' };
-        return 0;
-      },
-    };
-    run(memremap_pages(m, this.pgmap, 0));
+    this.pgmap.ops = noting_ops(this.freed);
+    at_once(memremap_pages(m, this.pgmap, 0));
     this.next = start / 4096;
-  }
-  table(addr: number): { pt: ptdesc; i: number } {
-    const pmdt = run(mm_alloc_pmd(this.m, this.mm, addr)) as ptdesc;
-    run(pte_alloc(this.m, this.mm, pmdt, pmd_index(addr)));
-    return { pt: pmdt.child?.[pmd_index(addr)] as ptdesc, i: pte_index(addr) };
   }
   /** Maps a new page at page n and writes v to it. */
   fill(n: number, v: number): number {
@@ -92,7 +75,7 @@ class Fixture {
     const addr = BASE + n * 4096;
     const page = alloc_page(m, 0x100);
     m.ram.bytes(page_to_pfn(m, page))[0] = v;
-    const { pt, i } = this.table(addr);
+    const { pt, i } = make_pte(this.m, this.mm, addr);
     folio_add_new_anon_rmap(m, page, vma, addr, 1);
     folio_add_lru(m, page);
     pt.entry[i] = pte_mkwrite(pte_mkdirty(pfn_pte(page_to_pfn(m, page), vma.vm_page_prot)));
@@ -100,7 +83,7 @@ class Fixture {
     return page;
   }
   pte(n: number): number {
-    const { pt, i } = this.table(BASE + n * 4096);
+    const { pt, i } = make_pte(this.m, this.mm, BASE + n * 4096);
     return pt.entry[i] as number;
   }
   device_page(): number {
@@ -121,12 +104,12 @@ class Fixture {
   }
   to_device(n: number): migrate_vma {
     const a = this.args(n, SELECT_SYSTEM);
-    if (run(migrate_vma_setup(this.m, a)) !== 0) throw new Error('setup');
+    if (at_once(migrate_vma_setup(this.m, a)) !== 0) throw new Error('setup');
     for (let i = 0; i < n; i++) {
       if (((a.src as Float64Array)[i] as number) & MIGRATE) (a.dst as Float64Array)[i] = migrate_pfn(page_to_pfn(this.m, this.device_page()));
     }
-    run(migrate_vma_pages(this.m, a));
-    run(migrate_vma_finalize(this.m, a));
+    at_once(migrate_vma_pages(this.m, a));
+    at_once(migrate_vma_finalize(this.m, a));
     return a;
   }
 }
@@ -144,15 +127,15 @@ t.test('pages and holes go to private memory, and the pages come back', async (t
   t.equal(f.mm.rss_stat[1], 4);
 
   const back = f.args(4, SELECT_DEVICE_PRIVATE);
-  t.equal(run(migrate_vma_setup(f.m, back)), 0);
+  t.equal(at_once(migrate_vma_setup(f.m, back)), 0);
   t.equal(back.cpages, 4);
   for (let i = 0; i < 4; i++) {
     const page = alloc_page(f.m, 0x100);
     folio_trylock(f.m, page);
     (back.dst as Float64Array)[i] = migrate_pfn(page_to_pfn(f.m, page));
   }
-  run(migrate_vma_pages(f.m, back));
-  run(migrate_vma_finalize(f.m, back));
+  at_once(migrate_vma_pages(f.m, back));
+  at_once(migrate_vma_finalize(f.m, back));
   t.equal(f.freed.length, 4);
   t.equal(f.pgmap.ref, 1);
   for (let i = 0; i < 4; i++) t.ok(pte_present(f.pte(i)));
@@ -179,7 +162,7 @@ t.test('a stranger\'s device pages are not selected', async (t) => {
   f.to_device(1);
   const a = f.args(1, SELECT_DEVICE_PRIVATE);
   a.pgmap_owner = {};
-  t.equal(run(migrate_vma_setup(f.m, a)), 0);
+  t.equal(at_once(migrate_vma_setup(f.m, a)), 0);
   t.equal(a.cpages, 0);
   t.equal(swp_type(f.pte(0)), 0x1c);
 });
@@ -191,16 +174,16 @@ t.test('migrate_device_range finds pages without their addresses', async (t) => 
   const src = new Float64Array(8);
   const dst = new Float64Array(8);
   const first = f.pgmap.range.start / 4096;
-  t.equal(run(migrate_device_range(f.m, src, first, 8)), 0);
+  t.equal(at_once(migrate_device_range(f.m, src, first, 8)), 0);
   t.same([...src], [0, 1, 2].map((i) => (first + i) * 64 + VALID + MIGRATE).concat([0, 0, 0, 0, 0]));
   t.equal(swp_type(f.pte(0)), 0x1b, 'a writable migration entry meanwhile');
   for (let i = 0; i < 2; i++) {
     const page = alloc_page(f.m, 0x100);
-    run(folio_lock(f.m, page));
+    at_once(folio_lock(f.m, page));
     dst[i] = migrate_pfn(page_to_pfn(f.m, page));
   }
-  run(migrate_device_pages(f.m, src, dst, 8));
-  run(migrate_device_finalize(f.m, src, dst, 8));
+  at_once(migrate_device_pages(f.m, src, dst, 8));
+  at_once(migrate_device_finalize(f.m, src, dst, 8));
   t.ok(pte_present(f.pte(0)));
   t.ok(pte_present(f.pte(1)));
   t.equal(swp_type(f.pte(2)), 0x1c, 'what got no destination stays');
@@ -214,17 +197,17 @@ t.test('coherent pages are mapped like any other, and move with their contents',
   t.ok(pte_present(f.pte(0)));
   f.m.ram.bytes(page_to_pfn(f.m, page))[7] = 0x77;
   const none = f.args(1, SELECT_SYSTEM | SELECT_DEVICE_PRIVATE);
-  run(migrate_vma_setup(f.m, none));
+  at_once(migrate_vma_setup(f.m, none));
   t.equal(none.cpages, 0);
   const some = f.args(1, SELECT_DEVICE_COHERENT);
-  run(migrate_vma_setup(f.m, some));
+  at_once(migrate_vma_setup(f.m, some));
   t.equal(some.cpages, 1);
-  run(migrate_vma_pages(f.m, some));
-  run(migrate_vma_finalize(f.m, some));
+  at_once(migrate_vma_pages(f.m, some));
+  at_once(migrate_vma_finalize(f.m, some));
   t.equal(pte_pfn(f.pte(0)), page_to_pfn(f.m, page), 'it stays without a destination');
 
   (f.m.page._refcount[page] as number)++;
-  t.equal(run(migrate_device_coherent_folio(f.m, page)), 0);
+  t.equal(at_once(migrate_device_coherent_folio(f.m, page)), 0);
   t.same(f.freed, [page]);
   t.not(pte_pfn(f.pte(0)), page_to_pfn(f.m, page));
   t.equal(f.m.ram.bytes(pte_pfn(f.pte(0)))[7], 0x77);
@@ -235,7 +218,7 @@ t.test('what cannot be a range is refused', async (t) => {
   const bad = (change: (a: migrate_vma) => void): number => {
     const a = f.args(2, SELECT_SYSTEM);
     change(a);
-    return run(migrate_vma_setup(f.m, a));
+    return at_once(migrate_vma_setup(f.m, a));
   };
   t.equal(bad((a) => { a.vma = null; }), -22);
   t.equal(bad((a) => { a.end = a.start; }), -22);

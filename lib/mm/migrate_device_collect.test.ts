@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address, type Leaf } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { anon_vma_prepare } from './anon_vma.ts';
 import { folio_lock, folio_test_locked, folio_unlock } from './folio_lock.ts';
 import { make_writable_device_private_entry, swp_type } from './leafops.ts';
-import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
+import { memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
 import { remove_migration_ptes } from './migrate.ts';
 import { migrate_vma_collect, migrate_vma_nr_pages } from './migrate_device_collect.ts';
 import { migrate_vma } from './migrate_vma.ts';
@@ -22,6 +20,7 @@ import { page_to_pfn, pfn_to_page } from './page.ts';
 import type { ptdesc } from './pgtable.ts';
 import { folio_add_new_anon_rmap, folio_mapcount } from './rmap.ts';
 import { folio_put, lru_add_drain } from './swap.ts';
+import { private_pagemap } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -36,11 +35,7 @@ const [DIRTY, USED] = [16, 8 | 16 | 256];
 const PG_dirty = 4;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp }), body);
 }
 
 function leaf_at(mm: mm_struct, page: number): Leaf & { table: ptdesc } {
@@ -151,13 +146,7 @@ t.test('system pages and the private pages of one owner are selected by flags', 
     yield* user_load32(m, MAP + PAGE);
     const vma = mm.mm_mt.find((v) => v.vm_start === MAP) as vm_area_struct;
     yield* anon_vma_prepare(m, vma);
-    const pgmap = new dev_pagemap();
-    pgmap.type = 1;
-    pgmap.owner = 'me';
-    pgmap.nr_range = 1;
-    pgmap.range.start = 2 ** 40 - 64 * HUGE;
-    pgmap.range.end = 2 ** 40 - 1;
-    pgmap.ops = { folio_free: () => undefined, *migrate_to_ram() { return 2; } };
+    const pgmap = private_pagemap('me');
     yield* memremap_pages(m, pgmap, 0);
     const [own, device] = [page_at(m, mm, 0), pfn_to_page(m, pgmap.range.start / PAGE)];
     zone_device_folio_init(m, device, pgmap, 0);

@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
-import { walk_address, type Leaf } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_unlock } from './folio_lock.ts';
 import { swp_type } from './leafops.ts';
-import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
+import { memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
 import { migrate_vma_insert_page } from './migrate_device_insert.ts';
 import { migrate_vma } from './migrate_vma.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import type { mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import { page_to_pfn, pfn_to_page } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
-import type { ptdesc } from './pgtable.ts';
 import { folio_mapcount } from './rmap.ts';
 import { folio_put, lru_add_drain } from './swap.ts';
+import { leaf_at, private_pagemap, vma_of } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -35,25 +32,13 @@ const anon_exclusive = 1 << 7;
 const GFP_ZERO = 0x100;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = small_machine();
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
-}
-
-function leaf_at(mm: mm_struct, addr = MAP): Leaf & { table: ptdesc } {
-  return walk_address(mm, addr) as Leaf & { table: ptdesc };
-}
-
-function vma_at(mm: mm_struct, addr = MAP): vm_area_struct {
-  return mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) as vm_area_struct;
+  run_clean(t, small_machine(), body);
 }
 
 /** Inserts a page at an address; answers the source entries, which began as MIGRATE. */
 function* insert(m: Machine, mm: mm_struct, addr: number, page: number, flags = VALID, nr = 1): Gen<number[]> {
   const migrate = new migrate_vma();
-  migrate.vma = vma_at(mm, addr);
+  migrate.vma = vma_of(mm, addr);
   const dst = new Float64Array(nr);
   const src = new Float64Array(nr).fill(MIGRATE);
   dst[0] = page_to_pfn(m, page) * 64 + flags;
@@ -94,9 +79,9 @@ t.test('a page that came in the meantime, a file and a dying address space keep 
     t.same(yield* insert(m, mm, MAP, page), [0]);
     t.equal(yield* user_load32(m, MAP), 5);
     t.same(yield* insert(m, mm, MAP + 2 * PAGE, page), [0]);
-    vma_at(mm).vm_flags |= VM_UFFD_MISSING;
+    vma_of(mm, MAP).vm_flags |= VM_UFFD_MISSING;
     t.same(yield* insert(m, mm, MAP + PAGE, page), [0], 'userfaultfd answers');
-    vma_at(mm).vm_flags &= ~VM_UFFD_MISSING;
+    vma_of(mm, MAP).vm_flags &= ~VM_UFFD_MISSING;
     mm.flags |= MMF_UNSTABLE;
     t.same(yield* insert(m, mm, MAP + PAGE, page), [0]);
     mm.flags &= ~MMF_UNSTABLE;
@@ -115,14 +100,8 @@ t.test('a page that came in the meantime, a file and a dying address space keep 
 
 t.test('a device private page gets a device private entry', (t) => {
   run(function* (m, mm) {
-    const pgmap = new dev_pagemap();
-    pgmap.type = 1;
-    pgmap.owner = 'me';
-    pgmap.nr_range = 1;
-    pgmap.range.start = 2 ** 40 - 64 * HUGE;
-    pgmap.range.end = 2 ** 40 - 1;
     const freed: number[] = [];
-    pgmap.ops = { folio_free: (_m, folio) => void freed.push(folio), *migrate_to_ram() { return 2; } };
+    const pgmap = private_pagemap('me', freed);
     yield* memremap_pages(m, pgmap, 0);
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* sys_mmap(m, MAP + PAGE, PAGE, READ, PRIVATE_ANON, -1, 0);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { alloc_migration_target, isolate_folio_to_list, migrate_pages, putback_movable_pages } from './migrate_pages.ts';
 import type { mm_struct } from './mm_types.ts';
@@ -30,12 +28,7 @@ const ENOMEM = -12;
 const [lru, active, dirty, large_rmappable] = [1 << 3, 1 << 4, 1 << 2, 1 << 18];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  lru_add_drain(m);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp }), body);
 }
 
 function folio_at(m: Machine, mm: mm_struct, addr: number): number {

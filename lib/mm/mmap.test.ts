@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_madvise } from './madvise.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_brk, sys_mmap } from './mmap.ts';
@@ -28,11 +26,7 @@ const [VM_MAYWRITE, VM_SHARED, VM_ACCOUNT] = [0x20, 8, 0x100000];
 const [MADV_DONTFORK, MADV_WIPEONFORK] = [10, 18];
 
 function run(body: (m: Machine) => Gen<void>): Machine {
-  const m = small_machine();
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  const m = run_clean(t, small_machine(), body);
   t.equal(m.vm_committed_as, 0, 'exit gives every charged page back');
   t.equal(m.mms.size, 0);
   return m;

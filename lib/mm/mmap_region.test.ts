@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import type { file_operations } from '../fs/fs.ts';
 import { do_sys_open, vfs_register_file } from '../fs/namei.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { sys_brk, sys_mmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
@@ -27,11 +25,7 @@ const [EIO, ENOMEM] = [-5, -12];
 const [VM_ACCOUNT, VM_LOCKED, VM_DONTEXPAND] = [0x100000, 0x2000, 0x40000];
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = small_machine();
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  const m = run_clean(t, small_machine(), body);
   t.equal(m.vm_committed_as, 0);
 }
 

@@ -5,7 +5,7 @@ import type { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
 import { small_machine } from '../kernel/testing.ts';
-import { vm_area_struct, type mm_struct } from './mm_types.ts';
+import type { vm_area_struct, mm_struct } from './mm_types.ts';
 import {
   __tlb_remove_folio_pages, mmu_gather, pte_free_tlb, tlb_delay_rmap, tlb_finish_mmu, tlb_flush_mmu_tlbonly, tlb_flush_rmaps,
   tlb_free_vmas, tlb_gather_mmu, tlb_gather_mmu_fullmm, tlb_gather_mmu_vma, tlb_remove_huge_tlb_entry, tlb_remove_page,
@@ -13,9 +13,9 @@ import {
 } from './mmu_gather.ts';
 import { page_to_pfn } from './page.ts';
 import { alloc_page, folio_alloc } from './page_alloc.ts';
-import { p4d_populate, pmd_alloc_one, pmd_populate, pte_alloc_one, pud_alloc_one, pud_populate } from './pgalloc.ts';
 import type { ptdesc } from './pgtable.ts';
 import { folio_add_file_rmap_ptes, folio_mapcount } from './rmap.ts';
+import { make_table } from './testing.ts';
 import { hardware_walk, tlb_lookup } from './tlb.ts';
 
 const PAGE = 4096;
@@ -30,14 +30,7 @@ interface Setup { m: Machine; mm: mm_struct; vma: vm_area_struct; pt: ptdesc; tl
 function build(): Setup {
   const m = small_machine();
   const mm = mm_alloc(m) as mm_struct;
-  m.current.mm = mm;
-  const pud = pud_alloc_one(m, mm, ADDR) as ptdesc;
-  const pmd = pmd_alloc_one(m, mm, ADDR) as ptdesc;
-  const pt = pte_alloc_one(m, mm) as ptdesc;
-  p4d_populate(m, mm, mm.pgd, 0, pud);
-  pud_populate(m, mm, pud, 8, pmd);
-  pmd_populate(m, mm, pmd, 0, pt);
-  return { m, mm, vma: new vm_area_struct(mm, ADDR, ADDR + 512 * PAGE), pt, tlb: new mmu_gather() };
+  return { m, mm, ...make_table(m, mm, ADDR), tlb: new mmu_gather() };
 }
 
 /** Maps a new page and lets the CPU cache the translation. */

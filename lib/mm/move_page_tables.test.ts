@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_madvise } from './madvise.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
@@ -26,11 +24,7 @@ const TO_FIXED = 3;
 const [GUARD_INSTALL, GUARD] = [102, 4];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m, m.current.mm as mm_struct));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp }), body);
 }
 
 function* map(m: Machine, addr: number, len: number): Gen<void> {

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import type { mm_struct } from './mm_types.ts';
 import {
   make_device_exclusive_entry, make_readable_device_private_entry, make_writable_device_private_entry, make_writable_migration_entry,
@@ -34,11 +31,7 @@ const [PRESENT, PTE_RW, PSE, PROTNONE] = [1, 2, 32, 64];
 const SIGSEGV = 11;
 
 function run(body: (m: Machine) => Gen<void>, thp: 'never' | 'always' = 'never'): void {
-  const m = small_machine({ thp });
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  run_clean(t, small_machine({ thp }), body);
 }
 
 /** The vmas from MAP on: pages and rights (1 read, 2 write) of each. */
@@ -49,16 +42,6 @@ function vmas(m: Machine): number[][] {
 
 function flags(m: Machine, addr: number): number {
   return walk_address(m.current.mm as mm_struct, addr).entry & (PRESENT | PTE_RW | PSE | PROTNONE);
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('bad arguments, holes, and more than the mapping may have', (t) => {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import { sys_mremap } from './mremap.ts';
+import { load_words } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -26,11 +24,7 @@ const VM_LOCKED = 0x2000;
 const SIGSEGV = 11;
 
 function run(body: (m: Machine) => Gen<void>): Machine {
-  const m = small_machine({ nr_hugepages: 2 });
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
-  t.same(audit(m), []);
+  const m = run_clean(t, small_machine({ nr_hugepages: 2 }), body);
   t.equal(m.vm_committed_as, 0);
   return m;
 }
@@ -45,22 +39,6 @@ function vmas(m: Machine, from: number): number[][] {
 function* fill(m: Machine, page: number, pages: number, prot = RW, flags = PRIVATE): Gen<void> {
   yield* sys_mmap(m, MAP + page * PAGE, pages * PAGE, prot, flags | ANON | FIXED, -1, 0);
   if (prot === RW) for (let n = page; n < page + pages; n++) yield* user_store32(m, MAP + n * PAGE, n + 1);
-}
-
-function* values(m: Machine, from: number, pages: number): Gen<number[]> {
-  const list: number[] = [];
-  for (let n = 0; n < pages; n++) list.push(yield* user_load32(m, from + n * PAGE));
-  return list;
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('arguments that move nothing', (t) => {
@@ -84,7 +62,27 @@ t.test('arguments that move nothing', (t) => {
     t.equal(yield* remap(MAP, 4 * PAGE, 4 * PAGE, 0), MAP);
     yield* sys_mmap(m, TO, HUGE, RW, PRIVATE | ANON | FIXED | HUGETLB, -1, 0);
     t.equal(yield* remap(TO, HUGE, 2 * HUGE, MAYMOVE), EINVAL, 'hugetlb does not grow');
-    t.same(yield* values(m, MAP, 4), [1, 2, 3, 4]);
+    t.same(yield* load_words(m, MAP, 4), [1, 2, 3, 4]);
+  });
+  t.end();
+});
+
+t.test('lengths and ends wrap at 2^64', (t) => {
+  run(function* (m) {
+    yield* fill(m, 0, 2);
+    yield* fill(m, 8, 2, RW, SHARED);
+    const most = 2 ** 64 - 2048;
+    t.equal(yield* sys_mremap(m, MAP, most, PAGE, MAYMOVE, 0), EINVAL, 'as of length 0: private memory has no second mapping');
+    const twin = yield* sys_mremap(m, MAP + 8 * PAGE, most, 2 * PAGE, MAYMOVE, 0);
+    t.same(yield* load_words(m, twin, 2), [9, 10], 'and shared memory has');
+    t.equal(yield* sys_mremap(m, MAP, PAGE, most, MAYMOVE, 0), EINVAL);
+    t.equal(yield* sys_mremap(m, MAP, 2 ** 64 - PAGE, PAGE, 0, 0), EINVAL, 'what is too long to unmap');
+    t.equal(yield* sys_mremap(m, MAP + 3 * PAGE, 2 ** 64 - PAGE, PAGE, MAYMOVE | FIX, MAP + 2 * PAGE), EFAULT, 'it ends where the destination begins');
+    yield* sys_mmap(m, TO, HUGE, RW, PRIVATE | ANON | FIXED | HUGETLB, -1, 0);
+    yield* sys_mmap(m, TO + 4 * HUGE, PAGE, READ, PRIVATE | ANON | FIXED, -1, 0);
+    t.equal(yield* sys_mremap(m, TO, 2 ** 64 - PAGE, HUGE, MAYMOVE | FIX, TO + 4 * HUGE), EINVAL, 'hugetlb rounds that to 0 and does not grow');
+    t.equal(yield* user_load32(m, TO + 4 * HUGE), 0, 'found before the destination was unmapped');
+    t.same(yield* load_words(m, MAP, 2), [1, 2]);
   });
   t.end();
 });
@@ -95,13 +93,13 @@ t.test('a mapping grows in place where it can, elsewhere if it may move, and shr
     const [total, charged] = [mm.total_vm, m.vm_committed_as];
     yield* fill(m, 0, 2);
     t.equal(yield* sys_mremap(m, MAP, 2 * PAGE, 4 * PAGE, 0, 0), MAP);
-    t.same(yield* values(m, MAP, 4), [1, 2, 0, 0]);
+    t.same(yield* load_words(m, MAP, 4), [1, 2, 0, 0]);
     t.same([mm.total_vm - total, m.vm_committed_as - charged], [4, 4]);
     yield* sys_mmap(m, MAP + 4 * PAGE, PAGE, READ, PRIVATE | ANON | FIXED, -1, 0);
     t.equal(yield* sys_mremap(m, MAP, 4 * PAGE, 5 * PAGE, 0, 0), ENOMEM);
     const at = yield* sys_mremap(m, MAP, 4 * PAGE, 6 * PAGE, MAYMOVE, 0);
     t.ok(at > TO);
-    t.same(yield* values(m, at, 6), [1, 2, 0, 0, 0, 0]);
+    t.same(yield* load_words(m, at, 6), [1, 2, 0, 0, 0, 0]);
     t.same(vmas(m, MAP), [[4, 1]]);
     t.same([mm.total_vm - total, m.vm_committed_as - charged], [7, 6]);
     t.equal(yield* sys_mremap(m, at, 6 * PAGE, PAGE, 0, 0), at);
@@ -124,7 +122,7 @@ t.test('the middle of a mapping moves onto another one, page table entries and a
     t.same(vmas(m, MAP), [[0, 1], [4, 1]]);
     t.same(vmas(m, TO), [[0, 1], [1, 2], [3, 1]]);
     t.equal(Math.floor(walk_address(mm, TO + 2 * PAGE).entry / 2 ** 20), Math.floor(entry / 2 ** 20), 'the same page');
-    t.same(yield* values(m, TO, 4), [0, 2, 3, 0]);
+    t.same(yield* load_words(m, TO, 4), [0, 2, 3, 0]);
     t.equal(yield* signal_of(user_load32(m, MAP + PAGE)), SIGSEGV);
     t.same([mm.rss_stat[1], m.vm_committed_as], [rss - 2, charged - 3], 'one page was cut off, one overwritten');
     t.equal(yield* sys_mremap(m, TO + PAGE, 2 * PAGE, 2 * PAGE, MAYMOVE | FIX, MAP + PAGE), MAP + PAGE);
@@ -138,13 +136,13 @@ t.test('MREMAP_DONTUNMAP leaves the source empty, and a shared mapping can be ma
     yield* fill(m, 0, 2);
     const charged = m.vm_committed_as;
     t.equal(yield* sys_mremap(m, MAP, 2 * PAGE, 2 * PAGE, MAYMOVE | FIX | DONTUNMAP, TO), TO);
-    t.same(yield* values(m, TO, 2), [1, 2]);
-    t.same(yield* values(m, MAP, 2), [0, 0]);
+    t.same(yield* load_words(m, TO, 2), [1, 2]);
+    t.same(yield* load_words(m, MAP, 2), [0, 0]);
     t.equal(m.vm_committed_as, charged + 2);
     t.equal((m.current.mm as mm_struct).mm_mt.find((v) => v.vm_start === MAP)?.anon_vma, null, 'as if it were never faulted');
     yield* fill(m, 8, 2, RW, SHARED);
     const twin = yield* sys_mremap(m, MAP + 8 * PAGE, 0, 2 * PAGE, MAYMOVE, 0);
-    t.same(yield* values(m, twin, 2), [9, 10]);
+    t.same(yield* load_words(m, twin, 2), [9, 10]);
     yield* user_store32(m, twin, 77);
     t.equal(yield* user_load32(m, MAP + 8 * PAGE), 77);
   });

@@ -38,6 +38,7 @@ const MREMAP_EXPAND = 3;
 
 /** An mremap on its way (mm/mremap.c: struct vma_remap_struct). */
 class vma_remap_struct {
+  // addr and old_len may be anything below 2^64: their sum and old_len's rounding wrap there
   addr: number;
   old_len: number;
   new_len: number;
@@ -68,7 +69,7 @@ function vrm_populate_calculated(vrm: vma_remap_struct): void {
 }
 
 function vrm_overlaps(vrm: vma_remap_struct): boolean {
-  return vrm.addr + vrm.old_len > vrm.new_addr && vrm.new_addr + vrm.new_len > vrm.addr;
+  return (vrm.addr + vrm.old_len) % 2 ** 64 > vrm.new_addr && vrm.new_addr + vrm.new_len > vrm.addr;
 }
 
 function vrm_implies_new_addr(vrm: vma_remap_struct): boolean {
@@ -301,7 +302,7 @@ function* mremap_at(m: Machine, vrm: vma_remap_struct): Gen<number> {
 /** hugetlb ranges are whole huge pages and cannot grow (mm/mremap.c: align_hugetlb()). */
 function align_hugetlb(m: Machine, vrm: vma_remap_struct): boolean {
   const size = huge_page_size(hstate_vma(m, vrm.vma as vm_area_struct));
-  vrm.old_len = ALIGN(vrm.old_len, size);
+  vrm.old_len = ALIGN(vrm.old_len, size) % 2 ** 64;
   vrm.new_len = ALIGN(vrm.new_len, size);
   return vrm.addr % size === 0 && vrm.new_addr % size === 0 && vrm.new_len <= vrm.old_len;
 }
@@ -390,8 +391,8 @@ function* remap_move(m: Machine, vrm: vma_remap_struct): Gen<number> {
 
 function* do_mremap(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const mm = m.current.mm as mm_struct;
-  vrm.old_len = PAGE_ALIGN(vrm.old_len);
-  vrm.new_len = PAGE_ALIGN(vrm.new_len);
+  vrm.old_len = PAGE_ALIGN(vrm.old_len) % 2 ** 64;
+  vrm.new_len = PAGE_ALIGN(vrm.new_len) % 2 ** 64;
   const bad = check_mremap_params(vrm);
   if (bad) return bad;
   if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;

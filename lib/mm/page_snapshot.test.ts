@@ -7,6 +7,7 @@ import { dev_pagemap } from './memremap.ts';
 import { FOLIO_MAPPING_ANON, page_to_pfn, prep_compound_page, pfn_to_page } from './page.ts';
 import { alloc_page } from './page_alloc.ts';
 import { snapshot_page, stable_page_flags } from './page_snapshot.ts';
+import { noting_ops } from './testing.ts';
 
 const SERIES = ['device-private-offsets'];
 // include/uapi/linux/kernel-page-flags.h
@@ -20,12 +21,7 @@ function machine(patches: readonly string[]): { m: Machine; page: number } {
   pgmap.type = 1;
   pgmap.owner = {};
   pgmap.nr_pages = 32768;
-  pgmap.ops = {
-    *migrate_to_ram() {
-      yield { what: 'never' };
-      return 0;
-    },
-  };
+  pgmap.ops = noting_ops([]);
   t.equal(memremap_device_private_pagemap(m, pgmap, 0), 0);
   return { m, page: pgmap.pages + page_to_pfn(m, m.zero_page) };
 }

@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
+import { at_once } from '../kernel/testing.ts';
 import { make_device_exclusive_entry, make_readable_migration_entry, make_writable_device_private_entry } from './leafops.ts';
 import { vm_area_struct, type mm_struct } from './mm_types.ts';
 import { page_to_pfn } from './page.ts';
@@ -12,19 +12,14 @@ import {
   DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_last, page_vma_mapped_walk_restart,
   vma_address_end,
 } from './page_vma_mapped.ts';
-import { mm_alloc_pmd, mm_find_pmd, pmd_populate, pte_alloc } from './pgalloc.ts';
+import { mm_alloc_pmd, mm_find_pmd, pmd_populate } from './pgalloc.ts';
 import { folio_mk_pmd } from './pgtable_generic.ts';
-import { pfn_pte, pmd_index, pte_index, ptdesc } from './pgtable.ts';
+import { pfn_pte, pmd_index, ptdesc } from './pgtable.ts';
+import { make_pte } from './testing.ts';
 
 const [PAGE, BASE] = [4096, 0x200000000];
 const [MIGRATION, CROSSED] = [2, 0x10000];
 const PRESENT = 5;
-
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
 
 function setting(order: number, pages = 4096): { m: Machine; vma: vm_area_struct; folio: number; pfn: number } {
   const m = new Machine({ mem: 64 * 1024 * 1024 });
@@ -37,10 +32,8 @@ function setting(order: number, pages = 4096): { m: Machine; vma: vm_area_struct
 
 /** Writes the entry that maps a page of the vma, in pages from its start. */
 function map(m: Machine, vma: vm_area_struct, page: number, entry: number): void {
-  const addr = vma.vm_start + page * PAGE;
-  const pmdt = run(mm_alloc_pmd(m, vma.vm_mm, addr)) as ptdesc;
-  run(pte_alloc(m, vma.vm_mm, pmdt, pmd_index(addr)));
-  (pmdt.child?.[pmd_index(addr)] as ptdesc).entry[pte_index(addr)] = entry;
+  const { pt, i } = make_pte(m, vma.vm_mm, vma.vm_start + page * PAGE);
+  pt.entry[i] = entry;
 }
 
 /** The pages at which a walk for the folio, whose first page belongs at `page`, finds entries, `pmd` for a huge one; every find must hold the lock, the end none. */
@@ -48,7 +41,7 @@ function found(m: Machine, folio: number, vma: vm_area_struct, page: number, fla
   m.page.index[folio] = page;
   const walk = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE + page * PAGE, flags);
   const list: (number | string)[] = [];
-  while (run(page_vma_mapped_walk(m, walk))) {
+  while (at_once(page_vma_mapped_walk(m, walk))) {
     if (walk.ptl?.owner !== m.current) throw new Error('found without the lock');
     list.push(walk.pte === null ? 'pmd' : (walk.address - BASE) / PAGE);
   }
@@ -67,7 +60,7 @@ t.test('a small folio is found where its page is mapped, and nowhere else', (t) 
   t.same(found(m, folio, vma, 3), [], 'another page took the place');
   const walk = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE + 3 * PAGE, 0);
   map(m, vma, 3, pfn_pte(pfn, PRESENT));
-  t.ok(run(page_vma_mapped_walk(m, walk)));
+  t.ok(at_once(page_vma_mapped_walk(m, walk)));
   t.equal(walk.pte?.entry[walk.ptei], pfn_pte(pfn, PRESENT));
   t.ok(page_vma_mapped_walk_last(m, walk), 'a small folio has no second entry');
   t.equal(m.current.held_locks.length, 0);
@@ -83,7 +76,7 @@ t.test('a large folio in ptes is found entry by entry, over the edge of a table,
   map(m, vma, 508, 0);
   t.same(found(m, folio, vma, 508), [509, 511, 512, 515, 'crossed']);
   const walk = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE + 508 * PAGE, 0);
-  t.ok(run(page_vma_mapped_walk(m, walk)));
+  t.ok(at_once(page_vma_mapped_walk(m, walk)));
   t.notOk(page_vma_mapped_walk_last(m, walk));
   page_vma_mapped_walk_done(m, walk);
   t.equal(m.current.held_locks.length, 0, 'given up early');
@@ -105,7 +98,7 @@ t.test('a walk of mappings takes device entries for such and leaves migration en
 
 t.test('a huge mapping is one find, and where another folio is mapped hugely the walk goes on behind it', (t) => {
   const { m, vma, folio } = setting(9);
-  const pmdt = run(mm_alloc_pmd(m, vma.vm_mm, BASE)) as ptdesc;
+  const pmdt = at_once(mm_alloc_pmd(m, vma.vm_mm, BASE)) as ptdesc;
   pmdt.entry[pmd_index(BASE)] = folio_mk_pmd(m, folio, PRESENT);
   t.same(found(m, folio, vma, 0), ['pmd']);
   t.same(found(m, folio, vma, 0, MIGRATION), []);
@@ -122,18 +115,18 @@ t.test('a huge mapping is one find, and where another folio is mapped hugely the
 
 t.test('after a restart the walk looks again at what the pmd holds by then', (t) => {
   const { m, vma, folio, pfn } = setting(9);
-  const pmdt = run(mm_alloc_pmd(m, vma.vm_mm, BASE)) as ptdesc;
+  const pmdt = at_once(mm_alloc_pmd(m, vma.vm_mm, BASE)) as ptdesc;
   pmdt.entry[pmd_index(BASE)] = folio_mk_pmd(m, folio, PRESENT);
   const walk = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE, 0);
-  t.ok(run(page_vma_mapped_walk(m, walk)));
+  t.ok(at_once(page_vma_mapped_walk(m, walk)));
   const pt = new ptdesc(1, folio_alloc(m, 0, 0));
   pt.entry[2] = pfn_pte(pfn + 2, PRESENT);
   pmd_populate(m, vma.vm_mm, pmdt, pmd_index(BASE), pt);
   page_vma_mapped_walk_restart(m, walk);
   t.equal(pmdt.ptl.owner, null);
-  t.ok(run(page_vma_mapped_walk(m, walk)));
+  t.ok(at_once(page_vma_mapped_walk(m, walk)));
   t.same([walk.pte, walk.ptei, walk.address], [pt, 2, BASE + 2 * PAGE]);
-  t.notOk(run(page_vma_mapped_walk(m, walk)));
+  t.notOk(at_once(page_vma_mapped_walk(m, walk)));
   t.same(m.log.warnings, []);
   t.end();
 });

@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
+import { at_once } from '../kernel/testing.ts';
 import { anon_vma_fork, anon_vma_prepare, unlink_anon_vmas } from './anon_vma.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { swp_type } from './leafops.ts';
@@ -12,9 +12,8 @@ import { alloc_migration_target, isolate_folio_to_list, migrate_pages } from './
 import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import { PageList, folio_get, large, page_to_pfn } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
-import { mm_alloc_pmd, pte_alloc } from './pgalloc.ts';
 import { vm_get_page_prot } from './pgprot.ts';
-import { pfn_pte, pmd_index, pte_index, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect, type ptdesc } from './pgtable.ts';
+import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from './pgtable.ts';
 import {
   folio_add_anon_rmap_ptes, folio_add_new_anon_rmap, folio_anon_vma, folio_entire_mapcount, folio_large_mapcount, folio_mapcount,
   folio_maybe_dma_pinned, folio_maybe_mapped_shared, folio_precise_page_mapcount, folio_remove_rmap_pmd, folio_remove_rmap_ptes,
@@ -22,16 +21,11 @@ import {
 } from './rmap.ts';
 import { rmap_walk, try_to_migrate } from './rmap_walk.ts';
 import { folio_add_lru, folio_put, lru_add_drain } from './swap.ts';
+import { make_pte } from './testing.ts';
 
 const BASE = 0x200000000;
 const EXCLUSIVE = 1;
 const EBUSY = 16;
-
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
 
 function machine(): Machine {
   const m = new Machine({ mem: 256 * 1024 * 1024 });
@@ -55,20 +49,14 @@ function anon(m: Machine, pages: number): vm_area_struct {
 function child_of(m: Machine, parent: vm_area_struct): vm_area_struct {
   const vma = anon(m, (parent.vm_end - parent.vm_start) / 4096);
   vma.anon_vma = parent.anon_vma;
-  run(anon_vma_fork(m, vma, parent));
+  at_once(anon_vma_fork(m, vma, parent));
   return vma;
-}
-
-function slot(m: Machine, vma: vm_area_struct, addr: number): { pt: ptdesc; i: number } {
-  const pmdt = run(mm_alloc_pmd(m, vma.vm_mm, addr)) as ptdesc;
-  run(pte_alloc(m, vma.vm_mm, pmdt, pmd_index(addr)));
-  return { pt: pmdt.child?.[pmd_index(addr)] as ptdesc, i: pte_index(addr) };
 }
 
 t.test('a small folio counts its mappings, and fork shares it', async (t) => {
   const m = machine();
   const vma = anon(m, 4);
-  run(anon_vma_prepare(m, vma));
+  at_once(anon_vma_prepare(m, vma));
   const folio = folio_alloc(m, 0, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE + 4096, EXCLUSIVE);
   t.equal(folio_mapcount(m, folio), 1);
@@ -91,7 +79,7 @@ t.test('a small folio counts its mappings, and fork shares it', async (t) => {
 t.test('a pinned exclusive page can be neither shared with a child nor unmapped for migration', async (t) => {
   const m = machine();
   const vma = anon(m, 1);
-  run(anon_vma_prepare(m, vma));
+  at_once(anon_vma_prepare(m, vma));
   const folio = folio_alloc(m, 0, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
   (m.page._refcount[folio] as number) += 1024;
@@ -107,7 +95,7 @@ t.test('a pinned exclusive page can be neither shared with a child nor unmapped 
 t.test('a huge folio knows whether one mm or several map it, and goes on the split queue when partly unmapped', async (t) => {
   const m = machine();
   const vma = anon(m, 512);
-  run(anon_vma_prepare(m, vma));
+  at_once(anon_vma_prepare(m, vma));
   const folio = folio_alloc(m, 0, 9);
   m.page.flags[folio] = (m.page.flags[folio] as number) | (1 << 18);
   folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
@@ -122,7 +110,7 @@ t.test('a huge folio knows whether one mm or several map it, and goes on the spl
   t.notOk(folio_maybe_mapped_shared(m, folio), 'only the child is left');
   t.notOk(large(m, folio).on_deferred_list);
 
-  run(folio_lock(m, folio));
+  at_once(folio_lock(m, folio));
   folio_add_anon_rmap_ptes(m, folio, folio + 8, 4, child, BASE + 8 * 4096, 0);
   t.equal(folio_large_mapcount(m, folio), 5);
   t.equal(folio_precise_page_mapcount(m, folio, folio + 9), 2);
@@ -135,7 +123,7 @@ t.test('a huge folio knows whether one mm or several map it, and goes on the spl
 t.test('anon_vmas live as long as vmas need them', async (t) => {
   const m = machine();
   const vma = anon(m, 1);
-  run(anon_vma_prepare(m, vma));
+  at_once(anon_vma_prepare(m, vma));
   const root = vma.anon_vma;
   const child = child_of(m, vma);
   const grandchild = child_of(m, child);
@@ -144,11 +132,11 @@ t.test('anon_vmas live as long as vmas need them', async (t) => {
   t.equal(grandchild.anon_vma_chain.length, 3);
   t.equal(root?.rb_root.length, 3);
   t.equal(m.mappings.live().length, 3);
-  run(unlink_anon_vmas(m, child));
+  at_once(unlink_anon_vmas(m, child));
   t.equal(m.mappings.live().length, 3, 'the grandchild still uses all');
   const again = child_of(m, grandchild);
   t.equal(m.mappings.live().length, 3, 'the idle one is used again');
-  for (const v of [again, grandchild, vma]) run(unlink_anon_vmas(m, v));
+  for (const v of [again, grandchild, vma]) at_once(unlink_anon_vmas(m, v));
   t.same(m.mappings.live(), []);
 });
 
@@ -163,7 +151,7 @@ t.test('a vma that starts behind a folio maps its rest', async (t) => {
 
 function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: (n: number) => number } {
   const vma = anon(m, 4);
-  run(anon_vma_prepare(m, vma));
+  at_once(anon_vma_prepare(m, vma));
   const child = child_of(m, vma);
   const folio = folio_alloc(m, 0x100, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE + 4096, EXCLUSIVE);
@@ -174,14 +162,14 @@ function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: 
   folio_get(m, folio);
   const vmas = [vma, child];
   for (const v of vmas) {
-    const { pt, i } = slot(m, v, BASE + 4096);
+    const { pt, i } = make_pte(m, v.vm_mm, BASE + 4096);
     pt.entry[i] = pte_wrprotect(pte_mkwrite(pfn_pte(page_to_pfn(m, folio), v.vm_page_prot)));
     v.vm_mm.rss_stat[1] = 1;
   }
   return {
     folio, vmas,
     pte: (n) => {
-      const { pt, i } = slot(m, vmas[n] as vm_area_struct, BASE + 4096);
+      const { pt, i } = make_pte(m, (vmas[n] as vm_area_struct).vm_mm, BASE + 4096);
       return pt.entry[i] as number;
     },
   };
@@ -192,9 +180,9 @@ t.test('try_to_migrate reaches parent and child, and remove_migration_ptes both 
   const { folio, vmas, pte } = shared_page(m);
   const before = [pte(0), pte(1)];
   folio_get(m, folio);
-  run(folio_lock(m, folio));
+  at_once(folio_lock(m, folio));
   const seen: vm_area_struct[] = [];
-  run(rmap_walk(m, folio, {
+  at_once(rmap_walk(m, folio, {
     *rmap_one(_m, _folio, vma) {
       seen.push(vma);
       if (seen.length > 9) yield { what: 'never' };
@@ -202,10 +190,10 @@ t.test('try_to_migrate reaches parent and child, and remove_migration_ptes both 
     },
   }));
   t.same(seen.map((v) => vmas.indexOf(v)), [0, 1]);
-  run(try_to_migrate(m, folio, 0));
+  at_once(try_to_migrate(m, folio, 0));
   t.equal(folio_mapcount(m, folio), 0);
   for (const n of [0, 1]) t.equal(swp_type(pte(n)), 0x19, 'a readable migration entry');
-  run(remove_migration_ptes(m, folio, folio, 0));
+  at_once(remove_migration_ptes(m, folio, folio, 0));
   t.equal(folio_mapcount(m, folio), 2);
   t.same([pte(0), pte(1)], before);
   folio_unlock(m, folio);
@@ -219,10 +207,10 @@ t.test('migrate_pages moves a shared page with its contents, unless somebody hol
   const list = new PageList();
   folio_get(m, folio);
   t.ok(isolate_folio_to_list(m, folio, list));
-  t.equal(run(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 1, 'one reference too many');
+  t.equal(at_once(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 1, 'one reference too many');
   t.equal(list.first, folio);
   folio_put(m, folio);
-  t.equal(run(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 0);
+  t.equal(at_once(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 0);
   t.equal(list.first, 0);
   t.equal(m.page._refcount[folio], 0);
   t.ok(pte_present(pte(0)));

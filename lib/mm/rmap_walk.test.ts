@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import { boot, type Machine } from '../boot.ts';
 import type { address_space } from '../fs/fs.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { filemap_get_entry } from './filemap.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import {
@@ -20,14 +19,15 @@ import { remove_migration_ptes } from './migrate.ts';
 import { sys_mmap } from './mmap.ts';
 import type { anon_vma, mm_struct, vm_area_struct } from './mm_types.ts';
 import { PG_dirty, PG_swapbacked, folio_get, folio_pfn, pfn_folio, test_flag } from './page.ts';
-import { mm_find_pmd, pte_offset_map } from './pgalloc.ts';
+import { mm_find_pmd } from './pgalloc.ts';
 import {
-  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_SOFT_DIRTY, _PAGE_UFFD_WP, pfn_pte, pmd_index, pmd_pfn, pmd_trans_huge, pte_index, pte_pfn,
-  pte_present, type ptdesc,
+  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_SOFT_DIRTY, _PAGE_UFFD_WP, pfn_pte, pmd_index, pmd_pfn, pmd_trans_huge, pte_pfn, pte_present,
+  type ptdesc,
 } from './pgtable.ts';
 import { folio_anon_vma, folio_mapcount } from './rmap.ts';
 import { migration_pte, rmap_walk, try_to_migrate, try_to_unmap, type rmap_walk_control } from './rmap_walk.ts';
 import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from './swap.ts';
+import { pte_at, release } from './testing.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 import { find_vma } from './vma.ts';
 
@@ -38,34 +38,17 @@ const [MADV_FREE, MADV_HUGEPAGE, VM_LOCKED] = [8, 14, 0x2000];
 const [ANON_PAGES, SHMEM_PAGES] = [1, 3];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'madvise' });
-  let done = false;
-  start_process(m, 'test', function* () {
-    yield* body(m, m.current.mm as mm_struct);
-    done = true;
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.ok(done);
+  const m = run_clean(t, small_machine({ thp: 'madvise' }), body);
   t.same(m.log.lines, []);
-  t.same(audit(m), []);
-}
-
-function entry(m: Machine, mm: mm_struct, addr: number): number {
-  return (pte_offset_map(m, mm_find_pmd(m, mm, addr) as ptdesc, pmd_index(addr)) as ptdesc).entry[pte_index(addr)] as number;
 }
 
 /** The folio that the mm maps at an address, locked and with a reference. */
 function* lock_at(m: Machine, mm: mm_struct, addr: number): Gen<number> {
   yield* lru_add_drain_all(m);
-  const folio = pfn_folio(m, pte_pfn(entry(m, mm, addr)));
+  const folio = pfn_folio(m, pte_pfn(pte_at(mm, addr)));
   folio_get(m, folio);
   yield* folio_lock(m, folio);
   return folio;
-}
-
-function release(m: Machine, folio: number): void {
-  folio_unlock(m, folio);
-  folio_put(m, folio);
 }
 
 t.test('a migration entry keeps the page, who may write, and what the old entry knew', (t) => {
@@ -140,7 +123,7 @@ t.test('an unmapped page of a file stays there, takes its dirty mark along, and 
     yield* try_to_unmap(m, folio, IGNORE_MLOCK);
     vma.vm_flags &= ~VM_LOCKED;
     t.equal(folio_mapcount(m, folio), 0);
-    t.equal(entry(m, mm, BASE), 0);
+    t.equal(pte_at(mm, BASE), 0);
     t.ok(test_flag(m, folio, PG_dirty));
     t.equal(mm.rss_stat[SHMEM_PAGES], 0);
     release(m, folio);
@@ -195,13 +178,13 @@ t.test('a huge folio becomes one migration entry, or with the split asked for 51
     t.ok(pmd_trans_huge(pmd()));
     yield* try_to_migrate(m, folio, SPLIT_HUGE_PMD);
     t.equal(folio_mapcount(m, folio), 0);
-    const last = softleaf_from_pte(entry(m, mm, BASE + 511 * PAGE));
+    const last = softleaf_from_pte(pte_at(mm, BASE + 511 * PAGE));
     t.same([softleaf_is_migration_write(last), softleaf_to_pfn(last)], [true, folio_pfn(m, folio) + 511]);
     yield* remove_migration_ptes(m, folio, folio, 0);
     t.equal(folio_mapcount(m, folio), 512);
     yield* try_to_migrate(m, folio, IGNORE_MLOCK);
     t.equal(folio_mapcount(m, folio), 512, 'a flag that is none of its own');
-    t.same(m.log.warnings.map((w) => w.fn), ['try_to_migrate']);
+    t.same(m.log.warnings.splice(0).map((w) => w.fn), ['try_to_migrate']);
     m.log.lines.length = 0;
     release(m, folio);
     t.equal(yield* user_load32(m, BASE), 3);
@@ -230,7 +213,7 @@ t.test('a walk waits for the anon_vma that somebody else writes to, and takes a 
     t.same([migrated, folio_mapcount(m, folio)], [false, 1]);
     up_write(m, lock);
     while (!migrated) yield* sched_yield(m);
-    t.ok(pte_present(entry(m, mm, BASE)));
+    t.ok(pte_present(pte_at(mm, BASE)));
     release(m, folio);
   });
   t.end();

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { fget, fput } from '../fs/file_table.ts';
 import type { file } from '../fs/fs.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_fallocate, ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { UserSignal } from '../kernel/signal.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { lru_add_drain_all } from './swap.ts';
@@ -31,13 +30,10 @@ const SIGBUS = 7;
 const [NR_close, NR_munmap] = [3, 11];
 
 function run(body: (m: Machine) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  return run_clean(t, small_machine(), function* (m) {
     yield* sys_mmap(m, BUF, 16 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  return m;
 }
 
 /** A file of /tmp without a name, of n pages of which page i begins with 0xf0000 + i. */
@@ -55,16 +51,6 @@ function open_file(m: Machine, fd: number): file {
   const f = fget(m, fd) as file;
   fput(m, f);
   return f;
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 const rss = (m: Machine, kind: number): number => (m.current.mm as mm_struct).rss_stat[kind] as number;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
-import { vm_area_struct, type mm_struct } from './mm_types.ts';
+import { small_machine } from '../kernel/testing.ts';
+import type { vm_area_struct, mm_struct } from './mm_types.ts';
 import { alloc_page } from './page_alloc.ts';
 import { page_to_pfn } from './page.ts';
-import { p4d_populate, pmd_alloc_one, pmd_populate, pte_alloc_one, pud_alloc_one, pud_populate } from './pgalloc.ts';
 import type { ptdesc } from './pgtable.ts';
+import { make_table } from './testing.ts';
 import { flush_tlb_mm, flush_tlb_page, flush_tlb_range, hardware_walk, ptep_clear_flush, ptep_get_and_clear, tlb_entries, tlb_lookup } from './tlb.ts';
 
 const PAGE = 4096;
@@ -20,16 +21,9 @@ const DIRTY = 16;
 
 // A machine whose address space maps nothing, and the pte table that covers ADDR.
 function build(): { m: Machine; mm: mm_struct; vma: vm_area_struct; pt: ptdesc } {
-  const m = boot({ mem: 64 * 1024 * 1024 });
+  const m = small_machine();
   const mm = mm_alloc(m) as mm_struct;
-  m.current.mm = mm;
-  const pud = pud_alloc_one(m, mm, ADDR) as ptdesc;
-  const pmd = pmd_alloc_one(m, mm, ADDR) as ptdesc;
-  const pt = pte_alloc_one(m, mm) as ptdesc;
-  p4d_populate(m, mm, mm.pgd, 0, pud);
-  pud_populate(m, mm, pud, 8, pmd);
-  pmd_populate(m, mm, pmd, 0, pt);
-  return { m, mm, vma: new vm_area_struct(mm, ADDR, ADDR + 512 * PAGE), pt };
+  return { m, mm, ...make_table(m, mm, ADDR) };
 }
 
 function entry(m: Machine, flags: number): number {

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import type { address_space } from '../fs/fs.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { mapping_load } from './filemap.ts';
 import { folio_lock, folio_unlock } from './folio_lock.ts';
 import { sys_mmap } from './mmap.ts';
-import type { mm_struct } from './mm_types.ts';
 import { PG_dirty, folio_get, folio_order, folio_pfn, test_flag } from './page.ts';
 import { shmem_enabled_store } from './shmem.ts';
 import { folio_put, lru_add_drain } from './swap.ts';
@@ -24,21 +22,14 @@ const SHMEM_PAGES = 3;
 
 /** A process with 2 MiB of shared memory at BASE, full of 0x55, in one folio or in as many as it has pages. */
 function run(huge: boolean, body: (m: Machine, mapping: address_space, rss: () => number) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  let done = false;
-  start_process(m, 'test', function* () {
+  const m = run_clean(t, small_machine(), function* (m, mm) {
     if (huge) shmem_enabled_store(m, 'force');
     yield* sys_mmap(m, BASE, HUGE, RW, SHARED_ANON_FIXED, -1, 0);
     yield* user_memset(m, BASE, 0x55, huge ? HUGE : 8 * PAGE);
     lru_add_drain(m);
-    const mm = m.current.mm as mm_struct;
     yield* body(m, find_vma(mm, BASE)?.vm_file?.f_mapping as address_space, () => mm.rss_stat[SHMEM_PAGES] as number);
-    done = true;
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.ok(done);
   t.same(m.log.lines, []);
-  t.same(audit(m), []);
 }
 
 /** Truncates the folio that holds an index, locked and with a reference, as its callers do. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine, type MachineConfig } from '../boot.ts';
+import type { Machine, MachineConfig } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { UserSignal } from '../kernel/signal.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import {
@@ -26,20 +25,7 @@ const SHMEM_PAGES = 3;
 
 // Runs a process to its end.
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', ...config });
-  start_process(m, 'test', () => body(m));
-  m.sched.run(() => m.sched.tasks.length === 0);
-  return m;
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
+  return run_clean(t, small_machine(config), body);
 }
 
 t.test('untouched memory reads as zero, without a page of its own, and a write gives it one', (t) => {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { ksys_read, sys_ioctl } from '../fs/read_write.ts';
 import { do_poll } from '../fs/poll.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
-import { UserSignal } from '../kernel/signal.ts';
 import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { copy_to_user, user_load32, user_load64, user_memset, user_store32, user_store64 } from './uaccess.ts';
@@ -31,14 +30,11 @@ const [ENOENT, EAGAIN, EFAULT, EEXIST, EINVAL] = [-2, -11, -14, -17, -22];
 const SIGBUS = 7;
 
 function run(body: (m: Machine) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 2 });
-  start_process(m, 'test', function* () {
+  run_clean(t, small_machine({ nr_hugepages: 2 }), function* (m) {
     yield* sys_mmap(m, BUF, 4 * HUGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_memset(m, SRC, 0xab, PAGE);
     yield* body(m);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(m.log.warnings, []);
 }
 
 function* words(m: Machine, ...list: number[]): Gen<number> {
@@ -54,16 +50,6 @@ function* open_uffd(m: Machine, flags = 0, features = 0): Gen<number> {
 
 function* register(m: Machine, fd: number, start: number, len: number, mode = 1): Gen<number> {
   return yield* sys_ioctl(m, fd, REGISTER, yield* words(m, start, len, mode, 0));
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 /** A thread that answers n faults with a copy of SRC; `seen` gets the addresses. */

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { fget, fput } from '../fs/file_table.ts';
 import type { file } from '../fs/fs.ts';
 import { ksys_read, sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { user_load32, user_load64, user_memset, user_store32, user_store64 } from './uaccess.ts';
@@ -25,19 +24,13 @@ const [MISSING, WP] = [1, 2];
 const [ENOENT, EAGAIN, EFAULT, EBUSY, EEXIST, EINVAL] = [-2, -11, -14, -16, -17, -22];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 1 });
-  let done = false;
-  start_process(m, 'test', function* () {
+  const m = run_clean(t, small_machine({ nr_hugepages: 1 }), function* (m, mm) {
     yield* sys_mmap(m, BUF, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_memset(m, SRC, 0xab, 4 * PAGE);
     yield* sys_mmap(m, MAP, 16 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
-    yield* body(m, m.current.mm as mm_struct);
-    done = true;
+    yield* body(m, mm);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.ok(done);
   t.same(m.log.lines, []);
-  t.same(audit(m), []);
 }
 
 /** A request with its structure's words, which lie at BUF. */

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { fget, fput } from '../fs/file_table.ts';
 import type { file } from '../fs/fs.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate, ksys_read, sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import { kernel_clone } from '../kernel/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sched_yield } from '../kernel/sched.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_madvise } from './madvise.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import { sys_mprotect } from './mprotect.ts';
 import { PageAnonExclusive, pfn_to_page } from './page.ts';
-import { mm_find_pmd, pte_offset_map } from './pgalloc.ts';
-import { pmd_index, pte_dirty, pte_index, pte_pfn, pte_special, pte_uffd, pte_write, type ptdesc } from './pgtable.ts';
+import { pte_dirty, pte_pfn, pte_special, pte_uffd, pte_write } from './pgtable.ts';
+import { pte_at } from './testing.ts';
 import { user_load32, user_memset, user_store32, user_store64 } from './uaccess.ts';
 import { sys_userfaultfd, type userfaultfd_ctx } from './userfaultfd.ts';
 import { mfill_atomic, vma_uffd_ops } from './userfaultfd_mfill.ts';
@@ -37,22 +36,16 @@ const [HUGEPAGE, POPULATE_WRITE] = [14, 23];
 
 /** Runs the body as a process; `fill` fills pages from MAP on for a descriptor. */
 function run(body: (m: Machine, mm: mm_struct, fill: (fd: number, page: number, n?: number, mode?: number, wp?: boolean, src?: number) => Gen<number>) => Gen<void>): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'madvise', nr_hugepages: 2 });
-  let done = false;
-  start_process(m, 'test', function* () {
+  const m = run_clean(t, small_machine({ thp: 'madvise', nr_hugepages: 2 }), function* (m, mm) {
     yield* sys_mmap(m, BUF, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_memset(m, SRC, 0xab, 4 * PAGE);
-    yield* body(m, m.current.mm as mm_struct, function* (fd, page, n = 1, mode = COPY, wp = false, src = SRC) {
+    yield* body(m, mm, function* (fd, page, n = 1, mode = COPY, wp = false, src = SRC) {
       const f = fget(m, fd) as file;
       fput(m, f);
       return yield* mfill_atomic(m, f.private_data as userfaultfd_ctx, mode, MAP + page * PAGE, src, n * PAGE, wp);
     });
-    done = true;
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.ok(done);
   t.same(m.log.lines, []);
-  t.same(audit(m), []);
 }
 
 /** A descriptor with [start, start + len) registered. */
@@ -67,29 +60,25 @@ function* uffd(m: Machine, start: number, len: number, mode = MISSING): Gen<numb
   return fd;
 }
 
-function entry(m: Machine, mm: mm_struct, addr: number): number {
-  return (pte_offset_map(m, mm_find_pmd(m, mm, addr) as ptdesc, pmd_index(addr)) as ptdesc).entry[pte_index(addr)] as number;
-}
-
 t.test('a copied page is dirty, one\'s own, and writable as far as its vma is; a zeroed one is the zero page', (t) => {
   run(function* (m, mm, fill) {
     yield* sys_mmap(m, MAP, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     const fd = yield* uffd(m, MAP, 8 * PAGE, MISSING | WP);
     const rss = mm.rss_stat[ANON_PAGES] as number;
     t.equal(yield* fill(fd, 0, 2), 2 * PAGE);
-    const pte = entry(m, mm, MAP);
+    const pte = pte_at(mm, MAP);
     t.same([pte_dirty(pte), pte_write(pte), pte_uffd(pte)], [true, true, false]);
     t.ok(PageAnonExclusive(m, pfn_to_page(m, pte_pfn(pte))));
     t.equal(mm.rss_stat[ANON_PAGES], rss + 2);
     t.equal(yield* fill(fd, 2, 1, COPY, true), PAGE);
-    t.same([pte_write(entry(m, mm, MAP + 2 * PAGE)), pte_uffd(entry(m, mm, MAP + 2 * PAGE))], [false, true], 'the first write will be seen');
+    t.same([pte_write(pte_at(mm, MAP + 2 * PAGE)), pte_uffd(pte_at(mm, MAP + 2 * PAGE))], [false, true], 'the first write will be seen');
     t.equal(yield* fill(fd, 3, 1, ZEROPAGE), PAGE);
-    const zero = entry(m, mm, MAP + 3 * PAGE);
+    const zero = pte_at(mm, MAP + 3 * PAGE);
     t.same([pte_special(zero), pte_write(zero), pfn_to_page(m, pte_pfn(zero))], [true, false, m.zero_page]);
     t.equal(mm.rss_stat[ANON_PAGES], rss + 3);
     yield* sys_mprotect(m, MAP + 6 * PAGE, 2 * PAGE, R);
     t.equal(yield* fill(fd, 6), PAGE, 'memory that may not be written to can be filled');
-    t.notOk(pte_write(entry(m, mm, MAP + 6 * PAGE)));
+    t.notOk(pte_write(pte_at(mm, MAP + 6 * PAGE)));
     t.equal(yield* user_load32(m, MAP + 6 * PAGE), 0xabababab);
     t.equal(yield* fill(fd, 5, 2), ENOENT, 'not over the edge of a vma');
     t.equal(yield* fill(fd, 0, 1), EEXIST);
@@ -130,7 +119,7 @@ t.test('in a shared mapping the page goes into the file, as far as that reaches;
     t.equal(yield* fill(shared, 0), PAGE);
     t.equal(yield* fill(shared, 1, 1, ZEROPAGE), PAGE);
     t.same([mapping?.nrpages, mm.rss_stat[SHMEM_PAGES]], [2, 2]);
-    t.ok(pte_write(entry(m, mm, MAP)));
+    t.ok(pte_write(pte_at(mm, MAP)));
     t.equal(yield* fill(shared, 2, 2), PAGE, 'up to the end of the file');
     t.equal(yield* fill(shared, 3), ENOMEM, 'there is no page to be had behind it');
     t.equal(mapping?.nrpages, 3, 'what did not work left nothing in the file');

@@ -2,9 +2,9 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { dup_mm, mmput } from '../kernel/mm_init.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_madvise } from './madvise.ts';
 import { sys_brk, sys_mmap } from './mmap.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
@@ -26,19 +26,7 @@ const [ENOMEM, EFAULT, EEXIST, EINVAL] = [-12, -14, -17, -22];
 
 /** Runs user code as a process of a fresh machine without huge pages; answers the machine once the process is gone. */
 function run(body: (u: User) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * MIB, thp: 'never' });
-  const box: { error: unknown } = { error: null };
-  const task = start_process(m, 'test', function* () {
-    try {
-      yield* body(new User(m));
-    } catch (e) {
-      box.error = e;
-    }
-    return 0;
-  });
-  m.sched.run(() => task.mm === null);
-  if (box.error !== null) throw box.error;
-  return m;
+  return run_clean(t, small_machine(), (m) => body(new User(m)));
 }
 
 /** The calls of a process, in pages from BASE. */

@@ -4,9 +4,8 @@ import t from 'tap';
 import type { Machine } from '../boot.ts';
 import { get_file } from '../fs/file_table.ts';
 import type { file } from '../fs/fs.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { mm_alloc } from '../kernel/mm_init.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { at_once, small_machine } from '../kernel/testing.ts';
 import { VMA_OP_REMAP, anon_vma_clone, anon_vma_prepare } from './anon_vma.ts';
 import { mmap_write_lock } from './mmap_lock.ts';
 import { vm_area_struct, type mm_struct } from './mm_types.ts';
@@ -22,12 +21,6 @@ const PAGE = 4096;
 const [R, RW, SHARED, MAYBE_GUARD, IO] = [0x71, 0x73, 8, 1 << 11, 1 << 14];
 const EINVAL = 22;
 
-function run<T>(gen: Gen<T>): T {
-  const r = gen.next();
-  if (!r.done) throw new Error(`waits for ${r.value.what}`);
-  return r.value;
-}
-
 interface Options { flags?: number; file?: file; pgoff?: number; anon_pgoff?: number; close?: boolean }
 
 /** An address space whose vmas are made by page numbers; `faulted` gives one its anon_vma. */
@@ -35,7 +28,7 @@ class Space {
   readonly m: Machine = small_machine();
   readonly mm: mm_struct = mm_alloc(this.m) as mm_struct;
   constructor() {
-    run(mmap_write_lock(this.m, this.mm));
+    at_once(mmap_write_lock(this.m, this.mm));
   }
   add(start: number, end: number, o: Options = {}): vm_area_struct {
     const vma = new vm_area_struct(this.mm, start * PAGE, end * PAGE);
@@ -44,11 +37,11 @@ class Space {
     vma.vm_anon_pgoff = o.anon_pgoff ?? start;
     vma.vm_file = o.file === undefined ? null : get_file(o.file);
     if (o.close || o.file) vma.vm_ops = o.close ? { *close() { return; } } : {};
-    run(vma_link(this.m, this.mm, vma));
+    at_once(vma_link(this.m, this.mm, vma));
     return vma;
   }
   faulted(vma: vm_area_struct): vm_area_struct {
-    t.equal(run(anon_vma_prepare(this.m, vma)), 0);
+    t.equal(at_once(anon_vma_prepare(this.m, vma)), 0);
     return vma;
   }
   /** Merges the free range with what lies next to it, as mmap() would. */
@@ -57,7 +50,7 @@ class Space {
     vmg.file = o.file ?? null;
     vmg.prev = this.mm.mm_mt.filter((v) => v.vm_end <= start * PAGE).at(-1) ?? null;
     vmg.next = this.mm.mm_mt.find((v) => v.vm_start >= end * PAGE) ?? null;
-    run(vma_merge_new_range(this.m, vmg));
+    at_once(vma_merge_new_range(this.m, vmg));
     return vmg.state;
   }
   /** Changes the flags of a part of the vma, as mprotect() would, without setting them. */
@@ -65,7 +58,7 @@ class Space {
     const prev = start * PAGE > vma.vm_start ? vma : (this.mm.mm_mt[this.mm.mm_mt.indexOf(vma) - 1] ?? null);
     const vmg = VMG_VMA_STATE(new vma_iterator(this.mm, vma.vm_start), prev, vma, start * PAGE, end * PAGE);
     vmg.vm_flags = flags;
-    run(vma_merge_existing_range(this.m, vmg));
+    at_once(vma_merge_existing_range(this.m, vmg));
     return vmg.state;
   }
   get map(): string {
@@ -143,7 +136,7 @@ t.test('an anon_vma passes to the vma that grows; two of them keep vmas apart, a
   s = new Space();
   const child = s.faulted(s.add(0, 10));
   const parent = s.faulted(s.add(40, 50));
-  run(anon_vma_clone(s.m, child, parent, VMA_OP_REMAP));
+  at_once(anon_vma_clone(s.m, child, parent, VMA_OP_REMAP));
   t.equal(child.anon_vma_chain.length, 2);
   t.equal(s.fill(10, 20), VMA_MERGE_NOMERGE);
   t.end();
@@ -179,17 +172,17 @@ t.test('a split keeps offsets, file and anon_vma on both sides, and the given vm
   const vma = s.faulted(s.add(10, 20, { file: f, pgoff: 30 }));
   const count = f.f_count;
   const vmi = new vma_iterator(s.mm, vma.vm_start);
-  t.equal(run(__split_vma(s.m, vmi, vma, 13 * PAGE, true)), 0);
+  t.equal(at_once(__split_vma(s.m, vmi, vma, 13 * PAGE, true)), 0);
   t.equal(s.map, '10-13@30 13-20@33');
   t.equal(s.mm.mm_mt[1], vma);
-  t.equal(run(__split_vma(s.m, vmi, vma, 18 * PAGE, false)), 0);
+  t.equal(at_once(__split_vma(s.m, vmi, vma, 18 * PAGE, false)), 0);
   t.equal(s.map, '10-13@30 13-18@33 18-20@38');
   t.equal(s.mm.mm_mt[1], vma);
   t.same(s.mm.mm_mt.map((v) => v.vm_anon_pgoff), [10, 13, 18]);
   t.equal(f.f_count, count + 2);
   t.equal(vma.anon_vma?.rb_root.length, 3);
   vma.vm_ops = { may_split: (_m, _vma, addr) => (addr === 15 * PAGE ? -EINVAL : 0) };
-  t.equal(run(__split_vma(s.m, vmi, vma, 15 * PAGE, true)), -EINVAL);
+  t.equal(at_once(__split_vma(s.m, vmi, vma, 15 * PAGE, true)), -EINVAL);
   t.equal(s.mm.mm_mt.length, 3);
   t.end();
 });
@@ -199,13 +192,13 @@ t.test('for new flags the vma is merged, or cut to the range', (t) => {
   const vma = s.add(10, 20);
   s.add(20, 30, { flags: R | MAYBE_GUARD });
   const modify = (start: number, end: number, wish: { flags: number }): vm_area_struct =>
-    run(vma_modify_flags(s.m, new vma_iterator(s.mm, 10 * PAGE), start > 10 ? vma : null, vma, start * PAGE, end * PAGE, wish)) as vm_area_struct;
+    at_once(vma_modify_flags(s.m, new vma_iterator(s.mm, 10 * PAGE), start > 10 ? vma : null, vma, start * PAGE, end * PAGE, wish)) as vm_area_struct;
   t.equal(modify(13, 15, { flags: R }), vma);
   t.equal(s.map, '10-13@10 13-15@13 15-20@15 20-30@20r');
   t.equal(vma.vm_flags, RW, 'the flags are left to the caller');
   const upper = s.mm.mm_mt[2] as vm_area_struct;
   const wish = { flags: R };
-  run(vma_modify_flags(s.m, new vma_iterator(s.mm, 15 * PAGE), upper, upper, 17 * PAGE, 20 * PAGE, wish));
+  at_once(vma_modify_flags(s.m, new vma_iterator(s.mm, 15 * PAGE), upper, upper, 17 * PAGE, 20 * PAGE, wish));
   t.equal(s.map, '10-13@10 13-15@13 15-17@15 17-30@17r');
   t.equal(wish.flags, R | MAYBE_GUARD, 'what the merge adds');
   t.end();
@@ -214,16 +207,16 @@ t.test('for new flags the vma is merged, or cut to the range', (t) => {
 t.test('a vma that is moved merges where it goes; untouched it takes the offset of the new place', (t) => {
   const s = new Space();
   const [a, b] = [s.add(0, 4), s.add(10, 14)];
-  const kept = run(copy_vma(s.m, b, 4 * PAGE, 4 * PAGE, 10, 10, true));
+  const kept = at_once(copy_vma(s.m, b, 4 * PAGE, 4 * PAGE, 10, 10, true));
   t.same([kept.new_vma === a, kept.vma === b, s.map], [true, true, '0-8@0 10-14@10']);
   const faulted = s.faulted(s.add(20, 22));
-  const apart = run(copy_vma(s.m, faulted, 8 * PAGE, 2 * PAGE, 20, 20, false));
+  const apart = at_once(copy_vma(s.m, faulted, 8 * PAGE, 2 * PAGE, 20, 20, false));
   t.equal(s.map, '0-8@0 8-10@20 10-14@10 20-22@20');
   t.equal(apart.new_vma?.anon_vma, faulted.anon_vma);
   t.equal(apart.need_rmap_locks, false);
-  const self = run(copy_vma(s.m, b, 14 * PAGE, 4 * PAGE, 10, 10, false));
+  const self = at_once(copy_vma(s.m, b, 14 * PAGE, 4 * PAGE, 10, 10, false));
   t.same([self.new_vma === b, s.map], [true, '0-8@0 8-10@20 10-18@10 20-22@20'], 'next to itself');
-  t.equal(run(vma_merge_extend(s.m, new vma_iterator(s.mm, 18 * PAGE), b, PAGE)), b);
+  t.equal(at_once(vma_merge_extend(s.m, new vma_iterator(s.mm, 18 * PAGE), b, PAGE)), b);
   t.equal(s.map, '0-8@0 8-10@20 10-19@10 20-22@20');
   t.same(s.m.log.warnings, []);
   t.end();

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { UserSignal } from '../kernel/signal.ts';
-import { small_machine } from '../kernel/testing.ts';
+import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import { mmap_write_lock, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import { vm_area_struct, type mm_struct } from './mm_types.ts';
@@ -23,16 +21,8 @@ const [R, RW, RX] = [1, 3, 5];
 const [PRIVATE_ANON_FIXED, SHARED_ANON_FIXED] = [0x32, 0x31];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  const m = small_machine();
-  let done = false;
-  start_process(m, 'test', function* () {
-    yield* body(m, m.current.mm as mm_struct);
-    done = true;
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.ok(done);
+  const m = run_clean(t, small_machine(), body);
   t.same(m.log.lines, []);
-  t.same(audit(m), []);
 }
 
 const map = (m: Machine, page: number, n: number, prot = RW, flags = PRIVATE_ANON_FIXED): Gen<number> =>

@@ -39,8 +39,8 @@ export const BLOCK_CMD = { size: 24, addr: 0, npages: 8, order: 16, cpages: 20 }
 export const BLOCK_TO_DEVICE = 0;
 /** The device pages of the range come back. */
 export const BLOCK_TO_SYSTEM = 1;
-/** The driver offers a page of its other memory, which is of no kind that user space can have, for the first page: 0, or -EINVAL if that is refused. */
-export const BLOCK_TO_GENERIC = 2;
+/** The driver offers a page of its other memory, which is of no kind that user space can have, for the first page: 0, or -EINVAL if that is refused. A 2 would be FIGETBSZ. */
+export const BLOCK_TO_GENERIC = 3;
 
 class block_state {
   readonly cdev = new cdev();

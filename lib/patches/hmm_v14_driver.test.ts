@@ -5,15 +5,16 @@ import { audit } from '../audit.ts';
 import { boot, type Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { vm_mmap } from '../mm/mmap.ts';
+import { load_words } from '../mm/testing.ts';
 import { user_load32, user_load64, user_store32, user_store64 } from '../mm/uaccess.ts';
 import { vm_munmap } from '../mm/vma_unmap.ts';
 
 // The ioctls, a second time on purpose.
-const [TO_DEVICE, TO_SYSTEM, MOVE, READ, HOLD, RELEASE, ISOLATE, PUTBACK, SKIP, GRAB, BREAK] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+const [TO_DEVICE, TO_SYSTEM, MOVE, READ, HOLD, RELEASE, ISOLATE, PUTBACK, SKIP, GRAB, BREAK] = [0, 1, 13, 3, 4, 5, 6, 7, 8, 9, 10];
 const PAGE = 4096;
 const ENOENT = 2;
 const EBUSY = 16;
@@ -45,16 +46,13 @@ class User {
   *counts(): Gen<number[]> {
     return [yield* user_load64(this.m, this.cmd + 24), yield* user_load64(this.m, this.cmd + 32)];
   }
-  *sums(at: number): Gen<number[]> {
-    const found: number[] = [];
-    for (let i = 0; i < 4; i++) found.push(yield* user_load32(this.m, at + i * PAGE));
-    return found;
+  sums(at: number): Gen<number[]> {
+    return load_words(this.m, at, 4);
   }
 }
 
 function run(params: Record<string, number>, body: (u: User) => Gen<void>): void {
-  const m = boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14'] });
-  const task = start_process(m, 'test', function* () {
+  run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14'] }), function* (m) {
     t.equal(yield* load_module(m, 'hmm_v14', params), 0);
     const u = new User(m);
     yield* u.init();
@@ -63,9 +61,6 @@ function run(params: Record<string, number>, body: (u: User) => Gen<void>): void
     yield* vm_munmap(m, u.buf, 4 * PAGE);
     t.equal(yield* unload_module(m, 'hmm_v14'), 0);
   });
-  m.sched.run(() => task.exit_state !== 'alive');
-  t.equal(task.exit_code, 0);
-  t.same(m.log.warnings, []);
 }
 
 t.test('without the helper the module does not load', (t) => {

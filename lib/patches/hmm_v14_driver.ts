@@ -45,8 +45,8 @@ export const HMM_V14_CMD = { size: 40, addr: 0, npages: 8, ptr: 16, offered: 24,
 export const HMM_V14_TO_DEVICE = 0;
 /** Migrates what of npages pages is on the device back; answers as TO_DEVICE does. */
 export const HMM_V14_TO_SYSTEM = 1;
-/** Migrates npages pages of system memory to other pages of it; answers as TO_DEVICE does. */
-export const HMM_V14_MOVE = 2;
+/** Migrates npages pages of system memory to other pages of it; answers as TO_DEVICE does. A 2 would be FIGETBSZ. */
+export const HMM_V14_MOVE = 13;
 /** Copies npages pages of the device's memory to ptr; ENOENT at one that is not on the device. */
 export const HMM_V14_READ = 3;
 /** Takes a reference on each of npages pages, as a driver's DMA does that knows nothing of pins. */

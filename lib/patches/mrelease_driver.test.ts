@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { runProgram } from '../../harness/libc.ts';
-import * as U from '../../harness/uapi.ts';
-import { boot } from '../boot.ts';
+import { ksys_close } from '../fs/file_table.ts';
+import { do_sys_open } from '../fs/namei.ts';
+import { sys_ioctl } from '../fs/read_write.ts';
+import { kernel_wait4 } from '../kernel/exit.ts';
+import { kernel_clone } from '../kernel/fork.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
+import { sys_pidfd_open } from '../kernel/pidfd.ts';
+import { sys_kill } from '../kernel/signal.ts';
+import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { run_process, small_machine } from '../kernel/testing.ts';
+
+const EINVAL = -22;
+const SIGKILL = 9;
+const PAUSE = 34;
 
 t.test('/dev/mrelease answers what process_mrelease() does', (t) => {
-  const m = boot({ mem: 128 * 1024 * 1024 });
-  const status = runProgram(m, function* (c) {
+  const m = small_machine();
+  t.equal(run_process(m, function* () {
     t.equal(yield* load_module(m, 'mrelease_driver'), 0);
-    const fd = yield* c.open('/dev/mrelease', U.O_RDWR);
-    const pid = yield* c.fork(function* (v) {
-      yield* v.pause();
+    const fd = yield* do_sys_open(m, '/dev/mrelease', 2, 0);
+    const pid = yield* kernel_clone(m, 0, function* () {
+      yield* do_syscall_64(m, PAUSE);
     });
-    const pidfd = yield* c.pidfd_open(pid, 0);
-    t.equal(yield* c.ioctl(fd, 0, pidfd), -1);
-    t.equal(c.errno, U.EINVAL);
-    yield* c.kill(pid, U.SIGKILL);
-    t.equal(yield* c.ioctl(fd, 0, pidfd), 0);
-    yield* c.waitpid(pid);
-    yield* c.close(fd);
+    const pidfd = sys_pidfd_open(m, pid, 0);
+    t.equal(yield* sys_ioctl(m, fd, 0, pidfd), EINVAL);
+    t.equal(sys_kill(m, pid, SIGKILL), 0);
+    t.equal(yield* sys_ioctl(m, fd, 0, pidfd), 0);
+    yield* kernel_wait4(m, pid, 0);
+    yield* ksys_close(m, fd);
     t.equal(yield* unload_module(m, 'mrelease_driver'), 0);
-    return 0;
-  });
-  t.equal(status, 0);
+  }), 0);
   t.end();
 });

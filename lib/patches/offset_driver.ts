@@ -33,8 +33,8 @@ const PAGE_SIZE = 4096;
 export const OFFSET_ARG = { size: 16, addr: 0, number: 8 } as const;
 /** Moves the page at addr to the device page with offset `number` of the device's: 0, -EINVAL, -EBUSY if it is in use, -ENOMEM. */
 export const OFFSET_PUT = 1;
-/** Moves all pages that are in the device back, wherever they are mapped. Takes no argument. */
-export const OFFSET_EVICT = 2;
+/** Moves all pages that are in the device back, wherever they are mapped. Takes no argument. A 2 would be FIGETBSZ. */
+export const OFFSET_EVICT = 5;
 /** Writes to `number` at which address the vma of addr maps the page there, 0 if it does not (page_mapped_in_vma()). */
 export const OFFSET_FIND = 3;
 /** Writes to `number` the KPF_* bits of the device page with offset `number` (stable_page_flags()). */

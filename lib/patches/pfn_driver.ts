@@ -24,8 +24,8 @@ const NAME = 'pfn_driver';
 export const PFN_REMEMBER = 0;
 /** migrates that page's folio elsewhere, as offlining memory does: 0, the pages that stayed, or -EBUSY if it is not on an LRU list */
 export const PFN_MIGRATE = 1;
-/** what reclaim finds out about that page's folio before it would unmap it: PFN_MAPPED and so on */
-export const PFN_LOOK = 2;
+/** what reclaim finds out about that page's folio before it would unmap it: PFN_MAPPED and so on; a 2 would be FIGETBSZ */
+export const PFN_LOOK = 3;
 
 /** reclaim would call try_to_unmap() */
 export const PFN_MAPPED = 1;

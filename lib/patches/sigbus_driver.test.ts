@@ -2,14 +2,13 @@
 
 import t from 'tap';
 import { audit } from '../audit.ts';
-import { boot, type Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { ksys_close } from '../fs/file_table.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
-import { UserSignal } from '../kernel/signal.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { user_load32, user_store32 } from '../mm/uaccess.ts';
 import { sys_munmap } from '../mm/vma_unmap.ts';
@@ -19,28 +18,13 @@ const PAGE = 4096;
 const [ENOENT, ENOMEM, EINVAL, SIGBUS] = [-2, -12, -22, 7];
 
 function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never' });
-  start_process(m, 'test', function* () {
+  return run_clean(t, small_machine(), function* (m) {
     t.equal(yield* load_module(m, 'sigbus_driver'), 0);
     const fd = yield* do_sys_open(m, '/dev/sigbus', 2, 0);
     yield* sys_mmap(m, MAP, 20 * PAGE, 3, 0x32, -1, 0);
     for (let i = 0; i < 20; i++) yield* user_store32(m, MAP + i * PAGE, 100 + i);
     yield* body(m, fd);
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
-  t.same([m.log.warnings, m.log.oopses], [[], []]);
-  return m;
-}
-
-function* signal_of(access: Gen<unknown>): Gen<number> {
-  try {
-    yield* access;
-  } catch (e) {
-    if (e instanceof UserSignal) return e.sig;
-    throw e;
-  }
-  return 0;
 }
 
 t.test('a page that was moved is a bus error to whoever touches it, time and again; its neighbours are not', (t) => {

@@ -3,12 +3,11 @@
 import t from 'tap';
 import { audit } from '../audit.ts';
 import { boot, type Machine, type MachineConfig } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module } from '../kernel/module.ts';
-import { folio_unlock } from '../mm/folio_lock.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { folio_nr_pages, page_to_pfn } from '../mm/page.ts';
-import { folio_put } from '../mm/swap.ts';
+import { release } from '../mm/testing.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks, dmirror_devmem_alloc_page } from './chunk.ts';
 import { BACKING_PAGE, dmirror, type dmirror_chunk, type dmirror_device, type test_hmm_state } from './dmirror.ts';
 
@@ -19,23 +18,13 @@ const GROUND = 0x40000000;
 
 /** Runs the body in a machine with the driver, for device n of which nothing is open. */
 function run(n: number, body: (m: Machine, mdevice: dmirror_device, d: dmirror) => Gen<void>, config: MachineConfig = {}): Machine {
-  const m = boot({ mem: 128 * MIB, thp: 'never', ...config });
-  start_process(m, 'test', function* () {
+  return run_clean(t, boot({ mem: 128 * MIB, thp: 'never', ...config }), function* (m) {
     const params: Record<string, number> = n < 2 ? {} : { spm_addr_dev0: GROUND, spm_addr_dev1: GROUND + 256 * MIB };
     t.equal(yield* load_module(m, 'test_hmm', params), 0);
     const mod = m.modules.data.get('test_hmm') as test_hmm_state;
     const mdevice = mod.dmirror_devices[n];
     yield* body(m, mdevice, new dmirror(999, mdevice));
   });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(audit(m), []);
-  t.same([m.log.warnings, m.log.oopses], [[], []]);
-  return m;
-}
-
-function give_back(m: Machine, page: number): void {
-  folio_unlock(m, page);
-  folio_put(m, page);
 }
 
 t.test('a private page comes locked, with one reference and a page of system memory behind it, and gives both back', (t) => {
@@ -52,10 +41,10 @@ t.test('a private page comes locked, with one reference and a page of system mem
     const second = yield* dmirror_devmem_alloc_page(m, d, false);
     t.equal(second, page - 1);
     t.same([mdevice.calloc, mdevice.cfree], [2, 0]);
-    give_back(m, page);
+    release(m, page);
     t.equal(yield* dmirror_devmem_alloc_page(m, d, false), page, 'the last one given back is taken first');
-    give_back(m, page);
-    give_back(m, second);
+    release(m, page);
+    release(m, second);
     t.same([mdevice.calloc, mdevice.cfree, m.zone.nr_free], [3, 3, free]);
   });
   t.end();
@@ -70,10 +59,10 @@ t.test('a huge page needs a chunk of its own, of which it is the last', (t) => {
     t.equal(folio_nr_pages(m, BACKING_PAGE(m, folio)), 512);
     t.equal((page_to_pfn(m, folio) + 512) * 4096, chunks[1].pagemap.range.end + 1);
     t.equal(mdevice.calloc, 512);
-    give_back(m, folio);
+    release(m, folio);
     t.equal(mdevice.cfree, 512);
     t.equal(yield* dmirror_devmem_alloc_page(m, d, true), folio);
-    give_back(m, folio);
+    release(m, folio);
   });
   t.match(m.log.lines.at(-1) as string, /^added new 256 MB chunk \(total 2 chunks, 512 MB\) PFNs \[0x[0-9a-f]+ 0x[0-9a-f]+\)$/);
   t.end();
@@ -93,7 +82,7 @@ t.test('chunks lie beside each other, lists run over them, and all go at once', 
     t.same([mdevice.devmem_chunks, mdevice.free_pages, mdevice.free_folios, mdevice.devmem_capacity], [null, 0, 0, 0]);
     const page = yield* dmirror_devmem_alloc_page(m, d, false);
     t.equal(mdevice.devmem_chunks?.length, 1, 'a new one is made when a page is asked for');
-    give_back(m, page);
+    release(m, page);
   });
   t.end();
 });
@@ -105,7 +94,7 @@ t.test('a coherent device has its one range, and its pages are their own memory'
     t.equal(page_to_pfn(m, page), GROUND / 4096 + 2 * CHUNK_PAGES - 1, 'upstream gives minor 2 the second address');
     t.equal(BACKING_PAGE(m, page), page);
     t.equal(m.zone.nr_free, free, 'no system memory is used');
-    give_back(m, page);
+    release(m, page);
     t.equal(mdevice.cfree, 1);
   }, { mem: 2048 * MIB, reserved: [{ start: GROUND, size: 512 * MIB }] });
   const added = m.log.lines.filter((l) => l.startsWith('added')).map((l) => l.slice(l.indexOf('PFNs')));
@@ -122,7 +111,7 @@ t.test('no memory behind it, no page; no such type, no chunk', (t) => {
       taken.push(page);
     }
     t.same([mdevice.calloc, mdevice.devmem_chunks?.length], [taken.length, 1], 'the device has more');
-    for (const page of taken) give_back(m, page);
+    for (const page of taken) release(m, page);
     t.equal(mdevice.cfree, taken.length);
     const odd = Object.assign(Object.create(mdevice) as dmirror_device, { zone_device_type: 9 });
     t.equal(yield* dmirror_allocate_chunk(m, odd, null, false), EINVAL);

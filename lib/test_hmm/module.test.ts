@@ -5,11 +5,13 @@ import { boot, type Machine, type MachineConfig } from '../boot.ts';
 import { ksys_close } from '../fs/file_table.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
+import { run_clean } from '../kernel/testing.ts';
 import { vm_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load64, user_load8, user_store32, user_store64 } from '../mm/uaccess.ts';
+import { load_words } from '../mm/testing.ts';
+import { user_load32, user_load64, user_store32 } from '../mm/uaccess.ts';
+import { dev, load_bytes } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.
 const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((nr) => 0xc0284800 + nr);
@@ -43,11 +45,8 @@ class User {
     this.cmd = yield* this.map(PAGE);
   }
   /** The ioctl's result; cpages and faults stay in the struct. */
-  *dev(command: number, npages: number, addr = this.buf): Gen<number> {
-    yield* user_store64(this.m, this.cmd, addr);
-    yield* user_store64(this.m, this.cmd + 8, this.mirror);
-    yield* user_store64(this.m, this.cmd + 16, npages);
-    return yield* sys_ioctl(this.m, this.fd, command, this.cmd);
+  dev(command: number, npages: number, addr = this.buf): Gen<number> {
+    return dev(this.m, this.fd, command, npages, addr, this.cmd, this.mirror);
   }
   *cpages(): Gen<number> {
     return yield* user_load64(this.m, this.cmd + 24);
@@ -58,27 +57,20 @@ class User {
   *fill(at: number, npages: number, v: number): Gen<void> {
     for (let i = 0; i < npages; i++) yield* user_store32(this.m, at + i * PAGE, v + i);
   }
-  *sums(at: number, npages: number): Gen<number[]> {
-    const found: number[] = [];
-    for (let i = 0; i < npages; i++) found.push(yield* user_load32(this.m, at + i * PAGE));
-    return found;
+  sums(at: number, npages: number): Gen<number[]> {
+    return load_words(this.m, at, npages);
   }
   *snapshot(npages: number): Gen<number[]> {
     t.equal(yield* this.dev(SNAPSHOT, npages), 0);
-    const found: number[] = [];
-    for (let i = 0; i < npages; i++) found.push(yield* user_load8(this.m, this.mirror + i));
-    return found;
+    return yield* load_bytes(this.m, this.mirror, npages);
   }
 }
 
 function run(config: MachineConfig, params: Record<string, number>, body: (u: User) => Gen<void>): Machine {
-  const m = boot({ mem: 1024 * MIB, thp: 'never', ...config });
-  const task = start_process(m, 'test', function* () {
+  return run_clean(t, boot({ mem: 1024 * MIB, thp: 'never', ...config }), function* (m) {
     t.equal(yield* load_module(m, 'test_hmm', params), 0);
     yield* body(new User(m));
   });
-  m.sched.run(() => task.exit_state !== 'alive');
-  return m;
 }
 
 const numbers = (from: number, n: number): number[] => Array.from({ length: n }, (_, i) => from + i);

@@ -1,52 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine, type MachineConfig } from '../../boot.ts';
-import { start_process } from '../../kernel/exec.ts';
+import type { Machine, MachineConfig } from '../../boot.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { wait_event, wait_event_interruptible, wait_queue_head, wake_up } from '../../kernel/locks.ts';
 import { sched_yield } from '../../kernel/sched.ts';
+import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_mmap } from '../../mm/mmap.ts';
 import { kcalloc, kvcalloc, kvfree } from '../../mm/slab.ts';
-import { user_read_bytes, user_store8, user_write_bytes } from '../../mm/uaccess.ts';
-import { ksys_close } from '../file_table.ts';
+import { user_store8, user_write_bytes } from '../../mm/uaccess.ts';
 import { do_sys_open } from '../namei.ts';
-import { ksys_read, ksys_write } from '../read_write.ts';
+import { ksys_pread64, ksys_read, ksys_write } from '../read_write.ts';
+import { read_text, write_text } from '../testing.ts';
 
 const BUF = 0x300000000;
 const MAP = 0x200000000;
 const PAGE = 4096;
-const [ENOENT, EFAULT, EINVAL] = [-2, -14, -22];
+const [ENOENT, ESRCH, EFAULT, EINVAL, ERANGE] = [-2, -3, -14, -22, -34];
+const [CHILD, THREAD] = [0, 0x10500];
 const GFP_KERNEL = 0xcc0;
 
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', ...config });
-  start_process(m, 'a-name', function* () {
+  run_clean(t, small_machine(config), function* (m) {
     yield* sys_mmap(m, BUF, 2 * PAGE, 3, 0x32, -1, 0);
     for (const at of [BUF, BUF + PAGE]) yield* user_store8(m, at, 1);
     yield* body(m);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
+  }, 'a-name');
 }
 
-function* cat(m: Machine, path: string): Gen<string> {
-  const fd = yield* do_sys_open(m, path, 0, 0);
-  const n = yield* ksys_read(m, fd, BUF, 2 * PAGE);
-  const text = new TextDecoder().decode(yield* user_read_bytes(m, BUF, n));
-  yield* ksys_close(m, fd);
-  return text;
-}
-
-function* echo(m: Machine, text: string, path: string): Gen<number> {
-  const fd = yield* do_sys_open(m, path, 1, 0);
-  if (fd < 0) return fd;
-  yield* user_write_bytes(m, BUF, new TextEncoder().encode(text));
-  const n = yield* ksys_write(m, fd, BUF, text.length);
-  yield* ksys_close(m, fd);
-  return n;
-}
+const cat = (m: Machine, path: string): Gen<string> => read_text(m, path, BUF, 2 * PAGE);
+const echo = (m: Machine, text: string, path: string): Gen<number> => write_text(m, text, path, BUF);
 
 function field(text: string, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+)( kB)?$`, 'm').exec(text)?.[1]);
@@ -101,6 +86,49 @@ t.test('/proc/PID/status names the process, what it does and what memory it has'
   t.end();
 });
 
+t.test('a process that exited is a zombie without memory until it is waited for', (t) => {
+  run(function* (m) {
+    const pid = yield* kernel_clone(m, CHILD, function* () {});
+    const before = yield* do_sys_open(m, `/proc/${pid}/pagemap`, 0, 0);
+    t.ok(before >= 0);
+    while (m.sched.tasks.length > 1) yield* sched_yield(m);
+    const status = `Name:\ta-name\nState:\tZ (zombie)\nTgid:\t${pid}\nNgid:\t0\nPid:\t${pid}\nPPid:\t${m.current.pid}\n`;
+    t.match(yield* cat(m, `/proc/${pid}/status`), new RegExp(`^${status.replace(/[()]/g, '\\$&')}TracerPid:\t0\nUid:.*\nGid:.*\n$`));
+    t.equal(yield* cat(m, `/proc/${pid}/comm`), 'a-name\n');
+    t.equal(yield* cat(m, `/proc/${pid}/maps`), '');
+    t.equal(yield* cat(m, `/proc/${pid}/smaps`), '');
+    t.equal(yield* do_sys_open(m, `/proc/${pid}/pagemap`, 0, 0), ESRCH, 'no memory to look at');
+    t.equal(yield* ksys_read(m, before, BUF, 8), 0);
+    const fds = [];
+    for (const name of ['status', 'comm', 'maps', 'fail-nth']) fds.push(yield* do_sys_open(m, `/proc/${pid}/${name}`, 2, 0));
+    yield* kernel_wait4(m, pid, 0);
+    for (const name of ['status', 'comm', 'maps', 'pagemap']) t.equal(yield* do_sys_open(m, `/proc/${pid}/${name}`, 0, 0), ENOENT);
+    for (const fd of fds) t.equal(yield* ksys_read(m, fd, BUF, 8), ESRCH, 'a file that was opened before');
+    t.equal(yield* ksys_write(m, fds[3], BUF + PAGE, 1), EINVAL, 'the number comes first');
+    yield* user_write_bytes(m, BUF, new TextEncoder().encode('1'));
+    t.equal(yield* ksys_write(m, fds[3], BUF, 1), ESRCH);
+  }, { fault_injection: true });
+  t.end();
+});
+
+t.test('a thread has a directory of its own', (t) => {
+  run(function* (m) {
+    const wq = new wait_queue_head('thread');
+    let go = false;
+    const tid = yield* kernel_clone(m, THREAD, function* () {
+      t.match(yield* cat(m, '/proc/self/status'), new RegExp(`Tgid:\\t${m.current.tgid}\\nNgid:\\t0\\nPid:\\t${m.current.tgid}\\n`), 'self is the process');
+      yield* wait_event(m, wq, () => go);
+    });
+    yield* sched_yield(m);
+    t.match(yield* cat(m, `/proc/${tid}/status`), new RegExp(`State:\\tD \\(disk sleep\\)\\nTgid:\\t${m.current.pid}\\nNgid:\\t0\\nPid:\\t${tid}\\nPPid:\\t0\\n`));
+    go = true;
+    wake_up(m, wq);
+    while (m.sched.tasks.length > 1) yield* sched_yield(m);
+    t.equal(yield* do_sys_open(m, `/proc/${tid}/status`, 0, 0), ENOENT, 'nobody waits for a thread');
+  });
+  t.end();
+});
+
 t.test('the pool of huge pages grows and shrinks by /proc/sys/vm/nr_hugepages', (t) => {
   run(function* (m) {
     const path = '/proc/sys/vm/nr_hugepages';
@@ -137,6 +165,47 @@ t.test('fail-nth makes the n-th allocation that can fail do so, once', (t) => {
     t.equal(yield* echo(m, 'soon', path), EINVAL);
     const fd = yield* do_sys_open(m, path, 1, 0);
     t.equal(yield* ksys_write(m, fd, 0x1000, 1), EFAULT);
+  }, { fault_injection: true });
+  t.end();
+});
+
+t.test('fail-nth reads what is left, takes any base, and is of the task that its path names', (t) => {
+  run(function* (m) {
+    const path = '/proc/self/fail-nth';
+    t.equal(yield* cat(m, path), '0\n');
+    for (const [text, value] of [['+7', 7], ['010\n', 8], ['0x1F', 31], ['0X10', 16], ['0', 0], ['4294967295', 4294967295]] as const) {
+      t.equal(yield* echo(m, text, path), text.length, text);
+      t.equal(yield* cat(m, path), `${value}\n`);
+    }
+    for (const text of ['', '-1', ' 1', '1 ', '1\n\n', '08', '0x', '1f', '+']) t.equal(yield* echo(m, text, path), EINVAL, JSON.stringify(text));
+    for (const text of ['4294967296', '0x100000000', '18446744073709551616x']) t.equal(yield* echo(m, text, path), ERANGE, text);
+    t.equal(yield* echo(m, '4294967296x', path), EINVAL);
+    t.equal(yield* echo(m, `${'0'.repeat(33)}5678`, path), 37, 'the first 34 characters count');
+    t.equal(yield* cat(m, path), '5\n');
+    t.equal(yield* echo(m, '3\0x', path), 3, 'and those before a NUL');
+    kvfree(m, kcalloc(m, 1, GFP_KERNEL));
+    t.equal(yield* cat(m, path), '2\n');
+    const fd = yield* do_sys_open(m, path, 0, 0);
+    t.equal(yield* ksys_read(m, fd, BUF, 1), 1);
+    t.equal(yield* ksys_read(m, fd, BUF, 9), 1);
+    t.equal(yield* ksys_read(m, fd, BUF, 9), 0);
+    t.equal(yield* ksys_pread64(m, fd, 0x1000, 1, 0), EFAULT);
+
+    const parent = `/proc/${m.current.pid}/fail-nth`;
+    const pid = yield* kernel_clone(m, CHILD, function* () {
+      t.equal(yield* cat(m, path), '0\n', 'a child starts without');
+      yield* echo(m, '1', parent);
+      kvfree(m, kcalloc(m, 1, GFP_KERNEL));
+    });
+    yield* kernel_wait4(m, pid, 0);
+    t.equal(kcalloc(m, 1, GFP_KERNEL), null);
+    t.equal(yield* cat(m, path), '0\n');
+    const tid = yield* kernel_clone(m, THREAD, function* () {
+      yield* echo(m, '9', path);
+      t.equal(yield* cat(m, `/proc/${m.current.pid}/fail-nth`), '0\n', 'self is the first thread');
+    });
+    while (m.sched.tasks.some((x) => x.pid === tid)) yield* sched_yield(m);
+    t.equal(yield* cat(m, path), '9\n');
   }, { fault_injection: true });
   t.end();
 });

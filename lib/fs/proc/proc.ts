@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import { EFAULT, EINVAL } from '../../errno.ts';
+import { EFAULT, EINVAL, ERANGE, ESRCH } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched.ts';
 import { hugetlb_report_meminfo } from '../../mm/hugetlb.ts';
 import { nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
-import { copy_from_user } from '../../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../../mm/uaccess.ts';
 import type { file_operations } from '../fs.ts';
 import { vfs_register_text, type proc_pid_entry } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
@@ -31,20 +31,45 @@ function state_name(t: task_struct): string {
 /** The text of /proc/PID/status, of which the lines that this model knows (fs/proc/array.c: proc_pid_status()). */
 export function proc_pid_status(m: Machine, t: task_struct): string {
   return (
-    `Name:\t${t.comm}\nState:\t${state_name(t)}\nTgid:\t${t.tgid}\nNgid:\t0\nPid:\t${t.pid}\nPPid:\t${t.real_parent?.tgid ?? 0}\n` +
+    `Name:\t${t.comm}\nState:\t${state_name(t)}\nTgid:\t${t.tgid}\nNgid:\t0\nPid:\t${t.pid}\nPPid:\t${t.group_leader.real_parent?.tgid ?? 0}\n` +
     `TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n${t.mm === null ? '' : task_mem(m, t.mm)}`
   );
 }
 
-// The n-th allocation of the writer that can fail does (fs/proc/base.c: proc_fail_nth_write()); of other tasks' files there is none.
+// the most characters that lib/kstrtox.c looks at: a sign, 32 binary digits and a newline
+const KSTRTOUINT_CHARS = 34;
+
+/** A number of 32 bits in C's notation, decimal, octal or hexadecimal, that ends with a newline or nothing; or -errno. */
+function kstrtouint(text: string): number {
+  const hit = /^\+?(?:0x([0-9a-f]+)|(0[0-7]*)|([1-9][0-9]*))/i.exec(text);
+  if (hit === null) return -EINVAL;
+  const [all, hex, octal, decimal] = hit;
+  const value = BigInt(hex !== undefined ? `0x${hex}` : octal !== undefined ? `0o${octal}` : (decimal as string));
+  if (value > 0xffffffffffffffffn) return -ERANGE;
+  if (!['', '\n'].includes(text.slice(all.length))) return -EINVAL;
+  return value > 0xffffffffn ? -ERANGE : Number(value);
+}
+
+// The n-th allocation of the file's task that can fail does (fs/proc/base.c: proc_fail_nth_write()).
 const proc_fail_nth_operations: file_operations = {
-  *write(m, _f, buf, count) {
-    const bytes = new Uint8Array(Math.min(count, 16));
+  *read(m, f, buf, count, pos) {
+    const task = f.f_inode.i_private as task_struct;
+    if (task.exit_state === 'dead') return -ESRCH;
+    const text = new TextEncoder().encode(`${m.slab.fail_nth.get(task.pid) ?? 0}\n`);
+    const n = Math.min(count, text.length - pos);
+    if (n <= 0) return 0;
+    const left = yield* copy_to_user(m, buf, text.subarray(pos, pos + n), n);
+    return left === n ? -EFAULT : n - left;
+  },
+  *write(m, f, buf, count) {
+    const bytes = new Uint8Array(Math.min(count, KSTRTOUINT_CHARS));
     if ((yield* copy_from_user(m, bytes, buf, bytes.length)) !== 0) return -EFAULT;
-    const text = new TextDecoder().decode(bytes).trim();
-    if (!/^[0-9]+$/.test(text)) return -EINVAL;
-    if (Number(text) === 0) m.slab.fail_nth.delete(m.current.pid);
-    else m.slab.fail_nth.set(m.current.pid, Number(text));
+    const n = kstrtouint((String.fromCharCode(...bytes).split('\0') as [string])[0]);
+    if (n < 0) return n;
+    const task = f.f_inode.i_private as task_struct;
+    if (task.exit_state === 'dead') return -ESRCH;
+    if (n === 0) m.slab.fail_nth.delete(task.pid);
+    else m.slab.fail_nth.set(task.pid, n);
     return count;
   },
 };

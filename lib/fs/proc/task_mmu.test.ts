@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine, type MachineConfig } from '../../boot.ts';
-import { start_process } from '../../kernel/exec.ts';
+import type { Machine, MachineConfig } from '../../boot.ts';
 import { kernel_clone } from '../../kernel/fork.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import type { Gen } from '../../kernel/gen.ts';
+import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_madvise } from '../../mm/madvise.ts';
 import { sys_mmap } from '../../mm/mmap.ts';
 import { lru_add_drain_all } from '../../mm/swap.ts';
@@ -22,12 +22,10 @@ const [SHARED, PRIVATE, FIXED, ANON, HUGETLB] = [1, 2, 0x10, 0x20, 0x40000];
 const [MADV_FREE, GUARD_INSTALL] = [8, 102];
 
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void {
-  const m = boot({ mem: 64 * 1024 * 1024, thp: 'never', nr_hugepages: 1, ...config });
-  start_process(m, 'reader', function* () {
+  run_clean(t, small_machine({ nr_hugepages: 1, ...config }), function* (m) {
     yield* sys_mmap(m, BUF, 64 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* body(m);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
+  }, 'reader');
 }
 
 /** The upper halves of the entries of n pages: present 31, swap 30, file 29, guard 26, exclusive 24. Soft-dirty is masked. */

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { user_read_bytes, user_write_bytes } from '../mm/uaccess.ts';
+import { ksys_close } from './file_table.ts';
+import { do_sys_open } from './namei.ts';
+import { ksys_read, ksys_write } from './read_write.ts';
+
+/** What one read(2) of up to `size` bytes finds in a file, by way of the process's memory at `buf`. NON-KERNEL. */
+export function* read_text(m: Machine, path: string, buf: number, size = 4096): Gen<string> {
+  const fd = yield* do_sys_open(m, path, 0, 0);
+  const n = yield* ksys_read(m, fd, buf, size);
+  const text = new TextDecoder().decode(yield* user_read_bytes(m, buf, n));
+  yield* ksys_close(m, fd);
+  return text;
+}
+
+/** Writes a text to a file by way of the process's memory at `buf`; bytes written or -errno. NON-KERNEL. */
+export function* write_text(m: Machine, text: string, path: string, buf: number): Gen<number> {
+  const fd = yield* do_sys_open(m, path, 1, 0);
+  if (fd < 0) return fd;
+  yield* user_write_bytes(m, buf, new TextEncoder().encode(text));
+  const n = yield* ksys_write(m, fd, buf, text.length);
+  yield* ksys_close(m, fd);
+  return n;
+}

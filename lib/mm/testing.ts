@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { Machine } from '../boot.ts';
+import { vma_at, walk_address, type Leaf } from '../inspect.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { at_once, run_clean, small_machine, type Asserts } from '../kernel/testing.ts';
+import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { dev_pagemap, type dev_pagemap_ops } from './memremap.ts';
+import { remove_migration_ptes } from './migrate.ts';
+import { vm_area_struct, type mm_struct } from './mm_types.ts';
+import { sys_mmap } from './mmap.ts';
+import { folio_get } from './page.ts';
+import {
+  mm_alloc_pmd, p4d_populate, pmd_alloc_one, pmd_populate, pte_alloc, pte_alloc_one, pud_alloc_one, pud_populate,
+} from './pgalloc.ts';
+import { pmd_index, pte_index, pte_pfn, pud_index, type ptdesc } from './pgtable.ts';
+import { try_to_migrate } from './rmap_walk.ts';
+import { folio_put } from './swap.ts';
+import { TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG } from './thp_state.ts';
+import { user_load32 } from './uaccess.ts';
+
+const [PAGE, RW, PRIVATE, FIXED_ANON] = [4096, 3, 2, 0x30];
+
+/** A machine that was not booted and has nothing but 64 MiB of memory. NON-KERNEL. */
+export function bare_machine(): Machine {
+  const m = new Machine({ mem: 64 * 1024 * 1024 });
+  m.zone.add_span(0, 16384);
+  m.ram.set_linear(0, 16384, true);
+  return m;
+}
+
+/** Maps fresh memory of the process at an address; private and writable unless told. NON-KERNEL. */
+export function map_anon(m: Machine, addr: number, pages: number, prot = RW, flags = PRIVATE): Gen<number> {
+  return sys_mmap(m, addr, pages * PAGE, prot, flags | FIXED_ANON, -1, 0);
+}
+
+/** The vma that holds an address, which must be one. NON-KERNEL. */
+export function vma_of(mm: mm_struct, addr: number): vm_area_struct {
+  return vma_at(mm, addr) as vm_area_struct;
+}
+
+/** The leaf entry for an address that has a table. NON-KERNEL. */
+export function leaf_at(mm: mm_struct, addr: number): Leaf & { table: ptdesc } {
+  return walk_address(mm, addr) as Leaf & { table: ptdesc };
+}
+
+/** The page that the leaf entry for an address points to. NON-KERNEL. */
+export function page_at(m: Machine, mm: mm_struct, addr: number): number {
+  return m.page.pfn_to_page(pte_pfn(walk_address(mm, addr).entry));
+}
+
+/** The pte for an address, whose table must be there. NON-KERNEL. */
+export function pte_at(mm: mm_struct, addr: number): number {
+  const leaf = leaf_at(mm, addr);
+  if (leaf.level !== 'pte') throw new Error(`no pte table at 0x${addr.toString(16)}`);
+  return leaf.entry;
+}
+
+/** The place of the pte for an address, whose tables are made if they are not there. NON-KERNEL. */
+export function make_pte(m: Machine, mm: mm_struct, addr: number): { pt: ptdesc; i: number } {
+  const pmdt = at_once(mm_alloc_pmd(m, mm, addr)) as ptdesc;
+  at_once(pte_alloc(m, mm, pmdt, pmd_index(addr)));
+  return { pt: pmdt.child?.[pmd_index(addr)] as ptdesc, i: pte_index(addr) };
+}
+
+/** Makes the current task's address space one with a vma of 2 MiB at an address and an empty pte table for it. NON-KERNEL. */
+export function make_table(m: Machine, mm: mm_struct, addr: number): { vma: vm_area_struct; pt: ptdesc } {
+  m.current.mm = mm;
+  const pud = pud_alloc_one(m, mm, addr) as ptdesc;
+  const pmd = pmd_alloc_one(m, mm, addr) as ptdesc;
+  const pt = pte_alloc_one(m, mm) as ptdesc;
+  p4d_populate(m, mm, mm.pgd, 0, pud);
+  pud_populate(m, mm, pud, pud_index(addr), pmd);
+  pmd_populate(m, mm, pmd, pmd_index(addr), pt);
+  return { vma: new vm_area_struct(mm, addr, addr + 512 * PAGE), pt };
+}
+
+/** 128 MiB of device private memory at the end of the physical addresses, ready to be added to the machine. NON-KERNEL. */
+export function private_pagemap(owner: unknown, freed: number[] = []): dev_pagemap {
+  const pgmap = new dev_pagemap();
+  pgmap.type = 1;
+  pgmap.owner = owner;
+  pgmap.nr_range = 1;
+  pgmap.range.start = 2 ** 40 - 128 * 1024 * 1024;
+  pgmap.range.end = 2 ** 40 - 1;
+  pgmap.ops = noting_ops(freed);
+  return pgmap;
+}
+
+/** Unlocks a folio and gives a reference back. NON-KERNEL. */
+export function release(m: Machine, folio: number): void {
+  folio_unlock(m, folio);
+  folio_put(m, folio);
+}
+
+/** The first word of each of n pages. NON-KERNEL. */
+export function* load_words(m: Machine, at: number, n: number): Gen<number[]> {
+  const found: number[] = [];
+  for (let i = 0; i < n; i++) found.push(yield* user_load32(m, at + i * PAGE));
+  return found;
+}
+
+/** Runs a process with huge pages, the huge zero page too, and a mapping for them. NON-KERNEL. */
+export function run_thp(t: Asserts, addr: number, size: number, body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
+  const m = small_machine({ thp: 'always' });
+  m.thp.set(TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG, true);
+  return run_clean(t, m, function* (_m, mm) {
+    yield* map_anon(m, addr, size / PAGE);
+    yield* body(m, mm);
+  });
+}
+
+/** Puts a locked new folio where another one is mapped, as a migration does; the old one is given back. NON-KERNEL. */
+export function* replace_folio(m: Machine, src: number, dst: number): Gen<void> {
+  folio_get(m, src);
+  yield* folio_lock(m, src);
+  yield* try_to_migrate(m, src, 0);
+  m.page.mapping[dst] = m.page.mapping[src] as number;
+  m.page.index[dst] = m.page.index[src] as number;
+  yield* remove_migration_ptes(m, src, dst, 0);
+  m.page.mapping[src] = 0;
+  release(m, src);
+  release(m, dst);
+}
+
+/** The ops of a device driver that notes the folios that come back, and for whose memory no CPU ever asks. NON-KERNEL. */
+export function noting_ops(freed: number[]): dev_pagemap_ops {
+  return {
+    folio_free: (_m, folio) => void freed.push(folio),
+    *migrate_to_ram() {
+      throw new Error('unexpected fault');
+    },
+  };
+}
