@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: lib: test_hmm: use device devt for coherent device range selection
-// Upstream: reference/series.md, 43
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. The module is loaded with a range for each of the two coherent devices.
@@ -17,7 +17,7 @@ import { coherent_config, coherent_params, must, open_device, small_buffer } fro
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib: test_hmm: use device devt for coherent device range selection',
-  upstream: 'reference/series.md, 43',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'The module is loaded with a range for each of the two coherent devices.',
     'Which of them a device gets is told by its minor number, and that is read where it stands only later: both read 0.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: lib: test_hmm: implement a device release method
-// Upstream: (2026, reference/series.md, 42)
+// Upstream: merged in 2026 (no commit id at hand)
 //
 // Bug:
 //  1. test_hmm is loaded with an address at which there can be no memory for the second coherent device.
@@ -20,7 +20,7 @@ const NOWHERE = 2 ** 46;
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib: test_hmm: implement a device release method',
-  upstream: '(2026, reference/series.md, 42)',
+  upstream: 'merged in 2026 (no commit id at hand)',
   bug: [
     'test_hmm is loaded with an address at which there can be no memory for the second coherent device.',
     'It has registered each device before it asked for the device\'s memory. Of the one that gets none nothing is undone, for it has no release method that could do so.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/hmm: return -EFAULT when setting HMM_PFN_ERROR on requested valid pages
-// Upstream: reference/series.md, mm/hmm.c 4
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. Device 0 holds a huge page; the pmd is a device-private entry.
@@ -16,7 +16,7 @@ import { HUGE_PAGES, command, huge_buffer, must, open_device } from '../regressi
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: return -EFAULT when setting HMM_PFN_ERROR on requested valid pages',
-  upstream: 'reference/series.md, mm/hmm.c 4',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'Device 0 holds a huge page; the pmd is a device-private entry.',
     'Device 1 asks hmm_range_fault() for a page of it, to be faulted in.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()
-// Upstream: (2026, reference/series.md, 37)
+// Upstream: merged in 2026 (no commit id at hand)
 //
 // Bug:
 //  1. A huge page migrates to the device: the device's folio now counts as a large anonymous folio.
@@ -17,7 +17,7 @@ const NR_ANON = '/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/stats/nr_a
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()',
-  upstream: '(2026, reference/series.md, 37)',
+  upstream: 'merged in 2026 (no commit id at hand)',
   bug: [
     'A huge page migrates to the device: the device\'s folio now counts as a large anonymous folio.',
     'It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.',

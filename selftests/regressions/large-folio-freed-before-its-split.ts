@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/migrate_device: pin large folios before splitting
-// Upstream: (2026, reference/series.md, 35)
+// Upstream: merged in 2026 (no commit id at hand)
 //
 // Bug:
 //  1. Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.
@@ -15,7 +15,7 @@ import { HUGE, MADV_DONTNEED, PAGE, giving_up, huge_buffer, migrating_a_page, op
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: pin large folios before splitting',
-  upstream: '(2026, reference/series.md, 35)',
+  upstream: 'merged in 2026 (no commit id at hand)',
   bug: [
     'Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.',
     'Before it takes a reference, another thread unmaps the page: the folio is free.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/gup: coherent-only long-term pin must still migrate
-// Upstream: reference/series.md, 38
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A range of nothing but coherent device pages is pinned for long.
@@ -17,7 +17,7 @@ import { PAGE, coherent_config, coherent_params, hex, must, open_device, small_b
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/gup: coherent-only long-term pin must still migrate',
-  upstream: 'reference/series.md, 38',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A range of nothing but coherent device pages is pinned for long.',
     'They must move to system memory first; but device pages are on no LRU list, so the list of isolated folios stays empty.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: lib/test_hmm: fix memory leak in dmirror_migrate_to_system()
-// Upstream: reference/series.md, 44
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A process opens a mirror, hands the descriptor to a child and exits.
@@ -17,7 +17,7 @@ import { leave_mirror_to_a_child } from './mirror-of-a-process-that-is-gone.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: fix memory leak in dmirror_migrate_to_system()',
-  upstream: 'reference/series.md, 44',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A process opens a mirror, hands the descriptor to a child and exits.',
     'The child asks for pages to be brought back; dmirror_migrate_to_system() allocates its two arrays.',

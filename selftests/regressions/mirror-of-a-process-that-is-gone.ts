@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone
-// Upstream: reference/series.md, 45
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.
@@ -36,7 +36,7 @@ export function* leave_mirror_to_a_child(p: Libc, x: CaseContext, b: HmmBuffer, 
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone',
-  upstream: 'reference/series.md, 45',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.',
     'The child reads through the mirror; the mirror has no page, so dmirror_read() calls dmirror_fault().',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: Remove device private pages from physical address space: TTU_SYNC
-// Upstream: reference/series.md, 000, patch 5
+// Upstream: patch 5 of Message-Id 20260107091823.68974-1
 //
 // Bug:
 //  1. A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.
@@ -36,7 +36,7 @@ export function* read_page_of_large_folio(c: Libc, x: CaseContext): Gen<void> {
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: TTU_SYNC',
-  upstream: 'reference/series.md, 000, patch 5',
+  upstream: 'patch 5 of Message-Id 20260107091823.68974-1',
   bug: [
     'A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.',
     'For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for offsets.',

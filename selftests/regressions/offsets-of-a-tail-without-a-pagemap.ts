@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: Remove device private pages from physical address space: dmirror_devmem_folio_split()
-// Upstream: reference/series.md, 000, patch 11
+// Upstream: patch 11 of Message-Id 20260107091823.68974-1
 //
 // Bug:
 //  1. A large private folio is split, and the driver gives each tail its share of the memory behind it, by the tail's
@@ -17,7 +17,7 @@ import { read_page_of_large_folio } from './offsets-forgotten-by-a-split.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: dmirror_devmem_folio_split()',
-  upstream: 'reference/series.md, 000, patch 11',
+  upstream: 'patch 11 of Message-Id 20260107091823.68974-1',
   bug: [
     'A large private folio is split, and the driver gives each tail its share of the memory behind it, by the tail\'s place in the folio.',
     'The place is the difference of two offsets, and the offset of a page is found through its pagemap.',

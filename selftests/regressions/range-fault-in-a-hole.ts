@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/hmm: hmm_range_fault() NULL pointer bug
-// Upstream: reference/series.md, mm/hmm.c 2
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A device asks for a range of addresses where nothing is mapped.
@@ -16,7 +16,7 @@ import { PAGE, command, open_device, small_buffer } from '../regression_tools.ts
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: hmm_range_fault() NULL pointer bug',
-  upstream: 'reference/series.md, mm/hmm.c 2',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A device asks for a range of addresses where nothing is mapped.',
     'hmm_vma_walk_hole() is called without a vma and asks for a fault all the same.',

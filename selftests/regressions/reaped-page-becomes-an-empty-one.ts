@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/migrate: add stable check in migrate_vma_insert_page()
-// Upstream: (2020, reference/series.md, 20)
+// Upstream: merged in 2020 (no commit id at hand)
 //
 // Bug:
 //  1. A process is killed, and its memory is taken before it is gone; its address space is not stable any more.
@@ -16,7 +16,7 @@ import { command, happen, kill_and_reap, mirrored, new_event, open_device, small
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: add stable check in migrate_vma_insert_page()',
-  upstream: '(2020, reference/series.md, 20)',
+  upstream: 'merged in 2020 (no commit id at hand)',
   bug: [
     'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
     'Another process, which has the mirror\'s descriptor, migrates a page of it. The page is not there any more.',

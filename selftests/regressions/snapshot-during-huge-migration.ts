@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/hmm: add missing pfns set to hmm_vma_walk_pmd()
-// Upstream: reference/series.md, mm/hmm.c 3
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.
@@ -18,7 +18,7 @@ import { ANON, HUGE, HUGE_PAGES, PAGE, RW, command, fill, hex, open_device, snap
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: add missing pfns set to hmm_vma_walk_pmd()',
-  upstream: 'reference/series.md, mm/hmm.c 3',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.',
     'Meanwhile that huge page migrates: its pmd is a migration entry.',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Subject: mm/hmm: hmm_range_fault() infinite loop
-// Upstream: reference/series.md, mm/hmm.c 2
+// Upstream: merged (no commit id at hand)
 //
 // Bug:
 //  1. A device asks for a page of a read-only mapping, to be written.
@@ -17,7 +17,7 @@ import { command, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: hmm_range_fault() infinite loop',
-  upstream: 'reference/series.md, mm/hmm.c 2',
+  upstream: 'merged (no commit id at hand)',
   bug: [
     'A device asks for a page of a read-only mapping, to be written.',
     'hmm_range_fault() calls handle_mm_fault() with FAULT_FLAG_WRITE; that gives the process a page of its own, but no write permission.',
