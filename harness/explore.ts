@@ -178,7 +178,9 @@ async function main(argv: readonly string[]): Promise<number> {
     if (o.name === 'list') {
       for (const c of race_cases) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
       process.stdout.write('\nLinux 7.3.4 itself fails these:\n');
-      for (const c of upstream_faults) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
+      for (const c of upstream_faults) {
+        process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n    ${c.why}\n    npm run -s explore -- ${c.name} --replay '${c.schedule}'\n`);
+      }
       return 0;
     }
     if (o.name === 'all') {

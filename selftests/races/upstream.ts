@@ -8,6 +8,8 @@ import { closing, dropping, incrementing, making_exclusive, migrating, reading }
 
 /** A race that Linux 7.3.4 loses. */
 export interface UpstreamFault extends RaceCase {
+  /** what goes wrong in the kernel, step by step */
+  why: string;
   /** how: the kind, and words that the report must contain */
   fails: { kind: FailureKind; text: string };
   /** the interleaving that shows it */
@@ -17,8 +19,10 @@ export interface UpstreamFault extends RaceCase {
 const close_vs_own_fault: UpstreamFault = {
   name: 'close-vs-own-fault',
   summary: 'a mirror is closed, which evicts its pages, while a thread faults them',
-  // dmirror_fops_release() evicts and then frees the dmirror. A fault that holds the page's lock at that time makes eviction
-  // skip the page (migrate_device_range() only tries the lock), and goes on in dmirror_devmem_fault() with the freed dmirror.
+  why:
+    'dmirror_fops_release() evicts and then frees the dmirror. A fault that holds the page\'s lock at that time makes ' +
+    'eviction skip the page (migrate_device_range() only tries the lock), and goes on in dmirror_devmem_fault() with the ' +
+    'freed dmirror.',
   fails: { kind: 'oops', text: 'slab-use-after-free' },
   schedule: 'hmm1:219:0.1>2,5.2>1',
   *run(c, x) {
@@ -31,9 +35,10 @@ const close_vs_own_fault: UpstreamFault = {
 const read_vs_own_migrate: UpstreamFault = {
   name: 'read-vs-own-migrate',
   summary: 'a mirror reads pages while it migrates them to its device',
-  // Between dmirror_do_read(), which found no entry, and hmm_range_fault() the page migrates. hmm_range_fault() answers the
-  // device-private page itself, since the mirror owns it; dmirror_do_fault() enters that one instead of the page behind it,
-  // and dmirror_do_read() copies from memory that has no kernel address.
+  why:
+    'Between dmirror_do_read(), which found no entry, and hmm_range_fault() the page migrates. hmm_range_fault() answers ' +
+    'the device-private page itself, since the mirror owns it; dmirror_do_fault() enters that one instead of the page ' +
+    'behind it, and dmirror_do_read() copies from memory that has no kernel address.',
   fails: { kind: 'oops', text: 'unable to handle page fault' },
   schedule: 'hmm1:1:0.1>2,7.2>1',
   *run(c, x) {
@@ -47,8 +52,10 @@ const read_vs_own_migrate: UpstreamFault = {
 const migrate_vs_dontneed: UpstreamFault = {
   name: 'migrate-vs-dontneed',
   summary: 'pages migrate to the device while another thread drops them (MADV_DONTNEED)',
-  // The pages are dropped between migrate_vma_setup() and dmirror_migrate_finalize_and_map(), which enters them in the mirror's
-  // page table all the same: no sequence number is checked. migrate_vma_finalize() frees them, and the device reads freed memory.
+  why:
+    'The pages are dropped between migrate_vma_setup() and dmirror_migrate_finalize_and_map(), which enters them in the ' +
+    'mirror\'s page table all the same: no sequence number is checked. migrate_vma_finalize() frees them, and the device ' +
+    'reads freed memory.',
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
   schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
@@ -62,8 +69,9 @@ const migrate_vs_dontneed: UpstreamFault = {
 const exclusive_vs_dontneed: UpstreamFault = {
   name: 'exclusive-vs-dontneed',
   summary: 'a page becomes exclusive to the device while another thread drops it (MADV_DONTNEED)',
-  // The page is dropped after the notifier and before its pte is zapped, and in between becomes exclusive: dmirror_atomic_map()
-  // checks no sequence number, so the mirror keeps the page that was freed.
+  why:
+    'The page is dropped after the notifier and before its pte is zapped, and in between becomes exclusive: ' +
+    'dmirror_atomic_map() checks no sequence number, so the mirror keeps the page that was freed.',
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
   schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
@@ -77,8 +85,9 @@ const exclusive_vs_dontneed: UpstreamFault = {
 const release_vs_migrate_two: UpstreamFault = {
   name: 'release-vs-migrate-two',
   summary: "the device's memory is taken away (RELEASE) while a thread migrates two pages to it",
-  // RELEASE holds devmem_lock while memunmap_pages() waits for pages in use. The migration holds one of them and, as the free
-  // list was emptied, waits for devmem_lock in dmirror_allocate_chunk().
+  why:
+    'RELEASE holds devmem_lock while memunmap_pages() waits for pages in use. The migration holds one of them and, as the ' +
+    'free list was emptied, waits for devmem_lock in dmirror_allocate_chunk().',
   fails: { kind: 'deadlock', text: 'waits for devmem_lock held by task 1 (release)' },
   schedule: 'hmm1:1:3.1>2,13.2>1',
   *run(c, x) {
