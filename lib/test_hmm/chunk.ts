@@ -170,8 +170,7 @@ function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages:
   let last = start_pfn;
   m.device_private.for_each_run(pagemap, (page, n, pfn) => {
     const at = pfn - page;
-    m.page.for_each_used(page, page + n, (used) => {
-      if (m.page._refcount[used] === 0) return;
+    m.page.for_each_referenced(page, page + n, (used) => {
       if (end === start_pfn) first = at + used;
       end = at + used + folio_nr_pages(m, page_folio(m, used));
     });

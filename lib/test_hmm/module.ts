@@ -222,9 +222,9 @@ function* hmm_dmirror_exit(m: Machine): Gen<void> {
 /** The folios behind a chunk's pages that are in use. NON-KERNEL. */
 function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: number) => void): void {
   m.device_private.for_each_run(chunk.pagemap, (first, nr) => {
-    const { _refcount, compound_head, private: data } = m.page;
-    m.page.for_each_used(first, first + nr, (page) => {
-      if (_refcount[page] !== 0 && compound_head[page] === 0 && data[page] !== 0) held(data[page]);
+    const { compound_head, private: data } = m.page;
+    m.page.for_each_referenced(first, first + nr, (page) => {
+      if (compound_head[page] === 0 && data[page] !== 0) held(data[page]);
     });
   });
 }

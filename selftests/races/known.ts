@@ -52,7 +52,7 @@ export const known_races: readonly KnownRace[] = [
     race: race('reap-vs-migrate'),
     strategy: 'random',
     fails: { kind: 'oops', text: /ptlock_free\(\) of a locked page table|scheduling while atomic/ },
-    schedule: 'hmm1:5::77.a4507760',
+    schedule: 'hmm1:4:4.2>3:73.1bd81c9e',
   },
   {
     patch: 'no-evict-on-close',

@@ -50,6 +50,7 @@ const reap_vs_migrate: RaceCase = {
     const ready = yield* new_event(c, x);
     const go = yield* new_event(c, x);
     const done = yield* new_event(c, x);
+    const end = yield* new_event(c, x);
     const victim = yield* c.fork(function* (v) {
       const fd = yield* open_device(v, x);
       const at = yield* v.mmap(U.NULL, 2 * HPAGE, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1, 0);
@@ -61,6 +62,8 @@ const reap_vs_migrate: RaceCase = {
         yield* wait_for(r, go);
         expect_ret(x, yield* dmirror(r, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT, -U.ENOENT, -U.EINVAL], 'MIGRATE_TO_DEV');
         yield* happen(r, done);
+        // Its exit would only make the race longer.
+        yield* wait_for(r, end);
       });
       yield* v.pause();
     });
@@ -68,15 +71,9 @@ const reap_vs_migrate: RaceCase = {
     yield* x.modprobe('mrelease_driver');
     const reaper = yield* c.open('/dev/mrelease', U.O_RDWR);
     const pidfd = yield* c.pidfd_open(victim, 0);
+    // Migrates once this process waits.
+    yield* happen(c, go);
     yield* x.together([
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          yield* happen(t, go);
-          yield* wait_for(t, done);
-        },
-      },
       {
         name: 'reap',
         kind: 'thread',
@@ -87,6 +84,8 @@ const reap_vs_migrate: RaceCase = {
         },
       },
     ]);
+    yield* wait_for(c, done);
+    yield* happen(c, end);
     yield* c.waitpid(victim);
     yield* c.close(pidfd);
     yield* c.close(reaper);
