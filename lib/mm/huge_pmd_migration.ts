@@ -85,7 +85,8 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   const write = softleaf_is_migration_write(entry);
   let pmde: number;
   if (folio_is_device_private(m, folio)) {
-    const make = write ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+    // The entry is made of the pmd that would be present, from which the uffd bit takes the right to write.
+    const make = write && !pte_uffd(old) ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
     pmde = softleaf_to_pmd(make(m, folio));
   } else {
     pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);

@@ -215,7 +215,7 @@ function check_counted(m: Machine, pteval: number): void {
 
 // What reading the struct page of a pfn comes to that was made of a leaf: device memory is far beyond all that has one there.
 function no_subpage(m: Machine, pfn: number): void {
-  if (m.ram.section(pfn).page_base !== 0) throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
+  if ((m.ram.section_if_present(pfn)?.page_base ?? 0) !== 0) throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
   throw new Oops(`BUG: unable to handle page fault for address: ${(VMEMMAP_START + BigInt(pfn) * 64n).toString(16)}`);
 }
 

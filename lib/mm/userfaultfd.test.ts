@@ -152,7 +152,7 @@ t.test('poll and read of a descriptor that does not block', (t) => {
   t.end();
 });
 
-t.test('closing the descriptor lets the waiting fault go on as any other', (t) => {
+t.test('closing the descriptor lets the waiting fault go on like every other fault', (t) => {
   run(function* (m) {
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     const fd = yield* open_uffd(m);
