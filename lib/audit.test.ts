@@ -12,10 +12,10 @@ import { make_device_exclusive_entry, make_readable_exclusive_migration_entry, s
 import type { anon_vma, mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import { sys_mmap } from './mm/mmap.ts';
 import { large, page_to_pfn, pfn_to_page } from './mm/page.ts';
-import { pte_pfn, type ptdesc } from './mm/pgtable.ts';
-import { kvcalloc, kvfree } from './mm/slab.ts';
-import { lru_add_drain_all } from './mm/swap.ts';
-import { user_store32 } from './mm/uaccess.ts';
+import { pte_pfn, type ptdesc } from './arch/x86/mm/pgtable/pgtable.ts';
+import { kvcalloc, kvfree } from './mm/slub.ts';
+import { lru_add_drain_all } from './mm/folio.ts';
+import { user_store32 } from './arch/x86/mm/uaccess.ts';
 
 const MIB = 1024 * 1024;
 const [RW, SHARED_FIXED_ANON, PRIVATE_FIXED_ANON, HUGETLB] = [3, 0x31, 0x32, 0x40000];

@@ -18,7 +18,7 @@ import {
 import {
   PMD_SIZE, PUD_SIZE, _PAGE_DIRTY, _PAGE_PRESENT, _PAGE_RW, pte_pfn, pte_present, pte_special, pte_swp_exclusive, pte_write,
   type ptdesc,
-} from './mm/pgtable.ts';
+} from './arch/x86/mm/pgtable/pgtable.ts';
 import { walk_address } from './inspect.ts';
 import { MAX_PAGE_ORDER } from './mm/page_alloc.ts';
 import { PAGES_PER_SECTION } from './mm/physmem.ts';

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { KernelLog } from './kernel/printk.ts';
-import { RoundRobin, Scheduler, task_struct, type Strategy } from './kernel/sched.ts';
+import { RoundRobin, Scheduler, task_struct, type Strategy } from './kernel/sched/core.ts';
 import { resource_state } from './kernel/resource.ts';
 import type { wait_queue_head } from './kernel/locks.ts';
 import { PhysMem } from './mm/physmem.ts';
 import { device_private_numbering, type device_private_numbers } from './mm/device_private.ts';
 import { Vmemmap } from './mm/page.ts';
 import { zone } from './mm/page_alloc.ts';
-import { Cpu } from './mm/tlb.ts';
-import type { folio_waitqueue } from './mm/folio_lock.ts';
-import { lru_state } from './mm/swap.ts';
-import { thp_state } from './mm/thp_state.ts';
-import { slab_state } from './mm/slab.ts';
-import { hugetlb_state } from './mm/hugetlb.ts';
+import { Cpu } from './arch/x86/mm/tlb.ts';
+import type { folio_waitqueue } from './mm/filemap/folio_lock.ts';
+import { lru_state } from './mm/folio.ts';
+import { thp_state } from './mm/huge_memory/sysfs.ts';
+import { slab_state } from './mm/slub.ts';
+import { hugetlb_state } from './mm/hugetlb/pool.ts';
 import type { anon_vma, mm_struct } from './mm/mm_types.ts';
 import type { address_space } from './fs/fs.ts';
 import type { dev_pagemap } from './mm/memremap.ts';
 import { vfs_state } from './fs/namei.ts';
 import { module_state } from './kernel/module.ts';
-import { machine_init } from './kernel/main.ts';
+import { machine_init } from './init/main.ts';
 
 /** How a machine is made. Everything has a default. */
 export interface MachineConfig {
@@ -111,7 +111,7 @@ export class Machine {
   /** Called when user code reaches a page through a TLB entry after the page was freed; null: nobody looks */
   on_stale_access: ((text: string) => void) | null = null;
   next_pid = 1;
-  /** next number of an address space in the TLBs' tags, see mm/tlb.ts */
+  /** next number of an address space in the TLBs' tags, see arch/x86/mm/tlb.ts */
   tlb_next_ctx = 1;
   /** TLB flushes since boot */
   tlb_flushes = 0;

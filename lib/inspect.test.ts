@@ -5,14 +5,14 @@ import type { Machine } from './boot.ts';
 import { describe_entry, describe_page, for_each_leaf, inspect_range, mm_of, vma_at, walk_address } from './inspect.ts';
 import type { Gen } from './kernel/gen.ts';
 import { run_clean, small_machine } from './kernel/testing.ts';
-import { sys_madvise } from './mm/madvise.ts';
+import { sys_madvise } from './mm/madvise/madvise.ts';
 import { sys_mmap } from './mm/mmap.ts';
 import type { mm_struct } from './mm/mm_types.ts';
 import { sys_mprotect } from './mm/mprotect.ts';
 import { pfn_to_page } from './mm/page.ts';
-import { pte_pfn } from './mm/pgtable.ts';
-import { lru_add_drain_all } from './mm/swap.ts';
-import { user_load8, user_store32 } from './mm/uaccess.ts';
+import { pte_pfn } from './arch/x86/mm/pgtable/pgtable.ts';
+import { lru_add_drain_all } from './mm/folio.ts';
+import { user_load8, user_store32 } from './arch/x86/mm/uaccess.ts';
 
 const MIB = 1024 * 1024;
 const PAGE = 4096;

@@ -16,7 +16,7 @@ import {
 import {
   PMD_SIZE, PUD_SIZE, _PAGE_TABLE, pgd_index, pmd_index, pte_dirty, pte_index, pte_pfn, pte_present, pte_protnone,
   pte_special, pte_swp_exclusive, pte_uffd, pte_write, pte_young, pud_index, type ptdesc,
-} from './mm/pgtable.ts';
+} from './arch/x86/mm/pgtable/pgtable.ts';
 
 /** Where a walk of the page tables ended for an address. */
 export interface Leaf {

@@ -2,7 +2,7 @@
 // What regression cases share: buffers with known contents, commands to a mirror device, and the machine with coherent memory.
 
 import type { CaseContext, Racer } from '../harness/explore/engine.ts';
-import type { Libc } from '../harness/libc.ts';
+import type { Libc } from '../harness/kselftest/libc.ts';
 import type { Gen } from '../lib/kernel/gen.ts';
 import type { HmmBuffer } from './hmm-tests/buffer.ts';
 import { hmm_buffer_alloc, hmm_dmirror_cmd } from './hmm-tests/buffer.ts';

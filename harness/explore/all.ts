@@ -9,7 +9,7 @@ interface Ended {
 }
 
 function explore_one(name: string, words: readonly string[]): Promise<Ended> {
-  const program = fileURLToPath(new URL('../explore.ts', import.meta.url));
+  const program = fileURLToPath(new URL('../bin/explore.ts', import.meta.url));
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [...process.execArgv, program, name, '--quiet', ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
     let out = '';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { task_struct } from '../../lib/kernel/sched.ts';
-import { xorshift32 } from '../../lib/kernel/sched.ts';
+import type { task_struct } from '../../lib/kernel/sched/core.ts';
+import { xorshift32 } from '../../lib/kernel/sched/core.ts';
 import type { Switch } from './schedule.ts';
 
 /** A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends. */

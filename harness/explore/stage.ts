@@ -3,7 +3,7 @@
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { runProgram, type Libc } from '../libc.ts';
+import { runProgram, type Libc } from '../kselftest/libc.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;

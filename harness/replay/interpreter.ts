@@ -2,8 +2,8 @@
 // A process of a recorded program: does one op at a time with system calls, loads and stores, and words its answer.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
-import type { Libc } from '../libc.ts';
-import * as U from '../uapi.ts';
+import type { Libc } from '../kselftest/libc.ts';
+import * as U from '../kselftest/uapi.ts';
 import { ARENA, ARENA_PAGES, PAGE_SIZE, encode_list } from './format.ts';
 import type { Advice, DevCmd, GupCmd, Op, Prot, Value } from './format.ts';
 

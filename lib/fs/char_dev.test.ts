@@ -5,7 +5,7 @@ import { boot, type Machine, type MachineConfig } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_memset, user_store32 } from '../mm/uaccess.ts';
+import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import {
   MAJOR, MINOR, MKDEV, alloc_chrdev_region, cdev, cdev_add, cdev_del, cdev_device_add, cdev_device_del, cdev_init, cdev_lookup,
   dev_set_name, device, device_initialize, register_chrdev_region, unregister_chrdev_region,

@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
-import { clear_user, copy_to_user } from '../mm/uaccess.ts';
+import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { VM_MAYSHARE } from '../mm/mm_types.ts';
 import { shmem_get_unmapped_area, shmem_zero_setup } from '../mm/shmem.ts';
 import { thp_get_unmapped_area } from '../mm/unmapped_area.ts';

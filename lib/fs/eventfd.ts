@@ -4,7 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EAGAIN, EFAULT, EINVAL } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { wait_event_interruptible, wait_queue_head, wake_up } from '../kernel/locks.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { fd_install, get_unused_fd_flags, alloc_file } from './file_table.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR, type file, type file_operations } from './fs.ts';
 import { new_inode } from './namei.ts';

@@ -4,7 +4,7 @@ import t from 'tap';
 import { small_machine, run_task } from '../kernel/testing.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { start_process } from '../kernel/exec.ts';
 import {

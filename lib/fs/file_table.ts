@@ -2,7 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { task_struct } from '../kernel/sched.ts';
+import type { task_struct } from '../kernel/sched/core.ts';
 import { EBADF, EINTR, EMFILE, ERESTARTSYS } from '../errno.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { O_CLOEXEC, file, files_struct, type file_operations, type inode } from './fs.ts';

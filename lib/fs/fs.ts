@@ -4,7 +4,7 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { rw_semaphore, type wait_queue_head } from '../kernel/locks.ts';
 import type { cdev } from './char_dev.ts';
-import type { vm_area_desc } from '../mm/mmap_region.ts';
+import type { vm_area_desc } from '../mm/vma/mmap_region.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 
 export const O_RDONLY = 0;

@@ -3,10 +3,10 @@
 import t from 'tap';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { sys_pidfd_open } from '../kernel/pidfd.ts';
+import { sys_pidfd_open } from '../kernel/pid.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../mm/uaccess.ts';
+import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { do_eventfd } from './eventfd.ts';
 import type { file, files_struct } from './fs.ts';

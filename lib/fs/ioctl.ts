@@ -4,7 +4,7 @@
 import type { Machine } from '../boot.ts';
 import { EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { O_NONBLOCK, type file } from './fs.ts';
 import { directory_fops } from './namei.ts';

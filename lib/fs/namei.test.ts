@@ -2,12 +2,12 @@
 
 import t from 'tap';
 import type { Machine } from '../boot.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load8, user_memset, user_store64 } from '../mm/uaccess.ts';
+import { user_load32, user_load8, user_memset, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { cdev, cdev_device_add, cdev_device_del, cdev_init, device, alloc_chrdev_region, register_chrdev_region, MAJOR, MINOR } from './char_dev.ts';
 import { do_eventfd } from './eventfd.ts';
 import { ksys_close } from './file_table.ts';

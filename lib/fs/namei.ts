@@ -2,9 +2,9 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { find_task_by_vpid, type task_struct } from '../kernel/sched.ts';
+import { find_task_by_vpid, type task_struct } from '../kernel/sched/core.ts';
 import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS, ESRCH } from '../errno.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
 import { Unmodelled } from '../unmodelled.ts';

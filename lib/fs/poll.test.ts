@@ -2,13 +2,13 @@
 
 import t from 'tap';
 import type { Machine } from '../boot.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { wait_queue_head } from '../kernel/locks.ts';
-import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_store32, user_store64 } from '../mm/uaccess.ts';
+import { user_load32, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
 import { do_sys_open, vfs_register_file } from './namei.ts';
 import { do_poll, do_sys_poll, type pollfd } from './poll.ts';

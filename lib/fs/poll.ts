@@ -4,8 +4,8 @@ import type { Machine } from '../boot.ts';
 import { EFAULT, EINTR, EINVAL } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { wait_queue_head } from '../kernel/locks.ts';
-import { TASK_INTERRUPTIBLE, schedule, signal_pending } from '../kernel/sched.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { TASK_INTERRUPTIBLE, schedule, signal_pending } from '../kernel/sched/core.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { fget, fput } from './file_table.ts';
 
 export const EPOLLIN = 0x1;

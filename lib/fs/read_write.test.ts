@@ -5,7 +5,7 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_store32 } from '../mm/uaccess.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
 import { fget, fput } from './file_table.ts';
 import type { file, files_struct } from './fs.ts';

@@ -4,7 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EBADF, EFAULT, EFBIG, EINVAL, ENODEV, ENOIOCTLCMD, ENOTTY, ENXIO, EOPNOTSUPP, EOVERFLOW, ESPIPE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
-import { access_ok } from '../mm/uaccess.ts';
+import { access_ok } from '../arch/x86/mm/uaccess.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { fget, fput } from './file_table.ts';
 import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, type file } from './fs.ts';

@@ -2,13 +2,13 @@
 
 import type { Machine } from '../boot.ts';
 import { hugetlb_sysfs_init, kstrtoul } from '../mm/hugetlb_sysfs.ts';
-import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../mm/pgtable.ts';
+import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { shmem_enabled_store } from '../mm/shmem.ts';
 import {
   MTHP_STAT_NR_ANON, TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG, TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG, anon_enabled_show,
   anon_enabled_store, defrag_show, defrag_store, enabled_show, enabled_store, shmem_enabled_show, single_hugepage_flag_show,
   single_hugepage_flag_store, sum_mthp_stat, type thp_state,
-} from '../mm/thp_state.ts';
+} from '../mm/huge_memory/sysfs.ts';
 import { EINVAL } from '../errno.ts';
 import { vfs_register_text } from './namei.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { user_read_bytes, user_write_bytes } from '../mm/uaccess.ts';
+import { user_read_bytes, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
 import { ksys_close } from './file_table.ts';
 import { do_sys_open } from './namei.ts';
 import { ksys_read, ksys_write } from './read_write.ts';

@@ -10,13 +10,13 @@ import { WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
 import {
   FOLL_LONGTERM, FOLL_WRITE, folio_is_longterm_pinnable, get_user_pages, get_user_pages_fast, pin_user_pages,
   pin_user_pages_fast, unpin_user_pages,
-} from '../mm/gup.ts';
+} from '../mm/gup/gup.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
-import { folio_maybe_dma_pinned } from '../mm/rmap.ts';
-import { put_page } from '../mm/swap.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { folio_maybe_dma_pinned } from '../mm/rmap/rmap.ts';
+import { put_page } from '../mm/folio.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE_SIZE = 4096;
 

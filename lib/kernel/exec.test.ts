@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { do_sys_open } from '../fs/namei.ts';
-import { user_load32, user_store32 } from '../mm/uaccess.ts';
-import { do_syscall_64 } from './syscalls.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_process, small_machine } from './testing.ts';
 
 const STACK_TOP = 0x7ffffffff000;

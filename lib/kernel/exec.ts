@@ -3,10 +3,10 @@
 import type { Machine } from '../boot.ts';
 import { files_struct } from '../fs/fs.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, vm_mmap } from '../mm/mmap.ts';
-import { alloc_task, task_entry, type UserCode } from './fork.ts';
-import { mm_alloc } from './mm_init.ts';
+import { alloc_task, task_entry, type UserCode } from './fork/fork.ts';
+import { mm_alloc } from './fork/mm_init.ts';
 import { Oops } from './printk.ts';
-import type { task_struct } from './sched.ts';
+import type { task_struct } from './sched/core.ts';
 
 /** Where a program's stack lies: 132 KiB below this address. */
 export const STACK_TOP = 0x7ffffffff000;

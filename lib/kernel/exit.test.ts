@@ -3,9 +3,9 @@
 import t from 'tap';
 import { audit } from '../audit.ts';
 import { kernel_wait4 } from './exit.ts';
-import { kernel_clone } from './fork.ts';
-import { sched_yield } from './sched.ts';
-import { do_syscall_64 } from './syscalls.ts';
+import { kernel_clone } from './fork/fork.ts';
+import { sched_yield } from './sched/core.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_process, small_machine } from './testing.ts';
 
 const [SIGKILL, SIGTERM, WNOHANG, ECHILD, ESRCH] = [9, 15, 1, -10, -3];

@@ -4,10 +4,10 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from './gen.ts';
 import { ECHILD, EINTR } from '../errno.ts';
 import { exit_files, task_work_run } from '../fs/file_table.ts';
-import { mmput } from './mm_init.ts';
+import { mmput } from './fork/mm_init.ts';
 import { down_read, up_read, wait_queue_head, wake_up, wait_on } from './locks.ts';
-import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, signal_pending, type task_struct } from './sched.ts';
-import { wait_pidfd } from './pidfd.ts';
+import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, signal_pending, type task_struct } from './sched/core.ts';
+import { wait_pidfd } from './pid.ts';
 import { send_sig } from './signal.ts';
 
 /** Lets go of the address space (kernel/exit.c: exit_mm()). */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { WaitPoint } from './sched.ts';
+import type { WaitPoint } from './sched/core.ts';
 
 /**
  * The type of everything that may sleep. A function that upstream marks with might_sleep() (or that takes a lock)

@@ -7,7 +7,7 @@ import {
   mutex_trylock, mutex_unlock, rw_semaphore, rwsem_is_locked, spin_lock, spin_lock_leaf, spin_trylock, spin_unlock, spinlock,
   up_read, up_write, wait_for_completion,
 } from './locks.ts';
-import { sched_yield, schedule_timeout } from './sched.ts';
+import { sched_yield, schedule_timeout } from './sched/core.ts';
 import { run_task, small_machine, start_task } from './testing.ts';
 
 t.test('a mutex has one owner, and unlocking it wakes who waits', (t) => {

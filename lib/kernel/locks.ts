@@ -6,7 +6,7 @@ import { Oops } from './printk.ts';
 import {
   TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point, schedule,
   signal_pending, type task_struct, type WaitPoint,
-} from './sched.ts';
+} from './sched/core.ts';
 import { EINTR, ERESTARTSYS } from '../errno.ts';
 
 function forget(t: task_struct, lock: WaitPoint): void {

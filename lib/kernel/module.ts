@@ -2,13 +2,13 @@
 
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
-import { block_driver } from '../patches/block_driver.ts';
-import { mrelease_driver } from '../patches/mrelease_driver.ts';
-import { hmm_v14_driver } from '../patches/hmm_v14_driver.ts';
-import { pfn_driver } from '../patches/pfn_driver.ts';
-import { offset_driver } from '../patches/offset_driver.ts';
-import { select_driver } from '../patches/select_driver.ts';
-import { sigbus_driver } from '../patches/sigbus_driver.ts';
+import { block_driver } from '../drivers/block_driver.ts';
+import { mrelease_driver } from '../drivers/mrelease_driver.ts';
+import { hmm_v14_driver } from '../series/hmm_v14/driver.ts';
+import { pfn_driver } from '../drivers/pfn_driver.ts';
+import { offset_driver } from '../drivers/offset_driver.ts';
+import { select_driver } from '../drivers/select_driver.ts';
+import { sigbus_driver } from '../drivers/sigbus_driver.ts';
 import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
 import { printk } from './printk.ts';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { kernel_clone } from './fork.ts';
+import { kernel_clone } from './fork/fork.ts';
 import { UserExit, UserSignal, sigmask, sys_kill } from './signal.ts';
-import { do_syscall_64 } from './syscalls.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_process, small_machine } from './testing.ts';
 
 const [SIGTERM, EINTR, EINVAL, ESRCH] = [15, -4, -22, -3];

@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from './gen.ts';
 import { EINVAL, ESRCH } from '../errno.ts';
-import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched.ts';
+import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched/core.ts';
 
 /** A signal that a user-space access raised at once: SIGSEGV or SIGBUS. It unwinds user code, never kernel code. NON-KERNEL. */
 export class UserSignal extends Error {

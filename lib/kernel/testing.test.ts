@@ -2,13 +2,13 @@
 
 import t from 'tap';
 import { audit } from '../audit.ts';
-import { folio_trylock } from '../mm/folio_lock.ts';
-import { user_load32, user_store32 } from '../mm/uaccess.ts';
-import { kernel_clone } from './fork.ts';
+import { folio_trylock } from '../mm/filemap/folio_lock.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { kernel_clone } from './fork/fork.ts';
 import type { Gen } from './gen.ts';
 import { mutex, mutex_lock, mutex_unlock, wait_event, wait_queue_head, wake_up } from './locks.ts';
 import { BUG_ON, WARN_ON } from './printk.ts';
-import { Deadlock, sched_yield } from './sched.ts';
+import { Deadlock, sched_yield } from './sched/core.ts';
 import { at_once, run_clean, run_process, run_task, signal_of, small_machine, start_task } from './testing.ts';
 
 t.test('the machine is small, has no huge pages unless asked, and is clean', (t) => {

@@ -5,9 +5,9 @@ import { boot, type Machine, type MachineConfig } from '../boot.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { start_process } from './exec.ts';
 import { wait_status } from './exit.ts';
-import type { UserCode } from './fork.ts';
+import type { UserCode } from './fork/fork.ts';
 import type { Gen } from './gen.ts';
-import { task_struct } from './sched.ts';
+import { task_struct } from './sched/core.ts';
 import { UserSignal } from './signal.ts';
 
 /** A machine of 64 MiB without huge pages, for unit tests. NON-KERNEL. */

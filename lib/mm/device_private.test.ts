@@ -5,7 +5,7 @@ import { boot, type Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once } from '../kernel/testing.ts';
 import { memremap_device_private_pagemap, memunmap_device_private_pagemap } from './device_private.ts';
-import { folio_unlock } from './folio_lock.ts';
+import { folio_unlock } from './filemap/folio_lock.ts';
 import { HMM_PFN_ORDER_SHIFT, HMM_PFN_VALID, HMM_PFN_WRITE, hmm_pfn, hmm_pfn_to_map_order, hmm_pfn_to_page, hmm_pfn_to_u64 } from './hmm.ts';
 import {
   make_device_exclusive_entry, make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry_from_page,
@@ -15,13 +15,13 @@ import {
   softleaf_to_flags, softleaf_to_page, swp_type,
 } from './leafops.ts';
 import { dev_pagemap, folio_is_device_private, get_dev_pagemap, memremap_pages, zone_device_folio_init } from './memremap.ts';
-import { migrate_device_range } from './migrate_device.ts';
-import { migrate_pfn_from_page, migrate_pfn_to_page } from './migrate_vma.ts';
+import { migrate_device_range } from './migrate_device/pages.ts';
+import { migrate_pfn_from_page, migrate_pfn_to_page } from './migrate_device/migrate_vma.ts';
 import type { vm_area_struct } from './mm_types.ts';
 import { folio_test_large, page_to_pfn, pfn_to_page } from './page.ts';
 import { DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, page_vma_mapped_walk, page_vma_mapped_walk_done } from './page_vma_mapped.ts';
-import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_TABLE, pfn_pte, ptdesc } from './pgtable.ts';
-import { folio_put } from './swap.ts';
+import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_TABLE, pfn_pte, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_put } from './folio.ts';
 import { noting_ops } from './testing.ts';
 
 const MiB = 1024 ** 2;

@@ -31,7 +31,7 @@ const MAX_PHYSMEM_BITS = 46;
 export interface device_private_numbers {
   /** true: by offsets in a space of their own */
   readonly offsets: boolean;
-  /** flag of an mpfn (mm/migrate_vma.ts) that holds an offset, 0 if none is set */
+  /** flag of an mpfn (mm/migrate_device/migrate_vma.ts) that holds an offset, 0 if none is set */
   readonly mpfn_flag: number;
   /** flag of an hmm_pfn (mm/hmm.ts) that holds an offset, 0 if none is set */
   readonly hmm_flag: number;

@@ -5,19 +5,19 @@ import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts
 import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locks.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
-import { fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
+import { fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { is_zero_pfn, vm_fault_to_errno } from './gup.ts';
-import { hstate_vma, huge_page_order } from './hugetlb.ts';
-import { huge_pte_lock, huge_ptep_get } from './hugetlb_vma.ts';
+import { is_zero_pfn, vm_fault_to_errno } from './gup/gup.ts';
+import { hstate_vma, huge_page_order } from './hugetlb/pool.ts';
+import { huge_pte_lock, huge_ptep_get } from './hugetlb/vma.ts';
 import {
   pmd_is_migration_entry, pte_is_uffd_wp_marker, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
   softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration, softleaf_is_swap,
   softleaf_to_folio, softleaf_to_page, softleaf_to_pfn,
 } from './leafops.ts';
-import { handle_mm_fault, vm_normal_page } from './memory.ts';
+import { handle_mm_fault, vm_normal_page } from './memory/fault.ts';
 import { page_pgmap } from './memremap.ts';
-import { migration_entry_wait, pmd_migration_entry_wait } from './migrate.ts';
+import { migration_entry_wait, pmd_migration_entry_wait } from './migrate/entry.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, MMF_UNSTABLE, VM_FAULT_COMPLETED,
   VM_FAULT_ERROR, VM_FAULT_RETRY, VM_IO, VM_PFNMAP, VM_READ, VM_WRITE, type mm_struct, type vm_area_struct,
@@ -26,12 +26,12 @@ import { mmap_assert_locked, mmap_read_lock_killable, mmap_read_unlock } from '.
 import { mmu_interval_check_retry, mmu_interval_read_begin, type mmu_interval_notifier } from './mmu_notifier.ts';
 import { pfn_to_page } from './page.ts';
 import { PGWALK_RDLOCK, walk_page_range, type mm_walk, type mm_walk_ops } from './pagewalk.ts';
-import { pte_offset_map } from './pgalloc.ts';
+import { pte_offset_map } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE, pmd_is_table, pmd_leaf, pmd_none, pmd_pfn, pmd_present, pmd_protnone,
   pmd_trans_huge, pmd_write, pmdp_get, pte_none, pte_pfn, pte_present, pte_protnone, pte_write, ptep_get, type ptdesc,
-} from './pgtable.ts';
-import { vma_lookup } from './vma.ts';
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { vma_lookup } from './vma/vma.ts';
 
 // An hmm_pfns entry is one exact double: the pfn (below 2^32) and above it, from bit 32 on, the flags HMM_PFN_*. So
 // hmm_pfn_flags() answers a small integer that the bit operators work on. The real layout, with the flags in the top

@@ -4,11 +4,11 @@ import t from 'tap';
 import type { Machine } from '../boot.ts';
 import { read_text, write_text } from '../fs/testing.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { kstrtoul } from './hugetlb_sysfs.ts';
 import { sys_mmap } from './mmap.ts';
-import { user_store32 } from './uaccess.ts';
+import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

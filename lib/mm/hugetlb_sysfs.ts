@@ -4,7 +4,7 @@ import type { Machine } from '../boot.ts';
 import { EINVAL, ERANGE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { vfs_register_text } from '../fs/namei.ts';
-import { huge_page_size, set_max_huge_pages, type hstate } from './hugetlb.ts';
+import { huge_page_size, set_max_huge_pages, type hstate } from './hugetlb/pool.ts';
 
 /** Resizes a pool as a write to nr_hugepages does: 0 or -errno (mm/hugetlb.c: __nr_hugepages_store_common()). */
 export function nr_hugepages_store_common(m: Machine, h: hstate, count: number): Gen<number> {

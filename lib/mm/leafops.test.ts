@@ -11,7 +11,7 @@ import {
   softleaf_is_migration_read_exclusive, softleaf_is_migration_write, softleaf_is_migration_young, softleaf_is_poison_marker,
   softleaf_is_swap, softleaf_is_uffd_wp_marker, softleaf_to_marker, softleaf_to_pfn, softleaf_to_pte, swp_type,
 } from './leafops.ts';
-import { pfn_pte, pte_mksoft_dirty, pte_mkuffd, pte_none, pte_present, pte_swp_mkexclusive } from './pgtable.ts';
+import { pfn_pte, pte_mksoft_dirty, pte_mkuffd, pte_none, pte_present, pte_swp_mkexclusive } from '../arch/x86/mm/pgtable/pgtable.ts';
 
 const PFN = 0x7edcba98;
 const [UFFD_WP, POISONED, GUARD] = [1, 2, 4];

@@ -5,7 +5,7 @@ import { page_folio, pfn_to_page } from './page.ts';
 import {
   LEAF_TYPE_MASK, LEAF_TYPE_SHIFT, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_LEAF, pfn_pte, pte_clear_flags, pte_flags,
   pte_pfn, pte_set_flags,
-} from './pgtable.ts';
+} from '../arch/x86/mm/pgtable/pgtable.ts';
 
 // A softleaf_t is an entry number of pgtable.ts with only the leaf mark, its type, its offset and, in a migration
 // entry, the young and dirty bits. The type says what the leaf is; the number that pagemap shows for it depends on how

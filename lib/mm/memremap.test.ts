@@ -8,8 +8,8 @@ import {
   dev_pagemap, folio_is_device_coherent, folio_is_device_private, memremap_pages, memunmap_pages, zone_device_folio_init,
 } from './memremap.ts';
 import { folio_order, page_folio, pfn_to_page } from './page.ts';
-import { folio_unlock } from './folio_lock.ts';
-import { folio_put } from './swap.ts';
+import { folio_unlock } from './filemap/folio_lock.ts';
+import { folio_put } from './folio.ts';
 import { noting_ops } from './testing.ts';
 
 const MiB = 1024 ** 2;

@@ -6,7 +6,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { complete, completion, wait_for_completion } from '../kernel/locks.ts';
 import { WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
 import { IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE, REGION_DISJOINT, REGION_MIXED, region_intersects } from '../kernel/resource.ts';
-import { __folio_set_locked } from './folio_lock.ts';
+import { __folio_set_locked } from './filemap/folio_lock.ts';
 import type { vm_fault } from './mm_types.ts';
 import {
   FOLIO_MAPPING_ANON, PG_anon_exclusive, PG_dirty, PG_head, PG_large_rmappable, PG_locked, PG_lru, PG_partially_mapped,
@@ -14,7 +14,7 @@ import {
   pfn_to_page, prep_compound_page,
 } from './page.ts';
 import { PAGES_PER_SECTION, PAGE_SIZE } from './physmem.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './huge_memory/sysfs.ts';
 
 // enum memory_type (include/linux/memremap.h)
 /** memory of a device that the CPU cannot address: never in the linear map */

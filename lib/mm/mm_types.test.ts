@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import { mm_alloc } from '../kernel/mm_init.ts';
+import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import {
   add_mm_counter, is_cow_mapping, is_vm_hugetlb_page, linear_page_index, mm_counter, mm_counter_file, vm_area_struct, vm_fault,
   vma_is_anonymous, vma_pages, type mm_struct,

@@ -6,8 +6,8 @@ import type { file, address_space } from '../fs/fs.ts';
 import { rw_semaphore, spinlock, wait_queue_head } from '../kernel/locks.ts';
 import type { mmu_notifier_subscriptions } from './mmu_notifier.ts';
 import { FOLIO_MAPPING_ANON, PG_swapbacked } from './page.ts';
-import type { ptdesc } from './pgtable.ts';
-import type { userfaultfd_ctx } from './userfaultfd.ts';
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
 // vm_flags (include/linux/mm.h: VM_*). Flags above bit 31 (VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED, VM_UFFD_RWP) are not modelled.
 export const VM_NONE = 0;
@@ -146,7 +146,7 @@ export class mm_struct {
   readonly m: Machine;
   /** tags this address space's TLB entries and its mappings of large folios (mm_id) */
   readonly mm_id: number;
-  /** the vmas in order of address; changed only through mm/vma.ts */
+  /** the vmas in order of address; changed only through mm/vma/vma.ts */
   readonly mm_mt: vm_area_struct[] = [];
   mmap_base = 0x7ffff7fff000;
   task_size = 0x7ffffffff000;
@@ -181,7 +181,7 @@ export class mm_struct {
   brk = 0;
   /** the CPUs whose TLB may hold entries of this mm: bit n is CPU n */
   cpumask = 0;
-  /** what tags its TLB entries now, see mm/tlb.ts; 0 before the first */
+  /** what tags its TLB entries now, see arch/x86/mm/tlb.ts; 0 before the first */
   tlb_tag = 0;
   constructor(m: Machine, id: number, pgd: ptdesc) {
     this.m = m;

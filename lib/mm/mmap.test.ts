@@ -5,14 +5,14 @@ import type { Machine } from '../boot.ts';
 import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_madvise } from './madvise.ts';
+import { sys_madvise } from './madvise/madvise.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_brk, sys_mmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
-import { user_load32, user_memset, user_store32 } from './uaccess.ts';
+import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;

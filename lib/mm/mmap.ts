@@ -6,23 +6,23 @@ import { O_ACCMODE, O_RDONLY, O_WRONLY, type file } from '../fs/fs.ts';
 import { fget, fput, get_file } from '../fs/file_table.ts';
 import { down_write, up_write } from '../kernel/locks.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched, preempt_point } from '../kernel/sched.ts';
+import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
 import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { anon_vma_fork } from './anon_vma.ts';
-import { mapping_allow_writable } from './filemap.ts';
-import { free_pgtables } from './free_pgtables.ts';
-import { mm_populate } from './gup.ts';
-import { hstate_file, hstate_sizelog, huge_page_size, hugetlb_file_setup, is_file_hugepages } from './hugetlb.ts';
-import { hugetlb_dup_vma_private } from './hugetlb_vma.ts';
-import { khugepaged_fork } from './khugepaged.ts';
-import { copy_page_range } from './memory_copy.ts';
-import { unmap_vmas } from './memory_zap.ts';
+import { anon_vma_fork } from './rmap/anon_vma.ts';
+import { mapping_allow_writable } from './filemap/filemap.ts';
+import { free_pgtables } from './memory/free_pgtables.ts';
+import { mm_populate } from './gup/gup.ts';
+import { hstate_file, hstate_sizelog, huge_page_size, hugetlb_file_setup, is_file_hugepages } from './hugetlb/pool.ts';
+import { hugetlb_dup_vma_private } from './hugetlb/vma.ts';
+import { khugepaged_fork } from './khugepaged/khugepaged.ts';
+import { copy_page_range } from './memory/copy.ts';
+import { unmap_vmas } from './memory/zap.ts';
 import {
   mmap_assert_write_locked, mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_lock_killable, mmap_write_unlock,
   vma_mark_detached, vma_start_write, vma_start_write_killable,
 } from './mmap_lock.ts';
-import { do_brk_flags, mmap_region } from './mmap_region.ts';
+import { do_brk_flags, mmap_region } from './vma/mmap_region.ts';
 import {
   MMF_OOM_SKIP, MMF_UNSTABLE, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC,
   VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK, VM_WRITE,
@@ -30,20 +30,20 @@ import {
 } from './mm_types.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu_fullmm } from './mmu_gather.ts';
 import { mmu_notifier_release } from './mmu_notifier.ts';
-import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from './pgtable.ts';
-import { flush_tlb_mm } from './tlb.ts';
+import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { flush_tlb_mm } from '../arch/x86/mm/tlb.ts';
 import { __get_unmapped_area, get_unmapped_area, mmap_min_addr, stack_guard_gap, vm_start_gap } from './unmapped_area.ts';
 import {
   dup_userfaultfd, dup_userfaultfd_complete, dup_userfaultfd_fail, userfaultfd_unmap_complete, type userfaultfd_fork_ctxs,
   type userfaultfd_unmap_ctxs,
-} from './userfaultfd.ts';
+} from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
 import {
   find_vma_intersection, remove_vma, vm_area_dup, vm_area_free, vm_stat_account, vma_find, vma_is_shared_maywrite, vma_iterator,
   vma_iter_store_new, vma_prev,
-} from './vma.ts';
-import { sysctl_max_map_count } from './vma_merge.ts';
-import { do_vmi_align_munmap, unmap_region } from './vma_unmap.ts';
+} from './vma/vma.ts';
+import { sysctl_max_map_count } from './vma/merge.ts';
+import { do_vmi_align_munmap, unmap_region } from './vma/unmap.ts';
 
 // include/uapi/asm-generic/mman-common.h, mman.h
 export const PROT_NONE = 0;

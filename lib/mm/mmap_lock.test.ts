@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { mm_alloc } from '../kernel/mm_init.ts';
+import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
-import { sched_yield } from '../kernel/sched.ts';
+import { sched_yield } from '../kernel/sched/core.ts';
 import { send_sig } from '../kernel/signal.ts';
 import { run_task, small_machine, start_task } from '../kernel/testing.ts';
 import {

@@ -7,10 +7,10 @@ import {
   up_read, up_write, wait_on, wake_up,
 } from '../kernel/locks.ts';
 import { BUG_ON } from '../kernel/printk.ts';
-import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point } from '../kernel/sched.ts';
+import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
 import { EINTR } from '../errno.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
-import { vma_lookup } from './vma.ts';
+import { vma_lookup } from './vma/vma.ts';
 
 // A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq, which every release of the mmap write lock
 // moves on: so all vma locks go at once. Readers are counted; upstream's one vm_refcnt word is the two fields `detached`

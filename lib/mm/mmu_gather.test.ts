@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import type { Machine } from '../boot.ts';
-import { mm_alloc } from '../kernel/mm_init.ts';
+import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
 import { small_machine } from '../kernel/testing.ts';
 import type { vm_area_struct, mm_struct } from './mm_types.ts';
@@ -13,10 +13,10 @@ import {
 } from './mmu_gather.ts';
 import { page_to_pfn } from './page.ts';
 import { alloc_page, folio_alloc } from './page_alloc.ts';
-import type { ptdesc } from './pgtable.ts';
-import { folio_add_file_rmap_ptes, folio_mapcount } from './rmap.ts';
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_add_file_rmap_ptes, folio_mapcount } from './rmap/rmap.ts';
 import { make_table } from './testing.ts';
-import { hardware_walk, tlb_lookup } from './tlb.ts';
+import { hardware_walk, tlb_lookup } from '../arch/x86/mm/tlb.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

@@ -5,11 +5,11 @@ import { BUG_ON } from '../kernel/printk.ts';
 import { VM_MIXEDMAP, VM_PFNMAP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct } from './mm_types.ts';
 import { page_folio } from './page.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from './physmem.ts';
-import { PMD_SHIFT, PMD_SIZE, PUD_SIZE, TASK_SIZE, type ptdesc } from './pgtable.ts';
-import { pmd_free, pte_free, pud_free } from './pgalloc.ts';
-import { folio_remove_rmap_ptes } from './rmap.ts';
-import { folios_put_refs } from './swap.ts';
-import { dec_tlb_flush_pending, flush_tlb_mm_range, inc_tlb_flush_pending, mm_tlb_flush_nested } from './tlb.ts';
+import { PMD_SHIFT, PMD_SIZE, PUD_SIZE, TASK_SIZE, type ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_free, pte_free, pud_free } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { folio_remove_rmap_ptes } from './rmap/rmap.ts';
+import { folios_put_refs } from './folio.ts';
+import { dec_tlb_flush_pending, flush_tlb_mm_range, inc_tlb_flush_pending, mm_tlb_flush_nested } from '../arch/x86/mm/tlb.ts';
 
 const MMU_GATHER_BUNDLE = 8;
 const MAX_GATHER_BATCH = 510;

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { task_struct } from '../kernel/sched.ts';
+import { task_struct } from '../kernel/sched/core.ts';
 import { mm_struct } from './mm_types.ts';
 import {
   mmu_interval_check_retry, mmu_interval_notifier, mmu_interval_notifier_insert, mmu_interval_notifier_remove,
@@ -12,7 +12,7 @@ import {
   mmu_notifier_range_init, mmu_notifier_range_init_owner, mmu_notifier_register, mmu_notifier_release,
   mmu_notifier_unregister, type mmu_interval_notifier_ops,
 } from './mmu_notifier.ts';
-import { ptdesc } from './pgtable.ts';
+import { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 
 // From the uapi and the headers, on purpose a second time.
 const EOVERFLOW = 75;

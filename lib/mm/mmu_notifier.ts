@@ -7,9 +7,9 @@ import {
   down_write, mutex, mutex_lock, mutex_unlock, spin_lock, spin_unlock, spinlock, up_write, wait_event, wait_queue_head, wake_up,
   type rw_semaphore,
 } from '../kernel/locks.ts';
-import { mmdrop, mmgrab } from '../kernel/mm_init.ts';
+import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
-import { signal_pending } from '../kernel/sched.ts';
+import { signal_pending } from '../kernel/sched/core.ts';
 import { mmap_write_lock, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import { is_vm_hugetlb_page, type mm_struct } from './mm_types.ts';
 

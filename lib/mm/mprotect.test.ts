@@ -6,7 +6,7 @@ import { do_sys_open } from '../fs/namei.ts';
 import { ksys_ftruncate } from '../fs/read_write.ts';
 import { walk_address } from '../inspect.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import type { mm_struct } from './mm_types.ts';
@@ -16,8 +16,8 @@ import {
 } from './leafops.ts';
 import { sys_mmap } from './mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
-import type { ptdesc } from './pgtable.ts';
-import { user_load32, user_memset, user_store32 } from './uaccess.ts';
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

@@ -3,20 +3,20 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched, preempt_point } from '../kernel/sched.ts';
+import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { populate_vma_page_range } from './gup.ts';
-import { __split_huge_pmd } from './huge_pmd_split.ts';
-import { change_huge_pmd } from './huge_pmd_change.ts';
-import { hugetlb_change_protection } from './hugetlb_vma.ts';
+import { populate_vma_page_range } from './gup/gup.ts';
+import { __split_huge_pmd } from './huge_memory/split_pmd.ts';
+import { change_huge_pmd } from './huge_memory/change.ts';
+import { hugetlb_change_protection } from './hugetlb/vma.ts';
 import {
   PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry_from_page,
   make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page, softleaf_from_pte, softleaf_is_device_private_write, softleaf_is_guard_marker,
   softleaf_is_marker, softleaf_is_migration_write, softleaf_is_poison_marker, softleaf_to_flags,
   softleaf_to_page, softleaf_to_pte,
 } from './leafops.ts';
-import { vm_normal_page } from './memory.ts';
+import { vm_normal_page } from './memory/fault.ts';
 import { calc_vm_prot_bits } from './mmap.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import {
@@ -34,20 +34,20 @@ import { PG_anon_exclusive, PageAnon, folio_test_anon, folio_test_large, page_fo
 import {
   FPB_RESPECT_SOFT_DIRTY, FPB_RESPECT_WRITE, folio_pte_batch_flags, modify_prot_commit_ptes, modify_prot_start_ptes, pmd_alloc,
   pte_alloc, pte_clear, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at,
-} from './pgalloc.ts';
+} from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { PAGE_SIZE } from './physmem.ts';
 import {
   ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_SIZE, PAGE_ALIGN, PGDIR_SIZE, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT,
   _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW, _PAGE_USER, pgd_index, pmd_addr_end, pmd_index, pmd_none, pte_advance_pfn, pte_clear_uffd,
   pte_dirty, pte_index, pte_mkuffd, pte_mkwrite, pte_modify, pte_none, pte_pfn, pte_present, pte_protnone, pte_uffd, pte_write,
   pud_addr_end, pud_index, type ptdesc,
-} from './pgtable.ts';
-import { vma_set_page_prot } from './pgprot.ts';
-import { pmd_is_huge } from './thp_state.ts';
-import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd.ts';
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { vma_set_page_prot } from '../arch/x86/mm/pgprot.ts';
+import { pmd_is_huge } from './huge_memory/sysfs.ts';
+import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
-import { vm_flags_reset, vm_stat_account, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma.ts';
-import { vma_modify_flags } from './vma_merge.ts';
+import { vm_flags_reset, vm_stat_account, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma/vma.ts';
+import { vma_modify_flags } from './vma/merge.ts';
 
 // What a change of protection is for (include/linux/mm.h).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;

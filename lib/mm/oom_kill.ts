@@ -5,9 +5,9 @@ import type { Machine } from '../boot.ts';
 import { EAGAIN, EBADF, EINTR, EINVAL, ESRCH } from '../errno.ts';
 import { fget, fput } from '../fs/file_table.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { mmdrop, mmgrab } from '../kernel/mm_init.ts';
-import { fatal_signal_pending, task_struct } from '../kernel/sched.ts';
-import { zap_vma_for_reaping } from './memory_zap.ts';
+import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
+import { fatal_signal_pending, task_struct } from '../kernel/sched/core.ts';
+import { zap_vma_for_reaping } from './memory/zap.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
 import { MMF_OOM_SKIP, MMF_UNSTABLE, VM_HUGETLB, VM_PFNMAP, VM_SHARED, vma_is_anonymous, type mm_struct } from './mm_types.ts';
 

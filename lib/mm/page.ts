@@ -57,7 +57,7 @@ export class large_folio {
   maybe_mapped_shared = false;
   /** true while it is on the deferred split queue */
   on_deferred_list = false;
-  /** hugetlb: the folio's pool state, see mm/hugetlb.ts */
+  /** hugetlb: the folio's pool state, see mm/hugetlb/pool.ts */
   hugetlb_flags = 0;
 }
 

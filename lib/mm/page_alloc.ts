@@ -7,7 +7,7 @@ import {
   page_to_pfn, pfn_to_page, prep_compound_page,
 } from './page.ts';
 import { PAGE_SIZE } from './physmem.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './thp_state.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './huge_memory/sysfs.ts';
 
 export const MAX_PAGE_ORDER = 10;
 

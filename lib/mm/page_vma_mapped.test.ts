@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import { mm_alloc } from '../kernel/mm_init.ts';
+import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { at_once } from '../kernel/testing.ts';
 import { make_device_exclusive_entry, make_readable_migration_entry, make_writable_device_private_entry } from './leafops.ts';
 import { vm_area_struct, type mm_struct } from './mm_types.ts';
@@ -12,9 +12,9 @@ import {
   DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_last, page_vma_mapped_walk_restart,
   vma_address_end,
 } from './page_vma_mapped.ts';
-import { mm_alloc_pmd, mm_find_pmd, pmd_populate } from './pgalloc.ts';
-import { folio_mk_pmd } from './pgtable_generic.ts';
-import { pfn_pte, pmd_index, ptdesc } from './pgtable.ts';
+import { mm_alloc_pmd, mm_find_pmd, pmd_populate } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { folio_mk_pmd } from '../arch/x86/mm/pgtable/pmd.ts';
+import { pfn_pte, pmd_index, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { make_pte } from './testing.ts';
 
 const [PAGE, BASE] = [4096, 0x200000000];

@@ -5,9 +5,9 @@ import { EFAULT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locks.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
-import { preempt_point } from '../kernel/sched.ts';
-import { hstate_vma, huge_page_size, pages_per_huge_page } from './hugetlb.ts';
-import { huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get } from './hugetlb_vma.ts';
+import { preempt_point } from '../kernel/sched/core.ts';
+import { hstate_vma, huge_page_size, pages_per_huge_page } from './hugetlb/pool.ts';
+import { huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get } from './hugetlb/vma.ts';
 import {
   pmd_is_device_private_entry, pmd_is_migration_entry, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
   softleaf_is_device_private, softleaf_is_migration, softleaf_to_pfn,
@@ -17,8 +17,8 @@ import { folio_nr_pages, folio_test_anon, page_folio } from './page.ts';
 import {
   ALIGN_DOWN, HPAGE_PMD_NR, PGDIR_SIZE, PMD_SIZE, PUD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_pfn, pmd_present,
   pmd_trans_huge, pte_index, pte_none, pte_pfn, pte_present, pud_index, type ptdesc,
-} from './pgtable.ts';
-import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap.ts';
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap/rmap.ts';
 
 /** wait for page-table locks rather than trust a lockless look */
 export const PVMW_SYNC = 1;

@@ -9,9 +9,9 @@ import { sys_mmap } from './mmap.ts';
 import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from './mmap_lock.ts';
 import type { mm_struct } from './mm_types.ts';
 import { walk_page_range, walk_page_range_mm_unsafe, walk_page_range_vma, walk_page_vma, type mm_walk_ops } from './pagewalk.ts';
-import { user_load32, user_store32 } from './uaccess.ts';
-import { find_vma } from './vma.ts';
-import { sys_munmap } from './vma_unmap.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { find_vma } from './vma/vma.ts';
+import { sys_munmap } from './vma/unmap.ts';
 
 const [PAGE, HUGE, BASE] = [4096, 2 * 1024 * 1024, 0x200000000];
 const EINVAL = 22;

@@ -4,19 +4,19 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { split_huge_pmd } from './huge_pmd_split.ts';
-import { hstate_vma, huge_page_size } from './hugetlb.ts';
-import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from './hugetlb_resv.ts';
-import { huge_pte_index, huge_pte_offset } from './hugetlb_vma.ts';
+import { split_huge_pmd } from './huge_memory/split_pmd.ts';
+import { hstate_vma, huge_page_size } from './hugetlb/pool.ts';
+import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from './hugetlb/resv.ts';
+import { huge_pte_index, huge_pte_offset } from './hugetlb/vma.ts';
 import { mmap_assert_locked, mmap_assert_write_locked, vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
 import { VM_PFNMAP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct } from './mm_types.ts';
-import { pmd_alloc, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at } from './pgalloc.ts';
+import { pmd_alloc, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { PAGE_SIZE } from './physmem.ts';
 import {
   ALIGN_DOWN, PGDIR_SIZE, pgd_index, pmd_addr_end, pmd_index, pmd_none, pmd_present, pmd_trans_huge, pte_index, pte_none,
   pud_addr_end, pud_index, type ptdesc,
-} from './pgtable.ts';
-import { find_vma } from './vma.ts';
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { find_vma } from './vma/vma.ts';
 
 // What a walk does about locks (include/linux/pagewalk.h: enum page_walk_lock).
 export const PGWALK_RDLOCK = 0;

@@ -5,7 +5,7 @@ import { EEXIST, EFAULT, EFBIG, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUP
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write, wait_queue_head, wait_on, wake_up } from '../kernel/locks.ts';
 import { BUG_ON } from '../kernel/printk.ts';
-import { cond_resched, fatal_signal_pending } from '../kernel/sched.ts';
+import { cond_resched, fatal_signal_pending } from '../kernel/sched/core.ts';
 import { alloc_file, fput } from '../fs/file_table.ts';
 import type { inode} from '../fs/fs.ts';
 import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_RDWR, type address_space, type file, type file_operations } from '../fs/fs.ts';
@@ -14,9 +14,9 @@ import { Unmodelled } from '../unmodelled.ts';
 import {
   __filemap_add_folio, alloc_address_space, filemap_get_entry, filemap_map_pages, filemap_remove_folio, mapping_indices, mapping_load,
   mapping_next_index, mapping_range_empty, maybe_unlock_mmap_for_io,
-} from './filemap.ts';
-import { folio_lock, folio_trylock, folio_unlock } from './folio_lock.ts';
-import { unmap_mapping_range } from './memory_zap.ts';
+} from './filemap/filemap.ts';
+import { folio_lock, folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
+import { unmap_mapping_range } from './memory/zap.ts';
 import {
   VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_NORESERVE, VM_UFFD_MISSING, linear_page_index,
   type vm_area_struct, type vm_fault, type vm_operations_struct,
@@ -25,14 +25,14 @@ import {
   PG_locked, PG_referenced, PG_swapbacked, PG_uptodate, folio_nr_pages, folio_pfn, folio_size, folio_test_large, set_flag, test_flag,
 } from './page.ts';
 import { GFP_HIGHUSER_MOVABLE, folio_alloc } from './page_alloc.ts';
-import { folio_mark_dirty } from './page_writeback.ts';
-import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from './pgtable.ts';
-import { folio_add_lru, folio_mark_accessed, folio_put } from './swap.ts';
-import { count_mthp_stat, count_vm_event, highest_order, next_order, thp_vma_suitable_orders, vma_thp_disabled, MTHP_STAT_SHMEM_ALLOC, MTHP_STAT_SHMEM_FALLBACK } from './thp_state.ts';
+import { folio_mark_dirty } from './page-writeback.ts';
+import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_add_lru, folio_mark_accessed, folio_put } from './folio.ts';
+import { count_mthp_stat, count_vm_event, highest_order, next_order, thp_vma_suitable_orders, vma_thp_disabled, MTHP_STAT_SHMEM_ALLOC, MTHP_STAT_SHMEM_FALLBACK } from './huge_memory/sysfs.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
-import { copy_from_user, copy_to_user, clear_user, fault_in_readable } from './uaccess.ts';
+import { copy_from_user, copy_to_user, clear_user, fault_in_readable } from '../arch/x86/mm/uaccess.ts';
 import { mm_get_unmapped_area } from './unmapped_area.ts';
-import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd.ts';
+import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
 import type { mm_struct } from './mm_types.ts';
 

@@ -2,15 +2,15 @@
 
 import t from 'tap';
 import { walk_address } from '../inspect.ts';
-import { mm_alloc } from '../kernel/mm_init.ts';
+import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { folio_lock } from './folio_lock.ts';
+import { folio_lock } from './filemap/folio_lock.ts';
 import type { mm_struct } from './mm_types.ts';
 import { page_to_pfn } from './page.ts';
 import { alloc_page } from './page_alloc.ts';
-import { lru_add_drain } from './swap.ts';
+import { lru_add_drain } from './folio.ts';
 import { bare_machine, leaf_at, load_words, make_pte, make_table, map_anon, page_at, pte_at, release, replace_folio, run_thp, vma_of } from './testing.ts';
-import { user_load32, user_store32 } from './uaccess.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const [PAGE, HUGE, MAP] = [4096, 2 * 1024 * 1024, 0x200000000];
 

@@ -4,20 +4,20 @@ import { Machine } from '../boot.ts';
 import { vma_at, walk_address, type Leaf } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once, run_clean, small_machine, type Asserts } from '../kernel/testing.ts';
-import { folio_lock, folio_unlock } from './folio_lock.ts';
+import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
 import { dev_pagemap, type dev_pagemap_ops } from './memremap.ts';
-import { remove_migration_ptes } from './migrate.ts';
+import { remove_migration_ptes } from './migrate/entry.ts';
 import { vm_area_struct, type mm_struct } from './mm_types.ts';
 import { sys_mmap } from './mmap.ts';
 import { folio_get } from './page.ts';
 import {
   mm_alloc_pmd, p4d_populate, pmd_alloc_one, pmd_populate, pte_alloc, pte_alloc_one, pud_alloc_one, pud_populate,
-} from './pgalloc.ts';
-import { pmd_index, pte_index, pte_pfn, pud_index, type ptdesc } from './pgtable.ts';
-import { try_to_migrate } from './rmap_walk.ts';
-import { folio_put } from './swap.ts';
-import { TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG } from './thp_state.ts';
-import { user_load32 } from './uaccess.ts';
+} from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { pmd_index, pte_index, pte_pfn, pud_index, type ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { try_to_migrate } from './rmap/walk.ts';
+import { folio_put } from './folio.ts';
+import { TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG } from './huge_memory/sysfs.ts';
+import { user_load32 } from '../arch/x86/mm/uaccess.ts';
 
 const [PAGE, RW, PRIVATE, FIXED_ANON] = [4096, 3, 2, 0x30];
 

@@ -4,14 +4,14 @@ import type { Machine } from '../boot.ts';
 import { EIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { address_space } from '../fs/fs.ts';
-import { filemap_get_entry, filemap_remove_folio } from './filemap.ts';
-import { folio_trylock, folio_unlock } from './folio_lock.ts';
-import { folio_split } from './huge_split.ts';
-import { unmap_mapping_folio } from './memory_zap.ts';
+import { filemap_get_entry, filemap_remove_folio } from './filemap/filemap.ts';
+import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
+import { folio_split } from './huge_memory/split_folio.ts';
+import { unmap_mapping_folio } from './memory/zap.ts';
 import { PG_dirty, folio_pfn, folio_size, folio_test_large, test_flag } from './page.ts';
-import { folio_cancel_dirty } from './page_writeback.ts';
-import { folio_mapped } from './rmap.ts';
-import { folio_put } from './swap.ts';
+import { folio_cancel_dirty } from './page-writeback.ts';
+import { folio_mapped } from './rmap/rmap.ts';
+import { folio_put } from './folio.ts';
 
 /** Takes a locked folio out of a file, unmapping it first: 0, or -EIO if it left the mapping meanwhile (mm/truncate.c: truncate_inode_folio()). */
 export function* truncate_inode_folio(m: Machine, mapping: address_space, folio: number): Gen<number> {

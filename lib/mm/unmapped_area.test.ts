@@ -8,8 +8,8 @@ import { small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { get_unmapped_area, thp_get_unmapped_area, vm_start_gap } from './unmapped_area.ts';
-import { find_vma } from './vma.ts';
-import { sys_munmap } from './vma_unmap.ts';
+import { find_vma } from './vma/vma.ts';
+import { sys_munmap } from './vma/unmap.ts';
 
 const [PAGE, HUGE, TASK_SIZE] = [4096, 2 * 1024 * 1024, 0x7ffffffff000];
 /** Where mappings go down from, and a place a gigabyte below that is free in a new process. */

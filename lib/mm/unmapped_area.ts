@@ -3,11 +3,11 @@
 import type { Machine } from '../boot.ts';
 import type { file } from '../fs/fs.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
-import { hstate_file, huge_page_size, is_file_hugepages } from './hugetlb.ts';
+import { hstate_file, huge_page_size, is_file_hugepages } from './hugetlb/pool.ts';
 import { VM_GROWSDOWN, type mm_struct, type vm_area_struct } from './mm_types.ts';
-import { ALIGN_DOWN, PAGE_ALIGN, PAGE_ALIGN_DOWN, PMD_SIZE, TASK_SIZE } from './pgtable.ts';
+import { ALIGN_DOWN, PAGE_ALIGN, PAGE_ALIGN_DOWN, PMD_SIZE, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { shmem_get_unmapped_area } from './shmem.ts';
-import { find_vma } from './vma.ts';
+import { find_vma } from './vma/vma.ts';
 
 const MAP_SHARED = 0x01;
 const MAP_FIXED = 0x10;

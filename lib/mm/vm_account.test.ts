@@ -3,13 +3,13 @@
 import t from 'tap';
 import { audit } from '../audit.ts';
 import { start_process } from '../kernel/exec.ts';
-import { do_syscall_64 } from '../kernel/syscalls.ts';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { small_machine } from '../kernel/testing.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_mprotect } from './mprotect.ts';
-import { user_store32 } from './uaccess.ts';
-import { sys_munmap } from './vma_unmap.ts';
+import { user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { sys_munmap } from './vma/unmap.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
 
 const PAGE = 4096;

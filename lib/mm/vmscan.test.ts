@@ -3,13 +3,13 @@
 import t from 'tap';
 import { walk_address } from '../inspect.ts';
 import { run_process, small_machine } from '../kernel/testing.ts';
-import { sys_madvise } from './madvise.ts';
+import { sys_madvise } from './madvise/madvise.ts';
 import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
 import { PG_active, PG_lru, pfn_to_page, test_flag } from './page.ts';
-import { pte_pfn } from './pgtable.ts';
-import { folio_isolate_lru, lru_add_drain } from './swap.ts';
-import { user_store32 } from './uaccess.ts';
+import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_isolate_lru, lru_add_drain } from './folio.ts';
+import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { reclaim_pages } from './vmscan.ts';
 
 const PAGE = 4096;

@@ -4,14 +4,14 @@
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { folio_trylock, folio_unlock } from './folio_lock.ts';
+import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
 import {
   PG_active, PG_dirty, PG_mlocked, PG_swapbacked, clear_flag, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, set_flag,
   test_flag,
 } from './page.ts';
-import { folio_mapped } from './rmap.ts';
-import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap_walk.ts';
-import { folio_put, folio_putback_lru } from './swap.ts';
+import { folio_mapped } from './rmap/rmap.ts';
+import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap/walk.ts';
+import { folio_put, folio_putback_lru } from './folio.ts';
 
 // How many pages of the isolated folio are free now; it goes back to its list if none are.
 function* shrink_folio(m: Machine, folio: number): Gen<number> {

@@ -7,7 +7,7 @@ import { sys_ioctl } from '../fs/read_write.ts';
 import { start_process } from '../kernel/exec.ts';
 import { load_module } from '../kernel/module.ts';
 import { vm_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../mm/uaccess.ts';
+import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 
 const EINVAL = 22;
 const MIB = 1024 * 1024;

@@ -7,22 +7,22 @@ import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock, spin_lock_leaf, spin_unlock } from '../kernel/locks.ts';
 import { WARN_ON, printk } from '../kernel/printk.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
-import { preempt_point } from '../kernel/sched.ts';
+import { preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { device_private_page_to_offset, memremap_device_private_pagemap, memunmap_device_private_pagemap } from '../mm/device_private.ts';
-import { lock_page } from '../mm/folio_lock.ts';
+import { lock_page } from '../mm/filemap/folio_lock.ts';
 import {
   MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PRIVATE, dev_pagemap, folio_zone_device_data, is_device_coherent_page,
   is_device_private_page, memremap_pages, memunmap_pages, page_pgmap, zone_device_folio_init, type dev_pagemap_ops,
 } from '../mm/memremap.ts';
-import { folio_copy } from '../mm/migrate.ts';
+import { folio_copy } from '../mm/migrate/entry.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, migrate_device_finalize, migrate_device_pages,
   migrate_device_range, migrate_pfn, migrate_pfn_from_page, migrate_pfn_to_page,
-} from '../mm/migrate_device.ts';
+} from '../mm/migrate_device/pages.ts';
 import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
-import { kcalloc, kvcalloc, kvfree } from '../mm/slab.ts';
+import { kcalloc, kvcalloc, kvfree } from '../mm/slub.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
   dmirror_page_to_chunk, dmirror_page_to_device, null_page, set_zone_device_data, zone_device_data, type dmirror,

@@ -2,13 +2,13 @@
 
 import t from 'tap';
 import { do_sys_open } from '../fs/namei.ts';
-import { kernel_clone } from '../kernel/fork.ts';
-import { sched_yield } from '../kernel/sched.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
+import { sched_yield } from '../kernel/sched/core.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { sys_mprotect } from '../mm/mprotect.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_store32 } from '../mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma_unmap.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { sys_munmap } from '../mm/vma/unmap.ts';
 import { BUF, MIRROR, counts, dev, run_dmirror, snapshot } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.

@@ -4,9 +4,9 @@ import type { Machine } from '../boot.ts';
 import { EBUSY, EFAULT, EINVAL, ENOENT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locks.ts';
-import { mmget_not_zero, mmput } from '../kernel/mm_init.ts';
+import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
 import { WARN_ON } from '../kernel/printk.ts';
-import { is_zero_pfn } from '../mm/gup_pin.ts';
+import { is_zero_pfn } from '../mm/gup/pin.ts';
 import {
   HMM_PFN_ERROR, HMM_PFN_REQ_FAULT, HMM_PFN_REQ_WRITE, HMM_PFN_VALID, HMM_PFN_WRITE, HMM_RANGE_DEFAULT_TIMEOUT,
   hmm_pfn_flags, hmm_pfn_to_map_order, hmm_pfn_to_page, hmm_range, hmm_range_fault, hmm_range_fault_unlocked_timeout,
@@ -20,7 +20,7 @@ import {
   type mmu_notifier_range,
 } from '../mm/mmu_notifier.ts';
 import { page_to_pfn } from '../mm/page.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import {
   DPT_XA_TAG_WRITE, PAGE_SIZE, backing_page_in_folio, dmirror_bounce_fini, dmirror_bounce_init, dmirror_do_read, dmirror_do_write,
   dmirror_page_to_device, type dmirror, type dmirror_bounce,

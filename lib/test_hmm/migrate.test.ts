@@ -3,11 +3,11 @@
 import t from 'tap';
 import { do_sys_open } from '../fs/namei.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
-import { kernel_clone } from '../kernel/fork.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import { sys_mmap } from '../mm/mmap.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_store32 } from '../mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma_unmap.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { sys_munmap } from '../mm/vma/unmap.ts';
 import type { dmirror, test_hmm_state } from './dmirror.ts';
 import { dmirror_check_atomic } from './migrate.ts';
 import { BUF, MIRROR, counts, dev, run_dmirror, snapshot } from './testing.ts';

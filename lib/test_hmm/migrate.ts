@@ -5,24 +5,24 @@ import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
-import { mmget_not_zero, mmput } from '../kernel/mm_init.ts';
-import { make_device_exclusive } from '../mm/device_exclusive.ts';
-import { make_device_exclusive_range } from '../mm/device_exclusive_range.ts';
-import { folio_unlock, lock_page, unlock_page } from '../mm/folio_lock.ts';
+import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
+import { make_device_exclusive } from '../mm/rmap/device_exclusive.ts';
+import { make_device_exclusive_range } from '../series/exclusive_range.ts';
+import { folio_unlock, lock_page, unlock_page } from '../mm/filemap/folio_lock.ts';
 import { folio_zone_device_data, is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import {
   MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_SHIFT, MIGRATE_PFN_VALID, MIGRATE_PFN_WRITE,
   MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT, MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn_from_page, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize, migrate_vma_pages,
   migrate_vma_setup,
-} from '../mm/migrate_device.ts';
+} from '../mm/migrate_device/pages.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ, type vm_fault } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { folio_is_zone_device, folio_nr_pages, folio_order, folio_page, folio_test_large, page_folio, page_to_pfn } from '../mm/page.ts';
 import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
-import { kvcalloc, kvfree } from '../mm/slab.ts';
-import { folio_put, put_page } from '../mm/swap.ts';
-import { vma_lookup } from '../mm/vma.ts';
+import { kvcalloc, kvfree } from '../mm/slub.ts';
+import { folio_put, put_page } from '../mm/folio.ts';
+import { vma_lookup } from '../mm/vma/vma.ts';
 import { dmirror_devmem_alloc_page } from './chunk.ts';
 import {
   BACKING_PAGE, COPY_PAGE_NS, DPT_XA_TAG_ATOMIC, DPT_XA_TAG_WRITE, PAGE_SIZE, dmirror_is_private_zone,

@@ -10,7 +10,7 @@ import { load_module, unload_module } from '../kernel/module.ts';
 import { run_clean } from '../kernel/testing.ts';
 import { vm_mmap } from '../mm/mmap.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_load64, user_store32 } from '../mm/uaccess.ts';
+import { user_load32, user_load64, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { dev, load_bytes } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.

@@ -11,12 +11,12 @@ import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
 import type { Module, ModuleParams } from '../kernel/module.ts';
 import { Oops, printk } from '../kernel/printk.ts';
-import { vm_insert_page } from '../mm/memory_zap.ts';
+import { vm_insert_page } from '../mm/memory/zap.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
 import { GFP_KERNEL, __GFP_ZERO, __free_pages, alloc_page } from '../mm/page_alloc.ts';
-import { put_page } from '../mm/swap.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
+import { put_page } from '../mm/folio.ts';
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
 import {
   DMIRROR_NDEVICES, PAGE_SIZE, dmirror, dmirror_device, dmirror_is_private_zone, dmirror_min_ops, test_hmm_state,

@@ -7,7 +7,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { load_module } from '../kernel/module.ts';
 import { run_clean, type Asserts } from '../kernel/testing.ts';
 import { sys_mmap } from '../mm/mmap.ts';
-import { user_load64, user_load8, user_store32, user_store64 } from '../mm/uaccess.ts';
+import { user_load64, user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 
 // The layout of the process and the number of the ioctl are the tests' own: nothing here comes from uapi.ts.
 const [PAGE, RW, PRIVATE_ANON_FIXED, O_RDWR, SNAPSHOT] = [4096, 3, 0x32, 2, 0xc0284804];

@@ -2,7 +2,7 @@
 // What Linux 7.3.4 answers to bad input: of each call, what it says to each kind of it, and that nothing is left behind.
 
 import t, { type Test } from 'tap';
-import { runProgram, type Libc } from '../../harness/libc.ts';
+import { runProgram, type Libc } from '../../harness/kselftest/libc.ts';
 import { audit } from '../../lib/audit.ts';
 import { boot } from '../../lib/boot.ts';
 import { start_process } from '../../lib/kernel/exec.ts';

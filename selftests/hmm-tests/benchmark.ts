@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Times of migrations with and without huge pages, as the modelled clock has them.
 
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { TWOMEG, hmm_buffer_alloc, hmm_buffer_free, hmm_migrate_dev_to_sys, hmm_migrate_sys_to_dev } from './buffer.ts';
 import type { Hmm, HmmBuffer } from './buffer.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What the tests share: fixtures' data, the driver's descriptor, buffers with a mirror, and loops over their words.
 
-import type { TestArgs, TestMeta } from '../../harness/kselftest_harness.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { TestArgs, TestMeta } from '../../harness/kselftest/kselftest_harness.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from './uapi.ts';
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The device takes pages for itself alone, as it needs for atomic operations on system memory.
 
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { INT, buffer_npages, fill_ints, hmm_buffer, hmm_buffer_free, hmm_dmirror_cmd, ints, ints_increment } from './buffer.ts';
 import type { Hmm, HmmBuffer } from './buffer.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // get_user_pages() on device memory, and copy-on-write straight from it.
 
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   INT,

@@ -2,8 +2,8 @@
 // The hugetlb half of tools/testing/selftests/mm/hugepage_settings.c: what HUGETLB_SETUP_DEFAULT_PAGES() does before main()
 // and what is put back at exit and on the usual signals. Left out: the THP half, which this suite does not use.
 
-import { KSFT_FAIL } from '../../harness/kselftest.ts';
-import type { Libc } from '../../harness/libc.ts';
+import { KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { SIGHUP, SIGINT, SIGQUIT, SIGTERM } from './uapi.ts';
 import { read_num, write_num_ignore_einval } from './vm_util.ts';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // tools/testing/selftests/mm/hmm-tests.c, ported: its fixtures and variants, and its tests in upstream's order.
 
-import { FIXTURE, TestList } from '../../harness/kselftest_harness.ts';
-import type { Libc } from '../../harness/libc.ts';
+import { FIXTURE, TestList } from '../../harness/kselftest/kselftest_harness.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import {
   anon_read,
   anon_read_multiple,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { SPM_DEFAULT } from '../../harness/options.ts';
-import { run_suite } from '../../harness/run.ts';
+import { SPM_DEFAULT } from '../../harness/cli/options.ts';
+import { run_suite } from '../../harness/kselftest/run.ts';
 import { proposed_fixes } from '../../lib/patches/proposed.ts';
 import { hmm_tests } from './index.ts';
 

@@ -2,8 +2,8 @@
 // The part of tools/testing/selftests/mm/vm_util.c that the suite stands on: small files of /proc and /sys read and
 // written through descriptors, pagemap entries, and the way such a helper gives up.
 
-import { KSFT_FAIL, Ksft } from '../../harness/kselftest.ts';
-import type { Libc } from '../../harness/libc.ts';
+import { KSFT_FAIL, Ksft } from '../../harness/kselftest/kselftest.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { EINVAL, O_RDONLY, O_WRONLY, strerror } from './uapi.ts';
 

@@ -2,8 +2,8 @@
 // What the cases share. Everything that a race does not need is done and touched beforehand, so that few steps are left.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import * as U from '../../harness/uapi.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 
 export { U };

@@ -2,7 +2,7 @@
 // Closing a mirror evicts the device's memory, and RELEASE takes it away, without the mmap lock of those who use it.
 
 import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   OLD, PAGE, U, command, dmirror, expect_end, expect_ret, expect_word, expect_words, filled, fork_behind, in_memory,

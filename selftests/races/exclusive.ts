@@ -2,7 +2,7 @@
 // Pages that are the device's alone against CPU stores and against what takes them away or copies them.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   U, command, expect_both_coherent, expect_coherent, expect_gone, expect_not_exclusive, expect_stores, expect_words, in_memory, olds,

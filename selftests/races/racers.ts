@@ -2,7 +2,7 @@
 // The racers that recur: threads that do one thing and check what it answers.
 
 import type { Racer } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { PAGE, U, dmirror, expect_ret, expect_words, fork_behind, increment, type Checks, type Command, type Gate } from './common.ts';
 

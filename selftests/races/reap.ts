@@ -2,7 +2,7 @@
 // Migration against what takes memory away and tells the TLBs later, or takes all of a process's memory at once.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import { happen, new_event, wait_for } from '../regression_tools.ts';
 import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, filled, open_device, type Command } from './common.ts';
 import { huge_command, warm } from './thp.ts';

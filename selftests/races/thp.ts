@@ -2,7 +2,7 @@
 // Huge pages on the device against faults, splits and migration.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, open_device, type Checks, type Command } from './common.ts';
 import { incrementing, migrating, protecting, storing, thread, unmapping } from './racers.ts';

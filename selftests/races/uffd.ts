@@ -2,7 +2,7 @@
 // Faults that another thread answers, against munmap.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { PAGE, U, expect_gone, expect_ret, try_load, type Checks } from './common.ts';
 import { thread, unmapping } from './racers.ts';

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run bus-error-of-migrate-to-ram
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { small_buffer } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run coherent-chunk-has-huge-pages-only
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, coherent_config, coherent_params, huge_buffer, mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
 

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run coherent-chunk-is-mapped-twice
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, coherent_config, coherent_params, expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run coherent-devices-share-a-range
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { coherent_config, coherent_params, must, open_device, small_buffer } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run coherent-huge-page-cannot-come-back
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, coherent_config, coherent_params, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
 

@@ -12,7 +12,7 @@
 //
 // Running: npm run -s regression -- run coherent-page-of-two-processes
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { fork_behind, open_gate, shut_gate } from '../races/common.ts';
 import { PAGE, coherent_config, coherent_params, expect_kept, hex, must_either, open_device, small_buffer, snapshot_of_either, word } from '../regression_tools.ts';

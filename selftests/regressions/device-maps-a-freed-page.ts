@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run device-maps-a-freed-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { ANON, PAGE, RW, command, mirrored, must, open_device, small_buffer } from '../regression_tools.ts';

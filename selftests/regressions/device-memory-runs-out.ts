@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run device-memory-runs-out
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { ANON, HUGE, HUGE_PAGES, PAGE, RW, coherent_config, coherent_params, command, open_device, word } from '../regression_tools.ts';

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run device-page-keeps-its-mapping
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { MADV_DONTNEED, PAGE, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 

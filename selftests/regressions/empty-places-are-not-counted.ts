@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run empty-places-are-not-counted
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { BLOCK_TO_DEVICE, MADV_DONTNEED, PAGE, block_command, open_block, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

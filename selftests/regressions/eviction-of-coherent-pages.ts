@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run eviction-of-coherent-pages
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { coherent_config, coherent_params, expect_kept, hex, must_either, open_device, small_buffer, snapshot_of_either } from '../regression_tools.ts';
 

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run exclusive-access-takes-the-whole-huge-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, PAGE, command, huge_buffer, open_device } from '../regression_tools.ts';
 

@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run exclusive-access-to-a-contended-page
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { thread } from '../races/racers.ts';

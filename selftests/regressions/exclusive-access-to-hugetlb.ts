@@ -13,8 +13,8 @@
 // Running: npm run -s regression -- run exclusive-access-to-hugetlb
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run exclusive-access-to-pages-of-a-huge-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run exclusive-page-hides-from-reclaim
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PFN_LOOK, RECLAIMABLE, must, open_device, open_pfn, small_buffer } from '../regression_tools.ts';
 

@@ -12,7 +12,7 @@
 //
 // Running: npm run -s regression -- run exclusive-page-hides-from-rmap
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, command, hex, huge_buffer, open_device, snapshot } from '../regression_tools.ts';
 

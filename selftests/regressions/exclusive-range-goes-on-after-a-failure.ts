@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run exclusive-range-goes-on-after-a-failure
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, RW, command, open_device, small_buffer } from '../regression_tools.ts';
 

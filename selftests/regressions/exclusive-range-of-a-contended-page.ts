@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run exclusive-range-of-a-contended-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { two_devices_take_a_page } from './exclusive-access-to-a-contended-page.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run exclusive-range-of-hugetlb
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { take_hugetlb } from './exclusive-access-to-hugetlb.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

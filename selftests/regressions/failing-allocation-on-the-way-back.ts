@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run failing-allocation-on-the-way-back
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, coherent_config, coherent_params, command, expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 

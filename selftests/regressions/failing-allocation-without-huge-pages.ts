@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run failing-allocation-without-huge-pages
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, command, huge_buffer, mirrored, must, open_device, word } from '../regression_tools.ts';
 

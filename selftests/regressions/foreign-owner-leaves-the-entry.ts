@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run foreign-owner-leaves-the-entry
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, expect_kept, must, open_device, selected, small_buffer, snapshot } from '../regression_tools.ts';
 

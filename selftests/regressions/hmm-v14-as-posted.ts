@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-as-posted
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import empty_places from './hmm-v14-empty-places.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,8 +12,8 @@
 //
 // Running: npm run -s regression -- run hmm-v14-block
 
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { V14_ACCESS, must, must_v14, open_device, open_v14, small_buffer, word } from '../regression_tools.ts';

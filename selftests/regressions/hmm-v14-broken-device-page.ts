@@ -13,7 +13,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-broken-device-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, V14_BREAK, V14_TO_DEVICE, V14_TO_SYSTEM, expect_kept, must_move, must_v14, open_v14, small_buffer } from '../regression_tools.ts';
 

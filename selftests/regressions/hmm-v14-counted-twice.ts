@@ -15,8 +15,8 @@
 // Running: npm run -s regression -- run hmm-v14-counted-twice
 
 import type { Racer } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { PAGE, V14_HOLD, V14_RELEASE, V14_TO_DEVICE, expect_kept, must_v14, open_v14, small_buffer, touch, v14 } from '../regression_tools.ts';
 

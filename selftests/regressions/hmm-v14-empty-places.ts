@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-empty-places
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { PAGE, RW, ANON, V14_READ, V14_TO_DEVICE, must_move, must_v14, open_v14 } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

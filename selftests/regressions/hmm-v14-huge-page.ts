@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-huge-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { HUGE_PAGES, PAGE, V14_TO_DEVICE, huge_buffer, must_move, open_v14, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

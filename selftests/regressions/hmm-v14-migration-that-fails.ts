@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-migration-that-fails
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { PAGE, V14_GRAB, V14_RELEASE, V14_TO_DEVICE, must_move, must_v14, open_v14, small_buffer, touch, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-no-vma
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { PAGE, V14_TO_DEVICE, open_v14, small_buffer, v14 } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

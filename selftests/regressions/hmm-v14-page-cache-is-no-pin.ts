@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-page-cache-is-no-pin
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, RW, V14_MOVE, must_move, open_v14, word } from '../regression_tools.ts';
 

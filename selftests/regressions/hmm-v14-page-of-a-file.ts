@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-page-of-a-file
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, RW, V14_TO_DEVICE, must_v14, open_v14, touch } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-round-trip
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { PAGE, V14_READ, V14_TO_DEVICE, V14_TO_SYSTEM, must_move, must_v14, open_v14, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run hmm-v14-write-without-permission
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { V14_ACCESS_WRITE, open_v14, small_buffer, v14 } from '../regression_tools.ts';
 

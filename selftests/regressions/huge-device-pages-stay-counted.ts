@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run huge-device-pages-stay-counted
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE, HUGE_PAGES, huge_buffer, must, open_device } from '../regression_tools.ts';
 

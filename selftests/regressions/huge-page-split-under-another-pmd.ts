@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run huge-page-split-under-another-pmd
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, PAGE, coherent_config, coherent_params, expect_kept, huge_buffer, must, open_device, word } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run huge-private-page-of-a-child-unmapped
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, happen, hex, huge_buffer, must, new_event, open_device, snapshot, wait_for } from '../regression_tools.ts';
 import { own_page_on_device } from './huge-private-page-of-a-child-replaced.ts';

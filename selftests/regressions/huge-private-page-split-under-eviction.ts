@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run huge-private-page-split-under-eviction
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { closing } from '../races/racers.ts';
 import { HUGE_PAGES, expect_kept, giving_up, huge_buffer, must, open_device } from '../regression_tools.ts';

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run large-folio-freed-before-its-split
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { HUGE, MADV_DONTNEED, PAGE, giving_up, huge_buffer, migrating_a_page, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages-by-the-fast-path
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { PIN_FAST, PIN_WRITE, coherent_config, coherent_params } from '../regression_tools.ts';
 import { pin_coherent } from './longterm-pin-of-coherent-pages-fails.ts';
 

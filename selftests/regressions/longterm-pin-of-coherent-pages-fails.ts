@@ -10,8 +10,8 @@
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages-fails
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import {

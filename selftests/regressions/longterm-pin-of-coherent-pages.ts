@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, coherent_config, coherent_params, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 

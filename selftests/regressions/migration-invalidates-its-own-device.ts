@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run migration-invalidates-its-own-device
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { command, must, open_device, small_buffer } from '../regression_tools.ts';
 

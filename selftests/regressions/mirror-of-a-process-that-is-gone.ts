@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run mirror-of-a-process-that-is-gone
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';

@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run null-owner-means-system-pages
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, must, open_device, selected, small_buffer } from '../regression_tools.ts';
 

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run offsets-downgrade-forgets-young-and-dirty
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, PAGE, coherent_config, coherent_params, must, open_device, small_buffer, smaps_kb } from '../regression_tools.ts';
 

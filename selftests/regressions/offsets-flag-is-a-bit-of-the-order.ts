@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run offsets-flag-is-a-bit-of-the-order
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { OFFSETS } from '../regression_tools.ts';
 import { expect_huge_page_in_snapshot } from './offsets-in-a-huge-device-page-table.ts';
 

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run offsets-in-a-device-page-table
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 

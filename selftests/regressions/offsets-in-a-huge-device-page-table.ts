@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run offsets-in-a-huge-device-page-table
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/libc.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, OFFSETS, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';

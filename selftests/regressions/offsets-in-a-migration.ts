@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run offsets-in-a-migration
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, PAGE, must, open_device, small_buffer, word } from '../regression_tools.ts';
 

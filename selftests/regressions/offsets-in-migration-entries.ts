@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run offsets-in-migration-entries
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, must, open_device, pagemap, small_buffer, word } from '../regression_tools.ts';
 

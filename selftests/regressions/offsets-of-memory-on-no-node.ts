@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run offsets-of-memory-on-no-node
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { OFFSETS, OFFSET_PUT, offsets, open_offsets, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

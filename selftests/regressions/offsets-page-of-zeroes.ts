@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run offsets-page-of-zeroes
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { ANON, OFFSETS, OFFSET_FLAGS, OFFSET_PUT, PAGE, RW, hex, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';

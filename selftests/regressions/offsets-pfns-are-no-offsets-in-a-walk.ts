@@ -11,8 +11,8 @@
 //
 // Running: npm run -s regression -- run offsets-pfns-are-no-offsets-in-a-walk
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { OFFSETS, OFFSET_EVICT, OFFSET_PUT, PAGE, RW, SHARED, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';

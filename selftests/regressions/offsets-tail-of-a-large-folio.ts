@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run offsets-tail-of-a-large-folio
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, OFFSET_FIND, PAGE, hex, huge_buffer, offsets, open_offsets } from '../regression_tools.ts';
 

@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run offsets-used-again
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { RegressionCase } from '../../harness/regression_case.ts';
-import type { Libc } from '../../harness/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
+import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { OFFSETS, PAGE, must, open_device, pagemap, small_buffer, snapshot, word } from '../regression_tools.ts';

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run owner-says-which-kind-of-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, command, open_device, selected, small_buffer } from '../regression_tools.ts';
 

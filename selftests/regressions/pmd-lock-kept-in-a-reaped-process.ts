@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run pmd-lock-kept-in-a-reaped-process
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, command, happen, huge_buffer, kill_and_reap, new_event, open_device, wait_for } from '../regression_tools.ts';
 

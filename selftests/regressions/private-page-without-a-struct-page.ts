@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run private-page-without-a-struct-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { close_device_of_a_page } from './free-device-page-can-be-taken.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

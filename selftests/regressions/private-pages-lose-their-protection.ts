@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run private-pages-lose-their-protection
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { must, open_device, small_buffer, uffd_protect, uffd_protected } from '../regression_tools.ts';
 

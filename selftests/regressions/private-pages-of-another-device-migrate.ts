@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run private-pages-of-another-device-migrate
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { command, expect_kept, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 

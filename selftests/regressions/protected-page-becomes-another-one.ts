@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run protected-page-becomes-another-one
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, must, open_device, small_buffer, uffd_protect } from '../regression_tools.ts';
 

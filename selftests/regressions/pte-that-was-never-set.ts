@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run pte-that-was-never-set
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { BLOCK_TO_GENERIC, MADV_DONTNEED, PAGE, block_command, open_block, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,7 +12,7 @@
 //
 // Running: npm run -s regression -- run range-fault-polls-a-locked-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { command, must, open_device, small_buffer } from '../regression_tools.ts';
 

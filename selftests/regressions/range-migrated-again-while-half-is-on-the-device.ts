@@ -12,7 +12,7 @@
 //
 // Running: npm run -s regression -- run range-migrated-again-while-half-is-on-the-device
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
 

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run reaped-page-becomes-an-empty-one
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { command, happen, kill_and_reap, mirrored, new_event, open_device, small_buffer, wait_for, word } from '../regression_tools.ts';
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { load_cases } from '../../harness/regression.ts';
-import { run_regression } from '../../harness/regression_case.ts';
+import { load_cases } from '../../harness/bin/regression.ts';
+import { run_regression } from '../../harness/regression/case.ts';
 import { boot } from '../../lib/boot.ts';
 import { patch_states } from '../../lib/patches/index.ts';
 

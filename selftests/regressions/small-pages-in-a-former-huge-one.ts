@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run small-pages-in-a-former-huge-one
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { BLOCK_TO_DEVICE, BLOCK_TO_SYSTEM, HUGE_PAGES, PAGE, block_command, expect_kept, huge_buffer, open_block, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

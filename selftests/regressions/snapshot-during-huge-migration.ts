@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run snapshot-during-huge-migration
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { ANON, HUGE, HUGE_PAGES, PAGE, RW, command, fill, hex, open_device, snapshot } from '../regression_tools.ts';

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run snapshot-of-huge-device-private
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
 

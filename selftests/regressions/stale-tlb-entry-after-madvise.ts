@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run stale-tlb-entry-after-madvise
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { thread } from '../races/racers.ts';
 import { MADV_DONTNEED, PAGE, expect_kept, migrating_a_page, open_device, small_buffer } from '../regression_tools.ts';
 

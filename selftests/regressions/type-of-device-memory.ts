@@ -9,7 +9,7 @@
 //
 // Running: npm run -s regression -- run type-of-device-memory
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import { coherent_config, coherent_params, open_device, zone_device_type } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,7 +11,7 @@
 //
 // Running: npm run -s regression -- run walk-starts-inside-of-a-huge-private-page
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { HUGE_PAGES, huge_buffer, mirrored, must, open_device, word } from '../regression_tools.ts';
 

@@ -10,7 +10,7 @@
 //
 // Running: npm run -s regression -- run zero-page-selected-with-coherent-pages
 
-import type { RegressionCase } from '../../harness/regression_case.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import * as U from '../hmm-tests/uapi.ts';
 import { PAGE, SELECT_DEVICE_COHERENT, coherent_config, coherent_params, must_either, open_device, selected, small_buffer } from '../regression_tools.ts';
 

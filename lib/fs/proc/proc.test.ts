@@ -3,14 +3,14 @@
 import t from 'tap';
 import type { Machine, MachineConfig } from '../../boot.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
-import { kernel_clone } from '../../kernel/fork.ts';
+import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { wait_event, wait_event_interruptible, wait_queue_head, wake_up } from '../../kernel/locks.ts';
-import { sched_yield } from '../../kernel/sched.ts';
+import { sched_yield } from '../../kernel/sched/core.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_mmap } from '../../mm/mmap.ts';
-import { kcalloc, kvcalloc, kvfree } from '../../mm/slab.ts';
-import { user_store8, user_write_bytes } from '../../mm/uaccess.ts';
+import { kcalloc, kvcalloc, kvfree } from '../../mm/slub.ts';
+import { user_store8, user_write_bytes } from '../../arch/x86/mm/uaccess.ts';
 import { do_sys_open } from '../namei.ts';
 import { ksys_pread64, ksys_read, ksys_write } from '../read_write.ts';
 import { read_text, write_text } from '../testing.ts';

@@ -2,10 +2,10 @@
 
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EINVAL, ERANGE, ESRCH } from '../../errno.ts';
-import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched.ts';
-import { hugetlb_report_meminfo } from '../../mm/hugetlb.ts';
+import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched/core.ts';
+import { hugetlb_report_meminfo } from '../../mm/hugetlb/pool.ts';
 import { nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
-import { copy_from_user, copy_to_user } from '../../mm/uaccess.ts';
+import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { file_operations } from '../fs.ts';
 import { vfs_register_text, type proc_pid_entry } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';

@@ -2,14 +2,14 @@
 
 import t from 'tap';
 import type { Machine, MachineConfig } from '../../boot.ts';
-import { kernel_clone } from '../../kernel/fork.ts';
+import { kernel_clone } from '../../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { sys_madvise } from '../../mm/madvise.ts';
+import { sys_madvise } from '../../mm/madvise/madvise.ts';
 import { sys_mmap } from '../../mm/mmap.ts';
-import { lru_add_drain_all } from '../../mm/swap.ts';
-import { user_load32, user_load8, user_store32 } from '../../mm/uaccess.ts';
+import { lru_add_drain_all } from '../../mm/folio.ts';
+import { user_load32, user_load8, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { do_sys_open } from '../namei.ts';
 import { ksys_pread64, ksys_read } from '../read_write.ts';
 

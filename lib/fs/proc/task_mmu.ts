@@ -3,17 +3,17 @@
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/mm_init.ts';
+import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/fork/mm_init.ts';
 import { spin_unlock } from '../../kernel/locks.ts';
-import { cond_resched, type task_struct } from '../../kernel/sched.ts';
-import { hstate_vma, huge_page_size, hugetlb_report_usage, vma_kernel_pagesize } from '../../mm/hugetlb.ts';
-import { huge_pte_lock, huge_ptep_get } from '../../mm/hugetlb_vma.ts';
-import { pmd_trans_huge_lock } from '../../mm/huge_memory.ts';
+import { cond_resched, type task_struct } from '../../kernel/sched/core.ts';
+import { hstate_vma, huge_page_size, hugetlb_report_usage, vma_kernel_pagesize } from '../../mm/hugetlb/pool.ts';
+import { huge_pte_lock, huge_ptep_get } from '../../mm/hugetlb/vma.ts';
+import { pmd_trans_huge_lock } from '../../mm/huge_memory/pmd_lock.ts';
 import {
   softleaf_from_pmd, softleaf_from_pte, softleaf_has_pfn, softleaf_is_device_private, softleaf_is_guard_marker, softleaf_is_swap,
   softleaf_is_uffd_wp_marker, softleaf_to_page, softleaf_to_pfn, swp_type,
 } from '../../mm/leafops.ts';
-import { vm_normal_page, vm_normal_page_pmd } from '../../mm/memory.ts';
+import { vm_normal_page, vm_normal_page_pmd } from '../../mm/memory/fault.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from '../../mm/mmap_lock.ts';
 import {
   MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_MAYSHARE, VM_READ, VM_SOFTDIRTY, VM_WRITE,
@@ -24,16 +24,16 @@ import {
   pfn_to_page, test_flag,
 } from '../../mm/page.ts';
 import { ACTION_AGAIN, PGWALK_RDLOCK, walk_page_range, walk_page_vma, type mm_walk, type mm_walk_ops } from '../../mm/pagewalk.ts';
-import { pte_offset_map_lock, pte_unmap_unlock } from '../../mm/pgalloc.ts';
+import { pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   HPAGE_PMD_SIZE, PMD_SIZE, pmd_none, pmd_present, pmdp_get, pte_dirty, pte_index, pte_none, pte_pfn, pte_present, pte_soft_dirty, pte_uffd,
   pte_young, ptep_get, type ptdesc,
-} from '../../mm/pgtable.ts';
-import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap.ts';
-import { THP_ORDERS_ALL_ANON, THP_ORDERS_ALL_FILE_DEFAULT, THP_ORDERS_ALL_SPECIAL_DAX, TVA_SMAPS, thp_vma_allowable_orders } from '../../mm/thp_state.ts';
-import { copy_to_user } from '../../mm/uaccess.ts';
-import { pte_swp_uffd_any } from '../../mm/userfaultfd.ts';
-import { find_vma } from '../../mm/vma.ts';
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap/rmap.ts';
+import { THP_ORDERS_ALL_ANON, THP_ORDERS_ALL_FILE_DEFAULT, THP_ORDERS_ALL_SPECIAL_DAX, TVA_SMAPS, thp_vma_allowable_orders } from '../../mm/huge_memory/sysfs.ts';
+import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
+import { pte_swp_uffd_any } from '../../mm/userfaultfd/userfaultfd.ts';
+import { find_vma } from '../../mm/vma/vma.ts';
 import type { file_operations } from '../fs.ts';
 
 // Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and its like).

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `npm run -s bench`: what the model costs, each figure beside memcpy of the same bytes measured in the same run.
+
+import { boot, type Machine } from '../../lib/boot.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
+import { load_module } from '../../lib/kernel/module.ts';
+import { runProgram, type Libc } from '../kselftest/libc.ts';
+import { UsageError } from '../cli/options.ts';
+
+const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
+const PAGE = 4096;
+const PROT_RW = 3;
+const MAP_PRIVATE_ANON = 0x22;
+const MADV_DONTNEED = 4;
+const MADV_HUGEPAGE = 14;
+const MADV_NOHUGEPAGE = 15;
+const O_RDWR = 2;
+const HMM_DMIRROR_MIGRATE_TO_DEV = 0xc0284802;
+const HMM_DMIRROR_MIGRATE_TO_SYS = 0xc0284803;
+const RUNS = 5;
+
+interface Row {
+  name: string;
+  /** nanoseconds for one unit, the median of the runs */
+  ns: number;
+  unit: string;
+  /** bytes that a unit handles, 0 where memcpy is no measure */
+  bytes: number;
+  note?: string;
+}
+
+function median(xs: number[]): number {
+  return [...xs].sort((a, b) => a - b)[xs.length >> 1] as number;
+}
+
+function now(): number {
+  return Number(process.hrtime.bigint());
+}
+
+/** Nanoseconds that copying `bytes` takes here and now, between buffers far larger than the caches where the size asks for it. */
+function memcpy_ns(bytes: number): number {
+  const span = Math.max(bytes, 64 * MIB);
+  const src = new Uint8Array(span).fill(1);
+  const dst = new Uint8Array(span).fill(2);
+  const times: number[] = [];
+  for (let r = 0; r < RUNS; r++) {
+    const t = now();
+    for (let at = 0; at + bytes <= span; at += bytes) dst.set(src.subarray(at, at + bytes), at);
+    times.push((now() - t) / Math.floor(span / bytes));
+  }
+  return median(times);
+}
+
+/** Runs user code on a machine; an exception in it ends the benchmark. */
+function on(m: Machine, code: (c: Libc) => Gen<void>): void {
+  const status = runProgram(m, function* (c) {
+    yield* code(c);
+    return 0;
+  });
+  if (status !== 0) throw new Error(`a benchmark's program ended with status ${status}: ${m.log.lines.slice(-3).join(' | ')}`);
+}
+
+function* must(call: Gen<number>, what: string, c: Libc): Gen<number> {
+  const r = yield* call;
+  if (r === -1) throw new Error(`${what} failed with errno ${c.errno}`);
+  return r;
+}
+
+function bench_boot(rows: Row[]): void {
+  for (const gib of [6, 512]) {
+    const times: number[] = [];
+    const machines: Machine[] = [];
+    globalThis.gc?.();
+    const before = process.memoryUsage();
+    for (let r = 0; r < RUNS; r++) {
+      const t = now();
+      machines.push(boot({ mem: gib * GIB }));
+      times.push(now() - t);
+    }
+    globalThis.gc?.();
+    const after = process.memoryUsage();
+    const bytes = (after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers) / machines.length;
+    rows.push({ name: `boot, ${gib} GiB of RAM`, ns: median(times), unit: 'boot', bytes: 0, note: `${(bytes / MIB).toFixed(1)} MiB of memory` });
+  }
+}
+
+function bench_bookkeeping(rows: Row[]): void {
+  const m = boot();
+  const npages = 65536;
+  on(m, function* (c) {
+    const p = yield* must(c.mmap(0, npages * PAGE, PROT_RW, MAP_PRIVATE_ANON, -1, 0), 'mmap', c);
+    yield* c.madvise(p, npages * PAGE, MADV_NOHUGEPAGE);
+    for (let i = 0; i < npages; i++) yield* c.store32(p + i * PAGE, i);
+  });
+  const row = Object.values(m.page).reduce((n: number, v) => n + (ArrayBuffer.isView(v) && 'BYTES_PER_ELEMENT' in v && (v as Uint8Array).length >= m.page.rows ? (v as Uint8Array).BYTES_PER_ELEMENT : 0), 0);
+  rows.push({ name: 'bookkeeping of a touched page', ns: NaN, unit: 'page', bytes: 0, note: `${row} bytes of columns (struct page itself: 64)` });
+}
+
+function bench_access(rows: Row[]): void {
+  const m = boot();
+  const words = (16 * PAGE) / 4;
+  const rounds = 100;
+  const load: number[] = [];
+  const store: number[] = [];
+  on(m, function* (c) {
+    const p = yield* must(c.mmap(0, 16 * PAGE, PROT_RW, MAP_PRIVATE_ANON, -1, 0), 'mmap', c);
+    yield* c.memset(p, 1, 16 * PAGE);
+    let sum = 0;
+    for (let r = 0; r < RUNS; r++) {
+      let t = now();
+      for (let k = 0; k < rounds; k++) for (let i = 0; i < words; i++) sum += c.tlb_load32(p + i * 4) ?? (yield* c.load32(p + i * 4));
+      load.push((now() - t) / (rounds * words));
+      t = now();
+      for (let k = 0; k < rounds; k++) for (let i = 0; i < words; i++) if (!c.tlb_store32(p + i * 4, sum)) yield* c.store32(p + i * 4, sum);
+      store.push((now() - t) / (rounds * words));
+    }
+  });
+  rows.push({ name: 'load, TLB hit', ns: median(load), unit: 'load', bytes: 4 });
+  rows.push({ name: 'store, TLB hit', ns: median(store), unit: 'store', bytes: 4 });
+}
+
+function bench_faults(rows: Row[]): void {
+  const m = boot();
+  const npages = 16384;
+  const small: number[] = [];
+  const huge: number[] = [];
+  on(m, function* (c) {
+    for (const [advice, times] of [[MADV_NOHUGEPAGE, small], [MADV_HUGEPAGE, huge]] as const) {
+      const p = yield* must(c.mmap(0, npages * PAGE, PROT_RW, MAP_PRIVATE_ANON, -1, 0), 'mmap', c);
+      yield* c.madvise(p, npages * PAGE, advice);
+      const step = advice === MADV_HUGEPAGE ? 512 : 1;
+      for (let r = 0; r < RUNS; r++) {
+        const t = now();
+        for (let i = 0; i < npages; i += step) yield* c.store32(p + i * PAGE, i);
+        times.push((now() - t) / (npages / step));
+        yield* c.madvise(p, npages * PAGE, MADV_DONTNEED);
+      }
+      yield* c.munmap(p, npages * PAGE);
+    }
+  });
+  rows.push({ name: 'minor fault, 4 KiB page', ns: median(small), unit: 'fault', bytes: PAGE });
+  rows.push({ name: 'minor fault, 2 MiB page', ns: median(huge), unit: 'fault', bytes: 2 * MIB });
+}
+
+/** Migrates `mib` MiB to the device and back; times a 4 KiB page each way. */
+function bench_migration(rows: Row[], mib: number, thp: boolean): void {
+  const m = boot();
+  const npages = (mib * MIB) / PAGE;
+  const there: number[] = [];
+  const back: number[] = [];
+  on(m, function* (c) {
+    if ((yield* load_module(m, 'test_hmm', {})) !== 0) throw new Error('loading test_hmm failed');
+    const fd = yield* must(c.open('/dev/hmm_dmirror0', O_RDWR), 'open /dev/hmm_dmirror0', c);
+    const cmd = yield* c.malloc(40);
+    const mirror = yield* c.malloc(npages * PAGE);
+    yield* c.memset(mirror, 0, npages * PAGE);
+    const raw = yield* must(c.mmap(0, npages * PAGE + 2 * MIB, PROT_RW, MAP_PRIVATE_ANON, -1, 0), 'mmap', c);
+    const p = Math.ceil(raw / (2 * MIB)) * 2 * MIB;
+    yield* c.madvise(p, npages * PAGE, thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    for (let r = 0; r < Math.max(3, 256 / mib); r++) {
+      yield* c.memset(p, r + 1, npages * PAGE);
+      for (const [request, times] of [[HMM_DMIRROR_MIGRATE_TO_DEV, there], [HMM_DMIRROR_MIGRATE_TO_SYS, back]] as const) {
+        yield* c.store64(cmd, p);
+        yield* c.store64(cmd + 8, mirror);
+        yield* c.store64(cmd + 16, npages);
+        const t = now();
+        yield* must(c.ioctl(fd, request, cmd), 'migrate', c);
+        times.push((now() - t) / npages);
+      }
+    }
+    yield* c.close(fd);
+  });
+  const how = `${mib} MiB ${thp ? 'with' : 'without'} THP`;
+  const rate = (ns: number): string => `${(PAGE / ns).toFixed(2)} GB/s`;
+  // To the device: the page is copied to device memory and from there to the mirror buffer. Back: copied once.
+  rows.push({ name: `to the device, ${how}`, ns: median(there), unit: '4 KiB page', bytes: 2 * PAGE, note: rate(median(there)) });
+  rows.push({ name: `back, ${how}`, ns: median(back), unit: '4 KiB page', bytes: PAGE, note: rate(median(back)) });
+}
+
+function table(rows: readonly Row[]): string {
+  const copy = new Map<number, number>();
+  const big = memcpy_ns(64 * MIB) / (64 * MIB);
+  const lines = [['what', 'time', 'memcpy of the same bytes', 'share of memcpy speed', '']];
+  for (const r of rows) {
+    const time = Number.isNaN(r.ns) ? '' : r.ns >= 1e6 ? `${(r.ns / 1e6).toFixed(1)} ms/${r.unit}` : r.ns >= 1000 ? `${(r.ns / 1000).toFixed(2)} us/${r.unit}` : `${r.ns.toFixed(1)} ns/${r.unit}`;
+    let ref = '';
+    let share = '';
+    if (r.bytes > 0) {
+      // Copies of a page or less are measured as part of a large copy, so that both read memory and not a cache.
+      const ns = r.bytes <= 2 * PAGE ? big * r.bytes : copy.get(r.bytes) ?? memcpy_ns(r.bytes);
+      copy.set(r.bytes, ns);
+      ref = `${ns.toFixed(1)} ns`;
+      share = `${((100 * ns) / r.ns).toFixed(1)} %`;
+    }
+    lines.push([r.name, time, ref, share, r.note ?? '']);
+  }
+  lines.push(['memcpy', `${(1 / big).toFixed(2)} GB/s`, '', '', '64 MiB pieces']);
+  const width = [0, 1, 2, 3, 4].map((i) => Math.max(...lines.map((l) => (l[i] as string).length)));
+  return lines.map((l) => l.map((x, i) => x.padEnd(width[i] as number)).join('  ').trimEnd()).join('\n');
+}
+
+const SECTIONS: Record<string, (rows: Row[]) => void> = {
+  boot: bench_boot,
+  bookkeeping: bench_bookkeeping,
+  access: bench_access,
+  faults: bench_faults,
+  migration: (rows) => {
+    bench_migration(rows, 4, false);
+    bench_migration(rows, 256, false);
+    bench_migration(rows, 256, true);
+  },
+};
+
+function main(argv: readonly string[]): number {
+  const names = argv.length > 0 ? argv : Object.keys(SECTIONS);
+  const rows: Row[] = [];
+  try {
+    for (const name of names) {
+      const section = SECTIONS[name];
+      if (section === undefined) throw new UsageError(`unknown part ${name}: expected ${Object.keys(SECTIONS).join(', ')}`);
+      section(rows);
+    }
+  } catch (e) {
+    if (!(e instanceof UsageError)) throw e;
+    process.stderr.write(`bench: ${e.message}\n`);
+    return 2;
+  }
+  process.stdout.write(`${table(rows)}\n`);
+  return 0;
+}
+
+process.exitCode = main(process.argv.slice(2));

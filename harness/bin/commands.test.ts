@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The command-line programs as a user starts them: output, exit status, and what they say to bad input.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const top = fileURLToPath(new URL('../..', import.meta.url));
+
+function run(program: string, ...argv: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, ['--import', 'tsx', `harness/bin/${program}.ts`, ...argv], { cwd: top, encoding: 'utf8' });
+}
+
+t.test('hmm-tests prints what the recorded Linux printed, and the same bytes each time', async (t) => {
+  const argv = ['-t', 'open_close', '-t', 'anon_read', '-r', 'hmm2.hmm2_device_private.double_map'];
+  const { status, stdout } = run('hmm-tests', ...argv);
+  const recorded = readFileSync(`${top}selftests/results/smoke.ktap`, 'utf8');
+  t.equal(status, 0);
+  const lines = stdout.split('\n');
+  t.same(lines.slice(0, 5), [...recorded.split('\n').slice(0, 3), '1..5', '# Starting 5 tests from 3 test cases.']);
+  for (const line of lines.filter((it) => /^#( {2}RUN| {12}OK| {6}SKIP)/.test(it))) t.match(recorded, `${line}\n`);
+  t.match(stdout, /# PASSED: 5 \/ 5 tests passed\.\n# 2 skipped test\(s\) detected\.[^\n]*\n# Totals: pass:3 fail:0 xfail:0 xpass:0 skip:2 error:0\n$/);
+  t.equal(run('hmm-tests', ...argv).stdout, stdout);
+});
+
+t.test('hmm-tests keeps its own options apart from the suite\'s', async (t) => {
+  const unknown = run('hmm-tests', '--frobnicate');
+  t.equal(unknown.status, 2);
+  t.match(unknown.stderr, /unknown option --frobnicate[^]*--spm/);
+  t.equal(run('hmm-tests', '-q').status, 1, 'an unknown option of the suite is upstream\'s KSFT_FAIL');
+  const help = run('hmm-tests', '--help');
+  t.equal(help.status, 4);
+  t.match(help.stdout, /-T name[^]*--thp=always/);
+  const mem = run('hmm-tests', '--mem=5');
+  t.equal(mem.status, 2);
+  t.match(mem.stderr, /expected a multiple of 4 MiB/);
+});
+
+t.test('compare says what is wrong with a file that it cannot use, and names it', async (t) => {
+  for (const [path, why] of [
+    ['no-such-file.ktap', /no-such-file\.ktap: there is no such file/],
+    ['package.json', /package\.json: no KTAP results of hmm-tests in it/],
+    ['harness', /harness: it is a directory/],
+    ['/dev/null', /\/dev\/null: the file is empty/],
+  ] as const) {
+    const { status, stderr } = run('compare', path);
+    t.equal(status, 2, path);
+    t.match(stderr, why);
+  }
+  t.match(run('compare').stderr, /expected one file, got none/);
+  t.match(run('compare', 'a', '--thp=x').stderr, /--thp=x: expected always, madvise or never/);
+});
+
+t.test('compare runs what the file holds, and tells by its exit status', async (t) => {
+  const dir = t.testdir({
+    'good.ktap': 'TAP version 13\n1..1\n#  RUN           hmm.hmm_device_private.anon_read ...\nok 1 hmm.hmm_device_private.anon_read\n',
+    'bad.ktap': '# TAP version 13\n# 1..2\n# ok 1 hmm.hmm_device_private.open_close\n# not ok 2 hmm.hmm_device_private.anon_read\n',
+    'new.ktap': 'ok 1 hmm.hmm_device_private.not_there_yet\n',
+  });
+  const good = run('compare', `${dir}/good.ktap`);
+  t.equal(good.stdout, 'compared 1 results: 1 identical, 0 differ\n');
+  t.equal(good.status, 0);
+  const bad = run('compare', `${dir}/bad.ktap`);
+  t.equal(bad.stdout, 'hmm.hmm_device_private.anon_read\n  file:  FAIL\n  model: pass\ncompared 2 results: 1 identical, 1 differ\n');
+  t.equal(bad.status, 1);
+  t.equal(run('compare', `${dir}/new.ktap`).stdout, 'hmm.hmm_device_private.not_there_yet  only in the file: pass\ncompared 1 results: 0 identical, 1 differ\n');
+});
+
+t.test('start refuses an option that it does not know', async (t) => {
+  const { status, stderr } = run('start', '--everything');
+  t.equal(status, 2);
+  t.match(stderr, /unknown option --everything/);
+});

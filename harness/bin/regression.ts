@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `npm run -s regression`: the patch states, and the cases that show what each patch is for.
+
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { patch_states } from '../../lib/patches/index.ts';
+import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
+import { differences_text, judge, read_results } from '../compare/judge.ts';
+import { UsageError, machine_options } from '../cli/options.ts';
+import { run_program } from '../cli/program.ts';
+import { run_regression, type RegressionCase } from '../regression/case.ts';
+
+const DIR = 'selftests/regressions';
+const USAGE = `usage: npm run -s regression -- list
+       npm run -s regression -- run [SLUG...]
+       npm run -s regression -- new --id COMMIT_OR_MESSAGE_ID --subject "SUBJECT"
+`;
+
+/** The cases in selftests/regressions, by slug; all of them if none is named. */
+export async function load_cases(slugs: readonly string[] = []): Promise<RegressionCase[]> {
+  const all = readdirSync(DIR).filter((f) => f.endsWith('.ts') && !f.endsWith('.test.ts')).map((f) => f.slice(0, -3)).sort();
+  const unknown = slugs.find((s) => !all.includes(s));
+  if (unknown !== undefined) throw new UsageError(`no case ${unknown} in ${DIR}: there are ${all.join(', ') || 'none'}`);
+  const cases: RegressionCase[] = [];
+  for (const slug of slugs.length > 0 ? slugs : all) {
+    const module = (await import(pathToFileURL(`${DIR}/${slug}.ts`).href)) as { default?: Omit<RegressionCase, 'slug'> };
+    if (module.default === undefined) throw new UsageError(`${DIR}/${slug}.ts: has no default export; expected a regression case`);
+    cases.push({ ...module.default, slug });
+  }
+  return cases;
+}
+
+function list(): number {
+  for (const kind of ['series', 'reverted', 'proposed'] as const) {
+    for (const p of patch_states.filter((x) => x.kind === kind)) {
+      process.stdout.write(`${p.id}\n    ${p.subject} (${p.date})\n    ${kind}, ${p.where}; Linux 7.3.4 ${p.merged ? 'has it' : 'does not have it'}\n    ${p.changes}\n`);
+      if (p.excludes !== undefined && p.excludes.length > 0) process.stdout.write(`    excludes ${p.excludes.join(', ')}\n`);
+    }
+  }
+  return 0;
+}
+
+/** Results that the author recorded beside a case, SLUG.before.ktap and SLUG.after.ktap, against the model's in each state. */
+function compare_recorded(c: RegressionCase): string[] {
+  const wrong: string[] = [];
+  for (const [when, patches] of [['before', c.without], ['after', c.with]] as const) {
+    const path = `${DIR}/${c.slug}.${when}.ktap`;
+    if (!existsSync(path)) continue;
+    const { options } = machine_options([]);
+    const j = judge(read_results(path, hmm_tests), hmm_tests, {
+      ...options, patches, thp: c.config?.thp ?? options.thp, mem: c.config?.mem ?? options.mem,
+    });
+    if (j.differences.length > 0 || j.errors.length > 0) wrong.push(`${path}: the model differs\n${differences_text(j)}`);
+  }
+  return wrong;
+}
+
+async function run(slugs: readonly string[]): Promise<number> {
+  let bad = 0;
+  for (const c of await load_cases(slugs)) {
+    const v = run_regression(c);
+    const wrong = [...(v.wrong === null ? [] : [v.wrong]), ...compare_recorded(c)];
+    if (wrong.length === 0) process.stdout.write(`ok ${c.slug}: without the fix ${v.without}\n`);
+    else {
+      bad++;
+      process.stdout.write(`not ok ${c.slug}: ${wrong.join('\n')}\n  run just this: npm run -s regression -- run ${c.slug}\n`);
+    }
+  }
+  return bad === 0 ? 0 : 1;
+}
+
+function option(words: readonly string[], name: string): string {
+  const i = words.findIndex((w) => w === name || w.startsWith(`${name}=`));
+  const word = words[i];
+  const value = word === undefined ? undefined : word.includes('=') ? word.slice(word.indexOf('=') + 1) : words[i + 1];
+  if (value === undefined || value === '') throw new UsageError(`new needs ${name}\n${USAGE}`);
+  return value;
+}
+
+function template(id: string, subject: string): string {
+  const quote = (s: string): string => `'${s.replace(/[\\']/g, '\\$&')}'`;
+  return `// SPDX-License-Identifier: GPL-2.0-only
+//
+// Subject: ${subject}
+// Upstream: ${id}
+//
+// Bug:
+//  1. (what happens first without the patch)
+//  2. (what goes wrong)
+//
+// Running: npm run -s regression -- run SLUG
+
+import type { RegressionCase } from '../../../harness/regression_case.ts';
+
+const regression: Omit<RegressionCase, 'slug'> = {
+  subject: ${quote(subject)},
+  upstream: ${quote(id)},
+  bug: ['(the numbered steps of above)'],
+  // Patch states (npm run -s regression -- list) of the machine without the fix, and with it.
+  without: [],
+  with: [],
+  fails: { kind: 'assertion', text: '(words of the failure)' },
+  *run(_c, x) {
+    x.check(false, 'this case is not filled in yet');
+  },
+};
+
+export default regression;
+`;
+}
+
+function create(words: readonly string[]): number {
+  const id = option(words, '--id');
+  const subject = option(words, '--subject');
+  const slug = subject.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 60);
+  if (slug === '') throw new UsageError(`--subject ${JSON.stringify(subject)}: expected some letters or digits`);
+  const path = `${DIR}/${slug}.ts`;
+  if (existsSync(path)) throw new UsageError(`${path} exists already`);
+  writeFileSync(path, template(id, subject).replaceAll('SLUG', slug));
+  process.stdout.write(`wrote ${path}; it fails until it is filled in: npm run -s regression -- run ${slug}\n`);
+  return 0;
+}
+
+if (process.argv[1]?.endsWith('regression.ts')) {
+  run_program('regression', () => {
+    const [verb, ...words] = process.argv.slice(2);
+    if (verb === 'list' && words.length === 0) return list();
+    if (verb === 'run') return run(words);
+    if (verb === 'new') return create(words);
+    throw new UsageError(`expected list, run or new, got ${verb ?? 'nothing'}\n${USAGE}`);
+  });
+}

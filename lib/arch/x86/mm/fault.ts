@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../../boot.ts';
+import { EFAULT } from '../../../errno.ts';
+import type { Gen } from '../../../kernel/gen.ts';
+import { BUG_ON, Oops, printk } from '../../../kernel/printk.ts';
+import { SIGBUS, SIGSEGV, fatal_signal_pending, sched_yield, signal_pending } from '../../../kernel/sched/core.ts';
+import { Unmodelled } from '../../../unmodelled.ts';
+import { handle_mm_fault } from '../../../mm/memory/fault.ts';
+import { mmap_read_lock_killable, mmap_read_trylock, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
+import {
+  FAULT_FLAG_DEFAULT, FAULT_FLAG_TRIED, FAULT_FLAG_USER, FAULT_FLAG_WRITE, VM_ACCESS_FLAGS, VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_HWPOISON,
+  VM_FAULT_HWPOISON_LARGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VM_GROWSDOWN, VM_WRITE, type mm_struct,
+  type vm_area_struct,
+} from '../../../mm/mm_types.ts';
+import { TASK_SIZE } from './pgtable/pgtable.ts';
+import { find_vma } from '../../../mm/vma/vma.ts';
+
+/** Modelled cost of entering and leaving the fault handler, in ns. */
+const FAULT_NS = 500;
+/** RLIMIT_STACK's default, in bytes: no stack grows to an address further below it. */
+const STACK_LIMIT = 8 * 1024 * 1024;
+/** How often a fault may end in VM_FAULT_OOM before the model gives up; upstream retries for ever. */
+const OOM_RETRIES = 1000;
+
+/**
+ * The vma that holds the address, with mmap_lock held for reading, or null with it released
+ * (mm/mmap_lock.c: lock_mm_and_find_vma()). A stack that would grow is not modelled.
+ */
+export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
+  if (m.sched.explore || !mmap_read_trylock(m, mm)) {
+    if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return null;
+  }
+  const vma = find_vma(mm, addr);
+  if (vma !== null && vma.vm_start <= addr) return vma;
+  if (vma !== null && (vma.vm_flags & VM_GROWSDOWN) !== 0 && vma.vm_end - addr <= STACK_LIMIT) throw new Unmodelled('expand_stack_locked');
+  mmap_read_unlock(m, mm);
+  return null;
+}
+
+// A write needs a writable vma, a read any right at all: x86 has no write-only or execute-only mappings.
+function access_error(vma: vm_area_struct, write: boolean): boolean {
+  return write ? (vma.vm_flags & VM_WRITE) === 0 : (vma.vm_flags & VM_ACCESS_FLAGS) === 0;
+}
+
+function fault_signal_pending(m: Machine, fault: number, user: boolean): boolean {
+  return (fault & VM_FAULT_RETRY) !== 0 && (fatal_signal_pending(m.current) || (user && signal_pending(m.current)));
+}
+
+/**
+ * A page fault at a user address, of user code or (user false) of a kernel function that may fault. Answers 0 if the
+ * access is to be tried again (also when a signal is pending, which the return to user space must handle first), else
+ * SIGSEGV or SIGBUS for user code and -EFAULT for the kernel (arch/x86/mm/fault.c: do_user_addr_fault()).
+ */
+export function* do_user_addr_fault(m: Machine, address: number, write: boolean, user: boolean): Gen<number> {
+  const t = m.current;
+  const mm = t.mm;
+  m.sched.spend(FAULT_NS);
+  if (mm === null || t.pagefault_disabled > 0 || t.preempt_count > 0) {
+    if (user) throw new Oops(`user access to ${address.toString(16)} of a task that runs no user code`);
+    return -EFAULT;
+  }
+  if (!(address >= 0 && address < TASK_SIZE)) return user ? SIGSEGV : -EFAULT;
+  let flags = FAULT_FLAG_DEFAULT | (write ? FAULT_FLAG_WRITE : 0) | (user ? FAULT_FLAG_USER : 0);
+  for (let oom = 0; ; ) {
+    const vma = yield* lock_mm_and_find_vma(m, mm, address);
+    if (vma === null) {
+      if (!user) return -EFAULT;
+      return fatal_signal_pending(t) ? 0 : SIGSEGV;
+    }
+    if (access_error(vma, write)) {
+      mmap_read_unlock(m, mm);
+      return user ? SIGSEGV : -EFAULT;
+    }
+    const fault = yield* handle_mm_fault(m, vma, address, flags);
+    if (fault_signal_pending(m, fault, user)) return user ? 0 : -EFAULT;
+    if (fault & VM_FAULT_COMPLETED) return 0;
+    if (fault & VM_FAULT_RETRY) {
+      flags |= FAULT_FLAG_TRIED;
+      continue;
+    }
+    mmap_read_unlock(m, mm);
+    if (!(fault & VM_FAULT_ERROR)) return 0;
+    if (!user) return -EFAULT;
+    if (fault & VM_FAULT_OOM) {
+      if (fatal_signal_pending(t)) return 0;
+      if (oom === 0) printk(m, 'Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF');
+      if (++oom > OOM_RETRIES) throw new Unmodelled('pagefault_out_of_memory: a fault that never succeeds');
+      flags &= ~FAULT_FLAG_TRIED;
+      yield* sched_yield(m);
+      continue;
+    }
+    if (fault & (VM_FAULT_SIGBUS | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE)) return SIGBUS;
+    BUG_ON(!(fault & VM_FAULT_SIGSEGV), 'arch/x86/mm/fault.c: do_user_addr_fault()');
+    return SIGSEGV;
+  }
+}

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../../boot.ts';
+import { EFAULT } from '../../../errno.ts';
+import type { Gen } from '../../../kernel/gen.ts';
+import { preempt_point } from '../../../kernel/sched/core.ts';
+import { UserSignal, do_signal } from '../../../kernel/signal.ts';
+import { do_user_addr_fault } from './fault.ts';
+import type { mm_struct } from '../../../mm/mm_types.ts';
+import { page_folio, pfn_to_page } from '../../../mm/page.ts';
+import { PAGE_SIZE, TASK_SIZE } from './pgtable/pgtable.ts';
+import type { Slab } from '../../../mm/physmem.ts';
+import { TLB_ENTRIES, hardware_walk, tlb_lookup, type Cpu } from './tlb.ts';
+
+// Accesses of user code (user_*: a bad one raises a signal by throwing UserSignal) and of the kernel on its behalf
+// (copy_*_user and their like: they answer how much they could not do). All of them go through the TLB of the CPU that
+// the task runs on, and take effect at once: between translation and access nobody else runs.
+
+const TLB_MASK = TLB_ENTRIES - 1;
+/** Modelled cost of copying or setting a page, in ns. */
+const PAGE_NS = 250;
+
+/** The u32 at an aligned address if the CPU's TLB translates it, else undefined; always undefined while interleavings are explored. NON-KERNEL. */
+export function tlb_load32(m: Machine, addr: number): number | undefined {
+  const t = m.current;
+  const mm = t.mm;
+  if (mm === null || m.sched.explore) return undefined;
+  const vpn = Math.floor(addr / PAGE_SIZE);
+  const i = vpn & TLB_MASK;
+  const cpu = m.cpus[t.cpu] as Cpu;
+  if (cpu.rtag[i] !== mm.tlb_tag + vpn) return undefined;
+  const off = addr - vpn * PAGE_SIZE;
+  if ((off & 3) !== 0) return undefined;
+  return (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (off >>> 2)];
+}
+
+/** Stores a u32 at an aligned address if the CPU's TLB translates it for writing; false if not, and always while interleavings are explored. NON-KERNEL. */
+export function tlb_store32(m: Machine, addr: number, v: number): boolean {
+  const t = m.current;
+  const mm = t.mm;
+  if (mm === null || m.sched.explore) return false;
+  const vpn = Math.floor(addr / PAGE_SIZE);
+  const i = vpn & TLB_MASK;
+  const cpu = m.cpus[t.cpu] as Cpu;
+  if (cpu.wtag[i] !== mm.tlb_tag + vpn) return false;
+  const off = addr - vpn * PAGE_SIZE;
+  if ((off & 3) !== 0) return false;
+  (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (off >>> 2)] = v;
+  return true;
+}
+
+// The TLB entry for the address without a fault, or -1.
+function translate_now(m: Machine, addr: number, write: boolean): number {
+  const mm = m.current.mm as mm_struct;
+  const vpn = Math.floor(addr / PAGE_SIZE);
+  const i = tlb_lookup(m, mm, vpn, write);
+  if (i < 0) return hardware_walk(m, mm, vpn, write);
+  if (m.on_stale_access !== null) check_stale(m, i, addr, write, m.on_stale_access);
+  return i;
+}
+
+// A page must not be freed before every TLB forgot it.
+function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
+  const pfn = (m.cpus[m.current.cpu] as Cpu).pfn[i] as number;
+  if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
+  report(`${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`);
+}
+
+// The TLB entry for the address. A fault is handled, a bad access raises its signal (user) or answers -1 (kernel).
+function* translate(m: Machine, addr: number, write: boolean, user: boolean): Gen<number> {
+  for (;;) {
+    if (m.current.mm !== null && addr >= 0 && addr < TASK_SIZE) {
+      const i = translate_now(m, addr, write);
+      if (i >= 0) return i;
+    }
+    const bad = yield* do_user_addr_fault(m, addr, write, user);
+    if (m.sched.explore) yield* preempt_point(m, 'return from fault');
+    if (user) {
+      if (bad !== 0) throw new UserSignal(bad, addr);
+      if (m.current.pending !== 0) yield* do_signal(m);
+    } else if (bad !== 0) {
+      return -1;
+    }
+  }
+}
+
+function cpu_of(m: Machine): Cpu {
+  return m.cpus[m.current.cpu] as Cpu;
+}
+
+/** Where the bytes of a translated address are. */
+function u8_of(cpu: Cpu, i: number): Uint8Array {
+  return (cpu.slab[i] as Slab).u8;
+}
+
+function at_of(cpu: Cpu, i: number, addr: number): number {
+  return (cpu.base[i] as number) * 4 + (addr % PAGE_SIZE);
+}
+
+function left_in_page(addr: number): number {
+  return PAGE_SIZE - (addr % PAGE_SIZE);
+}
+
+/** Loads a byte as user code; throws UserSignal for a bad address. NON-KERNEL. */
+export function* user_load8(m: Machine, addr: number): Gen<number> {
+  if (m.sched.explore) yield* preempt_point(m, 'load');
+  const i = yield* translate(m, addr, false, true);
+  const cpu = cpu_of(m);
+  return u8_of(cpu, i)[at_of(cpu, i, addr)] as number;
+}
+
+/** Loads a u32 as user code; one that crosses pages is two accesses. NON-KERNEL. */
+export function* user_load32(m: Machine, addr: number): Gen<number> {
+  if (m.sched.explore) yield* preempt_point(m, 'load');
+  if (addr % 4 !== 0) return (yield* load_bytes(m, addr, 4)) >>> 0;
+  const i = yield* translate(m, addr, false, true);
+  const cpu = cpu_of(m);
+  return (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (addr % PAGE_SIZE) / 4] as number;
+}
+
+/** Loads a u64 as user code, exact below 2^53. NON-KERNEL. */
+export function* user_load64(m: Machine, addr: number): Gen<number> {
+  if (m.sched.explore) yield* preempt_point(m, 'load');
+  if (addr % 8 !== 0) return yield* load_bytes(m, addr, 8);
+  const i = yield* translate(m, addr, false, true);
+  const cpu = cpu_of(m);
+  const u32 = (cpu.slab[i] as Slab).u32;
+  const at = (cpu.base[i] as number) + (addr % PAGE_SIZE) / 4;
+  return (u32[at] as number) + (u32[at + 1] as number) * 2 ** 32;
+}
+
+function* load_bytes(m: Machine, addr: number, n: number): Gen<number> {
+  const bytes = yield* user_read_bytes(m, addr, n);
+  let v = 0;
+  for (let k = n - 1; k >= 0; k--) v = v * 256 + (bytes[k] as number);
+  return v;
+}
+
+/** Stores a byte as user code; throws UserSignal for a bad address. NON-KERNEL. */
+export function* user_store8(m: Machine, addr: number, v: number): Gen<void> {
+  if (m.sched.explore) yield* preempt_point(m, 'store');
+  const i = yield* translate(m, addr, true, true);
+  const cpu = cpu_of(m);
+  u8_of(cpu, i)[at_of(cpu, i, addr)] = v;
+}
+
+/** Stores a u32 as user code; one that crosses pages is two accesses. NON-KERNEL. */
+export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
+  if (m.sched.explore) yield* preempt_point(m, 'store');
+  if (addr % 4 !== 0) {
+    yield* user_write_bytes(m, addr, new Uint8Array([v, v >>> 8, v >>> 16, v >>> 24]));
+    return;
+  }
+  const i = yield* translate(m, addr, true, true);
+  const cpu = cpu_of(m);
+  (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (addr % PAGE_SIZE) / 4] = v;
+}
+
+/**
+ * A loop of user code that stores (first + k * step) & mask as the k-th of n aligned u32: what a compiler makes of it
+ * translates every access, of which only a page's first can miss the TLB while nobody else runs. NON-KERNEL.
+ */
+export function* user_store32_seq(m: Machine, addr: number, n: number, first: number, step: number, mask: number): Gen<void> {
+  for (let k = 0; k < n; ) {
+    if (m.sched.explore || addr % 4 !== 0) {
+      yield* user_store32(m, addr + k * 4, (first + k * step) & mask);
+      k++;
+      continue;
+    }
+    const at = addr + k * 4;
+    const i = yield* translate(m, at, true, true);
+    const cpu = cpu_of(m);
+    const u32 = (cpu.slab[i] as Slab).u32;
+    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    const end = Math.min(n, k + left_in_page(at) / 4);
+    for (let v = first + k * step; k < end; k++, w++, v += step) u32[w] = v & mask;
+  }
+}
+
+/** A loop of user code that compares n aligned u32, as ints, with first + k * step: the first k that differs, or n. NON-KERNEL. */
+export function* user_find32_seq(m: Machine, addr: number, n: number, first: number, step: number): Gen<number> {
+  for (let k = 0; k < n; ) {
+    if (m.sched.explore || addr % 4 !== 0) {
+      if (((yield* user_load32(m, addr + k * 4)) | 0) !== first + k * step) return k;
+      k++;
+      continue;
+    }
+    const at = addr + k * 4;
+    const i = yield* translate(m, at, false, true);
+    const cpu = cpu_of(m);
+    const u32 = (cpu.slab[i] as Slab).u32;
+    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    const end = Math.min(n, k + left_in_page(at) / 4);
+    for (let v = first + k * step; k < end; k++, w++, v += step) if (((u32[w] as number) | 0) !== v) return k;
+  }
+  return n;
+}
+
+/** Stores a u64 as user code; v is exact below 2^53, negative numbers in two's complement. NON-KERNEL. */
+export function* user_store64(m: Machine, addr: number, v: number): Gen<void> {
+  if (m.sched.explore) yield* preempt_point(m, 'store');
+  const hi = Math.floor(v / 2 ** 32);
+  const lo = v - hi * 2 ** 32;
+  if (addr % 8 !== 0) {
+    yield* user_write_bytes(m, addr, new Uint8Array(new Uint32Array([lo, hi]).buffer));
+    return;
+  }
+  const i = yield* translate(m, addr, true, true);
+  const cpu = cpu_of(m);
+  const u32 = (cpu.slab[i] as Slab).u32;
+  const at = (cpu.base[i] as number) + (addr % PAGE_SIZE) / 4;
+  u32[at] = lo;
+  u32[at + 1] = hi;
+}
+
+/** Copies n bytes as user code, upwards, page by page; the ranges must not overlap within a page. NON-KERNEL. */
+export function* user_copy(m: Machine, dst: number, src: number, n: number): Gen<void> {
+  while (n > 0) {
+    if (m.sched.explore) yield* preempt_point(m, 'copy');
+    const len = Math.min(n, left_in_page(src), left_in_page(dst));
+    const si = yield* translate(m, src, false, true);
+    const cpu = cpu_of(m);
+    const from = u8_of(cpu, si);
+    const from_at = at_of(cpu, si, src);
+    const di = dst >= 0 && dst < TASK_SIZE ? translate_now(m, dst, true) : -1;
+    if (di < 0) {
+      yield* translate(m, dst, true, true);
+      continue;
+    }
+    const to = u8_of(cpu, di);
+    const to_at = at_of(cpu, di, dst);
+    if (to === from) to.copyWithin(to_at, from_at, from_at + len);
+    else to.set(from.subarray(from_at, from_at + len), to_at);
+    m.sched.spend((PAGE_NS * len) / PAGE_SIZE);
+    dst += len;
+    src += len;
+    n -= len;
+  }
+}
+
+/** Sets n bytes as user code, upwards, page by page. NON-KERNEL. */
+export function* user_memset(m: Machine, addr: number, byte: number, n: number): Gen<void> {
+  while (n > 0) {
+    if (m.sched.explore) yield* preempt_point(m, 'memset');
+    const len = Math.min(n, left_in_page(addr));
+    const i = yield* translate(m, addr, true, true);
+    const cpu = cpu_of(m);
+    const at = at_of(cpu, i, addr);
+    u8_of(cpu, i).fill(byte, at, at + len);
+    m.sched.spend((PAGE_NS * len) / PAGE_SIZE);
+    addr += len;
+    n -= len;
+  }
+}
+
+function first_difference(x: Slab, xi: number, y: Slab, yi: number, len: number): number {
+  let k = 0;
+  if (((xi | yi) & 3) === 0) {
+    const words = len >>> 2;
+    const a = x.u32;
+    const b = y.u32;
+    const from = (yi - xi) >> 2;
+    const start = xi >>> 2;
+    const end = start + words;
+    let i = start;
+    while (i < end && a[i] === b[i + from]) i++;
+    const w = i - start;
+    k = w * 4;
+  }
+  while (k < len && x.u8[xi + k] === y.u8[yi + k]) k++;
+  return k < len ? k : -1;
+}
+
+/** Compares n bytes as user code; the index of the first that differs, or -1. NON-KERNEL. */
+export function* user_memcmp(m: Machine, a: number, b: number, n: number): Gen<number> {
+  let done = 0;
+  while (done < n) {
+    if (m.sched.explore) yield* preempt_point(m, 'memcmp');
+    const len = Math.min(n - done, left_in_page(a + done), left_in_page(b + done));
+    const ai = yield* translate(m, a + done, false, true);
+    const cpu = cpu_of(m);
+    const a_at = at_of(cpu, ai, a + done);
+    const a_slab = cpu.slab[ai] as Slab;
+    const bi = b + done >= 0 && b + done < TASK_SIZE ? translate_now(m, b + done, false) : -1;
+    if (bi < 0) {
+      yield* translate(m, b + done, false, true);
+      continue;
+    }
+    const diff = first_difference(a_slab, a_at, cpu.slab[bi] as Slab, at_of(cpu, bi, b + done), len);
+    if (diff >= 0) return done + diff;
+    done += len;
+  }
+  return -1;
+}
+
+/** Reads n bytes as user code. NON-KERNEL. */
+export function* user_read_bytes(m: Machine, addr: number, n: number): Gen<Uint8Array> {
+  const out = new Uint8Array(n);
+  yield* read_user(m, out, addr, n, true);
+  return out;
+}
+
+/** Writes bytes as user code. NON-KERNEL. */
+export function* user_write_bytes(m: Machine, addr: number, bytes: Uint8Array): Gen<void> {
+  yield* write_user(m, addr, bytes, bytes.length, true);
+}
+
+// Bytes not read.
+function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: boolean): Gen<number> {
+  let done = 0;
+  while (done < n) {
+    if (m.sched.explore) yield* preempt_point(m, user ? 'load' : 'copy_from_user');
+    const addr = from + done;
+    const len = Math.min(n - done, left_in_page(addr));
+    const i = yield* translate(m, addr, false, user);
+    if (i < 0) break;
+    const cpu = cpu_of(m);
+    const at = at_of(cpu, i, addr);
+    to.set(u8_of(cpu, i).subarray(at, at + len), done);
+    done += len;
+  }
+  m.sched.spend((PAGE_NS * done) / PAGE_SIZE);
+  return n - done;
+}
+
+// Bytes not written.
+function* write_user(m: Machine, to: number, from: Uint8Array, n: number, user: boolean): Gen<number> {
+  let done = 0;
+  while (done < n) {
+    if (m.sched.explore) yield* preempt_point(m, user ? 'store' : 'copy_to_user');
+    const addr = to + done;
+    const len = Math.min(n - done, left_in_page(addr));
+    const i = yield* translate(m, addr, true, user);
+    if (i < 0) break;
+    const cpu = cpu_of(m);
+    u8_of(cpu, i).set(len === from.length ? from : from.subarray(done, done + len), at_of(cpu, i, addr));
+    done += len;
+  }
+  m.sched.spend((PAGE_NS * done) / PAGE_SIZE);
+  return n - done;
+}
+
+/** True if [addr, addr + size) lies in user space (arch/x86/include/asm/uaccess_64.h: __access_ok()). */
+export function access_ok(addr: number, size: number): boolean {
+  return addr >= 0 && addr + size <= TASK_SIZE;
+}
+
+/** Copies n bytes from user memory into the kernel; answers how many it could not copy (include/linux/uaccess.h: copy_from_user()). */
+export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: number): Gen<number> {
+  if (!access_ok(from, n)) {
+    to.fill(0, 0, n);
+    return n;
+  }
+  const left = yield* read_user(m, to, from, n, false);
+  if (left > 0) to.fill(0, n - left, n);
+  return left;
+}
+
+/** Copies n bytes from the kernel to user memory; answers how many it could not copy (include/linux/uaccess.h: copy_to_user()). */
+export function* copy_to_user(m: Machine, to: number, from: Uint8Array, n: number): Gen<number> {
+  if (!access_ok(to, n)) return n;
+  return yield* write_user(m, to, from, n, false);
+}
+
+/** Zeroes n bytes of user memory; answers how many it could not (arch/x86/include/asm/uaccess_64.h: clear_user()). */
+export function* clear_user(m: Machine, to: number, n: number): Gen<number> {
+  if (!access_ok(to, n)) return n;
+  let done = 0;
+  while (done < n) {
+    const addr = to + done;
+    const len = Math.min(n - done, left_in_page(addr));
+    const i = yield* translate(m, addr, true, false);
+    if (i < 0) break;
+    const cpu = cpu_of(m);
+    const at = at_of(cpu, i, addr);
+    u8_of(cpu, i).fill(0, at, at + len);
+    done += len;
+  }
+  return n - done;
+}
+
+/** A string of user memory of at most `count` bytes, without its NUL, or -EFAULT (lib/strncpy_from_user.c: strncpy_from_user()). */
+export function* strncpy_from_user(m: Machine, from: number, count: number): Gen<string | number> {
+  const bytes: number[] = [];
+  while (bytes.length < count) {
+    const addr = from + bytes.length;
+    if (!access_ok(addr, 1)) return -EFAULT;
+    const i = yield* translate(m, addr, false, false);
+    if (i < 0) return -EFAULT;
+    const cpu = cpu_of(m);
+    const at = at_of(cpu, i, addr);
+    const end = at + Math.min(left_in_page(addr), count - bytes.length);
+    const u8 = u8_of(cpu, i);
+    for (let k = at; k < end; k++) {
+      if (u8[k] === 0) return new TextDecoder().decode(new Uint8Array(bytes));
+      bytes.push(u8[k] as number);
+    }
+  }
+  return new TextDecoder().decode(new Uint8Array(bytes));
+}
+
+function* fault_in(m: Machine, uaddr: number, size: number, write: boolean): Gen<number> {
+  if (!access_ok(uaddr, size)) return size;
+  const end = uaddr + size;
+  for (let addr = uaddr; addr < end; addr += left_in_page(addr)) {
+    if ((yield* translate(m, addr, write, false)) < 0) return end - addr;
+  }
+  return 0;
+}
+
+/** Makes user memory readable by touching each page; answers the bytes that it could not reach (mm/gup.c: fault_in_readable()). */
+export function* fault_in_readable(m: Machine, uaddr: number, size: number): Gen<number> {
+  return yield* fault_in(m, uaddr, size, false);
+}
+
+/** Makes user memory writable by touching each page; answers the bytes that it could not reach (mm/gup.c: fault_in_writeable()). */
+export function* fault_in_writeable(m: Machine, uaddr: number, size: number): Gen<number> {
+  return yield* fault_in(m, uaddr, size, true);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { chr_dev_init } from '../fs/char_dev.ts';
+import { vfs_init } from '../fs/namei.ts';
+import { proc_init } from '../fs/proc/proc.ts';
+import { sysfs_init } from '../fs/sysfs.ts';
+import { gup_test_init } from '../gup_test/gup_test.ts';
+import { hugetlb_init } from '../mm/hugetlb/pool.ts';
+import { PG_reserved, set_flag } from '../mm/page.ts';
+import { GFP_KERNEL, __GFP_ZERO, alloc_page } from '../mm/page_alloc.ts';
+import { check_patches } from '../patches/index.ts';
+import { make_task_dead } from '../kernel/exit.ts';
+
+const MIN_MEM = 64 * 1024 * 1024;
+
+/** Brings memory, the file systems and the built-in drivers up, in that order (init/main.c: start_kernel()). */
+export function machine_init(m: Machine): void {
+  const c = m.config;
+  if (c.mem % (4 * 1024 * 1024) !== 0 || c.mem < MIN_MEM) {
+    throw new RangeError(`mem is ${c.mem}: expected a multiple of 4 MiB from ${MIN_MEM} bytes on`);
+  }
+  if (!Number.isInteger(c.phys_bits) || c.phys_bits < 32 || c.phys_bits > 43) {
+    throw new RangeError(`phys_bits is ${c.phys_bits}: expected 32 to 43`);
+  }
+  if (!Number.isInteger(c.cpus) || c.cpus < 1 || c.cpus > 32) throw new RangeError(`cpus is ${c.cpus}: expected 1 to 32`);
+  if (!['always', 'madvise', 'never'].includes(c.thp)) {
+    throw new RangeError(`thp is ${String(c.thp)}: expected always, madvise or never`);
+  }
+  check_patches(c.patches);
+  for (const span of m.iomem.ram_spans()) {
+    m.zone.add_span(span.start / 4096, span.end / 4096);
+    m.ram.set_linear(span.start / 4096, (span.end - span.start) / 4096, true);
+  }
+  m.sched.make_task_dead = (t) => make_task_dead(m, t);
+  m.zero_page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
+  set_flag(m, m.zero_page, PG_reserved);
+  vfs_init(m);
+  chr_dev_init(m);
+  proc_init(m);
+  sysfs_init(m);
+  hugetlb_init(m);
+  gup_test_init(m);
+}

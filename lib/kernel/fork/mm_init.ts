@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The life of an mm_struct: the half of kernel/fork.c that makes and frees address spaces.
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../gen.ts';
+import { BUG_ON, WARN_ON_ONCE, printk } from '../printk.ts';
+import { dup_mmap, exit_mmap } from '../../mm/mmap.ts';
+import { MMF_DISABLE_THP, VM_NOHUGEPAGE, mm_struct } from '../../mm/mm_types.ts';
+import { mmu_notifier_subscriptions_destroy, mmu_notifier_subscriptions_init } from '../../mm/mmu_notifier.ts';
+import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';
+import { pgd_alloc, pgd_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { mm_put_huge_zero_folio } from '../../mm/huge_memory/sysfs.ts';
+
+/** What a new process takes over of its parent's mm->flags (include/linux/mm_types.h: MMF_INIT_LEGACY_MASK). */
+const MMF_INIT_LEGACY_MASK = MMF_DISABLE_THP;
+/** What it takes over of mm->def_flags (include/linux/mm.h: VM_INIT_DEF_MASK). */
+const VM_INIT_DEF_MASK = VM_NOHUGEPAGE;
+const resident_page_types = ['MM_FILEPAGES', 'MM_ANONPAGES', 'MM_SWAPENTS', 'MM_SHMEMPAGES'];
+
+/** The smallest number from 1 on that no live mm has (kernel/fork.c: mm_alloc_id()). */
+function mm_alloc_id(m: Machine): number {
+  const taken = new Set<number>();
+  for (const mm of m.mms) taken.add(mm.mm_id);
+  let id = 1;
+  while (taken.has(id)) id++;
+  return id;
+}
+
+/** An empty address space with one user, or null without memory (kernel/fork.c: mm_alloc(), mm_init()). */
+export function mm_alloc(m: Machine): mm_struct | null {
+  const pgd = pgd_alloc(m);
+  if (pgd === null) return null;
+  const mm = new mm_struct(m, mm_alloc_id(m), pgd);
+  mmu_notifier_subscriptions_init(mm);
+  const parent = m.current.mm;
+  if (parent !== null) {
+    mm.flags = parent.flags & MMF_INIT_LEGACY_MASK;
+    mm.def_flags = parent.def_flags & VM_INIT_DEF_MASK;
+  }
+  m.mms.add(mm);
+  return mm;
+}
+
+/** A copy of the current process's address space, or null (kernel/fork.c: dup_mm()). */
+export function* dup_mm(m: Machine, oldmm: mm_struct): Gen<mm_struct | null> {
+  const mm = mm_alloc(m);
+  if (mm === null) return null;
+  mm.mmap_base = oldmm.mmap_base;
+  mm.task_size = oldmm.task_size;
+  mm.start_brk = oldmm.start_brk;
+  mm.brk = oldmm.brk;
+  const err = yield* dup_mmap(m, mm, oldmm);
+  if (err) {
+    yield* mmput(m, mm);
+    return null;
+  }
+  return mm;
+}
+
+/** Another user of the address space (include/linux/sched/mm.h: mmget()). */
+export function mmget(mm: mm_struct): void {
+  mm.mm_users++;
+}
+
+/** As mmget(), unless the last user is gone (include/linux/sched/mm.h: mmget_not_zero()). */
+export function mmget_not_zero(mm: mm_struct): boolean {
+  if (mm.mm_users === 0) return false;
+  mm.mm_users++;
+  return true;
+}
+
+/** One user less; the last one takes the address space down (kernel/fork.c: mmput()). */
+export function* mmput(m: Machine, mm: mm_struct): Gen<void> {
+  if (--mm.mm_users > 0) return;
+  BUG_ON(mm.mm_users < 0, 'kernel/fork.c: mmput() of an mm without users');
+  khugepaged_exit(m, mm);
+  yield* exit_mmap(m, mm);
+  mm_put_huge_zero_folio(m, mm);
+  mmdrop(m, mm);
+}
+
+/** Keeps the mm_struct itself, not its contents (include/linux/sched/mm.h: mmgrab()). */
+export function mmgrab(mm: mm_struct): void {
+  mm.mm_count++;
+}
+
+/** Lets the mm_struct go; the last one frees it (include/linux/sched/mm.h: mmdrop()). */
+export function mmdrop(m: Machine, mm: mm_struct): void {
+  if (--mm.mm_count > 0) return;
+  __mmdrop(m, mm);
+}
+
+/** Frees the mm_struct and says what it still counted (kernel/fork.c: __mmdrop(), check_mm()). */
+function __mmdrop(m: Machine, mm: mm_struct): void {
+  WARN_ON_ONCE(m, mm === m.current.mm, '__mmdrop');
+  pgd_free(m, mm, mm.pgd);
+  mmu_notifier_subscriptions_destroy(mm);
+  for (const [i, type] of resident_page_types.entries()) {
+    const x = mm.rss_stat[i] as number;
+    if (x !== 0) printk(m, `BUG: Bad rss-counter state mm:${mm.mm_id} type:${type} val:${x} Comm:${m.current.comm} Pid:${m.current.pid}`);
+  }
+  if (mm.pgtables_bytes !== 0) printk(m, `BUG: non-zero pgtables_bytes on freeing mm: ${mm.pgtables_bytes}`);
+  m.mms.delete(mm);
+}

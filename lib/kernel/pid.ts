@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EINVAL, ESRCH } from '../errno.ts';
+import { alloc_file, fd_install, get_unused_fd_flags } from '../fs/file_table.ts';
+import { O_CLOEXEC, O_NONBLOCK, O_RDWR, type file_operations } from '../fs/fs.ts';
+import { new_inode } from '../fs/namei.ts';
+import { wait_queue_head } from './locks.ts';
+import { find_task_by_vpid, type task_struct } from './sched/core.ts';
+
+const POLLIN = 0x1;
+const POLLRDNORM = 0x40;
+
+/** Where poll() on a pidfd of this process waits (struct pid: wait_pidfd). */
+export function wait_pidfd(m: Machine, t: task_struct): wait_queue_head {
+  let wq = m.wait_pidfd.get(t.tgid);
+  if (wq === undefined) {
+    wq = new wait_queue_head(`pidfd of ${t.tgid}`);
+    m.wait_pidfd.set(t.tgid, wq);
+  }
+  return wq;
+}
+
+const pidfs_file_operations: file_operations = {
+  poll: (m, f) => {
+    const t = f.private_data as task_struct;
+    const done = t.thread_group.every((x) => x.exit_state !== 'alive');
+    return { mask: done ? POLLIN | POLLRDNORM : 0, wait: wait_pidfd(m, t) };
+  },
+};
+
+/** A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags (kernel/pid.c: pidfd_open()). */
+export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
+  if (flags & ~O_NONBLOCK || pid <= 0) return -EINVAL;
+  const t = find_task_by_vpid(m, pid);
+  if (t === null) return -ESRCH;
+  if (t !== t.group_leader) return -EINVAL;
+  const fd = get_unused_fd_flags(m, O_CLOEXEC);
+  if (fd < 0) return fd;
+  const f = alloc_file(m, new_inode(m), 'anon_inode:[pidfd]', O_RDWR, pidfs_file_operations);
+  f.private_data = t;
+  fd_install(m, fd, f);
+  return fd;
+}

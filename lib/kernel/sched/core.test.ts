@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import t from 'tap';
+import { wait_queue_head, wait_on, wake_up } from '../locks.ts';
+import { Deadlock, sched_yield, schedule_timeout, xorshift32, type task_struct } from './core.ts';
+import { small_machine, start_task } from '../testing.ts';
+
+t.test('runnable tasks go in turn', (t) => {
+  const m = small_machine();
+  const order: string[] = [];
+  for (const name of ['a', 'b', 'c']) {
+    start_task(m, function* () {
+      for (let i = 0; i < 2; i++) {
+        order.push(name);
+        yield* sched_yield(m);
+      }
+    });
+  }
+  m.sched.run(() => m.sched.tasks.length === 0);
+  t.same(order, ['a', 'b', 'c', 'a', 'b', 'c']);
+  t.end();
+});
+
+t.test('when all sleep, time jumps to the next timer', (t) => {
+  const m = small_machine();
+  const woke: [string, number][] = [];
+  for (const [name, ns] of [['late', 5000], ['soon', 2000]] as const) {
+    start_task(m, function* () {
+      t.equal(yield* schedule_timeout(m, ns, 1), 0);
+      woke.push([name, m.sched.now]);
+    });
+  }
+  m.sched.run(() => m.sched.tasks.length === 0);
+  t.same(woke, [['soon', 2000], ['late', 5000]]);
+  t.end();
+});
+
+t.test('a deadlock names who waits for what', (t) => {
+  const m = small_machine();
+  const wq = new wait_queue_head('a message that never comes');
+  start_task(m, () => wait_on(m, wq), 'reader');
+  t.throws(() => m.sched.run(() => m.sched.tasks.length === 0), new Deadlock(['task 1 (reader) waits for a message that never comes']));
+  t.end();
+});
+
+t.test('waking a task that runs does nothing', (t) => {
+  const m = small_machine();
+  const task: task_struct = start_task(m, function* () {
+    m.sched.wake_up_process(task);
+    wake_up(m, new wait_queue_head('nobody'));
+    t.equal(m.sched.runnable.length, 0);
+  });
+  m.sched.run(() => m.sched.tasks.length === 0);
+  t.end();
+});
+
+t.test('random numbers depend on the seed alone', (t) => {
+  const [a, b, c] = [xorshift32(7), xorshift32(7), xorshift32(8)];
+  const first = [a(), a(), a()];
+  t.same([b(), b(), b()], first);
+  t.notSame([c(), c(), c()], first);
+  t.end();
+});

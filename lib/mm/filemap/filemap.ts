@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EEXIST } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import { preempt_point } from '../../kernel/sched/core.ts';
+import { get_file } from '../../fs/file_table.ts';
+import { address_space, type file, type inode } from '../../fs/fs.ts';
+import { fault_flag_allow_retry_first, folio_lock, folio_trylock, folio_unlock, release_fault_lock } from './folio_lock.ts';
+import { do_set_pmd, set_pte_range } from '../memory/file.ts';
+import type { vm_fault} from '../mm_types.ts';
+import { FAULT_FLAG_RETRY_NOWAIT, VM_FAULT_NOPAGE, add_mm_counter, mm_counter_file, type vm_area_struct, type vm_operations_struct } from '../mm_types.ts';
+import {
+  PG_locked, PG_uptodate, folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get, set_flag,
+  test_flag,
+} from '../page.ts';
+import { PMD_SIZE, ALIGN_DOWN, pmd_index, pmd_none, pmd_trans_huge, pmdp_get, pte_index, pte_none, ptep_get, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_install, pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { folio_mapped } from '../rmap/rmap.ts';
+import { folio_add_lru, folio_put } from '../folio.ts';
+import { folio_test_pmd_mappable } from '../huge_memory/sysfs.ts';
+
+/** largest order of a folio in the page cache, as a shift of the index */
+const MAX_PAGECACHE_ORDER = 9;
+
+/** What a mapping of a file with this page cache and no faults of its own can do (mm/filemap.c: generic_file_vm_ops). */
+export const generic_file_vm_ops: vm_operations_struct = { map_pages: filemap_map_pages };
+
+/** A page cache for the inode, known to struct page by its number. NON-KERNEL (include/linux/fs.h: inode_init_always()). */
+export function alloc_address_space(m: Machine, host: inode, kind: 'shmem' | 'hugetlbfs' | 'none'): address_space {
+  const mapping = m.mappings.add((id) => new address_space(id, host, kind)) as address_space;
+  host.i_mapping = mapping;
+  return mapping;
+}
+
+/** The folio that holds a page index, without a reference, or 0. NON-KERNEL (lib/xarray.c: xa_load()). */
+export function mapping_load(m: Machine, mapping: address_space, index: number): number {
+  const exact = mapping.i_pages.get(index);
+  if (exact !== undefined) return exact;
+  if (mapping.i_pages.size === 0 || mapping.kind === 'hugetlbfs') return 0;
+  for (let order = 1; order <= MAX_PAGECACHE_ORDER; order++) {
+    const base = index - (index % 2 ** order);
+    if (base === index) continue;
+    const folio = mapping.i_pages.get(base);
+    if (folio !== undefined) return base + folio_nr_pages(m, folio) > index ? folio : 0;
+  }
+  return 0;
+}
+
+/** The folio that holds a page index, with a reference, or 0 (mm/filemap.c: filemap_get_entry()). */
+export function filemap_get_entry(m: Machine, mapping: address_space, index: number): number {
+  const folio = mapping_load(m, mapping, index);
+  return folio !== 0 && folio_try_get(m, folio) ? folio : 0;
+}
+
+/** The folio that holds a page index, locked and with a reference, or 0 (include/linux/pagemap.h: filemap_lock_folio()). */
+export function* filemap_lock_folio(m: Machine, mapping: address_space, index: number): Gen<number> {
+  for (;;) {
+    const folio = filemap_get_entry(m, mapping, index);
+    if (folio === 0) return 0;
+    yield* folio_lock(m, folio);
+    if (m.page.mapping[folio] === mapping.id * 4) return folio;
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+  }
+}
+
+/** True if no folio stands in [index, index + nr). NON-KERNEL (lib/xarray.c: xa_find()). */
+export function mapping_range_empty(m: Machine, mapping: address_space, index: number, nr: number): boolean {
+  if (mapping.i_pages.size === 0) return true;
+  if (mapping_load(m, mapping, index) !== 0) return false;
+  for (let i = index + 1; i < index + nr; i++) if (mapping.i_pages.has(i)) return false;
+  return true;
+}
+
+/** Stores a locked folio in the cache, which takes a reference a page: 0 or -EEXIST (mm/filemap.c: __filemap_add_folio()). */
+export function __filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number): number {
+  const nr = folio_nr_pages(m, folio);
+  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: __filemap_add_folio() of an unlocked folio');
+  BUG_ON(index % nr !== 0, 'mm/filemap.c: __filemap_add_folio() at an index that the folio does not fit');
+  folio_ref_add(m, folio, nr);
+  m.page.mapping[folio] = mapping.id * 4;
+  m.page.index[folio] = index;
+  if (!mapping_range_empty(m, mapping, index, nr)) {
+    m.page.mapping[folio] = 0;
+    folio_ref_sub(m, folio, nr);
+    return -EEXIST;
+  }
+  mapping.i_pages.set(index, folio);
+  mapping.nrpages += nr;
+  return 0;
+}
+
+/** Puts a new folio in the cache, locked, and on the LRU: 0 or -EEXIST (mm/filemap.c: filemap_add_folio()). */
+export function filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number, _gfp: number): number {
+  set_flag(m, folio, PG_locked);
+  const ret = __filemap_add_folio(m, mapping, folio, index);
+  if (ret !== 0) (m.page.flags[folio] as number) &= ~PG_locked;
+  else folio_add_lru(m, folio);
+  return ret;
+}
+
+/** Takes a locked folio out of the cache; the cache's references stay (mm/filemap.c: __filemap_remove_folio()). */
+export function __filemap_remove_folio(m: Machine, folio: number): void {
+  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
+  BUG_ON(folio_mapped(m, folio), 'mm/filemap.c: filemap_unaccount_folio() of a mapped folio');
+  mapping.i_pages.delete(m.page.index[folio] as number);
+  m.page.mapping[folio] = 0;
+  mapping.nrpages -= folio_nr_pages(m, folio);
+}
+
+/** Takes a locked folio out of the cache and drops the cache's references; the caller holds one more (mm/filemap.c: filemap_remove_folio()). */
+export function filemap_remove_folio(m: Machine, folio: number): void {
+  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: filemap_remove_folio() of an unlocked folio');
+  const nr = folio_nr_pages(m, folio);
+  __filemap_remove_folio(m, folio);
+  folio_ref_sub(m, folio, nr - 1);
+  folio_put(m, folio);
+}
+
+/** The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (include/linux/xarray.h: xas_next_entry()). */
+export function mapping_next_index(m: Machine, mapping: address_space, index: number, end: number): number {
+  if (index > end || mapping.i_pages.size === 0) return -1;
+  if (mapping_load(m, mapping, index) !== 0) return index;
+  if (end - index < 64) {
+    for (let i = index + 1; i <= end; i++) if (mapping.i_pages.has(i)) return i;
+    return -1;
+  }
+  let best = -1;
+  for (const i of mapping.i_pages.keys()) if (i > index && i <= end && (best < 0 || i < best)) best = i;
+  return best;
+}
+
+/** The indices from `index` to `end` (may be Infinity) at which a folio stands now, in order. NON-KERNEL (mm/filemap.c: find_get_entries()). */
+export function mapping_indices(mapping: address_space, index: number, end: number): number[] {
+  const found: number[] = [];
+  for (const i of mapping.i_pages.keys()) if (i >= index && i <= end) found.push(i);
+  return found.sort((a, b) => a - b);
+}
+
+/**
+ * Drops the lock that a fault holds before it waits, if it may be retried; the result is the file, with a reference, and
+ * means that the fault must answer VM_FAULT_RETRY (mm/internal.h: maybe_unlock_mmap_for_io()).
+ */
+export function maybe_unlock_mmap_for_io(m: Machine, vmf: vm_fault, fpin: file | null): file | null {
+  if (fpin !== null) return fpin;
+  if (!fault_flag_allow_retry_first(vmf.flags) || vmf.flags & FAULT_FLAG_RETRY_NOWAIT) return null;
+  const f = get_file(vmf.vma.vm_file as file);
+  release_fault_lock(m, vmf);
+  return f;
+}
+
+function filemap_end(mapping: address_space): number {
+  return Math.ceil(mapping.host.i_size / 4096);
+}
+
+/** Where next_uptodate_folio() goes on. */
+interface cursor {
+  /** index of the folio that it found last */
+  index: number;
+  /** where to look next */
+  next: number;
+}
+
+function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, end_pgoff: number): number {
+  for (;;) {
+    const index = mapping_next_index(m, mapping, cur.next, end_pgoff);
+    if (index < 0) return 0;
+    const folio = mapping_load(m, mapping, index);
+    cur.index = index;
+    cur.next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    if (!folio_try_get(m, folio)) continue;
+    if (!test_flag(m, folio, PG_locked) && test_flag(m, folio, PG_uptodate) && folio_trylock(m, folio)) {
+      if (m.page.mapping[folio] === mapping.id * 4 && test_flag(m, folio, PG_uptodate) && index < filemap_end(mapping)) return folio;
+      folio_unlock(m, folio);
+    }
+    folio_put(m, folio);
+  }
+}
+
+function folio_within_vma(m: Machine, folio: number, vma: vm_area_struct): boolean {
+  const pgoff = m.page.index[folio] as number;
+  const pages = (vma.vm_end - vma.vm_start) / 4096;
+  return pgoff >= vma.vm_pgoff && pgoff + folio_nr_pages(m, folio) <= vma.vm_pgoff + pages;
+}
+
+function* filemap_map_pmd(m: Machine, vmf: vm_fault, folio: number, start: number): Gen<boolean> {
+  const pmdt = vmf.pmdt as ptdesc;
+  const pi = pmd_index(vmf.address);
+  if (pmd_trans_huge(pmdp_get(pmdt, pi))) {
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+    return true;
+  }
+  if (pmd_none(pmdp_get(pmdt, pi)) && folio_test_pmd_mappable(m, folio)) {
+    const page = folio + (start - (m.page.index[folio] as number));
+    const ret = yield* do_set_pmd(m, vmf, folio, page);
+    if (ret === 0) {
+      folio_unlock(m, folio);
+      return true;
+    }
+  }
+  if (pmd_none(pmdp_get(pmdt, pi)) && vmf.prealloc_pte !== null) {
+    if (yield* pmd_install(m, vmf.vma.vm_mm, pmdt, pi, vmf.prealloc_pte)) vmf.prealloc_pte = null;
+  }
+  return false;
+}
+
+/** What the mapping of one folio's pages did: the handler's answer, and pages mapped. */
+interface mapped {
+  ret: number;
+  rss: number;
+}
+
+function filemap_map_folio_range(m: Machine, vmf: vm_fault, folio: number, start: number, addr: number, nr_pages: number, out: mapped, file_end: number): void {
+  const pt = vmf.pte as ptdesc;
+  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
+  const addr0 = addr - start * 4096;
+  const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+  let page = folio + start;
+  if (
+    (file_end >= next || mapping.kind === 'shmem') && folio_within_vma(m, folio, vmf.vma) &&
+    ALIGN_DOWN(addr0, PMD_SIZE) === ALIGN_DOWN(addr0 + folio_size(m, folio) - 1, PMD_SIZE)
+  ) {
+    page = folio;
+    addr = addr0;
+    nr_pages = folio_nr_pages(m, folio);
+  }
+  let ref_from_caller = 1;
+  let at = 0;
+  while (at < nr_pages) {
+    const first = pte_index(addr + at * 4096);
+    let count = 0;
+    while (at + count < nr_pages && pte_none(ptep_get(pt, first + count))) count++;
+    if (count > 0) {
+      const a = addr + at * 4096;
+      set_pte_range(m, vmf, folio, page + at, count, a);
+      out.rss += count;
+      folio_ref_add(m, folio, count - ref_from_caller);
+      ref_from_caller = 0;
+      if (vmf.address >= a && vmf.address < a + count * 4096) out.ret |= VM_FAULT_NOPAGE;
+    }
+    at += count + 1;
+  }
+  if (ref_from_caller) folio_ref_sub(m, folio, 1);
+}
+
+function filemap_map_order0_folio(m: Machine, vmf: vm_fault, folio: number, addr: number, out: mapped): void {
+  const pt = vmf.pte as ptdesc;
+  if (!pte_none(ptep_get(pt, pte_index(addr)))) {
+    folio_ref_sub(m, folio, 1);
+    return;
+  }
+  if (vmf.address === addr) out.ret |= VM_FAULT_NOPAGE;
+  set_pte_range(m, vmf, folio, folio, 1, addr);
+  out.rss++;
+}
+
+/**
+ * Maps those pages from start_pgoff to end_pgoff that are in the cache, uptodate and not locked by anyone; VM_FAULT_NOPAGE if
+ * the faulting page is among them (mm/filemap.c: filemap_map_pages()). Read-ahead bookkeeping is left out.
+ */
+export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): Gen<number> {
+  const vma = vmf.vma;
+  const mapping = vma.vm_file?.f_mapping as address_space;
+  const file_end = filemap_end(mapping) - 1;
+  end_pgoff = Math.min(end_pgoff, file_end);
+  if (m.sched.explore) yield* preempt_point(m, 'filemap_map_pages');
+  const cur: cursor = { index: start_pgoff, next: start_pgoff };
+  let folio = next_uptodate_folio(m, cur, mapping, end_pgoff);
+  if (folio === 0) return 0;
+  const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+  if ((file_end >= next || mapping.kind === 'shmem') && (yield* filemap_map_pmd(m, vmf, folio, start_pgoff))) return VM_FAULT_NOPAGE;
+  const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * 4096;
+  const pmdt = vmf.pmdt as ptdesc;
+  const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);
+  if (pt === null) {
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+    return 0;
+  }
+  vmf.pte = pt;
+  const folio_type = mm_counter_file(m, folio);
+  const out: mapped = { ret: 0, rss: 0 };
+  do {
+    const a = addr + (cur.index - start_pgoff) * 4096;
+    if (!folio_test_large(m, folio)) filemap_map_order0_folio(m, vmf, folio, a, out);
+    else {
+      const end = cur.next - 1;
+      const nr_pages = Math.min(end, end_pgoff) - cur.index + 1;
+      filemap_map_folio_range(m, vmf, folio, cur.index - (m.page.index[folio] as number), a, nr_pages, out, file_end);
+    }
+    folio_unlock(m, folio);
+    folio = next_uptodate_folio(m, cur, mapping, end_pgoff);
+  } while (folio !== 0);
+  add_mm_counter(vma.vm_mm, folio_type, out.rss);
+  pte_unmap_unlock(m, pt);
+  vmf.pte = null;
+  return out.ret;
+}
+
+/** One shared writable mapping fewer (include/linux/fs.h: mapping_unmap_writable()). */
+export function mapping_unmap_writable(mapping: address_space): void {
+  mapping.i_mmap_writable--;
+}
+
+/** One shared writable mapping more; never denied here (include/linux/fs.h: mapping_map_writable()). */
+export function mapping_map_writable(mapping: address_space): number {
+  mapping.i_mmap_writable++;
+  return 0;
+}
+
+/** As mapping_map_writable() where it is known to be allowed (include/linux/fs.h: mapping_allow_writable()). */
+export function mapping_allow_writable(mapping: address_space): void {
+  mapping.i_mmap_writable++;
+}
+
+/** True if a shared mapping may write to the file (include/linux/fs.h: mapping_writably_mapped()). */
+export function mapping_writably_mapped(mapping: address_space): boolean {
+  return mapping.i_mmap_writable > 0;
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { EINTR } from '../../errno.ts';
+import { spin_unlock, type spinlock } from '../../kernel/locks.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import {
+  TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point, schedule, type task_struct, type WaitPoint,
+} from '../../kernel/sched/core.ts';
+import { softleaf_to_folio } from '../leafops.ts';
+import { mmap_read_unlock } from '../mmap_lock.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, VM_FAULT_RETRY, type vm_fault,
+} from '../mm_types.ts';
+import { PG_locked, page_folio } from '../page.ts';
+import { folio_put } from '../folio.ts';
+
+/** How often a waiter may lose the lock to others before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness). */
+const SYSCTL_PAGE_LOCK_UNFAIRNESS = 5;
+
+interface wait_page_queue {
+  readonly task: task_struct;
+  /** WQ_FLAG_EXCLUSIVE: wants the lock, not only to see it free */
+  readonly exclusive: boolean;
+  /** WQ_FLAG_CUSTOM: the waker takes the lock for it */
+  custom: boolean;
+  /** WQ_FLAG_WOKEN */
+  woken: boolean;
+  /** WQ_FLAG_DONE */
+  done: boolean;
+}
+
+/** Who waits for one folio's lock (mm/filemap.c: folio_waitqueue(), which upstream shares among folios by hash). */
+export class folio_waitqueue implements WaitPoint {
+  readonly what: string;
+  /** who holds the lock, known while interleavings are explored */
+  owner: task_struct | null = null;
+  readonly waiters: wait_page_queue[] = [];
+  constructor(folio: number) {
+    this.what = `folio ${folio} lock`;
+  }
+}
+
+function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
+  let q = m.folio_wait.get(folio);
+  if (q === undefined) {
+    q = new folio_waitqueue(folio);
+    m.folio_wait.set(folio, q);
+  }
+  return q;
+}
+
+/** True while somebody holds the folio's lock (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
+export function folio_test_locked(m: Machine, folio: number): boolean {
+  return ((m.page.flags[folio] as number) & PG_locked) !== 0;
+}
+
+/** Takes the folio's lock if it is free (include/linux/pagemap.h: folio_trylock()). */
+export function folio_trylock(m: Machine, folio: number): boolean {
+  const flags = m.page.flags[folio] as number;
+  if ((flags & PG_locked) !== 0) return false;
+  m.page.flags[folio] = flags | PG_locked;
+  if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
+  return true;
+}
+
+/** Marks a folio that nobody else can see as locked (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
+export function __folio_set_locked(m: Machine, folio: number): void {
+  (m.page.flags[folio] as number) |= PG_locked;
+  if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
+}
+
+/** Takes the lock off a folio that nobody waits for (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
+export function __folio_clear_locked(m: Machine, folio: number): void {
+  (m.page.flags[folio] as number) &= ~PG_locked;
+  const q = m.folio_wait.get(folio);
+  if (q !== undefined) q.owner = null;
+}
+
+/** Gives the folio's lock back and wakes who waits; BUG if nobody held it (mm/filemap.c: folio_unlock()). */
+export function folio_unlock(m: Machine, folio: number): void {
+  const flags = m.page.flags[folio] as number;
+  BUG_ON((flags & PG_locked) === 0, 'mm/filemap.c: folio_unlock() of a folio that is not locked');
+  m.page.flags[folio] = flags & ~PG_locked;
+  const q = m.folio_wait.get(folio);
+  if (q === undefined) return;
+  q.owner = null;
+  folio_wake(m, folio, q);
+}
+
+// Waiters in order; the first exclusive one ends the walk (mm/filemap.c: wake_page_function()).
+function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
+  while (q.waiters.length > 0) {
+    const w = q.waiters[0] as wait_page_queue;
+    if (w.exclusive && folio_test_locked(m, folio)) return;
+    q.waiters.shift();
+    if (w.exclusive && w.custom) {
+      (m.page.flags[folio] as number) |= PG_locked;
+      q.owner = w.task;
+      w.done = true;
+    }
+    w.woken = true;
+    m.sched.wake_up_process(w.task);
+    if (w.exclusive) return;
+  }
+  if (q.waiters.length === 0 && q.owner === null) m.folio_wait.delete(folio);
+}
+
+function* folio_wait_bit_common(m: Machine, folio: number, state: number, exclusive: boolean, drop: boolean): Gen<number> {
+  let unfairness = SYSCTL_PAGE_LOCK_UNFAIRNESS;
+  for (;;) {
+    if (exclusive) {
+      if (folio_trylock(m, folio)) return 0;
+    } else if (!folio_test_locked(m, folio)) {
+      if (drop) folio_put(m, folio);
+      return 0;
+    }
+    const q = folio_waitqueue_of(m, folio);
+    const w: wait_page_queue = { task: m.current, exclusive, custom: exclusive && --unfairness < 0, woken: false, done: false };
+    q.waiters.push(w);
+    if (drop) folio_put(m, folio);
+    while (!w.woken) {
+      if (state === TASK_KILLABLE && fatal_signal_pending(m.current)) break;
+      yield* schedule(m, state, q);
+    }
+    if (!w.woken) {
+      q.waiters.splice(q.waiters.indexOf(w), 1);
+      return -EINTR;
+    }
+    if (!exclusive || w.done) return 0;
+  }
+}
+
+/** Takes the folio's lock, sleeping while another task holds it (include/linux/pagemap.h: folio_lock()). */
+export function* folio_lock(m: Machine, folio: number): Gen<void> {
+  if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
+  if (!folio_trylock(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true, false);
+}
+
+/** As folio_lock(), but -EINTR when SIGKILL comes while it waits (include/linux/pagemap.h: folio_lock_killable()). */
+export function* folio_lock_killable(m: Machine, folio: number): Gen<number> {
+  if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
+  if (folio_trylock(m, folio)) return 0;
+  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true, false);
+}
+
+/** Takes the lock of the page's folio (include/linux/pagemap.h: lock_page()). */
+export function* lock_page(m: Machine, page: number): Gen<void> {
+  yield* folio_lock(m, page_folio(m, page));
+}
+
+/** Takes the lock of the page's folio if it is free (include/linux/pagemap.h: trylock_page()). */
+export function trylock_page(m: Machine, page: number): boolean {
+  return folio_trylock(m, page_folio(m, page));
+}
+
+/** Gives the lock of the page's folio back (mm/folio-compat.c: unlock_page()). */
+export function unlock_page(m: Machine, page: number): void {
+  folio_unlock(m, page_folio(m, page));
+}
+
+/** Sleeps until the folio is seen unlocked (include/linux/pagemap.h: folio_wait_locked()). */
+export function* folio_wait_locked(m: Machine, folio: number): Gen<void> {
+  if (folio_test_locked(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, false, false);
+}
+
+/** As folio_wait_locked(), but -EINTR on SIGKILL (include/linux/pagemap.h: folio_wait_locked_killable()). */
+export function* folio_wait_locked_killable(m: Machine, folio: number): Gen<number> {
+  if (!folio_test_locked(m, folio)) return 0;
+  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, false, false);
+}
+
+/** Drops a reference, then waits for the folio to be unlocked; -EINTR on a signal (mm/filemap.c: folio_put_wait_locked()). */
+export function* folio_put_wait_locked(m: Machine, folio: number, state: number): Gen<number> {
+  return yield* folio_wait_bit_common(m, folio, state, false, true);
+}
+
+/**
+ * Waits for the folio that a migration or device-private leaf names to be unlocked, without a reference on it: the
+ * page-table lock `ptl`, which is held on entry and released here, keeps it alive until the wait is queued
+ * (mm/filemap.c: softleaf_entry_wait_on_locked()).
+ */
+export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: spinlock): Gen<void> {
+  const folio = softleaf_to_folio(m, entry);
+  if (!folio_test_locked(m, folio)) {
+    spin_unlock(m, ptl);
+    return;
+  }
+  const q = folio_waitqueue_of(m, folio);
+  const w: wait_page_queue = { task: m.current, exclusive: false, custom: false, woken: false, done: false };
+  q.waiters.push(w);
+  spin_unlock(m, ptl);
+  while (!w.woken) yield* schedule(m, TASK_UNINTERRUPTIBLE, q);
+}
+
+/** True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm.h: fault_flag_allow_retry_first()). */
+export function fault_flag_allow_retry_first(flags: number): boolean {
+  return (flags & FAULT_FLAG_ALLOW_RETRY) !== 0 && (flags & FAULT_FLAG_TRIED) === 0;
+}
+
+/** Gives up the lock that the fault runs under, mmap_lock for reading (include/linux/mm.h: release_fault_lock()). */
+export function release_fault_lock(m: Machine, vmf: vm_fault): void {
+  mmap_read_unlock(m, vmf.vma.vm_mm);
+}
+
+/**
+ * Takes the folio's lock for a fault: 0 with it held, or VM_FAULT_RETRY, before which mmap_lock was given up unless the
+ * fault has FAULT_FLAG_RETRY_NOWAIT (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c: __folio_lock_or_retry()).
+ */
+export function* folio_lock_or_retry(m: Machine, folio: number, vmf: vm_fault): Gen<number> {
+  if (m.sched.explore) yield* preempt_point(m, 'folio_lock_or_retry');
+  if (folio_trylock(m, folio)) return 0;
+  const flags = vmf.flags;
+  if (fault_flag_allow_retry_first(flags)) {
+    if (flags & FAULT_FLAG_RETRY_NOWAIT) return VM_FAULT_RETRY;
+    release_fault_lock(m, vmf);
+    if (flags & FAULT_FLAG_KILLABLE) yield* folio_wait_locked_killable(m, folio);
+    else yield* folio_wait_locked(m, folio);
+    return VM_FAULT_RETRY;
+  }
+  if (flags & FAULT_FLAG_KILLABLE) {
+    const ret = yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true, false);
+    if (ret !== 0) {
+      release_fault_lock(m, vmf);
+      return VM_FAULT_RETRY;
+    }
+  } else {
+    yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true, false);
+  }
+  return 0;
+}

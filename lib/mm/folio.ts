@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { BUG_ON } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched/core.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { folio_unqueue_deferred_split } from './huge_memory/deferred_split.ts';
+import { free_huge_folio } from './hugetlb/pool.ts';
+import { free_zone_device_folio } from './memremap.ts';
+import { VM_LOCKED, VM_SPECIAL, type vm_area_struct } from './mm_types.ts';
+import {
+  PG_active, PG_dirty, PG_head, PG_locked, PG_lru, PG_mlocked, PG_reclaim, PG_referenced, PG_swapbacked, PG_swapcache,
+  PG_unevictable, PG_writeback, PageList, ZONE_DEVICE, clear_flag, folio_get, folio_nr_pages, folio_order,
+  folio_ref_freeze, folio_test_anon, folio_test_hugetlb, folio_test_large, list_add, list_add_tail, list_del, page_folio,
+  set_flag, test_and_clear_flag, test_flag,
+} from './page.ts';
+import { free_frozen_pages } from './page_alloc.ts';
+import { folio_expected_ref_count, folio_mapped } from './rmap/rmap.ts';
+import { is_huge_zero_folio } from './huge_memory/sysfs.ts';
+
+/** include/linux/folio_batch.h: FOLIO_BATCH_SIZE */
+export const FOLIO_BATCH_SIZE = 31;
+
+// include/linux/mmzone.h: enum lru_list
+export const LRU_INACTIVE_ANON = 0;
+export const LRU_ACTIVE_ANON = 1;
+export const LRU_INACTIVE_FILE = 2;
+export const LRU_ACTIVE_FILE = 3;
+export const LRU_UNEVICTABLE = 4;
+
+type move_fn_t = (m: Machine, folio: number) => void;
+
+/** One CPU's folios on their way to or within the lists (mm/folio.c: struct cpu_fbatches). */
+export class cpu_fbatches {
+  readonly lru_add: number[] = [];
+  readonly lru_deactivate_file: number[] = [];
+  readonly lru_deactivate: number[] = [];
+  readonly lru_lazyfree: number[] = [];
+  readonly lru_activate: number[] = [];
+  readonly lru_move_tail: number[] = [];
+}
+
+/** The LRU lists and the per-CPU batches before them; nothing reclaims from them (include/linux/mmzone.h: struct lruvec). */
+export class lru_state {
+  readonly lists: PageList[] = [];
+  /** pages on each list */
+  readonly lru_size = new Int32Array(5);
+  readonly cpu_fbatches: cpu_fbatches[] = [];
+  lru_disable_count = 0;
+  constructor(m: Machine) {
+    for (let i = 0; i <= LRU_UNEVICTABLE; i++) this.lists.push(new PageList());
+    for (let i = 0; i < m.cpus.length; i++) this.cpu_fbatches.push(new cpu_fbatches());
+  }
+}
+
+/** True for folios that live on the file lists: page cache, and clean anonymous memory (include/linux/mm_inline.h: folio_is_file_lru()). */
+export function folio_is_file_lru(m: Machine, folio: number): boolean {
+  return !test_flag(m, folio, PG_swapbacked);
+}
+
+/** The list that the folio's flags put it on (include/linux/mm_inline.h: folio_lru_list()). */
+export function folio_lru_list(m: Machine, folio: number): number {
+  const flags = m.page.flags[folio] as number;
+  BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'include/linux/mm_inline.h: folio_lru_list()');
+  if (flags & PG_unevictable) return LRU_UNEVICTABLE;
+  return (flags & PG_swapbacked ? LRU_INACTIVE_ANON : LRU_INACTIVE_FILE) + (flags & PG_active ? 1 : 0);
+}
+
+/** Puts the folio on its list's front (include/linux/mm_inline.h: lruvec_add_folio()). */
+export function lruvec_add_folio(m: Machine, folio: number): void {
+  const lru = folio_lru_list(m, folio);
+  (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
+  if (lru !== LRU_UNEVICTABLE) list_add(m, folio, m.lru.lists[lru] as PageList);
+}
+
+/** Puts the folio on its list's end (include/linux/mm_inline.h: lruvec_add_folio_tail()). */
+export function lruvec_add_folio_tail(m: Machine, folio: number): void {
+  const lru = folio_lru_list(m, folio);
+  (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
+  list_add_tail(m, folio, m.lru.lists[lru] as PageList);
+}
+
+/** Takes the folio off its list (include/linux/mm_inline.h: lruvec_del_folio()). */
+export function lruvec_del_folio(m: Machine, folio: number): void {
+  const lru = folio_lru_list(m, folio);
+  if (lru !== LRU_UNEVICTABLE) list_del(m, folio, m.lru.lists[lru] as PageList);
+  (m.lru.lru_size[lru] as number) -= folio_nr_pages(m, folio);
+}
+
+function __page_cache_release(m: Machine, folio: number): void {
+  if (!test_flag(m, folio, PG_lru)) return;
+  lruvec_del_folio(m, folio);
+  clear_flag(m, folio, PG_lru | PG_active | PG_unevictable);
+}
+
+/** Frees a folio whose last reference is gone, each kind in its way (mm/folio.c: __folio_put()). */
+export function __folio_put(m: Machine, folio: number): void {
+  if (m.page.zone[folio] === ZONE_DEVICE) {
+    free_zone_device_folio(m, folio);
+    return;
+  }
+  if (folio_test_hugetlb(m, folio)) {
+    free_huge_folio(m, folio);
+    return;
+  }
+  __page_cache_release(m, folio);
+  if ((m.page.flags[folio] as number) & PG_head) folio_unqueue_deferred_split(m, folio);
+  free_frozen_pages(m, folio, folio_order(m, folio));
+}
+
+/** Drops `refs` references; true if none is left. BUG if there were fewer (include/linux/page_ref.h: folio_ref_sub_and_test()). */
+export function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
+  const left = (m.page._refcount[folio] as number) - refs;
+  BUG_ON(left < 0, `include/linux/mm.h: put_page_testzero() without references: page ${folio}`);
+  m.page._refcount[folio] = left;
+  return left === 0;
+}
+
+/** Drops a reference to the folio; the last frees it (include/linux/mm.h: folio_put()). */
+export function folio_put(m: Machine, folio: number): void {
+  if (folio_ref_sub_and_test(m, folio, 1)) __folio_put(m, folio);
+}
+
+/** Drops several references to the folio (include/linux/mm.h: folio_put_refs()). */
+export function folio_put_refs(m: Machine, folio: number, refs: number): void {
+  if (folio_ref_sub_and_test(m, folio, refs)) __folio_put(m, folio);
+}
+
+/** Drops a reference to the page's folio (include/linux/mm.h: put_page()). */
+export function put_page(m: Machine, page: number): void {
+  folio_put(m, page_folio(m, page));
+}
+
+/** Takes a reference to the page's folio, which must have one (include/linux/mm.h: get_page()). */
+export function get_page(m: Machine, page: number): void {
+  folio_get(m, page_folio(m, page));
+}
+
+/**
+ * Drops references to many folios, one each or as `refs` says; an entry 0 is skipped (mm/folio.c: folios_put_refs()).
+ * The array is emptied. The huge zero folio keeps its own count.
+ */
+export function folios_put_refs(m: Machine, folios: number[], refs: readonly number[] | null): void {
+  for (let i = 0; i < folios.length; i++) {
+    const folio = folios[i] as number;
+    if (folio === 0 || is_huge_zero_folio(m, folio)) continue;
+    if (folio_ref_sub_and_test(m, folio, refs === null ? 1 : (refs[i] as number))) __folio_put(m, folio);
+  }
+  folios.length = 0;
+}
+
+/** Drops a reference to each of the folios and empties the array (include/linux/mm.h: folios_put()). */
+export function folios_put(m: Machine, folios: number[]): void {
+  folios_put_refs(m, folios, null);
+}
+
+/** Drops a reference to the folio of each page (mm/folio.c: release_pages()). */
+export function release_pages(m: Machine, pages: ArrayLike<number>, nr = pages.length): void {
+  const folios: number[] = [];
+  for (let i = 0; i < nr; i++) folios.push(page_folio(m, pages[i] as number));
+  folios_put(m, folios);
+}
+
+/** True if a per-CPU batch may hold a reference to the folio: not for large ones (mm/internal.h: folio_may_be_lru_cached()). */
+export function folio_may_be_lru_cached(m: Machine, folio: number): boolean {
+  return !folio_test_large(m, folio);
+}
+
+/** True while the batches are switched off (include/linux/swap.h: lru_cache_disabled()). */
+export function lru_cache_disabled(m: Machine): boolean {
+  return m.lru.lru_disable_count > 0;
+}
+
+function lru_add(m: Machine, folio: number): void {
+  BUG_ON(test_flag(m, folio, PG_lru), 'mm/folio.c: lru_add() of a folio that is on a list');
+  clear_flag(m, folio, PG_unevictable);
+  if (test_flag(m, folio, PG_mlocked)) {
+    clear_flag(m, folio, PG_active);
+    set_flag(m, folio, PG_unevictable);
+  }
+  lruvec_add_folio(m, folio);
+}
+
+function lru_move_tail(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_unevictable)) return;
+  lruvec_del_folio(m, folio);
+  clear_flag(m, folio, PG_active);
+  lruvec_add_folio_tail(m, folio);
+}
+
+function lru_activate(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_active) || test_flag(m, folio, PG_unevictable)) return;
+  lruvec_del_folio(m, folio);
+  set_flag(m, folio, PG_active);
+  lruvec_add_folio(m, folio);
+}
+
+function lru_deactivate_file(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_unevictable) || folio_mapped(m, folio)) return;
+  lruvec_del_folio(m, folio);
+  clear_flag(m, folio, PG_active | PG_referenced);
+  if (test_flag(m, folio, PG_writeback | PG_dirty)) {
+    lruvec_add_folio(m, folio);
+    set_flag(m, folio, PG_reclaim);
+  } else {
+    lruvec_add_folio_tail(m, folio);
+  }
+}
+
+function lru_deactivate(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_active)) return;
+  lruvec_del_folio(m, folio);
+  clear_flag(m, folio, PG_active | PG_referenced);
+  lruvec_add_folio(m, folio);
+}
+
+function lru_lazyfree(m: Machine, folio: number): void {
+  if (!folio_test_anon(m, folio) || !test_flag(m, folio, PG_swapbacked) || test_flag(m, folio, PG_swapcache | PG_unevictable)) return;
+  lruvec_del_folio(m, folio);
+  clear_flag(m, folio, PG_active | PG_referenced | PG_swapbacked);
+  lruvec_add_folio(m, folio);
+}
+
+function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t): void {
+  const folios = fbatch.splice(0);
+  const is_lru_add = move_fn === lru_add;
+  const dead: number[] = [];
+  for (let i = 0; i < folios.length; i++) {
+    const folio = folios[i] as number;
+    if (!is_lru_add && !test_and_clear_flag(m, folio, PG_lru)) continue;
+    if (is_lru_add && folio_ref_freeze(m, folio, 1)) {
+      clear_flag(m, folio, PG_active | PG_unevictable);
+      if (folio_test_large(m, folio)) folio_unqueue_deferred_split(m, folio);
+      folios[i] = 0;
+      dead.push(folio);
+      continue;
+    }
+    move_fn(m, folio);
+    set_flag(m, folio, PG_lru);
+  }
+  for (const folio of dead) free_frozen_pages(m, folio, folio_order(m, folio));
+  folios_put(m, folios);
+}
+
+function folio_batch_add_and_move(m: Machine, folio: number, fbatch: number[], move_fn: move_fn_t): void {
+  folio_get(m, folio);
+  fbatch.push(folio);
+  if (fbatch.length >= FOLIO_BATCH_SIZE || !folio_may_be_lru_cached(m, folio) || lru_cache_disabled(m)) {
+    folio_batch_move_lru(m, fbatch, move_fn);
+  }
+}
+
+function this_cpu_fbatches(m: Machine): cpu_fbatches {
+  return m.lru.cpu_fbatches[m.current.cpu] as cpu_fbatches;
+}
+
+/** Moves a clean folio to the end of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
+export function folio_rotate_reclaimable(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_locked | PG_dirty | PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_move_tail, lru_move_tail);
+}
+
+/** Queues the folio for its active list (mm/folio.c: folio_activate()). */
+export function folio_activate(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_active | PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_activate, lru_activate);
+}
+
+/** Notes a use of the folio: unreferenced, referenced, active (mm/folio.c: folio_mark_accessed(), without the multi-generation LRU). */
+export function folio_mark_accessed(m: Machine, folio: number): void {
+  if (!test_flag(m, folio, PG_referenced)) {
+    set_flag(m, folio, PG_referenced);
+  } else if (!test_flag(m, folio, PG_unevictable) && !test_flag(m, folio, PG_active)) {
+    if (test_flag(m, folio, PG_lru)) folio_activate(m, folio);
+    else if (this_cpu_fbatches(m).lru_add.includes(folio)) set_flag(m, folio, PG_active);
+    clear_flag(m, folio, PG_referenced);
+  }
+}
+
+/** Queues a new folio for its list; the batch of the current CPU holds a reference until it is drained (mm/folio.c: folio_add_lru()). */
+export function folio_add_lru(m: Machine, folio: number): void {
+  const flags = m.page.flags[folio] as number;
+  BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'mm/folio.c: folio_add_lru()');
+  BUG_ON((flags & PG_lru) !== 0, 'mm/folio.c: folio_add_lru() of a folio that is on a list');
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_add, lru_add);
+}
+
+/** folio_add_lru() for a folio mapped in the vma; mlocked vmas are not modelled (mm/folio.c: folio_add_lru_vma()). */
+export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct): void {
+  BUG_ON(test_flag(m, folio, PG_lru), 'mm/folio.c: folio_add_lru_vma()');
+  if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED) throw new Unmodelled('mlock_new_folio: a page of an mlocked vma');
+  folio_add_lru(m, folio);
+}
+
+/** Moves a file folio towards reclaim (mm/folio.c: deactivate_file_folio()). */
+export function deactivate_file_folio(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate_file, lru_deactivate_file);
+}
+
+/** Moves an active folio to the inactive list (mm/folio.c: folio_deactivate()). */
+export function folio_deactivate(m: Machine, folio: number): void {
+  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_lru) || !test_flag(m, folio, PG_active)) return;
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate, lru_deactivate);
+}
+
+/** Marks an anonymous folio as one whose contents may be dropped (mm/folio.c: folio_mark_lazyfree()). */
+export function folio_mark_lazyfree(m: Machine, folio: number): void {
+  if (!folio_test_anon(m, folio) || !test_flag(m, folio, PG_swapbacked) || !test_flag(m, folio, PG_lru)
+    || test_flag(m, folio, PG_swapcache | PG_unevictable)) return;
+  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_lazyfree, lru_lazyfree);
+}
+
+/** Empties one CPU's batches into the lists (mm/folio.c: lru_add_drain_cpu()). */
+export function lru_add_drain_cpu(m: Machine, cpu: number): void {
+  const f = m.lru.cpu_fbatches[cpu] as cpu_fbatches;
+  if (f.lru_add.length > 0) folio_batch_move_lru(m, f.lru_add, lru_add);
+  if (f.lru_move_tail.length > 0) folio_batch_move_lru(m, f.lru_move_tail, lru_move_tail);
+  if (f.lru_deactivate_file.length > 0) folio_batch_move_lru(m, f.lru_deactivate_file, lru_deactivate_file);
+  if (f.lru_deactivate.length > 0) folio_batch_move_lru(m, f.lru_deactivate, lru_deactivate);
+  if (f.lru_lazyfree.length > 0) folio_batch_move_lru(m, f.lru_lazyfree, lru_lazyfree);
+  if (f.lru_activate.length > 0) folio_batch_move_lru(m, f.lru_activate, lru_activate);
+}
+
+/** Empties the current CPU's batches (mm/folio.c: lru_add_drain()). */
+export function lru_add_drain(m: Machine): void {
+  lru_add_drain_cpu(m, m.current.cpu);
+}
+
+/** Empties every CPU's batches; upstream waits for work on each CPU here (mm/folio.c: lru_add_drain_all()). */
+export function* lru_add_drain_all(m: Machine): Gen<void> {
+  lru_add_drain(m);
+  if (m.sched.explore) yield* preempt_point(m, 'lru_add_drain_all');
+  for (let cpu = 0; cpu < m.cpus.length; cpu++) lru_add_drain_cpu(m, cpu);
+}
+
+export const LRU_CACHE_NOT_DRAINED = 0;
+export const LRU_CACHE_DRAINED = 1;
+export const LRU_CACHE_DRAINED_ALL = 2;
+
+/**
+ * Drains batches, first this CPU's, then all, while the folio has more references than its users and `extra_refs`
+ * explain; `drained.state` remembers over several folios what was done (mm/folio.c: lru_cache_drain_for_folio()).
+ */
+export function* lru_cache_drain_for_folio(
+  m: Machine, folio: number, extra_refs: number, drained: { state: number } | null,
+): Gen<void> {
+  if (!folio_may_be_lru_cached(m, folio)) return;
+  const as_expected = (): boolean => m.page._refcount[folio] === folio_expected_ref_count(m, folio) + extra_refs;
+  if (drained === null || drained.state === LRU_CACHE_NOT_DRAINED) {
+    if (as_expected()) return;
+    lru_add_drain(m);
+    if (drained !== null) drained.state = LRU_CACHE_DRAINED;
+  }
+  if (drained === null || drained.state === LRU_CACHE_DRAINED) {
+    if (as_expected()) return;
+    yield* lru_add_drain_all(m);
+    if (drained !== null) drained.state = LRU_CACHE_DRAINED_ALL;
+  }
+}
+
+/** Switches the batches off and empties them, until lru_cache_enable() (mm/folio.c: lru_cache_disable()). */
+export function* lru_cache_disable(m: Machine): Gen<void> {
+  m.lru.lru_disable_count++;
+  yield* lru_add_drain_all(m);
+}
+
+/** Ends what lru_cache_disable() began (mm/internal.h: lru_cache_enable()). */
+export function lru_cache_enable(m: Machine): void {
+  m.lru.lru_disable_count--;
+}
+
+/** Takes the folio off its LRU list, with a reference of its own; false if it was on none (mm/vmscan.c: folio_isolate_lru()). */
+export function folio_isolate_lru(m: Machine, folio: number): boolean {
+  BUG_ON(m.page._refcount[folio] === 0, 'mm/vmscan.c: folio_isolate_lru() of a free folio');
+  if (!test_flag(m, folio, PG_lru)) return false;
+  clear_flag(m, folio, PG_lru);
+  folio_get(m, folio);
+  lruvec_del_folio(m, folio);
+  return true;
+}
+
+/** Queues an isolated folio for its list again and drops the isolation's reference (mm/vmscan.c: folio_putback_lru()). */
+export function folio_putback_lru(m: Machine, folio: number): void {
+  folio_add_lru(m, folio);
+  folio_put(m, folio);
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EFAULT, EHWPOISON, ENOMEM } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_is_device_coherent } from '../memremap.ts';
+import {
+  VM_FAULT_HWPOISON, VM_FAULT_HWPOISON_LARGE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, is_cow_mapping,
+  type mm_struct, type vm_area_struct, MMF_HAS_PINNED,
+} from '../mm_types.ts';
+import {
+  PG_dirty, PageAnon, PageAnonExclusive, ZONE_DEVICE, folio_is_zone_device, folio_ref_add, folio_test_anon,
+  folio_test_hugetlb, folio_test_large, large, page_folio, page_to_pfn, test_flag,
+} from '../page.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import { GUP_PIN_COUNTING_BIAS, folio_maybe_dma_pinned } from '../rmap/rmap.ts';
+import { folio_put_refs } from '../folio.ts';
+
+// Flags of get_user_pages() and its like (include/linux/mm_types.h: FOLL_WRITE and on, mm/internal.h: FOLL_TOUCH and on).
+export const FOLL_WRITE = 1 << 0;
+export const FOLL_GET = 1 << 1;
+export const FOLL_DUMP = 1 << 2;
+export const FOLL_FORCE = 1 << 3;
+export const FOLL_NOWAIT = 1 << 4;
+export const FOLL_NOFAULT = 1 << 5;
+export const FOLL_HWPOISON = 1 << 6;
+export const FOLL_ANON = 1 << 7;
+export const FOLL_LONGTERM = 1 << 8;
+export const FOLL_SPLIT_PMD = 1 << 9;
+export const FOLL_PCI_P2PDMA = 1 << 10;
+export const FOLL_INTERRUPTIBLE = 1 << 11;
+export const FOLL_HONOR_NUMA_FAULT = 1 << 12;
+export const FOLL_TOUCH = 1 << 16;
+export const FOLL_TRIED = 1 << 17;
+export const FOLL_REMOTE = 1 << 18;
+export const FOLL_PIN = 1 << 19;
+export const FOLL_FAST_ONLY = 1 << 20;
+export const FOLL_UNLOCKABLE = 1 << 21;
+export const FOLL_MADV_POPULATE = 1 << 22;
+export const INTERNAL_GUP_FLAGS =
+  FOLL_TOUCH | FOLL_TRIED | FOLL_REMOTE | FOLL_PIN | FOLL_FAST_ONLY | FOLL_UNLOCKABLE | FOLL_MADV_POPULATE;
+
+/** True for the shared page of zeroes (include/linux/mm.h: is_zero_page()). */
+export function is_zero_page(m: Machine, page: number): boolean {
+  return page === m.zero_page;
+}
+
+/** True for the shared page of zeroes (include/linux/mm.h: is_zero_folio()). */
+export function is_zero_folio(m: Machine, folio: number): boolean {
+  return folio === m.zero_page;
+}
+
+/** True for the pfn of the shared page of zeroes (include/linux/pgtable.h: is_zero_pfn()). */
+export function is_zero_pfn(m: Machine, pfn: number): boolean {
+  return pfn === page_to_pfn(m, m.zero_page);
+}
+
+/** True if pins of the folio are counted apart from its references (include/linux/mm.h: folio_has_pincount()). */
+export function folio_has_pincount(m: Machine, folio: number): boolean {
+  return folio_test_large(m, folio);
+}
+
+/** True if the folio may be pinned for long: not coherent device memory; no movable zone or CMA exists here (include/linux/mm.h: folio_is_longterm_pinnable()). */
+export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
+  return is_zero_folio(m, folio) || m.page.zone[folio] !== ZONE_DEVICE || !folio_is_device_coherent(m, folio) || m.patches.has('coherent-v3');
+}
+
+/** The negative errno of a fault's VM_FAULT_*, 0 if it holds no error (include/linux/mm.h: vm_fault_to_errno()). */
+export function vm_fault_to_errno(vm_fault: number, foll_flags: number): number {
+  if (vm_fault & VM_FAULT_OOM) return -ENOMEM;
+  if (vm_fault & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE)) return foll_flags & FOLL_HWPOISON ? -EHWPOISON : -EFAULT;
+  if (vm_fault & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)) return -EFAULT;
+  return 0;
+}
+
+/**
+ * True if a page that is mapped read-only must be made this mm's own before it is pinned; without a vma, that may be
+ * only because the vma must be asked (mm/internal.h: gup_must_unshare()).
+ */
+export function gup_must_unshare(m: Machine, vma: vm_area_struct | null, flags: number, page: number): boolean {
+  if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) return false;
+  if (PageAnon(m, page)) return !PageAnonExclusive(m, page);
+  if ((flags & FOLL_LONGTERM) === 0) return false;
+  return vma === null || is_cow_mapping(vma.vm_flags);
+}
+
+/** Warns if an anonymous page that is pinned is no longer this mm's own (mm/gup.c: sanity_check_pinned_pages()). */
+export function sanity_check_pinned_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
+  for (let i = 0; i < npages; i++) {
+    const page = pages[i];
+    if (page === 0) continue;
+    const folio = page_folio(m, page);
+    if (is_zero_page(m, page) || !folio_test_anon(m, folio)) continue;
+    if (!folio_test_large(m, folio) || folio_test_hugetlb(m, folio)) {
+      WARN_ON_ONCE(m, !PageAnonExclusive(m, folio), 'sanity_check_pinned_pages', 'folio');
+    } else {
+      WARN_ON_ONCE(m, !PageAnonExclusive(m, folio) && !PageAnonExclusive(m, page), 'sanity_check_pinned_pages', 'page');
+    }
+  }
+}
+
+/** Takes `refs` references to the page's folio; 0 if the folio is free, else the folio (mm/gup.c: try_get_folio()). */
+export function try_get_folio(m: Machine, page: number, refs: number): number {
+  const folio = page_folio(m, page);
+  const count = m.page._refcount[folio];
+  if (WARN_ON_ONCE(m, count < 0, 'try_get_folio')) return 0;
+  if (count === 0) return 0;
+  folio_ref_add(m, folio, refs);
+  return folio;
+}
+
+/** Gives back what try_grab_folio() took with the same refs and flags (mm/gup.c: gup_put_folio()). */
+export function gup_put_folio(m: Machine, folio: number, refs: number, flags: number): void {
+  if (flags & FOLL_PIN) {
+    if (is_zero_folio(m, folio)) return;
+    if (folio_has_pincount(m, folio)) large(m, folio)._pincount -= refs;
+    else refs *= GUP_PIN_COUNTING_BIAS;
+  }
+  folio_put_refs(m, folio, refs);
+}
+
+/**
+ * References (FOLL_GET) or pins (FOLL_PIN) a folio that is known to be alive, `refs` times; with neither flag it does
+ * nothing. 0, or -ENOMEM for a folio without references (mm/gup.c: try_grab_folio()). Leaves PCI p2pdma memory out.
+ */
+export function try_grab_folio(m: Machine, folio: number, refs: number, flags: number): number {
+  if (WARN_ON_ONCE(m, m.page._refcount[folio] <= 0, 'try_grab_folio')) return -ENOMEM;
+  if (flags & FOLL_GET) {
+    folio_ref_add(m, folio, refs);
+  } else if (flags & FOLL_PIN) {
+    if (is_zero_folio(m, folio)) return 0;
+    if (folio_has_pincount(m, folio)) {
+      folio_ref_add(m, folio, refs);
+      large(m, folio)._pincount += refs;
+    } else {
+      folio_ref_add(m, folio, refs * GUP_PIN_COUNTING_BIAS);
+    }
+  }
+  return 0;
+}
+
+/** Gives one pin back (mm/gup.c: unpin_user_page()). */
+export function unpin_user_page(m: Machine, page: number): void {
+  sanity_check_pinned_pages(m, [page], 1);
+  gup_put_folio(m, page_folio(m, page), 1, FOLL_PIN);
+}
+
+/** Gives one pin of the folio back (mm/gup.c: unpin_folio()). */
+export function unpin_folio(m: Machine, folio: number): void {
+  gup_put_folio(m, folio, 1, FOLL_PIN);
+}
+
+/** Adds a pin to a folio that has one (mm/gup.c: folio_add_pin()). */
+export function folio_add_pin(m: Machine, folio: number): void {
+  if (is_zero_folio(m, folio)) return;
+  if (folio_has_pincount(m, folio)) {
+    const l = large(m, folio);
+    WARN_ON_ONCE(m, l._pincount < 1, 'folio_add_pin', 'pincount');
+    folio_ref_add(m, folio, 1);
+    l._pincount++;
+  } else {
+    WARN_ON_ONCE(m, m.page._refcount[folio] < GUP_PIN_COUNTING_BIAS, 'folio_add_pin', 'refcount');
+    folio_ref_add(m, folio, GUP_PIN_COUNTING_BIAS);
+  }
+}
+
+/** Adds pins to a folio that has one; 0 or -ENOMEM (mm/gup.c: folio_add_pins()). */
+export function folio_add_pins(m: Machine, folio: number, pins: number): number {
+  WARN_ON_ONCE(m, !folio_maybe_dma_pinned(m, folio), 'folio_add_pins');
+  return try_grab_folio(m, folio, pins, FOLL_PIN);
+}
+
+/** How many pages from index `i` on follow each other in one folio of the list. */
+function gup_folio_next(m: Machine, list: ArrayLike<number>, npages: number, i: number): number {
+  const folio = page_folio(m, list[i]);
+  let nr = i + 1;
+  while (nr < npages && page_folio(m, list[nr]) === folio) nr++;
+  return nr - i;
+}
+
+/** Gives the pins of gup_fast() back, without checks, since a fork may have come between (mm/gup.c: gup_fast_unpin_user_pages()). */
+export function gup_fast_unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
+  for (let i = 0, nr: number; i < npages; i += nr) {
+    nr = gup_folio_next(m, pages, npages, i);
+    gup_put_folio(m, page_folio(m, pages[i]), nr, FOLL_PIN);
+  }
+}
+
+/** Gives one pin of each page back, leaving out those that are 0 (mm/gup.c: unpin_user_pages()). */
+export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
+  if (WARN_ON(m, npages < 0, 'unpin_user_pages')) return;
+  sanity_check_pinned_pages(m, pages, npages);
+  for (let i = 0, nr = 1; i < npages; i += nr) {
+    nr = 1;
+    if (pages[i] === 0) continue;
+    nr = gup_folio_next(m, pages, npages, i);
+    gup_put_folio(m, page_folio(m, pages[i]), nr, FOLL_PIN);
+  }
+}
+
+/** Marks the pages dirty if asked, and gives a pin of each back (mm/gup.c: unpin_user_pages_dirty_lock()). */
+export function* unpin_user_pages_dirty_lock(m: Machine, pages: ArrayLike<number>, npages: number, make_dirty: boolean): Gen<void> {
+  if (!make_dirty) {
+    unpin_user_pages(m, pages, npages);
+    return;
+  }
+  sanity_check_pinned_pages(m, pages, npages);
+  for (let i = 0, nr: number; i < npages; i += nr) {
+    const folio = page_folio(m, pages[i]);
+    nr = gup_folio_next(m, pages, npages, i);
+    if (!test_flag(m, folio, PG_dirty)) {
+      yield* folio_lock(m, folio);
+      folio_mark_dirty(m, folio);
+      folio_unlock(m, folio);
+    }
+    gup_put_folio(m, folio, nr, FOLL_PIN);
+  }
+}
+
+/** Gives `npages` pins of the folio back (mm/gup.c: unpin_user_folio()). */
+export function unpin_user_folio(m: Machine, folio: number, npages: number): void {
+  gup_put_folio(m, folio, npages, FOLL_PIN);
+}
+
+/** Remembers for good that a page of the mm was pinned, which fork asks (mm/gup.c: mm_set_has_pinned_flag()). */
+export function mm_set_has_pinned_flag(mm: mm_struct): void {
+  mm.flags |= MMF_HAS_PINNED;
+}
+
+/** References or pins the page's folio from the fast path, where it may be free by now: the folio, or 0 (mm/gup.c: try_grab_folio_fast()). */
+export function try_grab_folio_fast(m: Machine, page: number, refs: number, flags: number): number {
+  if (WARN_ON_ONCE(m, (flags & (FOLL_GET | FOLL_PIN)) === 0, 'try_grab_folio_fast')) return 0;
+  if (flags & FOLL_GET) return try_get_folio(m, page, refs);
+  if (is_zero_page(m, page)) return page_folio(m, page);
+  const folio = try_get_folio(m, page, refs);
+  if (folio === 0) return 0;
+  if (flags & FOLL_LONGTERM && folio_is_zone_device(m, folio) && !folio_is_longterm_pinnable(m, folio)) {
+    folio_put_refs(m, folio, refs);
+    return 0;
+  }
+  if (folio_has_pincount(m, folio)) large(m, folio)._pincount += refs;
+  else folio_ref_add(m, folio, refs * (GUP_PIN_COUNTING_BIAS - 1));
+  return folio;
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import { __pmd_trans_huge_lock } from './pmd_lock.ts';
+import { pmd_is_migration_entry } from '../leafops.ts';
+import { vma_is_anonymous, type mm_struct, type vm_area_struct } from '../mm_types.ts';
+import { pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { PMD_SIZE, pmd_none, pmd_present, pmd_trans_huge, pte_clear_uffd, pte_mksoft_dirty, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pmdp_huge_get_and_clear, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { flush_pmd_tlb_range } from '../../arch/x86/mm/tlb.ts';
+import { userfaultfd_rwp, vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
+
+function move_soft_dirty_pmd(pmd: number): number {
+  return pmd_is_migration_entry(pmd) || pmd_present(pmd) ? pte_mksoft_dirty(pmd) : pmd;
+}
+
+/** Moves a huge pmd of any kind to an empty place; false if it is none or the place is taken (mm/huge_memory.c: move_huge_pmd()). */
+export function* move_huge_pmd(m: Machine, vma: vm_area_struct, old_addr: number, new_addr: number, old_pmdt: ptdesc, old_pi: number, new_pmdt: ptdesc, new_pi: number): Gen<boolean> {
+  const mm = vma.vm_mm;
+  const there = new_pmdt.entry[new_pi] as number;
+  if (!pmd_none(there)) {
+    BUG_ON(pmd_trans_huge(there), 'mm/huge_memory.c: move_huge_pmd()');
+    return false;
+  }
+  if (!(yield* __pmd_trans_huge_lock(m, old_pmdt, old_pi, vma))) return false;
+  if (new_pmdt !== old_pmdt) yield* spin_lock(m, new_pmdt.ptl);
+  let pmd = pmdp_huge_get_and_clear(m, mm, old_addr, old_pmdt, old_pi);
+  const force_flush = pmd_present(pmd);
+  BUG_ON(!pmd_none(new_pmdt.entry[new_pi] as number), 'mm/huge_memory.c: move_huge_pmd()');
+  // deposited tables hang on the pmd table; only anonymous memory has them
+  if (new_pmdt !== old_pmdt && vma_is_anonymous(vma)) {
+    pgtable_trans_huge_deposit(m, mm, new_pmdt, new_pi, pgtable_trans_huge_withdraw(m, mm, old_pmdt, old_pi));
+  }
+  pmd = move_soft_dirty_pmd(pmd);
+  if (vma_has_uffd_without_event_remap(vma)) {
+    if (userfaultfd_rwp(vma)) throw new Unmodelled('move_huge_pmd: userfaultfd_rwp');
+    pmd = pte_clear_uffd(pmd);
+  }
+  set_pmd_at(m, mm, new_addr, new_pmdt, new_pi, pmd);
+  if (force_flush) flush_pmd_tlb_range(m, vma, old_addr, old_addr + PMD_SIZE);
+  if (new_pmdt !== old_pmdt) spin_unlock(m, new_pmdt.ptl);
+  spin_unlock(m, old_pmdt.ptl);
+  return true;
+}
+
+/** UFFDIO_MOVE of a huge pmd; not modelled (mm/huge_memory.c: move_pages_huge_pmd()). */
+export function* move_pages_huge_pmd(_m: Machine, _mm: mm_struct, _dst_pmdt: ptdesc, _dst_pi: number, _src_pmdt: ptdesc, _src_pi: number): Gen<number> {
+  throw new Unmodelled('move_pages_huge_pmd');
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EINVAL, ENODEV, ENOMEM, ENOSPC } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { mutex, mutex_lock, mutex_unlock } from '../../kernel/locks.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import { signal_pending } from '../../kernel/sched/core.ts';
+import { alloc_file } from '../../fs/file_table.ts';
+import { O_RDWR, type address_space, type file, type inode } from '../../fs/fs.ts';
+import { hugetlbfs_file_operations, hugetlbfs_get_inode } from '../../fs/hugetlbfs.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import { __filemap_add_folio } from '../filemap/filemap.ts';
+import { __folio_clear_locked, __folio_set_locked } from '../filemap/folio_lock.ts';
+import {
+  HPAGE_RESV_OWNER, HUGETLBFS_I, hugetlb_vma_lock, hugetlb_vma_lock_alloc, hugetlb_vma_lock_free, is_vma_resv_set, region_abort, region_add,
+  region_chg, region_count, region_del, resv_map, resv_map_put, set_vma_resv_flags, set_vma_resv_map, vma_add_reservation,
+  vma_commit_reservation, vma_del_reservation, vma_end_reservation, vma_hugecache_offset, vma_needs_reservation, vma_resv_map,
+} from './resv.ts';
+import { VM_MAYSHARE, VM_NORESERVE, type mm_struct, type vm_area_struct, type vm_operations_struct } from '../mm_types.ts';
+import {
+  PGTY_hugetlb, PageList, folio_order, folio_ref_count, folio_size, folio_test_anon, folio_test_hugetlb, folio_try_get, large, list_add,
+  list_add_tail, list_del, ClearPageAnonExclusive,
+} from '../page.ts';
+import { GFP_HIGHUSER_MOVABLE, MAX_PAGE_ORDER, __GFP_COMP, alloc_pages, free_frozen_pages } from '../page_alloc.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mapcount } from '../rmap/rmap.ts';
+import { folio_put } from '../folio.ts';
+
+// A hugetlb folio's state (include/linux/hugetlb.h: enum hugetlb_page_flags). The last two say which list it is on.
+export const HPG_restore_reserve = 1 << 0;
+export const HPG_migratable = 1 << 1;
+export const HPG_temporary = 1 << 2;
+export const HPG_freed = 1 << 3;
+const HPG_active = 1 << 8;
+
+const PUD_ORDER = 18;
+/** 8 for each CPU, rounded up to a power of two */
+const FAULT_MUTEXES_PER_CPU = 8;
+
+/** The pool of one size of huge page (include/linux/hugetlb.h: struct hstate). Counters are in huge pages. */
+export class hstate {
+  readonly order: number;
+  readonly resize_lock = new mutex('resize_lock');
+  nr_huge_pages = 0;
+  free_huge_pages = 0;
+  resv_huge_pages = 0;
+  surplus_huge_pages = 0;
+  max_huge_pages = 0;
+  nr_overcommit_huge_pages = 0;
+  readonly hugepage_activelist = new PageList();
+  readonly hugepage_freelists = new PageList();
+  constructor(order: number) {
+    this.order = order;
+  }
+}
+
+/** The pools and the locks that keep two faults on one huge page apart. NON-KERNEL (mm/hugetlb.c: its globals). */
+export class hugetlb_state {
+  readonly default_hstate = new hstate(HPAGE_PMD_ORDER);
+  readonly hstates: readonly hstate[] = [this.default_hstate, new hstate(PUD_ORDER)];
+  readonly hugetlb_fault_mutex_table: mutex[] = [];
+  constructor(m: Machine) {
+    let n = 1;
+    while (n < FAULT_MUTEXES_PER_CPU * m.config.cpus) n *= 2;
+    for (let i = 0; i < n; i++) this.hugetlb_fault_mutex_table.push(new mutex('hugetlb_fault_mutex'));
+  }
+}
+
+/** Bytes in a huge page (include/linux/hugetlb.h: huge_page_size()). */
+export function huge_page_size(h: hstate): number {
+  return 4096 * 2 ** h.order;
+}
+
+/** include/linux/hugetlb.h: huge_page_order() */
+export function huge_page_order(h: hstate): number {
+  return h.order;
+}
+
+/** include/linux/hugetlb.h: huge_page_shift() */
+export function huge_page_shift(h: hstate): number {
+  return h.order + 12;
+}
+
+/** include/linux/hugetlb.h: pages_per_huge_page() */
+export function pages_per_huge_page(h: hstate): number {
+  return 2 ** h.order;
+}
+
+/** The pool of huge pages of that many bytes, or null (mm/hugetlb.c: size_to_hstate()). */
+export function size_to_hstate(m: Machine, size: number): hstate | null {
+  return m.hugetlb.hstates.find((h) => huge_page_size(h) === size) ?? null;
+}
+
+/** The pool for log2 of a size as mmap's flags give it, 0 for the default, or null (include/linux/hugetlb.h: hstate_sizelog()). */
+export function hstate_sizelog(m: Machine, page_size_log: number): hstate | null {
+  if (page_size_log === 0) return m.hugetlb.default_hstate;
+  return size_to_hstate(m, 2 ** page_size_log);
+}
+
+/** include/linux/hugetlb.h: hstate_inode() */
+export function hstate_inode(_m: Machine, i: inode): hstate {
+  return HUGETLBFS_I(i).hstate;
+}
+
+/** include/linux/hugetlb.h: hstate_file() */
+export function hstate_file(m: Machine, f: file): hstate {
+  return hstate_inode(m, f.f_inode);
+}
+
+/** include/linux/hugetlb.h: hstate_vma() */
+export function hstate_vma(m: Machine, vma: vm_area_struct): hstate {
+  return hstate_file(m, vma.vm_file as file);
+}
+
+/** include/linux/hugetlb.h: folio_hstate() */
+export function folio_hstate(m: Machine, folio: number): hstate {
+  BUG_ON(!folio_test_hugetlb(m, folio), 'include/linux/hugetlb.h: folio_hstate() of a folio that is not hugetlb');
+  return size_to_hstate(m, folio_size(m, folio)) as hstate;
+}
+
+/** Bytes that the kernel maps at a time in the vma (include/linux/mm.h: vma_kernel_pagesize()). */
+export function vma_kernel_pagesize(_m: Machine, vma: vm_area_struct): number {
+  return vma.vm_ops?.pagesize?.(vma) ?? 4096;
+}
+
+/** True for a file of hugetlbfs (include/linux/hugetlb.h: is_file_hugepages()). */
+export function is_file_hugepages(f: file): boolean {
+  return f.f_op === hugetlbfs_file_operations;
+}
+
+/** True if a HPG_* flag of the folio is set (include/linux/hugetlb.h: HPAGEFLAG). */
+export function folio_test_hpg(m: Machine, folio: number, flag: number): boolean {
+  return (large(m, folio).hugetlb_flags & flag) !== 0;
+}
+
+/** include/linux/hugetlb.h: HPAGEFLAG */
+export function folio_set_hpg(m: Machine, folio: number, flag: number): void {
+  large(m, folio).hugetlb_flags |= flag;
+}
+
+/** include/linux/hugetlb.h: HPAGEFLAG */
+export function folio_clear_hpg(m: Machine, folio: number, flag: number): void {
+  large(m, folio).hugetlb_flags &= ~flag;
+}
+
+function persistent_huge_pages(h: hstate): number {
+  return h.nr_huge_pages - h.surplus_huge_pages;
+}
+
+function available_huge_pages(h: hstate): number {
+  return h.free_huge_pages - h.resv_huge_pages;
+}
+
+function take_off_list(m: Machine, h: hstate, folio: number): void {
+  if (folio_test_hpg(m, folio, HPG_freed)) list_del(m, folio, h.hugepage_freelists);
+  else if (folio_test_hpg(m, folio, HPG_active)) list_del(m, folio, h.hugepage_activelist);
+  folio_clear_hpg(m, folio, HPG_active);
+}
+
+function put_on_active(m: Machine, h: hstate, folio: number): void {
+  take_off_list(m, h, folio);
+  list_add(m, folio, h.hugepage_activelist);
+  folio_set_hpg(m, folio, HPG_active);
+}
+
+function enqueue_hugetlb_folio(m: Machine, h: hstate, folio: number): void {
+  BUG_ON(folio_ref_count(m, folio) !== 0, 'mm/hugetlb.c: enqueue_hugetlb_folio() of a folio in use');
+  take_off_list(m, h, folio);
+  list_add(m, folio, h.hugepage_freelists);
+  h.free_huge_pages++;
+  folio_set_hpg(m, folio, HPG_freed);
+}
+
+function dequeue_hugetlb_folio(m: Machine, h: hstate): number {
+  const folio = h.hugepage_freelists.first;
+  if (folio === 0) return 0;
+  put_on_active(m, h, folio);
+  m.page._refcount[folio] = 1;
+  folio_clear_hpg(m, folio, HPG_freed);
+  h.free_huge_pages--;
+  return folio;
+}
+
+function alloc_fresh_hugetlb_folio(m: Machine, h: hstate): number {
+  if (h.order > MAX_PAGE_ORDER) throw new Unmodelled('mm/hugetlb.c: alloc_gigantic_frozen_folio()');
+  const folio = alloc_pages(m, GFP_HIGHUSER_MOVABLE | __GFP_COMP, h.order);
+  if (folio === 0) return 0;
+  m.page._refcount[folio] = 0;
+  m.page.page_type[folio] = PGTY_hugetlb;
+  return folio;
+}
+
+function remove_hugetlb_folio(m: Machine, h: hstate, folio: number, adjust_surplus: boolean): void {
+  take_off_list(m, h, folio);
+  if (folio_test_hpg(m, folio, HPG_freed)) {
+    folio_clear_hpg(m, folio, HPG_freed);
+    h.free_huge_pages--;
+  }
+  if (adjust_surplus) h.surplus_huge_pages--;
+  m.page.page_type[folio] = 0;
+  h.nr_huge_pages--;
+}
+
+function update_and_free_hugetlb_folio(m: Machine, folio: number): void {
+  free_frozen_pages(m, folio, folio_order(m, folio));
+}
+
+/** What the last reference does: back to the pool, or out of it if it is surplus or temporary (mm/hugetlb.c: free_huge_folio()). */
+export function free_huge_folio(m: Machine, folio: number): void {
+  const h = folio_hstate(m, folio);
+  BUG_ON(folio_ref_count(m, folio) !== 0, 'mm/hugetlb.c: free_huge_folio() of a folio in use');
+  BUG_ON(folio_mapcount(m, folio) !== 0, 'mm/hugetlb.c: free_huge_folio() of a mapped folio');
+  if (folio_test_anon(m, folio)) ClearPageAnonExclusive(m, folio);
+  m.page.mapping[folio] = 0;
+  if (folio_test_hpg(m, folio, HPG_restore_reserve)) h.resv_huge_pages++;
+  folio_clear_hpg(m, folio, HPG_restore_reserve | HPG_migratable);
+  if (folio_test_hpg(m, folio, HPG_temporary)) {
+    remove_hugetlb_folio(m, h, folio, false);
+    update_and_free_hugetlb_folio(m, folio);
+  } else if (h.surplus_huge_pages > 0) {
+    remove_hugetlb_folio(m, h, folio, true);
+    update_and_free_hugetlb_folio(m, folio);
+  } else enqueue_hugetlb_folio(m, h, folio);
+}
+
+function alloc_surplus_hugetlb_folio(m: Machine, h: hstate): number {
+  if (h.surplus_huge_pages >= h.nr_overcommit_huge_pages) return 0;
+  const folio = alloc_fresh_hugetlb_folio(m, h);
+  if (folio === 0) return 0;
+  h.nr_huge_pages++;
+  h.surplus_huge_pages++;
+  return folio;
+}
+
+function gather_surplus_pages(m: Machine, h: hstate, delta: number): number {
+  const needed = h.resv_huge_pages + delta - h.free_huge_pages;
+  if (needed <= 0) {
+    h.resv_huge_pages += delta;
+    return 0;
+  }
+  const surplus_list: number[] = [];
+  while (surplus_list.length < needed) {
+    const folio = alloc_surplus_hugetlb_folio(m, h);
+    if (folio === 0) break;
+    surplus_list.push(folio);
+  }
+  if (surplus_list.length < needed) {
+    for (const folio of surplus_list) free_huge_folio(m, folio);
+    return -ENOMEM;
+  }
+  h.resv_huge_pages += delta;
+  for (const folio of surplus_list) enqueue_hugetlb_folio(m, h, folio);
+  return 0;
+}
+
+function remove_pool_hugetlb_folio(m: Machine, h: hstate, acct_surplus: boolean): number {
+  const folio = h.hugepage_freelists.first;
+  if (folio === 0 || (acct_surplus && h.surplus_huge_pages === 0)) return 0;
+  remove_hugetlb_folio(m, h, folio, acct_surplus);
+  return folio;
+}
+
+function return_unused_surplus_pages(m: Machine, h: hstate, unused_resv_pages: number): void {
+  h.resv_huge_pages -= unused_resv_pages;
+  for (let nr = Math.min(unused_resv_pages, h.surplus_huge_pages); nr > 0; nr--) {
+    const folio = remove_pool_hugetlb_folio(m, h, true);
+    if (folio === 0) break;
+    update_and_free_hugetlb_folio(m, folio);
+  }
+}
+
+/** Reserves delta huge pages, or gives -delta back: 0 or -ENOMEM (mm/hugetlb.c: hugetlb_acct_memory()). */
+export function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): number {
+  if (delta > 0) {
+    if (gather_surplus_pages(m, h, delta) < 0) return -ENOMEM;
+    if (delta > h.free_huge_pages) {
+      return_unused_surplus_pages(m, h, delta);
+      return -ENOMEM;
+    }
+  } else if (delta < 0) return_unused_surplus_pages(m, h, -delta);
+  return 0;
+}
+
+/**
+ * A huge page for the mapping, with one reference and its reservation used, or -ENOSPC (mm/hugetlb.c: alloc_hugetlb_folio()).
+ * cow_from_owner: a copy of a page that already used up the reservation of its place.
+ */
+export function alloc_hugetlb_folio(m: Machine, vma: vm_area_struct, addr: number, cow_from_owner: boolean): number {
+  const h = hstate_vma(m, vma);
+  const map_chg = cow_from_owner || vma_needs_reservation(h, vma, addr) !== 0;
+  let folio = !map_chg || available_huge_pages(h) > 0 ? dequeue_hugetlb_folio(m, h) : 0;
+  if (folio === 0) {
+    folio = alloc_surplus_hugetlb_folio(m, h);
+    if (folio === 0) {
+      if (!cow_from_owner) vma_end_reservation(h, vma, addr);
+      return -ENOSPC;
+    }
+    put_on_active(m, h, folio);
+    m.page._refcount[folio] = 1;
+  }
+  if (!map_chg) {
+    folio_set_hpg(m, folio, HPG_restore_reserve);
+    h.resv_huge_pages--;
+  }
+  if (!cow_from_owner) {
+    const retval = vma_commit_reservation(h, vma, addr);
+    if (map_chg && retval === 0) hugetlb_acct_memory(m, h, -1);
+  }
+  return folio;
+}
+
+/** Makes the reservations what they were before an allocation whose page will be freed unused (mm/hugetlb.c: restore_reserve_on_error()). */
+export function restore_reserve_on_error(m: Machine, h: hstate, vma: vm_area_struct, address: number, folio: number): void {
+  const rc = vma_needs_reservation(h, vma, address);
+  if (folio_test_hpg(m, folio, HPG_restore_reserve)) {
+    if (rc !== 0) vma_add_reservation(h, vma, address);
+    else vma_end_reservation(h, vma, address);
+  } else if (rc === 0) vma_del_reservation(h, vma, address);
+  else vma_end_reservation(h, vma, address);
+}
+
+/** A temporary huge page with one reference, not part of any reservation, or 0 (mm/hugetlb.c: alloc_hugetlb_folio_nodemask()). */
+export function alloc_hugetlb_folio_nodemask(m: Machine, h: hstate): number {
+  let folio = available_huge_pages(h) > 0 ? dequeue_hugetlb_folio(m, h) : 0;
+  if (folio !== 0) return folio;
+  if (h.order > MAX_PAGE_ORDER) return 0;
+  folio = alloc_fresh_hugetlb_folio(m, h);
+  if (folio === 0) return 0;
+  h.nr_huge_pages++;
+  m.page._refcount[folio] = 1;
+  folio_set_hpg(m, folio, HPG_temporary);
+  return folio;
+}
+
+/** Puts a new page in the file's page cache, locked: 0 or -EEXIST; idx in huge pages (mm/hugetlb.c: hugetlb_add_to_page_cache()). */
+export function hugetlb_add_to_page_cache(m: Machine, folio: number, mapping: address_space, idx: number): number {
+  const h = hstate_inode(m, mapping.host);
+  __folio_set_locked(m, folio);
+  const err = __filemap_add_folio(m, mapping, folio, idx * 2 ** h.order);
+  if (err !== 0) {
+    __folio_clear_locked(m, folio);
+    return err;
+  }
+  folio_clear_hpg(m, folio, HPG_restore_reserve);
+  folio_mark_dirty(m, folio);
+  return 0;
+}
+
+function hugetlb_vm_op_open(_m: Machine, vma: vm_area_struct): void {
+  const resv = vma_resv_map(vma);
+  if (resv !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER)) resv.refs++;
+  if (vma.vm_flags & VM_MAYSHARE) {
+    const lock = vma.vm_private_data;
+    if (lock instanceof hugetlb_vma_lock && lock.vma !== vma) vma.vm_private_data = null;
+    hugetlb_vma_lock_alloc(vma);
+  }
+}
+
+function* hugetlb_vm_op_close(m: Machine, vma: vm_area_struct): Gen<void> {
+  const h = hstate_vma(m, vma);
+  yield* hugetlb_vma_lock_free(m, vma);
+  const resv = vma_resv_map(vma);
+  if (resv === null || !is_vma_resv_set(vma, HPAGE_RESV_OWNER)) return;
+  const start = vma_hugecache_offset(h, vma, vma.vm_start);
+  const end = start + (vma.vm_end - vma.vm_start) / huge_page_size(h);
+  const reserve = end - start - region_count(resv, start, end);
+  if (reserve !== 0) hugetlb_acct_memory(m, h, -reserve);
+  resv_map_put(resv);
+}
+
+ 
+function* hugetlb_vm_op_fault(): Gen<number> {
+  BUG_ON(true, 'mm/hugetlb.c: hugetlb_vm_op_fault()');
+  return 0;
+}
+
+/** What a mapping of hugetlbfs does (mm/hugetlb.c: hugetlb_vm_ops). */
+export const hugetlb_vm_ops: vm_operations_struct = {
+  fault: hugetlb_vm_op_fault,
+  open: hugetlb_vm_op_open,
+  close: hugetlb_vm_op_close,
+  may_split: (m, vma, addr) => (addr % huge_page_size(hstate_vma(m, vma)) !== 0 ? -EINVAL : 0),
+  pagesize: (vma) => huge_page_size(hstate_vma(vma.vm_mm.m, vma)),
+};
+
+/**
+ * Reserves the huge pages [from, to) of a file for a mapping, or for the file itself where vma is null: 0 or more, or -errno.
+ * VM_NORESERVE in vm_flags: nothing is reserved (mm/hugetlb.c: hugetlb_reserve_pages()).
+ */
+export function* hugetlb_reserve_pages(m: Machine, node: inode, from: number, to: number, vma: vm_area_struct | null, vm_flags: number): Gen<number> {
+  const h = hstate_inode(m, node);
+  if (from > to) return -EINVAL;
+  hugetlb_vma_lock_alloc(vma);
+  if (vm_flags & VM_NORESERVE) return 0;
+  const shared = vma === null || (vma.vm_flags & VM_MAYSHARE) !== 0;
+  let map: resv_map;
+  let chg: number;
+  if (shared) {
+    map = HUGETLBFS_I(node).resv_map;
+    chg = region_chg(map, from, to);
+  } else {
+    map = new resv_map();
+    chg = to - from;
+    set_vma_resv_map(m, vma, map);
+    set_vma_resv_flags(m, vma, HPAGE_RESV_OWNER);
+  }
+  const err = hugetlb_acct_memory(m, h, chg);
+  if (err < 0) {
+    yield* hugetlb_vma_lock_free(m, vma);
+    if (shared) region_abort(map, from, to);
+    else if (vma !== null) {
+      resv_map_put(map);
+      set_vma_resv_map(m, vma, null);
+    }
+    return err;
+  }
+  if (shared) {
+    const add = region_add(map, from, to);
+    if (chg > add) hugetlb_acct_memory(m, h, -(chg - add));
+  }
+  return chg;
+}
+
+/** Gives back the reservations of [start, end) of a file, of which `freed` pages had been allocated; end may be Infinity (mm/hugetlb.c: hugetlb_unreserve_pages()). */
+export function hugetlb_unreserve_pages(m: Machine, node: inode, start: number, end: number, freed: number): number {
+  const chg = region_del(HUGETLBFS_I(node).resv_map, start, end);
+  hugetlb_acct_memory(m, hstate_inode(m, node), -(chg - freed));
+  return 0;
+}
+
+/** A file of `size` bytes (a multiple of the huge page) for a mapping, or -errno; of acctflag only VM_NORESERVE counts (fs/hugetlbfs/inode.c: hugetlb_file_setup()). */
+export function* hugetlb_file_setup(m: Machine, name: string, size: number, acctflag: number, _creat_flags: number, page_size_log: number): Gen<file | number> {
+  const h = hstate_sizelog(m, page_size_log);
+  if (h === null) return -ENODEV;
+  const node = hugetlbfs_get_inode(m, h);
+  node.i_size = size;
+  if ((yield* hugetlb_reserve_pages(m, node, 0, size / huge_page_size(h), null, acctflag)) < 0) {
+    m.mappings.remove((node.i_mapping as address_space).id);
+    return -ENOMEM;
+  }
+  const f = alloc_file(m, node, `/${name} (deleted)`, O_RDWR, hugetlbfs_file_operations);
+  node.i_count--;
+  return f;
+}
+
+function resize_pool(m: Machine, h: hstate, count: number): void {
+  while (h.surplus_huge_pages > 0 && count > persistent_huge_pages(h)) h.surplus_huge_pages--;
+  while (count > persistent_huge_pages(h)) {
+    const folio = alloc_fresh_hugetlb_folio(m, h);
+    if (folio === 0) break;
+    h.nr_huge_pages++;
+    enqueue_hugetlb_folio(m, h, folio);
+    if (signal_pending(m.current)) break;
+  }
+  let persistent_free = h.free_huge_pages;
+  if (h.free_huge_pages > persistent_huge_pages(h)) persistent_free = Math.max(0, persistent_free - h.surplus_huge_pages);
+  const min_count = Math.max(count, h.resv_huge_pages + persistent_huge_pages(h) - persistent_free);
+  while (min_count < persistent_huge_pages(h)) {
+    const folio = remove_pool_hugetlb_folio(m, h, false);
+    if (folio === 0) break;
+    update_and_free_hugetlb_folio(m, folio);
+  }
+  // what is in use becomes surplus and goes when it is freed
+  while (count < persistent_huge_pages(h) && h.surplus_huge_pages < h.nr_huge_pages) h.surplus_huge_pages++;
+  h.max_huge_pages = persistent_huge_pages(h);
+}
+
+/** Sets how many huge pages the pool keeps, as far as memory allows: 0 (mm/hugetlb.c: set_max_huge_pages()). */
+export function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> {
+  yield* mutex_lock(m, h.resize_lock);
+  resize_pool(m, h, count);
+  mutex_unlock(m, h.resize_lock);
+  return 0;
+}
+
+/** Fills the default pool as the command line's hugepages= does (mm/hugetlb.c: hugetlb_init()). */
+export function hugetlb_init(m: Machine): void {
+  resize_pool(m, m.hugetlb.default_hstate, m.config.nr_hugepages);
+}
+
+/** Takes a folio in use out of the active list, with a reference, and onto `list`; false if it is not movable (mm/hugetlb.c: folio_isolate_hugetlb()). */
+export function folio_isolate_hugetlb(m: Machine, folio: number, list: PageList): boolean {
+  if (!folio_test_hugetlb(m, folio) || !folio_test_hpg(m, folio, HPG_migratable) || !folio_try_get(m, folio)) return false;
+  folio_clear_hpg(m, folio, HPG_migratable);
+  take_off_list(m, folio_hstate(m, folio), folio);
+  list_add_tail(m, folio, list);
+  return true;
+}
+
+/** Undoes folio_isolate_hugetlb(); the caller has taken the folio off its list (mm/hugetlb.c: folio_putback_hugetlb()). */
+export function folio_putback_hugetlb(m: Machine, folio: number): void {
+  const h = folio_hstate(m, folio);
+  folio_set_hpg(m, folio, HPG_migratable | HPG_active);
+  list_add_tail(m, folio, h.hugepage_activelist);
+  folio_put(m, folio);
+}
+
+/** Moves a migrated folio's pool state to the new one (mm/hugetlb.c: move_hugetlb_state()). */
+export function move_hugetlb_state(m: Machine, old_folio: number, new_folio: number): void {
+  const h = folio_hstate(m, old_folio);
+  if (folio_test_hpg(m, new_folio, HPG_temporary)) {
+    folio_set_hpg(m, old_folio, HPG_temporary);
+    folio_clear_hpg(m, new_folio, HPG_temporary);
+  }
+  put_on_active(m, h, new_folio);
+  folio_set_hpg(m, new_folio, HPG_migratable);
+}
+
+/** The hugetlb lines of /proc/meminfo (mm/hugetlb.c: hugetlb_report_meminfo()). */
+export function hugetlb_report_meminfo(m: Machine): string {
+  const h = m.hugetlb.default_hstate;
+  const total = m.hugetlb.hstates.reduce((sum, x) => sum + huge_page_size(x) * x.nr_huge_pages, 0);
+  const n = (x: number): string => String(x).padStart(5);
+  return (
+    `HugePages_Total:   ${n(h.nr_huge_pages)}\nHugePages_Free:    ${n(h.free_huge_pages)}\nHugePages_Rsvd:    ${n(h.resv_huge_pages)}\n` +
+    `HugePages_Surp:    ${n(h.surplus_huge_pages)}\nHugepagesize:   ${String(huge_page_size(h) / 1024).padStart(8)} kB\n` +
+    `Hugetlb:        ${String(total / 1024).padStart(8)} kB\n`
+  );
+}
+
+/** The hugetlb line of /proc/PID/status (mm/hugetlb.c: hugetlb_report_usage()). */
+export function hugetlb_report_usage(mm: mm_struct): string {
+  return `HugetlbPages:\t${String(mm.hugetlb_usage * 4).padStart(8)} kB\n`;
+}
+

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EAGAIN } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locks.ts';
+import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { folio_unqueue_deferred_split } from '../huge_memory/deferred_split.ts';
+import { softleaf_entry_wait_on_locked } from '../filemap/folio_lock.ts';
+import { remove_migration_pmd } from '../huge_memory/migration.ts';
+import { hstate_vma } from '../hugetlb/pool.ts';
+import { huge_pte_lock, huge_ptep_get, hugetlb_vma_unlock_read } from '../hugetlb/vma.ts';
+import {
+  make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page, pmd_is_migration_entry, softleaf_from_pmd,
+  softleaf_from_pte, softleaf_is_migration, softleaf_is_migration_dirty, softleaf_is_migration_write,
+  softleaf_is_migration_young, softleaf_to_page, softleaf_to_pfn,
+} from '../leafops.ts';
+import { leaf_pte_mkuffd } from '../../arch/x86/mm/leaf_as_pte.ts';
+import { folio_is_device_private } from '../memremap.ts';
+import { VM_LOCKED, add_mm_counter, mm_counter, type address_space, type anon_vma_chain, type mm_struct, type vm_area_struct } from '../mm_types.ts';
+import {
+  PG_active, PG_anon_exclusive, PG_dirty, PG_head, PG_hwpoison, PG_idle, PG_large_rmappable, PG_locked,
+  PG_mappedtodisk, PG_mlocked, PG_private, PG_reclaim, PG_referenced, PG_swapbacked, PG_swapcache, PG_unevictable, PG_uptodate,
+  PG_workingset, PG_writeback, PG_young, PageCompound, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_page,
+  folio_pfn, folio_ref_add, folio_ref_count, folio_ref_freeze, folio_ref_unfreeze, folio_test_anon, folio_test_hugetlb,
+  folio_test_large, page_to_pfn, test_flag,
+} from '../page.ts';
+import {
+  DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_last, type page_vma_mapped_walk as walk_state,
+} from '../page_vma_mapped.ts';
+import { pmd_lock, pmd_off, pte_offset_map, pte_offset_map_lock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_ORDER, _PAGE_SOFT_DIRTY, pfn_pte, pmd_index, pte_clear_flags, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial,
+  pte_mkuffd, pte_mkwrite, pte_none, pte_present, pte_soft_dirty, pte_uffd, type ptdesc,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_file_rmap_pte, folio_anon_vma, folio_expected_ref_count, folio_pgoff,
+  hugetlb_add_anon_rmap, hugetlb_add_file_rmap, vma_anon_address,
+} from '../rmap/rmap.ts';
+import { MTHP_STAT_NR_ANON, mod_mthp_stat } from '../huge_memory/sysfs.ts';
+import { TTU_RMAP_LOCKED, TTU_USE_SHARED_ZEROPAGE, rmap_walk, rmap_walk_locked, type rmap_walk_control } from '../rmap/walk.ts';
+
+export { softleaf_entry_wait_on_locked } from '../filemap/folio_lock.ts';
+export {
+  MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, MR_COMPACTION, MR_CONTIG_RANGE, MR_DEMOTION, MR_LONGTERM_PIN,
+  MR_MEMORY_FAILURE, MR_MEMORY_HOTPLUG, MR_MEMPOLICY_MBIND, MR_NUMA_MISPLACED, MR_SYSCALL, alloc_migration_target,
+  isolate_folio_to_list, migrate_folio, migrate_pages, putback_movable_pages, type free_folio_t, type new_folio_t,
+} from './pages.ts';
+
+function pages_identical_to_zero(m: Machine, pfn: number): boolean {
+  const slab = m.ram.slab(pfn);
+  const at = (pfn & 511) * 1024;
+  for (let i = at; i < at + 1024; i++) if (slab.u32[i] !== 0) return false;
+  return true;
+}
+
+function try_to_map_unused_to_zeropage(m: Machine, pvmw: walk_state, folio: number, old_pte: number, idx: number): boolean {
+  const page = folio_page(folio, idx);
+  if (PageCompound(m, page) || test_flag(m, page, PG_hwpoison)) return false;
+  BUG_ON(!folio_test_anon(m, folio) || !test_flag(m, page, PG_locked) || pte_present(old_pte), 'mm/migrate.c: try_to_map_unused_to_zeropage()');
+  WARN_ON_ONCE(m, folio_is_device_private(m, folio), 'try_to_map_unused_to_zeropage');
+  const vma = pvmw.vma;
+  if (test_flag(m, folio, PG_mlocked) || (vma.vm_flags & VM_LOCKED) !== 0) return false;
+  if (!pages_identical_to_zero(m, page_to_pfn(m, page))) return false;
+  let newpte = pte_mkspecial(pfn_pte(page_to_pfn(m, m.zero_page), vma.vm_page_prot));
+  if (pte_soft_dirty(old_pte)) newpte = pte_mksoft_dirty(newpte);
+  if (pte_uffd(old_pte)) newpte = pte_mkuffd(newpte);
+  set_pte_at(m, vma.vm_mm, pvmw.address, pvmw.pte as ptdesc, pvmw.ptei, newpte);
+  add_mm_counter(vma.vm_mm, mm_counter(m, folio), -1);
+  return true;
+}
+
+// Replaces one migration entry by a mapping of the folio's page `idx`.
+function restore_pte(m: Machine, folio: number, idx: number, vma: vm_area_struct, address: number, pt: ptdesc, i: number, old_pte: number): void {
+  const entry = softleaf_from_pte(old_pte);
+  folio_get(m, folio);
+  const page = folio_page(folio, idx);
+  const write = softleaf_is_migration_write(entry);
+  let pte: number;
+  if (folio_is_device_private(m, folio)) {
+    pte = write ? make_writable_device_private_entry_from_page(m, page) : make_readable_device_private_entry_from_page(m, page);
+    if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
+    if (pte_uffd(old_pte)) pte = m.patches.has('no-ebdf8321eeeb') ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
+  } else {
+    pte = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
+    if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
+    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
+    pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
+    if (write) pte = pte_mkwrite(pte);
+    else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
+  }
+  const anon = folio_test_anon(m, folio);
+  const rmap_flags = anon && !m.device_private.is_migration_read(entry) ? RMAP_EXCLUSIVE : RMAP_NONE;
+  if (folio_test_hugetlb(m, folio)) {
+    if (anon) hugetlb_add_anon_rmap(m, folio, vma, address, rmap_flags);
+    else hugetlb_add_file_rmap(m, folio);
+  } else if (anon) {
+    folio_add_anon_rmap_pte(m, folio, page, vma, address, rmap_flags);
+  } else {
+    folio_add_file_rmap_pte(m, folio, page, vma);
+  }
+  set_pte_at(m, vma.vm_mm, address, pt, i, pte);
+}
+
+// arg is the source folio, negative where pages of zeroes become the zero page.
+function* remove_migration_pte(m: Machine, folio: number, vma: vm_area_struct, addr: number, arg: number): Gen<boolean> {
+  const mm = vma.vm_mm;
+  const zeropage = arg < 0;
+  const src = zeropage ? -arg : arg;
+  const pvmw = DEFINE_FOLIO_VMA_WALK(m, src, vma, addr, PVMW_SYNC | PVMW_MIGRATION);
+  while (yield* page_vma_mapped_walk(m, pvmw)) {
+    if (pvmw.pte === null) {
+      BUG_ON(
+        folio_test_hugetlb(m, folio) || folio_order(m, folio) < HPAGE_PMD_ORDER,
+        'mm/migrate.c: remove_migration_pte(): a pmd migration entry of a folio that is not huge',
+      );
+      remove_migration_pmd(m, pvmw, folio);
+      continue;
+    }
+    const pt = pvmw.pte;
+    const i = pvmw.ptei;
+    const hugetlb = folio_test_hugetlb(m, folio);
+    const old_pte = hugetlb ? huge_ptep_get(m, mm, pvmw.address, pt, i) : (pt.entry[i] as number);
+    const entry = softleaf_from_pte(old_pte);
+    const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(entry) - pvmw.pfn : 0;
+    if (zeropage && try_to_map_unused_to_zeropage(m, pvmw, folio, old_pte, idx)) continue;
+    restore_pte(m, folio, idx, vma, pvmw.address, pt, i, old_pte);
+    if (page_vma_mapped_walk_last(m, pvmw)) break;
+  }
+  return true;
+}
+
+/**
+ * remove_migration_ptes() of one page of anonymous memory that a single vma can map, with every lock free, done without
+ * generators: a third of the time that the walk takes. False, and nothing done, for all others. NON-KERNEL.
+ */
+function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boolean {
+  const p = m.page;
+  if (m.sched.explore || ((p.flags[src] as number) | (p.flags[dst] as number)) & PG_head) return false;
+  const av = folio_anon_vma(m, dst);
+  if (av === null || av.rb_root.length !== 1 || (p.mapping[src] as number) >> 2 !== av.id) return false;
+  const sem = av.root.rwsem;
+  if (sem.writer !== null || sem.waiters.length > 0) return false;
+  const vma = (av.rb_root[0] as anon_vma_chain).vma;
+  const address = vma_anon_address(vma, folio_pgoff(m, dst), 1);
+  if (address < 0) return false;
+  const pmdt = pmd_off(vma.vm_mm, address);
+  const pt = pmdt === null ? null : pte_offset_map(m, pmdt, pmd_index(address));
+  if (pt === null || pt.ptl.owner !== null) return false;
+  const i = pte_index(address);
+  const old_pte = pt.entry[i] as number;
+  const entry = softleaf_from_pte(old_pte);
+  if (!softleaf_is_migration(entry) || softleaf_to_page(m, entry) !== src) return false;
+  restore_pte(m, dst, 0, vma, address, pt, i, old_pte);
+  return true;
+}
+
+/**
+ * Turns the migration entries of `src` into mappings of `dst` (the same folio when the migration failed). With
+ * TTU_USE_SHARED_ZEROPAGE pages of zeroes become the zero page (mm/migrate.c: remove_migration_ptes()).
+ */
+export function* remove_migration_ptes(m: Machine, src: number, dst: number, flags: number): Gen<void> {
+  const zeropage = (flags & TTU_USE_SHARED_ZEROPAGE) !== 0;
+  BUG_ON(zeropage && src !== dst, 'mm/migrate.c: remove_migration_ptes() with two folios and the zero page');
+  if (flags === 0 && remove_migration_ptes_fast(m, src, dst)) return;
+  const rwc: rmap_walk_control = { rmap_one: remove_migration_pte, arg: zeropage ? -src : src };
+  if (flags & TTU_RMAP_LOCKED) yield* rmap_walk_locked(m, dst, rwc);
+  else yield* rmap_walk(m, dst, rwc);
+}
+
+/** Waits until the migration entry at the address is gone, if one is there (mm/migrate.c: migration_entry_wait()). */
+export function* migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, address: number): Gen<void> {
+  const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, address);
+  if (pt === null) return;
+  const pte = pt.entry[pte_index(address)] as number;
+  if (!pte_none(pte) && !pte_present(pte)) {
+    const entry = softleaf_from_pte(pte);
+    if (softleaf_is_migration(entry)) {
+      yield* softleaf_entry_wait_on_locked(m, entry, pt.ptl);
+      return;
+    }
+  }
+  spin_unlock(m, pt.ptl);
+}
+
+/** As migration_entry_wait() for a hugetlb entry; gives the vma lock back (mm/migrate.c: migration_entry_wait_huge()). */
+export function* migration_entry_wait_huge(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): Gen<void> {
+  const ptl = yield* huge_pte_lock(m, hstate_vma(m, vma), vma.vm_mm, pt);
+  const pte = huge_ptep_get(m, vma.vm_mm, addr, pt, i);
+  const entry = softleaf_from_pte(pte);
+  if (!pte_none(pte) && softleaf_is_migration(entry)) {
+    hugetlb_vma_unlock_read(m, vma);
+    yield* softleaf_entry_wait_on_locked(m, entry, ptl);
+    return;
+  }
+  spin_unlock(m, ptl);
+  hugetlb_vma_unlock_read(m, vma);
+}
+
+/** Waits until the pmd's migration entry is gone, if it holds one (mm/migrate.c: pmd_migration_entry_wait()). */
+export function* pmd_migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<void> {
+  yield* pmd_lock(m, mm, pmdt);
+  const pmd = pmdt.entry[pi] as number;
+  if (pmd_is_migration_entry(pmd)) yield* softleaf_entry_wait_on_locked(m, softleaf_from_pmd(pmd), pmdt.ptl);
+  else spin_unlock(m, pmdt.ptl);
+}
+
+/** folio_migrate_mapping() for an expected count of references that the caller worked out (mm/migrate.c: __folio_migrate_mapping()). */
+export function __folio_migrate_mapping(
+  m: Machine, mapping: address_space | null, newfolio: number, folio: number, expected_count: number,
+): number {
+  const p = m.page;
+  const flags = p.flags[folio] as number;
+  if (mapping === null) {
+    if ((flags & (PG_head | PG_large_rmappable)) === (PG_head | PG_large_rmappable)) {
+      if (!folio_ref_freeze(m, folio, expected_count)) return -EAGAIN;
+      folio_unqueue_deferred_split(m, folio);
+      folio_ref_unfreeze(m, folio, expected_count);
+    }
+    p.index[newfolio] = p.index[folio] as number;
+    p.mapping[newfolio] = p.mapping[folio] as number;
+    if (flags & PG_head && folio_test_anon(m, folio) && !folio_test_hugetlb(m, folio)) {
+      mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
+    }
+    (p.flags[newfolio] as number) |= flags & PG_swapbacked;
+    return 0;
+  }
+  if (!folio_ref_freeze(m, folio, expected_count)) return -EAGAIN;
+  if (flags & PG_head) folio_unqueue_deferred_split(m, folio);
+  const nr = folio_nr_pages(m, folio);
+  p.index[newfolio] = p.index[folio] as number;
+  p.mapping[newfolio] = p.mapping[folio] as number;
+  folio_ref_add(m, newfolio, nr);
+  (p.flags[newfolio] as number) |= flags & (PG_swapbacked | PG_dirty);
+  (p.flags[folio] as number) &= ~PG_dirty;
+  mapping.i_pages.set(p.index[folio] as number, newfolio);
+  folio_ref_unfreeze(m, folio, expected_count - nr);
+  return 0;
+}
+
+/**
+ * Puts newfolio in the folio's place in its mapping; -EAGAIN if anybody but the page cache, the mappings, the caller and
+ * `extra_count` others holds a reference (mm/migrate.c: folio_migrate_mapping()).
+ */
+export function folio_migrate_mapping(m: Machine, mapping: address_space | null, newfolio: number, folio: number, extra_count: number): number {
+  const expected_count = folio_expected_ref_count(m, folio) + extra_count + 1;
+  if (folio_ref_count(m, folio) !== expected_count) return -EAGAIN;
+  return __folio_migrate_mapping(m, mapping, newfolio, folio, expected_count);
+}
+
+/** As folio_migrate_mapping() for a hugetlb folio, contents included (mm/migrate.c: migrate_huge_page_move_mapping()). */
+export function migrate_huge_page_move_mapping(m: Machine, mapping: address_space, dst: number, src: number): number {
+  const p = m.page;
+  const expected_count = folio_expected_ref_count(m, src) + 1;
+  if (folio_ref_count(m, src) !== expected_count) return -EAGAIN;
+  folio_copy(m, dst, src);
+  if (!folio_ref_freeze(m, src, expected_count)) return -EAGAIN;
+  p.index[dst] = p.index[src] as number;
+  p.mapping[dst] = p.mapping[src] as number;
+  folio_ref_add(m, dst, folio_nr_pages(m, dst));
+  mapping.i_pages.set(p.index[src] as number, dst);
+  folio_ref_unfreeze(m, src, expected_count - folio_nr_pages(m, src));
+  return 0;
+}
+
+// PG_anon_exclusive and PG_mappedtodisk are one bit upstream: what is left of either goes along.
+const MIGRATED_FLAGS = PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_anon_exclusive | PG_dirty | PG_young | PG_idle | PG_reclaim;
+
+/** Gives newfolio the state that the folio's flags hold, and takes the old one's (mm/migrate.c: folio_migrate_flags()). NUMA, memcg and page-owner state are left out. */
+export function folio_migrate_flags(m: Machine, newfolio: number, folio: number): void {
+  const p = m.page;
+  const flags = p.flags[folio] as number;
+  let add = flags & MIGRATED_FLAGS;
+  let drop = PG_swapcache | PG_private;
+  if (flags & PG_active) {
+    BUG_ON((flags & PG_unevictable) !== 0, 'mm/migrate.c: folio_migrate_flags() of an active and unevictable folio');
+    add |= PG_active;
+    drop |= PG_active;
+  } else if (flags & PG_unevictable) {
+    add |= PG_unevictable;
+    drop |= PG_unevictable;
+  }
+  (p.flags[newfolio] as number) |= add;
+  (p.flags[folio] as number) &= ~drop;
+  // A device page keeps its driver's data, which upstream stores beside folio->private.
+  if (!folio_test_hugetlb(m, folio) && !folio_is_zone_device(m, folio)) p.private[folio] = 0;
+  if ((p.flags[newfolio] as number) & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
+}
+
+const COPY_NS_PER_PAGE = 300;
+
+/** Copies the contents of a folio to one of the same size (mm/util.c: folio_copy()); both must be in the linear map. */
+export function folio_copy(m: Machine, dst: number, src: number): void {
+  const nr = folio_nr_pages(m, src);
+  m.ram.copy(folio_pfn(m, dst), folio_pfn(m, src), nr);
+  m.sched.spend(nr * COPY_NS_PER_PAGE);
+}

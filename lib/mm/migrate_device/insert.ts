@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EINVAL } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locks.ts';
+import { Oops, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
+import { make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page } from '../leafops.ts';
+import { folio_is_device_coherent, folio_is_device_private } from '../memremap.ts';
+import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
+import { check_stable_address_space } from '../memory/fault.ts';
+import { MM_ANONPAGES, VM_UFFD_MISSING, VM_WRITE, add_mm_counter, vma_is_anonymous, type vm_area_struct } from '../mm_types.ts';
+import {
+  PG_large_rmappable, PG_uptodate, folio_get, folio_is_zone_device, folio_test_large, page_folio, page_to_pfn, set_flag,
+} from '../page.ts';
+import {
+  mm_alloc_pmd, mm_inc_nr_ptes, pgtable_trans_huge_deposit, pmd_lock, pmd_off, pte_alloc, pte_alloc_one, pte_free, pte_offset_map_lock,
+  pte_unmap_unlock, set_pte_at,
+} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_NR, HPAGE_PMD_ORDER, pfn_pte, pmd_index, pmd_leaf, pmd_mkdirty, pmd_mkwrite, pmd_none, pmd_trans_huge, pte_index,
+  pte_mkdirty, pte_mkwrite, pte_none, pte_pfn, pte_present, type ptdesc,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mk_pmd, pmdp_invalidate, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { RMAP_EXCLUSIVE, folio_add_new_anon_rmap } from '../rmap/rmap.ts';
+import { folio_add_lru_vma } from '../folio.ts';
+import { MTHP_STAT_ANON_FAULT_ALLOC, count_mthp_stat, count_vm_event, is_huge_zero_pmd, thp_vma_suitable_order } from '../huge_memory/sysfs.ts';
+import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
+
+function clear_migrate(src: Float64Array, at: number): void {
+  const v = src[at] as number;
+  src[at] = v - (v & MIGRATE_PFN_MIGRATE);
+}
+
+function folio_set_order(m: Machine, folio: number, order: number): void {
+  if (WARN_ON_ONCE(m, !folio_test_large(m, folio), 'folio_set_order')) return;
+  m.page.order[folio] = order;
+}
+
+function device_private_entry(m: Machine, vma: vm_area_struct, page: number): number {
+  const make = vma.vm_flags & VM_WRITE ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+  return make(m, page);
+}
+
+function* migrate_vma_insert_huge_pmd_page(
+  m: Machine, migrate: migrate_vma, addr: number, page: number, src: Float64Array, at: number, pmdt: ptdesc, pi: number,
+): Gen<number> {
+  const vma = migrate.vma as vm_area_struct;
+  const mm = vma.vm_mm;
+  const folio = page_folio(m, page);
+  if (!thp_vma_suitable_order(vma, addr, HPAGE_PMD_ORDER)) return -EINVAL;
+  const ret = yield* anon_vma_prepare(m, vma);
+  if (ret !== 0) return ret;
+  folio_set_order(m, folio, HPAGE_PMD_ORDER);
+  set_flag(m, folio, PG_large_rmappable | PG_uptodate);
+
+  const abort = (): number => {
+    for (let i = at; i < at + HPAGE_PMD_NR; i++) clear_migrate(src, i);
+    return 0;
+  };
+  const pgtable = pte_alloc_one(m, mm);
+  if (pgtable === null) return abort();
+
+  let entry: number;
+  if (folio_is_device_private(m, folio)) {
+    entry = device_private_entry(m, vma, page);
+  } else {
+    if (folio_is_zone_device(m, folio) && !folio_is_device_coherent(m, folio)) {
+      pte_free(m, mm, pgtable);
+      return abort();
+    }
+    entry = folio_mk_pmd(m, folio, vma.vm_page_prot);
+    if (vma.vm_flags & VM_WRITE) entry = pmd_mkwrite(pmd_mkdirty(entry));
+  }
+
+  const ptl = yield* pmd_lock(m, mm, pmdt);
+  const old = pmdt.entry[pi] as number;
+  const flush = is_huge_zero_pmd(m, old);
+  const unstable = check_stable_address_space(mm) !== 0;
+  if (unstable && m.patches.has('no-63451de16e0a')) return abort();
+  if (unstable || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
+    spin_unlock(m, ptl);
+    pte_free(m, mm, pgtable);
+    return abort();
+  }
+
+  add_mm_counter(mm, MM_ANONPAGES, HPAGE_PMD_NR);
+  folio_add_new_anon_rmap(m, folio, vma, addr, RMAP_EXCLUSIVE);
+  if (!folio_is_zone_device(m, folio)) folio_add_lru_vma(m, folio, vma);
+  folio_get(m, folio);
+  if (flush) {
+    pte_free(m, mm, pgtable);
+    pmdp_invalidate(m, vma, addr, pmdt, pi);
+  } else {
+    pgtable_trans_huge_deposit(m, mm, pmdt, pi, pgtable);
+    mm_inc_nr_ptes(mm);
+  }
+  set_pmd_at(m, mm, addr, pmdt, pi, entry);
+  spin_unlock(m, ptl);
+  count_vm_event(m, 'THP_FAULT_ALLOC');
+  count_mthp_stat(m, HPAGE_PMD_ORDER, MTHP_STAT_ANON_FAULT_ALLOC);
+  return 0;
+}
+
+// Maps one page; true if it went well.
+function* insert_page(
+  m: Machine, migrate: migrate_vma, addr: number, page: number, dst: number, src: Float64Array, at: number,
+): Gen<boolean> {
+  const folio = page_folio(m, page);
+  const vma = migrate.vma as vm_area_struct;
+  const mm = vma.vm_mm;
+  if (!vma_is_anonymous(vma)) return false;
+  const pmdt = pmd_off(mm, addr) ?? (yield* mm_alloc_pmd(m, mm, addr));
+  if (pmdt === null) return false;
+  const pi = pmd_index(addr);
+
+  if (dst & MIGRATE_PFN_COMPOUND) return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt, pi)) === 0;
+
+  const pmd = pmdt.entry[pi] as number;
+  if (!pmd_none(pmd)) {
+    if (pmd_trans_huge(pmd)) {
+      if (!is_huge_zero_pmd(m, pmd)) return false;
+      yield* split_huge_pmd(m, vma, pmdt, pi, addr);
+    } else if (pmd_leaf(pmd)) {
+      return false;
+    }
+  }
+  if (pmd_none(pmdt.entry[pi] as number) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return false;
+  if (vma.anon_vma === null && (yield* anon_vma_prepare(m, vma)) !== 0) return false;
+  set_flag(m, folio, PG_uptodate);
+
+  const zone_device = folio_is_zone_device(m, folio);
+  let entry: number;
+  if (zone_device && folio_is_device_private(m, folio)) {
+    entry = device_private_entry(m, vma, page);
+  } else {
+    if (zone_device && !folio_is_device_coherent(m, folio)) {
+      // KMSAN is what tells that the pte was never set; without it the pte is what the stack held.
+      if (m.patches.has('no-34f5e9b9d199')) throw new Oops('BUG: KMSAN: uninit-value in migrate_vma_insert_page');
+      if (m.log.first('migrate_vma_insert_page')) printk(m, 'Unsupported ZONE_DEVICE page type.');
+      return false;
+    }
+    entry = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
+    if (vma.vm_flags & VM_WRITE) entry = pte_mkwrite(pte_mkdirty(entry));
+  }
+
+  const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
+  if (pt === null) return false;
+  const i = pte_index(addr);
+  const orig_pte = pt.entry[i] as number;
+  let flush = false;
+  let ok = check_stable_address_space(mm) === 0 || m.patches.has('no-insert-page-stable-check');
+  if (ok && pte_present(orig_pte)) {
+    flush = pte_pfn(orig_pte) === page_to_pfn(m, m.zero_page);
+    ok = flush;
+  } else if (!pte_none(orig_pte)) {
+    ok = false;
+  }
+  // Missing faults are userfaultfd's to answer.
+  if (!ok || (vma.vm_flags & VM_UFFD_MISSING) !== 0) {
+    pte_unmap_unlock(m, pt);
+    return false;
+  }
+  add_mm_counter(mm, MM_ANONPAGES, 1);
+  folio_add_new_anon_rmap(m, folio, vma, addr, RMAP_EXCLUSIVE);
+  if (!zone_device) folio_add_lru_vma(m, folio, vma);
+  folio_get(m, folio);
+  if (flush) ptep_clear_flush(m, vma, addr, pt, i);
+  set_pte_at(m, mm, addr, pt, i, entry);
+  pte_unmap_unlock(m, pt);
+  src[at] = MIGRATE_PFN_MIGRATE;
+  return true;
+}
+
+/**
+ * Maps the destination page of the entry `at` where nothing but zeroes was mapped; if it cannot, the source entry loses
+ * MIGRATE_PFN_MIGRATE (mm/migrate_device.c: migrate_vma_insert_page()).
+ */
+export function* migrate_vma_insert_page(
+  m: Machine, migrate: migrate_vma, addr: number, dst_pfns: Float64Array, src: Float64Array, at: number,
+): Gen<void> {
+  const dst = dst_pfns[at] as number;
+  const page = migrate_pfn_to_page(m, dst);
+  // Upstream looks for the folio of whatever page this is.
+  if (page === 0) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000008');
+  if (!(yield* insert_page(m, migrate, addr, page, dst, src, at))) clear_migrate(src, at);
+}

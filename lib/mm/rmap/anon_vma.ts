@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import {
+  down_read, down_read_trylock, down_write, down_write_trylock, rwsem_is_locked, spin_lock, spin_unlock, up_read, up_write,
+} from '../../kernel/locks.ts';
+import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { anon_vma, anon_vma_chain, type vm_area_struct } from '../mm_types.ts';
+import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PG_locked, test_flag } from '../page.ts';
+import { folio_anon_vma, folio_mapped } from './rmap.ts';
+import { find_mergeable_anon_vma } from '../vma/merge.ts';
+
+// enum vma_operation (mm/internal.h): why a vma's anon_vmas are cloned
+export const VMA_OP_SPLIT = 0;
+export const VMA_OP_MERGE_UNFAULTED = 1;
+export const VMA_OP_REMAP = 2;
+export const VMA_OP_FORK = 3;
+
+export { folio_anon_vma };
+
+/** Takes the lock of the anon_vma's whole tree for writing (mm/internal.h: anon_vma_lock_write()). */
+export function* anon_vma_lock_write(m: Machine, av: anon_vma): Gen<void> {
+  yield* down_write(m, av.root.rwsem);
+}
+
+/** Takes the tree's lock for writing if it is free (mm/internal.h: anon_vma_trylock_write()). */
+export function anon_vma_trylock_write(m: Machine, av: anon_vma): boolean {
+  return down_write_trylock(m, av.root.rwsem);
+}
+
+/** Gives the tree's write lock back (mm/internal.h: anon_vma_unlock_write()). */
+export function anon_vma_unlock_write(m: Machine, av: anon_vma): void {
+  up_write(m, av.root.rwsem);
+}
+
+/** Takes the lock of the anon_vma's whole tree for reading (mm/internal.h: anon_vma_lock_read()). */
+export function* anon_vma_lock_read(m: Machine, av: anon_vma): Gen<void> {
+  yield* down_read(m, av.root.rwsem);
+}
+
+/** Takes the tree's lock for reading if nobody writes or waits (mm/internal.h: anon_vma_trylock_read()). */
+export function anon_vma_trylock_read(m: Machine, av: anon_vma): boolean {
+  return down_read_trylock(m, av.root.rwsem);
+}
+
+/** Gives the tree's read lock back (mm/internal.h: anon_vma_unlock_read()). */
+export function anon_vma_unlock_read(m: Machine, av: anon_vma): void {
+  up_read(m, av.root.rwsem);
+}
+
+/** Takes a reference (mm/internal.h: get_anon_vma()). */
+export function get_anon_vma(av: anon_vma): void {
+  av.refcount++;
+}
+
+/** Drops a reference; the last one frees it (mm/internal.h: put_anon_vma()). */
+export function* put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
+  if (--av.refcount === 0) yield* __put_anon_vma(m, av);
+}
+
+/** Frees an anon_vma without references, and drops its reference on the root (mm/rmap.c: __put_anon_vma()). */
+export function* __put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
+  const root = av.root;
+  yield* anon_vma_free(m, av);
+  if (root !== av && --root.refcount === 0) yield* anon_vma_free(m, root);
+}
+
+function anon_vma_alloc(m: Machine): anon_vma {
+  return m.mappings.add((id) => new anon_vma(id)) as anon_vma;
+}
+
+function* anon_vma_free(m: Machine, av: anon_vma): Gen<void> {
+  BUG_ON(av.refcount !== 0, 'mm/rmap.c: anon_vma_free() of one with references');
+  if (rwsem_is_locked(av.root.rwsem)) {
+    yield* anon_vma_lock_write(m, av);
+    anon_vma_unlock_write(m, av);
+  }
+  m.mappings.remove(av.id);
+}
+
+/** Lets rmap walks of the anon_vma find the chain's vma (mm/interval_tree.c: anon_rmap_tree_insert()). */
+export function anon_rmap_tree_insert(avc: anon_vma_chain, av: anon_vma): void {
+  av.rb_root.push(avc);
+}
+
+/** Hides the chain's vma from rmap walks of the anon_vma (mm/interval_tree.c: anon_rmap_tree_remove()). */
+export function anon_rmap_tree_remove(avc: anon_vma_chain, av: anon_vma): void {
+  const i = av.rb_root.indexOf(avc);
+  BUG_ON(i < 0, 'mm/interval_tree.c: anon_rmap_tree_remove() of an absent chain');
+  av.rb_root.splice(i, 1);
+}
+
+function anon_vma_chain_assign(vma: vm_area_struct, av: anon_vma): anon_vma_chain {
+  const avc = new anon_vma_chain(vma, av);
+  vma.anon_vma_chain.unshift(avc);
+  return avc;
+}
+
+/** Makes sure that the vma has an anon_vma; answers 0 (mm/internal.h: anon_vma_prepare()). */
+export function* anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> {
+  if (vma.anon_vma !== null) return 0;
+  return yield* __anon_vma_prepare(m, vma);
+}
+
+/** Gives the vma a neighbour's anon_vma or a new one; answers 0, since allocations of objects do not fail here (mm/rmap.c: __anon_vma_prepare()). */
+export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> {
+  let av = find_mergeable_anon_vma(m, vma);
+  let allocated: anon_vma | null = null;
+  if (av === null) {
+    av = anon_vma_alloc(m);
+    av.num_children++;
+    allocated = av;
+  }
+  yield* anon_vma_lock_write(m, av);
+  yield* spin_lock(m, vma.vm_mm.page_table_lock);
+  // Another thread may have prepared the vma while this one waited. (The cast: it was null when asked last.)
+  if ((vma.anon_vma as anon_vma | null) === null) {
+    vma.anon_vma = av;
+    anon_rmap_tree_insert(anon_vma_chain_assign(vma, av), av);
+    av.num_active_vmas++;
+    allocated = null;
+  }
+  spin_unlock(m, vma.vm_mm.page_table_lock);
+  anon_vma_unlock_write(m, av);
+  if (allocated !== null) yield* put_anon_vma(m, allocated);
+  return 0;
+}
+
+function check_anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_struct, operation: number): void {
+  const fn = 'check_anon_vma_clone';
+  const fork = operation === VMA_OP_FORK;
+  WARN_ON_ONCE(m, !fork && dst.vm_mm !== src.vm_mm, fn, 'mm');
+  WARN_ON_ONCE(m, src.anon_vma === null && src.anon_vma_chain.length > 0, fn, 'chain without anon_vma');
+  WARN_ON_ONCE(m, src.anon_vma === null && dst.anon_vma !== null, fn, 'source without anon_vma');
+  WARN_ON_ONCE(m, dst.anon_vma_chain.length > 0, fn, 'destination has chains');
+  WARN_ON_ONCE(m, dst.anon_vma !== null && dst.anon_vma !== src.anon_vma, fn, 'another anon_vma');
+  WARN_ON_ONCE(m, !fork && src.anon_vma !== null && dst.anon_vma === null, fn, 'destination without anon_vma');
+  WARN_ON_ONCE(m, operation === VMA_OP_MERGE_UNFAULTED && src.anon_vma_chain.length !== 1, fn, 'merge of a forked vma');
+}
+
+function maybe_reuse_anon_vma(dst: vm_area_struct, av: anon_vma): void {
+  if (dst.anon_vma !== null || av.num_active_vmas > 0 || av.num_children > 1) return;
+  dst.anon_vma = av;
+  av.num_active_vmas++;
+}
+
+/**
+ * Lets `dst`, whose chain is empty, be found through every anon_vma of `src`; only a fork (VMA_OP_FORK) may make an
+ * unused one dst's own. Answers 0 (mm/rmap.c: anon_vma_clone()).
+ */
+export function* anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_struct, operation: number): Gen<number> {
+  const active = src.anon_vma;
+  check_anon_vma_clone(m, dst, src, operation);
+  if (active === null) return 0;
+  // Adding to the front in order reverses the list; walking it in reverse below gives the source's order again.
+  for (const pavc of src.anon_vma_chain) anon_vma_chain_assign(dst, pavc.anon_vma);
+  yield* anon_vma_lock_write(m, active);
+  for (let i = dst.anon_vma_chain.length - 1; i >= 0; i--) {
+    const avc = dst.anon_vma_chain[i] as anon_vma_chain;
+    anon_rmap_tree_insert(avc, avc.anon_vma);
+    if (operation === VMA_OP_FORK) maybe_reuse_anon_vma(dst, avc.anon_vma);
+  }
+  if (operation !== VMA_OP_FORK) (dst.anon_vma as anon_vma).num_active_vmas++;
+  anon_vma_unlock_write(m, active);
+  return 0;
+}
+
+/** Attaches a child's vma to its parent's anon_vmas and, unless one can be reused, to a new one of its own; answers 0 (mm/rmap.c: anon_vma_fork()). */
+export function* anon_vma_fork(m: Machine, vma: vm_area_struct, pvma: vm_area_struct): Gen<number> {
+  if (pvma.anon_vma === null) return 0;
+  vma.anon_vma = null;
+  const av = anon_vma_alloc(m);
+  const rc = yield* anon_vma_clone(m, vma, pvma, VMA_OP_FORK);
+  if (rc !== 0 || (vma.anon_vma as anon_vma | null) !== null) {
+    yield* put_anon_vma(m, av);
+    return rc;
+  }
+  av.num_active_vmas = 1;
+  av.root = pvma.anon_vma.root;
+  av.parent = pvma.anon_vma;
+  get_anon_vma(av.root);
+  vma.anon_vma = av;
+  const avc = anon_vma_chain_assign(vma, av);
+  yield* anon_vma_lock_write(m, av);
+  anon_rmap_tree_insert(avc, av);
+  av.parent.num_children++;
+  anon_vma_unlock_write(m, av);
+  return 0;
+}
+
+/** Cuts every link between the vma and its anon_vmas, and frees those that no vma needs any more (mm/rmap.c: unlink_anon_vmas()). */
+export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
+  const active = vma.anon_vma;
+  if (active === null) {
+    WARN_ON_ONCE(m, vma.anon_vma_chain.length > 0, 'unlink_anon_vmas');
+    return;
+  }
+  yield* anon_vma_lock_write(m, active);
+  const empty: anon_vma_chain[] = [];
+  for (const avc of vma.anon_vma_chain) {
+    const av = avc.anon_vma;
+    anon_rmap_tree_remove(avc, av);
+    if (av.rb_root.length === 0) {
+      av.parent.num_children--;
+      empty.push(avc);
+    }
+  }
+  vma.anon_vma_chain.length = 0;
+  active.num_active_vmas--;
+  vma.anon_vma = null;
+  anon_vma_unlock_write(m, active);
+  for (const avc of empty) {
+    WARN_ON(m, avc.anon_vma.num_children !== 0, 'unlink_anon_vmas');
+    WARN_ON(m, avc.anon_vma.num_active_vmas !== 0, 'unlink_anon_vmas');
+    yield* put_anon_vma(m, avc.anon_vma);
+  }
+}
+
+/** The anon_vma of a locked folio that is mapped, with a reference, else null (mm/rmap.c: folio_get_anon_vma()). */
+export function folio_get_anon_vma(m: Machine, folio: number): anon_vma | null {
+  if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_get_anon_vma');
+  const mapping = m.page.mapping[folio] as number;
+  if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
+  const av = folio_anon_vma(m, folio);
+  if (av === null || av.refcount === 0) return null;
+  av.refcount++;
+  return av;
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import { EBUSY, EOPNOTSUPP } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { folio_lock_killable, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE, get_user_page_vma_remote } from '../gup/gup.ts';
+import { make_device_exclusive_entry } from '../leafops.ts';
+import { vm_normal_page } from '../memory/fault.ts';
+import { mmap_assert_locked } from '../mmap_lock.ts';
+import {
+  MMU_NOTIFY_EXCLUSIVE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_range_init_owner,
+} from '../mmu_notifier.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from '../page.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import { pmd_off, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { PAGE_ALIGN_DOWN, pmd_index, pte_dirty, pte_index, pte_mksoft_dirty, pte_present, pte_soft_dirty, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_remove_rmap_pte } from './rmap.ts';
+import { folio_put } from '../folio.ts';
+import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
+
+// The pte table at the address, locked, if a pte there still maps `page` writable (mm/pagewalk.c: folio_walk_start()).
+function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<ptdesc | null> {
+  const pmdt = pmd_off(vma.vm_mm, addr);
+  const pt = pmdt === null ? null : yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);
+  if (pt === null) return null;
+  const pte = pt.entry[pte_index(addr)] as number;
+  if (pte_present(pte) && pte_write(pte) && vm_normal_page(m, vma, addr, pte) === page) return pt;
+  pte_unmap_unlock(m, pt);
+  return null;
+}
+
+/**
+ * Makes one page of anonymous memory a device's alone: its pte becomes a device-exclusive entry, which the next CPU access
+ * turns back. Answers the page, whose folio then is locked and has a reference, or -errno: -EOPNOTSUPP for other memory,
+ * and what a write fault there answers (mm/rmap.c: make_device_exclusive()). The mmap lock is held; `owner` goes to the
+ * MMU_NOTIFY_EXCLUSIVE notifiers.
+ */
+export function* make_device_exclusive(m: Machine, mm: mm_struct, address: number, owner: unknown): Gen<number> {
+  mmap_assert_locked(mm);
+  const addr = PAGE_ALIGN_DOWN(address);
+  for (;;) {
+    const vmap: { vma: vm_area_struct | null } = { vma: null };
+    const page = yield* get_user_page_vma_remote(m, mm, addr, FOLL_GET | FOLL_WRITE | FOLL_SPLIT_PMD, vmap);
+    if (page < 0) return page;
+    const vma = vmap.vma as vm_area_struct;
+    const folio = page_folio(m, page);
+    const hugetlb = folio_test_hugetlb(m, folio) && !m.patches.has('no-exclusive-hugetlb-check');
+    if (!folio_test_anon(m, folio) || hugetlb) {
+      folio_put(m, folio);
+      return -EOPNOTSUPP;
+    }
+    if (m.patches.has('no-exclusive-ebusy-fix') && !folio_trylock(m, folio)) {
+      folio_put(m, folio);
+      return -EBUSY;
+    }
+    const ret = m.patches.has('no-exclusive-ebusy-fix') ? 0 : yield* folio_lock_killable(m, folio);
+    if (ret !== 0) {
+      folio_put(m, folio);
+      return ret;
+    }
+
+    const range = new mmu_notifier_range();
+    mmu_notifier_range_init_owner(range, MMU_NOTIFY_EXCLUSIVE, 0, mm, addr, addr + 4096, owner);
+    yield* mmu_notifier_invalidate_range_start(m, range);
+    const pt = yield* walk_to(m, vma, addr, page);
+    if (pt === null) {
+      yield* mmu_notifier_invalidate_range_end(m, range);
+      folio_unlock(m, folio);
+      folio_put(m, folio);
+      continue;
+    }
+    const i = pte_index(addr);
+    const pte = ptep_clear_flush(m, vma, addr, pt, i);
+    if (pte_dirty(pte)) folio_mark_dirty(m, folio);
+    let swp_pte = make_device_exclusive_entry(page_to_pfn(m, page));
+    if (pte_soft_dirty(pte)) swp_pte = pte_mksoft_dirty(swp_pte);
+    set_pte_at(m, mm, addr, pt, i, swp_pte);
+    if (m.patches.has('no-exclusive-mapcount')) folio_remove_rmap_pte(m, folio, page, vma);
+    pte_unmap_unlock(m, pt);
+    yield* mmu_notifier_invalidate_range_end(m, range);
+    return page;
+  }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The part of mm/vma.c that makes mappings.
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import type { file } from '../../fs/fs.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { ENOMEM } from '../../errno.ts';
+import { mapping_map_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
+import { is_file_hugepages } from '../hugetlb/pool.ts';
+import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
+import { mmap_assert_write_locked, vma_start_write } from '../mmap_lock.ts';
+import {
+  VM_ACCOUNT, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MAYREAD, VM_MAYWRITE, VM_NORESERVE, VM_READ,
+  VM_SHARED, VM_SPECIAL, VM_WRITE, vma_is_anonymous, type mm_struct, type vm_area_struct, type vm_operations_struct,
+} from '../mm_types.ts';
+import { vm_get_page_prot, vma_set_page_prot } from '../../arch/x86/mm/pgprot.ts';
+import { shmem_zero_setup } from '../shmem.ts';
+import type { userfaultfd_unmap_ctxs } from '../userfaultfd/userfaultfd.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from '../vm_account.ts';
+import {
+  find_vma_prev, vm_area_alloc, vm_area_free, vm_stat_account, vma_dummy_vm_ops, vma_erase, vma_find, vma_iter_store_new,
+  vma_iterator, vma_link_file, vma_set_range,
+} from './vma.ts';
+import { VMA_MERGE_ERROR_NOMEM, sysctl_max_map_count, vma_merge_new_range, vma_merge_struct } from './merge.ts';
+import {
+  unmap_region, vma_munmap_struct, vms_abort_munmap_vmas, vms_clean_up_area, vms_complete_munmap_vmas,
+  vms_gather_munmap_vmas,
+} from './unmap.ts';
+
+/** Flags of a heap (arch/x86/include/asm/page_types.h: VMA_DATA_DEFAULT_FLAGS); without READ_IMPLIES_EXEC. */
+const VM_DATA_DEFAULT_FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
+
+/** What a file decides about a mapping before it exists (include/linux/mm_types.h: struct vm_area_desc). */
+export interface vm_area_desc {
+  readonly mm: mm_struct;
+  readonly start: number;
+  readonly end: number;
+  /** the file that is being mapped */
+  readonly file: file;
+  pgoff: number;
+  /** the file that the vma will keep */
+  vm_file: file | null;
+  vm_flags: number;
+  page_prot: number;
+  /** null makes the mapping anonymous */
+  vm_ops: vm_operations_struct | null;
+  private_data: unknown;
+}
+
+/** A mapping that is being made (mm/vma.c: struct mmap_state). */
+interface mmap_state {
+  readonly mm: mm_struct;
+  readonly vmi: vma_iterator;
+  readonly addr: number;
+  readonly end: number;
+  pgoff: number;
+  readonly anon_pgoff: number;
+  readonly pglen: number;
+  vm_flags: number;
+  file: file | null;
+  page_prot: number;
+  vm_ops: vm_operations_struct | null;
+  vm_private_data: unknown;
+  charged: number;
+  prev: vm_area_struct | null;
+  next: vm_area_struct | null;
+  file_doesnt_need_get: boolean;
+  readonly vms: vma_munmap_struct;
+}
+
+function accountable_mapping(map: mmap_state): boolean {
+  if (map.file !== null && is_file_hugepages(map.file)) return false;
+  return (map.vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) === VM_WRITE;
+}
+
+/** Empties what the mapping replaces and charges its memory (mm/vma.c: __mmap_setup()). */
+function* __mmap_setup(m: Machine, map: mmap_state): Gen<number> {
+  const vms = map.vms;
+  if (vms.vma !== null) {
+    const error = yield* vms_gather_munmap_vmas(m, vms);
+    if (error) {
+      vms.nr_pages = 0;
+      return error;
+    }
+    map.next = vms.next;
+    map.prev = vms.prev;
+  } else {
+    const at = find_vma_prev(map.mm, map.addr);
+    map.next = at.vma;
+    map.prev = at.prev;
+  }
+  if (accountable_mapping(map)) {
+    const uncharged = map.pglen - vms.nr_accounted;
+    if (uncharged !== 0) {
+      const error = security_vm_enough_memory_mm(m, map.mm, uncharged);
+      if (error) return error;
+    }
+    map.charged = map.pglen;
+    vms.nr_accounted = 0;
+    map.vm_flags |= VM_ACCOUNT;
+  }
+  yield* vms_clean_up_area(m, vms);
+  return 0;
+}
+
+/** Lets the file's mmap_prepare() set up what the vma will be (mm/vma.c: call_mmap_prepare()). Leaves out actions that map pages. */
+function call_mmap_prepare(m: Machine, map: mmap_state): number {
+  const f = map.file as file;
+  const desc: vm_area_desc = {
+    mm: map.mm, start: map.addr, end: map.end, file: f, pgoff: map.pgoff, vm_file: f, vm_flags: map.vm_flags,
+    page_prot: map.page_prot, vm_ops: vma_dummy_vm_ops, private_data: null,
+  };
+  const err = f.f_op.mmap_prepare === undefined ? 0 : f.f_op.mmap_prepare(m, desc);
+  if (err) return err;
+  map.pgoff = desc.pgoff;
+  if (desc.vm_file !== map.file) {
+    map.file_doesnt_need_get = true;
+    map.file = desc.vm_file;
+  }
+  map.vm_flags = desc.vm_flags;
+  map.page_prot = desc.page_prot;
+  map.vm_ops = desc.vm_ops;
+  map.vm_private_data = desc.private_data;
+  return 0;
+}
+
+function* __mmap_new_file_vma(m: Machine, map: mmap_state, vma: vm_area_struct): Gen<number> {
+  const f = map.file as file;
+  vma.vm_file = f;
+  if (!map.file_doesnt_need_get) get_file(f);
+  if (f.f_op.mmap === undefined) return 0;
+  const error = yield* f.f_op.mmap(m, f, vma);
+  if (error) {
+    vma.vm_ops = vma_dummy_vm_ops;
+    fput(m, f);
+    vma.vm_file = null;
+    yield* unmap_region(m, {
+      vmas: [vma], pg_start: map.prev === null ? 0 : map.prev.vm_end, pg_end: map.next === null ? 0 : map.next.vm_start,
+      vma_start: vma.vm_start, vma_end: vma.vm_end, mm_wr_locked: true,
+    });
+    return error;
+  }
+  WARN_ON_ONCE(m, map.addr !== vma.vm_start, '__mmap_new_file_vma');
+  map.file = vma.vm_file;
+  map.vm_flags = vma.vm_flags;
+  return 0;
+}
+
+/** Makes the vma for the range when no neighbour could take it in; the vma or -errno (mm/vma.c: __mmap_new_vma()). */
+function* __mmap_new_vma(m: Machine, map: mmap_state): Gen<vm_area_struct | number> {
+  const is_anon = map.file === null && (map.vm_flags & VM_SHARED) === 0;
+  const vma = vm_area_alloc(m, map.mm);
+  if (is_anon) vma.vm_ops = null;
+  vma_set_range(vma, map.addr, map.end, map.pgoff, map.anon_pgoff);
+  vma.vm_flags = map.vm_flags;
+  vma.vm_page_prot = map.page_prot;
+  let error = 0;
+  if (map.file !== null) error = yield* __mmap_new_file_vma(m, map, vma);
+  else if (!is_anon) error = shmem_zero_setup(m, vma);
+  if (error) {
+    vm_area_free(m, vma);
+    return error;
+  }
+  yield* vma_start_write(m, vma);
+  vma_iter_store_new(map.vmi, vma);
+  yield* vma_link_file(m, vma);
+  if (!vma_is_anonymous(vma)) khugepaged_enter_vma(m, vma, map.vm_flags);
+  return vma;
+}
+
+/** Frees what was replaced and completes the new vma (mm/vma.c: __mmap_complete()). */
+function* __mmap_complete(m: Machine, map: mmap_state, vma: vm_area_struct): Gen<void> {
+  const mm = map.mm;
+  yield* vms_complete_munmap_vmas(m, map.vms);
+  vm_stat_account(mm, vma.vm_flags, map.pglen);
+  if (vma.vm_flags & VM_LOCKED) {
+    if (vma.vm_flags & (VM_SPECIAL | VM_HUGETLB)) vma.vm_flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
+    else mm.locked_vm += map.pglen;
+  }
+  vma_set_page_prot(vma);
+}
+
+function* __mmap_region(
+  m: Machine, f: file | null, addr: number, len: number, vm_flags: number, pgoff: number, uf: userfaultfd_unmap_ctxs | null,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const vmi = new vma_iterator(mm, addr);
+  const first = vma_find(vmi, addr + len);
+  const map: mmap_state = {
+    mm, vmi, addr, end: addr + len, pgoff, anon_pgoff: addr / 4096, pglen: len / 4096, vm_flags, file: f,
+    page_prot: vm_get_page_prot(vm_flags), vm_ops: null, vm_private_data: null, charged: 0, prev: null, next: null,
+    file_doesnt_need_get: false, vms: new vma_munmap_struct(vmi, first, addr, addr + len, uf, false),
+  };
+  const have_mmap_prepare = f?.f_op.mmap_prepare !== undefined;
+
+  let error = yield* __mmap_setup(m, map);
+  if (!error) {
+    if (have_mmap_prepare) error = call_mmap_prepare(m, map);
+    let vma: vm_area_struct | null = null;
+    if (!error) {
+      // The replaced vmas are out of the way of what follows, as the holes that upstream's iterator writes over.
+      vma_erase(mm, map.vms.detached);
+      if (map.prev !== null || map.next !== null) {
+        const vmg = new vma_merge_struct(mm, vmi, map.addr, map.end, map.vm_flags, map.pgoff, map.anon_pgoff);
+        vmg.file = map.file;
+        vmg.prev = map.prev;
+        vmg.next = map.next;
+        vma = yield* vma_merge_new_range(m, vmg);
+      }
+      if (vma === null) {
+        const made = yield* __mmap_new_vma(m, map);
+        if (typeof made === 'number') {
+          error = made;
+        } else {
+          vma = made;
+          if (have_mmap_prepare) {
+            vma.vm_ops = map.vm_ops;
+            vma.vm_private_data = map.vm_private_data;
+          }
+        }
+      }
+    }
+    if (vma !== null) {
+      yield* __mmap_complete(m, map, vma);
+      return addr;
+    }
+    if (map.charged !== 0) vm_unacct_memory(m, map.charged);
+  }
+  if (map.file_doesnt_need_get) fput(m, map.file as file);
+  if (map.vms.detached[0] !== undefined && !mm.mm_mt.includes(map.vms.detached[0])) {
+    BUG_ON(map.vms.clear_ptes, 'mm/vma.c: vms_abort_munmap_vmas() of vmas that left the mm unemptied');
+    yield* vms_complete_munmap_vmas(m, map.vms);
+  } else {
+    yield* vms_abort_munmap_vmas(m, map.vms);
+  }
+  return error;
+}
+
+/** Maps [addr, addr+len), page-aligned, over whatever is there; the address or -errno (mm/vma.c: mmap_region()). */
+export function* mmap_region(
+  m: Machine, f: file | null, addr: number, len: number, vm_flags: number, pgoff: number, uf: userfaultfd_unmap_ctxs | null,
+): Gen<number> {
+  mmap_assert_write_locked(m.current.mm as mm_struct);
+  let writable_file_mapping = false;
+  if (f !== null && f.f_mapping !== null && (vm_flags & (VM_SHARED | VM_MAYWRITE)) === (VM_SHARED | VM_MAYWRITE)) {
+    const error = mapping_map_writable(f.f_mapping);
+    if (error) return error;
+    writable_file_mapping = true;
+  }
+  const ret = yield* __mmap_region(m, f, addr, len, vm_flags, pgoff, uf);
+  if (writable_file_mapping && f !== null && f.f_mapping !== null) mapping_unmap_writable(f.f_mapping);
+  return ret;
+}
+
+/** Grows the heap by [addr, addr+len); `vma` is the one before it, if any; 0 or -ENOMEM (mm/vma.c: do_brk_flags()). */
+export function* do_brk_flags(
+  m: Machine, vmi: vma_iterator, vma: vm_area_struct | null, addr: number, len: number, vm_flags: number,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const pgoff = addr / 4096;
+  const pages = len / 4096;
+  vm_flags |= VM_DATA_DEFAULT_FLAGS | VM_ACCOUNT | mm.def_flags;
+  if (mm.mm_mt.length > sysctl_max_map_count) return -ENOMEM;
+  if (security_vm_enough_memory_mm(m, mm, pages)) return -ENOMEM;
+  let merged: vm_area_struct | null = null;
+  if (vma !== null && vma.vm_end === addr) {
+    const vmg = new vma_merge_struct(mm, vmi, addr, addr + len, vm_flags, pgoff, pgoff);
+    vmg.prev = vma;
+    vmg.just_expand = true;
+    merged = yield* vma_merge_new_range(m, vmg);
+    if (merged === null && vmg.state === VMA_MERGE_ERROR_NOMEM) {
+      vm_unacct_memory(m, pages);
+      return -ENOMEM;
+    }
+  }
+  if (merged === null) {
+    const made = vm_area_alloc(m, mm);
+    made.vm_ops = null;
+    vma_set_range(made, addr, addr + len, pgoff, pgoff);
+    made.vm_flags = vm_flags;
+    made.vm_page_prot = vm_get_page_prot(vm_flags);
+    yield* vma_start_write(m, made);
+    vma_iter_store_new(vmi, made);
+  }
+  mm.total_vm += pages;
+  mm.data_vm += pages;
+  if (vm_flags & VM_LOCKED) mm.locked_vm += pages;
+  return 0;
+}

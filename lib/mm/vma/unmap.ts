@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { WARN_ON } from '../../kernel/printk.ts';
+import { preempt_point } from '../../kernel/sched/core.ts';
+import { EINTR, EINVAL, ENOMEM } from '../../errno.ts';
+import { free_pgtables } from '../memory/free_pgtables.ts';
+import { unmap_vmas } from '../memory/zap.ts';
+import { mmap_read_unlock, mmap_write_downgrade, mmap_write_lock_killable, mmap_write_unlock, vma_mark_attached, vma_mark_detached, vma_start_write } from '../mmap_lock.ts';
+import { VM_ACCOUNT, VM_LOCKED, vma_pages, type mm_struct, type vm_area_struct } from '../mm_types.ts';
+import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
+import { PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { userfaultfd_unmap_complete, userfaultfd_unmap_prep, type userfaultfd_unmap_ctxs } from '../userfaultfd/userfaultfd.ts';
+import { vm_unacct_memory } from '../vm_account.ts';
+import {
+  is_data_mapping, is_exec_mapping, is_stack_mapping, remove_vma, vma_close, vma_erase, vma_find, vma_iter_at, vma_iter_set,
+  vma_iterator, vma_next, vma_prev,
+} from './vma.ts';
+import { __split_vma, sysctl_max_map_count } from './merge.ts';
+
+/** Where user page tables end for free_pgtables() (include/linux/pgtable.h: USER_PGTABLES_CEILING); 0 stands for the end of all. */
+export const USER_PGTABLES_CEILING = 0;
+
+/** What to unmap: the vmas, which may have left their mm, and how far their page tables may go (mm/vma.h: struct unmap_desc). */
+export interface unmap_desc {
+  /** in order of address; upstream walks the tree that holds them */
+  readonly vmas: readonly vm_area_struct[];
+  /** first address whose tables may go */
+  readonly pg_start: number;
+  /** end of the addresses whose tables may go, 0 for no limit */
+  readonly pg_end: number;
+  readonly vma_start: number;
+  readonly vma_end: number;
+  mm_wr_locked: boolean;
+}
+
+/** A munmap on its way (mm/vma.h: struct vma_munmap_struct). */
+export class vma_munmap_struct {
+  readonly vmi: vma_iterator;
+  vma: vm_area_struct | null;
+  prev: vm_area_struct | null = null;
+  next: vm_area_struct | null = null;
+  readonly uf: userfaultfd_unmap_ctxs | null;
+  readonly start: number;
+  readonly end: number;
+  unmap_start = 0;
+  unmap_end = USER_PGTABLES_CEILING;
+  /** the vmas that go; upstream keeps them in a tree of their own */
+  readonly detached: vm_area_struct[] = [];
+  readonly unlock: boolean;
+  clear_ptes = false;
+  nr_pages = 0;
+  locked_vm = 0;
+  nr_accounted = 0;
+  exec_vm = 0;
+  stack_vm = 0;
+  data_vm = 0;
+  constructor(vmi: vma_iterator, vma: vm_area_struct | null, start: number, end: number, uf: userfaultfd_unmap_ctxs | null, unlock: boolean) {
+    this.vmi = vmi;
+    this.vma = vma;
+    this.start = vma === null ? 0 : start;
+    this.end = vma === null ? 0 : end;
+    this.uf = uf;
+    this.unlock = unlock;
+  }
+}
+
+/** Takes pages and page tables of the given vmas away (mm/vma.c: unmap_region()). */
+export function* unmap_region(m: Machine, unmap: unmap_desc): Gen<void> {
+  const first = unmap.vmas[0];
+  if (first === undefined) return;
+  const tlb = new mmu_gather();
+  tlb_gather_mmu(m, tlb, first.vm_mm);
+  yield* unmap_vmas(m, tlb, unmap);
+  yield* free_pgtables(m, tlb, unmap);
+  if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
+  tlb_finish_mmu(m, tlb);
+}
+
+function* vms_clear_ptes(m: Machine, vms: vma_munmap_struct, mm_wr_locked: boolean): Gen<void> {
+  if (!vms.clear_ptes) return;
+  yield* unmap_region(m, {
+    vmas: vms.detached, pg_start: vms.unmap_start, pg_end: vms.unmap_end, vma_start: vms.start, vma_end: vms.end, mm_wr_locked,
+  });
+  vms.clear_ptes = false;
+}
+
+/** Empties the mapped range and closes its vmas, which are still in the tree (mm/vma.c: vms_clean_up_area()). */
+export function* vms_clean_up_area(m: Machine, vms: vma_munmap_struct): Gen<void> {
+  if (vms.nr_pages === 0) return;
+  yield* vms_clear_ptes(m, vms, true);
+  for (const vma of vms.detached) yield* vma_close(m, vma);
+}
+
+/** Frees what was gathered, once the mm no longer holds it; may drop the mmap lock (mm/vma.c: vms_complete_munmap_vmas()). */
+export function* vms_complete_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
+  const mm = m.current.mm as mm_struct;
+  mm.locked_vm -= vms.locked_vm;
+  if (vms.unlock) mmap_write_downgrade(m, mm);
+  if (vms.nr_pages === 0) return;
+  yield* vms_clear_ptes(m, vms, !vms.unlock);
+  mm.total_vm -= vms.nr_pages;
+  WARN_ON(m, vms.exec_vm > mm.exec_vm || vms.stack_vm > mm.stack_vm || vms.data_vm > mm.data_vm, 'vms_complete_munmap_vmas');
+  mm.exec_vm -= vms.exec_vm;
+  mm.stack_vm -= vms.stack_vm;
+  mm.data_vm -= vms.data_vm;
+  for (const vma of vms.detached) yield* remove_vma(m, vma);
+  vm_unacct_memory(m, vms.nr_accounted);
+  if (vms.unlock) mmap_read_unlock(m, mm);
+}
+
+function reattach_vmas(vms: vma_munmap_struct): void {
+  for (const vma of vms.detached) vma_mark_attached(vma);
+  vms.detached.length = 0;
+}
+
+/**
+ * Splits the first and last vma where [start, end) cuts them and marks all in between as going; they stay in the mm
+ * until the caller takes them out (mm/vma.c: vms_gather_munmap_vmas()). On an error nothing goes, but splits remain.
+ */
+export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<number> {
+  const vmi = vms.vmi;
+  const first = vms.vma as vm_area_struct;
+  const mm = first.vm_mm;
+  if (vms.start > first.vm_start) {
+    if (vms.end < first.vm_end && mm.mm_mt.length >= sysctl_max_map_count) return -ENOMEM;
+    const error = yield* __split_vma(m, vmi, first, vms.start, true);
+    if (error) return error;
+  }
+  vma_iter_at(vmi, first);
+  vms.prev = vma_prev(vmi);
+  if (vms.prev !== null) vms.unmap_start = vms.prev.vm_end;
+
+  for (let next = vma_find(vmi, vms.end); next !== null; next = vma_find(vmi, vms.end)) {
+    if (next.vm_end > vms.end) {
+      const error = yield* __split_vma(m, vmi, next, vms.end, false);
+      if (error) {
+        reattach_vmas(vms);
+        return error;
+      }
+    }
+    yield* vma_start_write(m, next);
+    vms.detached.push(next);
+    vma_mark_detached(next);
+    const nrpages = vma_pages(next);
+    vms.nr_pages += nrpages;
+    if (next.vm_flags & VM_LOCKED) vms.locked_vm += nrpages;
+    if (next.vm_flags & VM_ACCOUNT) vms.nr_accounted += nrpages;
+    if (is_exec_mapping(next.vm_flags)) vms.exec_vm += nrpages;
+    else if (is_stack_mapping(next.vm_flags)) vms.stack_vm += nrpages;
+    else if (is_data_mapping(next.vm_flags)) vms.data_vm += nrpages;
+    if (vms.uf !== null) {
+      const error = userfaultfd_unmap_prep(m, next, vms.start, vms.end, vms.uf);
+      if (error) {
+        reattach_vmas(vms);
+        return error;
+      }
+    }
+  }
+  vms.next = vma_next(vmi);
+  if (vms.next !== null) vms.unmap_end = vms.next.vm_start;
+  vma_iter_set(vmi, vms.start);
+  vms.clear_ptes = true;
+  return 0;
+}
+
+/** Gives up on a munmap: brings the vmas back, or, where they are empty and closed already, leaves a gap (mm/vma.c: vms_abort_munmap_vmas()). */
+export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
+  if (vms.nr_pages === 0) return;
+  if (vms.clear_ptes) {
+    reattach_vmas(vms);
+    return;
+  }
+  vma_erase(vms.vmi.mm, vms.detached);
+  yield* vms_complete_munmap_vmas(m, vms);
+}
+
+/** Unmaps the page-aligned range, whose first vma is given; drops the mmap lock on success if `unlock` (mm/vma.c: do_vmi_align_munmap()). */
+export function* do_vmi_align_munmap(
+  m: Machine, vmi: vma_iterator, vma: vm_area_struct, mm: mm_struct, start: number, end: number,
+  uf: userfaultfd_unmap_ctxs | null, unlock: boolean,
+): Gen<number> {
+  const vms = new vma_munmap_struct(vmi, vma, start, end, uf, unlock);
+  const error = yield* vms_gather_munmap_vmas(m, vms);
+  if (error) return error;
+  vma_erase(mm, vms.detached);
+  yield* vms_complete_munmap_vmas(m, vms);
+  return 0;
+}
+
+/** Unmaps a range; -EINVAL if it is unaligned, empty or beyond user space (mm/vma.c: do_vmi_munmap()). */
+export function* do_vmi_munmap(
+  m: Machine, vmi: vma_iterator, mm: mm_struct, start: number, len: number, uf: userfaultfd_unmap_ctxs | null, unlock: boolean,
+): Gen<number> {
+  if (start % 4096 !== 0 || start > TASK_SIZE || len > TASK_SIZE - start) return -EINVAL;
+  const end = start + PAGE_ALIGN(len);
+  if (end === start) return -EINVAL;
+  const vma = vma_find(vmi, end);
+  if (vma === null) {
+    if (unlock) mmap_write_unlock(m, mm);
+    return 0;
+  }
+  return yield* do_vmi_align_munmap(m, vmi, vma, mm, start, end, uf, unlock);
+}
+
+/** Unmaps a range of the mm, whose lock is held for writing and stays so (mm/mmap.c: do_munmap()). */
+export function* do_munmap(m: Machine, mm: mm_struct, start: number, len: number, uf: userfaultfd_unmap_ctxs | null): Gen<number> {
+  return yield* do_vmi_munmap(m, new vma_iterator(mm, start), mm, start, len, uf, false);
+}
+
+/** Takes the mmap lock and unmaps; with `unlock` most of the work is done under the read lock (mm/vma.c: __vm_munmap()). */
+export function* __vm_munmap(m: Machine, start: number, len: number, unlock: boolean): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const uf: userfaultfd_unmap_ctxs = [];
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  const ret = yield* do_vmi_munmap(m, new vma_iterator(mm, start), mm, start, len, uf, unlock);
+  if (ret || !unlock) mmap_write_unlock(m, mm);
+  yield* userfaultfd_unmap_complete(m, mm, uf);
+  return ret;
+}
+
+/** Unmaps a range of the current process (mm/mmap.c: vm_munmap()). */
+export function* vm_munmap(m: Machine, start: number, len: number): Gen<number> {
+  return yield* __vm_munmap(m, start, len, false);
+}
+
+/** The munmap system call (mm/mmap.c: munmap()). */
+export function* sys_munmap(m: Machine, addr: number, len: number): Gen<number> {
+  return yield* __vm_munmap(m, addr, len, true);
+}

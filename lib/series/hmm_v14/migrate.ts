@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// hmm_vma_migrate() of HMM v14, patch 13/16 of 8 December 2016 (Message-Id
+// 1481215184-18551-14-git-send-email-jglisse@redhat.com), on today's page tables, rmap and references. NON-KERNEL throughout.
+//
+// Device pages have no references of their own today, so nothing is added to the counts expected of them, as v14 does for
+// the 1 that it kept on each. An anonymous page is unmapped by try_to_migrate(), in v14 by try_to_unmap() with a flag.
+//
+// Each as_posted() is a defect of the code as it was posted.
+
+import type { Machine } from '../../boot.ts';
+import { EINVAL } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { Oops } from '../../kernel/printk.ts';
+import { preempt_point } from '../../kernel/sched/core.ts';
+import { folio_lock, folio_unlock } from '../../mm/filemap/folio_lock.ts';
+import {
+  HMM_PFN_DEVICE, HMM_PFN_LOCKED, HMM_PFN_MIGRATE, HMM_PFN_UNADDRESSABLE, HMM_PFN_WRITE, as_posted, dev_page_allow_migrate,
+  hmm_pfn_from_pfn, hmm_pfn_to_page, is_addressable_page,
+} from './hmm.ts';
+import { split_huge_pmd } from '../../mm/huge_memory/split_pmd.ts';
+import { split_folio } from '../../mm/huge_memory/split_folio.ts';
+import { softleaf_from_pte, softleaf_is_device_private, softleaf_is_device_private_write, softleaf_to_page } from '../../mm/leafops.ts';
+import { folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from '../../mm/migrate/entry.ts';
+import { migrate_vma_insert_page } from '../../mm/migrate_device/insert.ts';
+import { MIGRATE_PFN_MIGRATE, migrate_pfn, migrate_vma } from '../../mm/migrate_device/migrate_vma.ts';
+import {
+  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_range_init,
+} from '../../mm/mmu_notifier.ts';
+import { VM_SPECIAL, is_vm_hugetlb_page, vma_is_anonymous, type vm_area_struct } from '../../mm/mm_types.ts';
+import {
+  PG_lru, PageCompound, folio_get, folio_is_zone_device, folio_ref_count, page_folio, page_to_pfn, pfn_to_page, test_flag,
+} from '../../mm/page.ts';
+import { PGWALK_RDLOCK, walk_page_range_vma, type mm_walk, type mm_walk_ops } from '../../mm/pagewalk.ts';
+import { pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pmd_none, pte_index, pte_none, pte_pfn, pte_present, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { PAGE_SIZE } from '../../mm/physmem.ts';
+import { folio_mapcount, folio_mapped, folio_mapping } from '../../mm/rmap/rmap.ts';
+import { try_to_migrate } from '../../mm/rmap/walk.ts';
+import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from '../../mm/folio.ts';
+
+/**
+ * What a driver does in the middle of a migration, with an entry a page in src_pfns and dst_pfns. NON-KERNEL
+ * (include/linux/hmm.h of HMM v14).
+ */
+export interface hmm_migrate_ops {
+  /**
+   * Gives each page that has HMM_PFN_MIGRATE a destination with its contents: locked, with one reference and
+   * HMM_PFN_LOCKED. An entry left 0 is not migrated; HMM_PFN_ERROR says that the contents are lost.
+   */
+  alloc_and_copy(
+    m: Machine, vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number, priv: unknown,
+  ): Gen<void>;
+  /** What still has HMM_PFN_MIGRATE in src_pfns has migrated. */
+  finalize_and_map(
+    m: Machine, vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number, priv: unknown,
+  ): Gen<void>;
+}
+
+/** A migration from its beginning to its end. NON-KERNEL (mm/migrate.c of HMM v14). */
+class hmm_migrate {
+  readonly vma: vm_area_struct;
+  readonly src_pfns: Float64Array;
+  readonly dst_pfns: Float64Array;
+  readonly start: number;
+  readonly end: number;
+  /** entries that still migrate; wraps below 0 as an unsigned long does, that is, is anything but 0 */
+  npages = 0;
+  constructor(vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number) {
+    this.vma = vma;
+    this.src_pfns = src_pfns;
+    this.dst_pfns = dst_pfns;
+    this.start = start;
+    this.end = end;
+  }
+  /** entries of the arrays */
+  get nr(): number {
+    return (this.end - this.start) / PAGE_SIZE;
+  }
+  /** Takes HMM_PFN_MIGRATE off entry i. */
+  stays(i: number): void {
+    if (this.src_pfns[i] & HMM_PFN_MIGRATE) this.src_pfns[i] -= HMM_PFN_MIGRATE;
+  }
+}
+
+type Walk = mm_walk<hmm_migrate>;
+
+// Nothing is mapped in [start, end): a driver may give such a place a page.
+function collect_empty(m: Machine, migrate: hmm_migrate, start: number, end: number): void {
+  if (as_posted(m, 'hmm-v14-skips-empty') || !vma_is_anonymous(migrate.vma)) return;
+  migrate.src_pfns.fill(HMM_PFN_MIGRATE, (start - migrate.start) / PAGE_SIZE, (end - migrate.start) / PAGE_SIZE);
+  migrate.npages += (end - start) / PAGE_SIZE;
+}
+
+function* hmm_collect_hole(m: Machine, start: number, end: number, _depth: number, walk: Walk): Gen<number> {
+  collect_empty(m, walk.private, start, end);
+  return 0;
+}
+
+// The entry of a pte, or 0 for one that is not migrated.
+function collect_pte(m: Machine, pte: number): number {
+  if (pte_present(pte)) {
+    const device = folio_is_zone_device(m, pfn_to_page(m, pte_pfn(pte))) ? HMM_PFN_DEVICE : 0;
+    return hmm_pfn_from_pfn(pte_pfn(pte)) + HMM_PFN_MIGRATE + device + (pte_write(pte) ? HMM_PFN_WRITE : 0);
+  }
+  const entry = softleaf_from_pte(pte);
+  if (!softleaf_is_device_private(entry)) return 0;
+  const page = softleaf_to_page(m, entry);
+  if (!dev_page_allow_migrate(m, page)) return 0;
+  const write = softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0;
+  return hmm_pfn_from_pfn(page_to_pfn(m, page)) + HMM_PFN_MIGRATE + HMM_PFN_DEVICE + HMM_PFN_UNADDRESSABLE + write;
+}
+
+// Splits the folio that stands in the way, with no page-table lock held; false if it stays whole.
+function* collect_split(m: Machine, folio: number): Gen<boolean> {
+  yield* folio_lock(m, folio);
+  const ret = yield* split_folio(m, folio);
+  folio_unlock(m, folio);
+  folio_put(m, folio);
+  return ret === 0;
+}
+
+function* hmm_collect_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: Walk): Gen<number> {
+  const migrate = walk.private;
+  let addr = start;
+  again: for (;;) {
+    if (m.sched.explore) yield* preempt_point(m, 'hmm_collect_walk_pmd');
+    if (pmd_none(pmdt.entry[pi])) {
+      collect_empty(m, migrate, addr, end);
+      return 0;
+    }
+    yield* split_huge_pmd(m, migrate.vma, pmdt, pi, addr);
+    const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
+    if (pt === null) continue;
+    for (let i = pte_index(addr); addr < end; addr += PAGE_SIZE, i++) {
+      const pte = pt.entry[i];
+      if (pte_none(pte) || (pte_present(pte) && pte_pfn(pte) === page_to_pfn(m, m.zero_page))) {
+        collect_empty(m, migrate, addr, addr + PAGE_SIZE);
+        continue;
+      }
+      const entry = collect_pte(m, pte);
+      const page = hmm_pfn_to_page(m, entry);
+      if (page === 0) continue;
+      if (PageCompound(m, page)) {
+        if (as_posted(m, 'hmm-v14-skips-huge')) continue;
+        const folio = page_folio(m, page);
+        folio_get(m, folio);
+        pte_unmap_unlock(m, pt);
+        if (!(yield* collect_split(m, folio))) return 0;
+        continue again;
+      }
+      // A page of the swap cache that rmap does not know yet.
+      if (m.page.mapping[page] === 0) continue;
+      migrate.src_pfns[(addr - migrate.start) / PAGE_SIZE] = entry;
+      migrate.npages++;
+      // Nobody else can migrate the page from here on.
+      folio_get(m, page);
+    }
+    pte_unmap_unlock(m, pt);
+    return 0;
+  }
+}
+
+const hmm_collect_ops: mm_walk_ops<hmm_migrate> = {
+  pmd_entry: hmm_collect_walk_pmd,
+  pte_hole: hmm_collect_hole,
+  walk_lock: PGWALK_RDLOCK,
+};
+
+// Notes every page of the range in src_pfns and takes a reference on it.
+function* hmm_migrate_collect(m: Machine, migrate: hmm_migrate): Gen<void> {
+  const { vma, start, end } = migrate;
+  const range = new mmu_notifier_range();
+  mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, vma.vm_mm, start, end);
+  yield* mmu_notifier_invalidate_range_start(m, range);
+  yield* walk_page_range_vma(m, vma, start, end, hmm_collect_ops, migrate);
+  yield* mmu_notifier_invalidate_range_end(m, range);
+}
+
+// False if somebody besides the mappings, the page cache and this migration has a reference: a pinned page stays.
+function hmm_migrate_page_check(m: Machine, page: number): boolean {
+  if (PageCompound(m, page)) return false;
+  if (folio_is_zone_device(m, page) && !dev_page_allow_migrate(m, page)) return false;
+  let extra = 1;
+  if (folio_mapping(m, page) !== null && !as_posted(m, 'hmm-v14-cached-is-pinned')) extra++;
+  return folio_ref_count(m, page) - extra <= folio_mapcount(m, page);
+}
+
+function hmm_migrate_put(m: Machine, page: number): void {
+  if (folio_is_zone_device(m, page)) folio_put(m, page);
+  else folio_putback_lru(m, page);
+}
+
+// Locks what was collected and takes it off the LRU; an isolated page's reference takes the place of the first one.
+function* hmm_migrate_lock_and_isolate(m: Machine, migrate: hmm_migrate): Gen<void> {
+  const { src_pfns } = migrate;
+  let allow_drain = true;
+  lru_add_drain(m);
+  for (let i = 0; i < migrate.nr && migrate.npages !== 0; i++) {
+    const page = hmm_pfn_to_page(m, src_pfns[i]);
+    if (page === 0) continue;
+    yield* folio_lock(m, page);
+    src_pfns[i] += HMM_PFN_LOCKED;
+    const zone_device = folio_is_zone_device(m, page);
+    if (!zone_device) {
+      if (!test_flag(m, page, PG_lru) && allow_drain) {
+        yield* lru_add_drain_all(m);
+        allow_drain = false;
+      }
+      const isolated = folio_isolate_lru(m, page);
+      if (!isolated) {
+        src_pfns[i] = 0;
+        migrate.npages--;
+        folio_unlock(m, page);
+      }
+      folio_put(m, page);
+      if (!isolated && !as_posted(m, 'hmm-v14-isolation-falls-through')) continue;
+    }
+    if (!hmm_migrate_page_check(m, page)) {
+      src_pfns[i] = 0;
+      migrate.npages--;
+      folio_unlock(m, page);
+      if (as_posted(m, 'hmm-v14-pinned-off-lru')) folio_put(m, page);
+      else hmm_migrate_put(m, page);
+    }
+  }
+}
+
+// Replaces the mappings by migration entries; pages that turn out to be pinned or mapped still are put back.
+function* hmm_migrate_unmap(m: Machine, migrate: hmm_migrate): Gen<void> {
+  const { src_pfns } = migrate;
+  let restore = 0;
+  for (let i = 0; i < migrate.nr; i++) {
+    const page = hmm_pfn_to_page(m, src_pfns[i]);
+    if (page === 0 || !(src_pfns[i] & HMM_PFN_MIGRATE)) continue;
+    if (m.sched.explore) yield* preempt_point(m, 'hmm_migrate_unmap');
+    yield* try_to_migrate(m, page, 0);
+    if (folio_mapped(m, page) || !hmm_migrate_page_check(m, page)) {
+      migrate.stays(i);
+      migrate.npages--;
+      restore++;
+    }
+  }
+  // As posted, this loop goes on where the first one ended.
+  if (as_posted(m, 'hmm-v14-pinned-not-restored')) return;
+  for (let i = 0; i < migrate.nr && restore > 0; i++) {
+    const page = hmm_pfn_to_page(m, src_pfns[i]);
+    if (page === 0 || src_pfns[i] & HMM_PFN_MIGRATE) continue;
+    yield* remove_migration_ptes(m, page, page, 0);
+    src_pfns[i] = 0;
+    folio_unlock(m, page);
+    restore--;
+    hmm_migrate_put(m, page);
+  }
+}
+
+// Maps the destination where nothing was mapped; true if it went well.
+function* insert_page(m: Machine, migrate: hmm_migrate, i: number, newpage: number): Gen<boolean> {
+  const args = new migrate_vma();
+  args.vma = migrate.vma;
+  const src = new Float64Array([MIGRATE_PFN_MIGRATE]);
+  const addr = migrate.start + i * PAGE_SIZE;
+  const range = new mmu_notifier_range();
+  mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, migrate.vma.vm_mm, addr, addr + PAGE_SIZE);
+  yield* mmu_notifier_invalidate_range_start(m, range);
+  yield* migrate_vma_insert_page(m, args, addr, new Float64Array([migrate_pfn(page_to_pfn(m, newpage))]), src, 0);
+  yield* mmu_notifier_invalidate_range_end(m, range);
+  return (src[0] & MIGRATE_PFN_MIGRATE) !== 0;
+}
+
+// Gives each destination its source's place and state; an entry that could not loses HMM_PFN_MIGRATE.
+function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
+  const { src_pfns, dst_pfns } = migrate;
+  for (let i = 0; i < migrate.nr; i++) {
+    const newpage = hmm_pfn_to_page(m, dst_pfns[i]);
+    const page = hmm_pfn_to_page(m, src_pfns[i]);
+    if (newpage === 0) {
+      if (!as_posted(m, 'hmm-v14-skipped-looks-migrated')) migrate.stays(i);
+      continue;
+    }
+    if (!(src_pfns[i] & HMM_PFN_MIGRATE)) continue;
+    if (m.sched.explore) yield* preempt_point(m, 'hmm_migrate_struct_page');
+    if (page === 0) {
+      if (!(yield* insert_page(m, migrate, i, newpage))) migrate.stays(i);
+      continue;
+    }
+    const mapping = folio_mapping(m, page);
+    // Files are read and written by the kernel itself, which cannot reach such memory.
+    if (mapping !== null && folio_is_zone_device(m, newpage) && !is_addressable_page(m, newpage)) {
+      migrate.stays(i);
+      continue;
+    }
+    if (folio_migrate_mapping(m, mapping, newpage, page, 0) !== 0) {
+      migrate.stays(i);
+      continue;
+    }
+    folio_migrate_flags(m, newpage, page);
+    if (mapping !== null) m.page.mapping[page] = 0;
+  }
+}
+
+// Replaces the migration entries by mappings of the destination, or of the source where it stays; gives locks and references back.
+function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Gen<void> {
+  const { src_pfns, dst_pfns } = migrate;
+  for (let i = 0; i < migrate.nr; i++) {
+    if (migrate.npages === 0 && as_posted(m, 'hmm-v14-counts-twice')) return;
+    let newpage = hmm_pfn_to_page(m, dst_pfns[i]);
+    const page = hmm_pfn_to_page(m, src_pfns[i]);
+    const unused = page === 0 || (!(src_pfns[i] & HMM_PFN_MIGRATE) && !as_posted(m, 'hmm-v14-remaps-what-failed'));
+    if (newpage !== 0 && unused) {
+      folio_unlock(m, newpage);
+      folio_put(m, newpage);
+      newpage = 0;
+    }
+    if (page === 0) continue;
+    const target = newpage !== 0 ? newpage : page;
+    yield* remove_migration_ptes(m, page, target, 0);
+    if (m.sched.explore) yield* preempt_point(m, 'hmm_migrate_remove_migration_pte');
+    folio_unlock(m, page);
+    migrate.npages--;
+    hmm_migrate_put(m, page);
+    if (target !== page) {
+      folio_unlock(m, target);
+      hmm_migrate_put(m, target);
+    }
+  }
+}
+
+/**
+ * Migrates a range of one vma to where ops.alloc_and_copy() says, under the mmap_lock: -EINVAL for arguments that make no
+ * sense, else 0, also if nothing moved. dst_pfns must be all 0. NON-KERNEL (mm/migrate.c of HMM v14).
+ */
+export function* hmm_vma_migrate(
+  m: Machine, ops: hmm_migrate_ops | null, vma: vm_area_struct | null, src_pfns: Float64Array | null, dst_pfns: Float64Array | null,
+  start: number, end: number, priv: unknown,
+): Gen<number> {
+  start -= start % PAGE_SIZE;
+  end -= end % PAGE_SIZE;
+  if (vma === null && as_posted(m, 'hmm-v14-vma-checked-late')) {
+    throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
+  }
+  if (vma === null || is_vm_hugetlb_page(vma) || vma.vm_flags & VM_SPECIAL) return -EINVAL;
+  if (ops === null || src_pfns === null || dst_pfns === null || start >= end) return -EINVAL;
+  if (start < vma.vm_start || start >= vma.vm_end) return -EINVAL;
+  if (end <= vma.vm_start || end > vma.vm_end) return -EINVAL;
+
+  const migrate = new hmm_migrate(vma, src_pfns, dst_pfns, start, end);
+  src_pfns.fill(0, 0, migrate.nr);
+
+  yield* hmm_migrate_collect(m, migrate);
+  if (migrate.npages === 0) return 0;
+  yield* hmm_migrate_lock_and_isolate(m, migrate);
+  if (migrate.npages === 0) return 0;
+  yield* hmm_migrate_unmap(m, migrate);
+  if (migrate.npages === 0) return 0;
+
+  yield* ops.alloc_and_copy(m, vma, src_pfns, dst_pfns, start, end, priv);
+  yield* hmm_migrate_struct_page(m, migrate);
+  yield* ops.finalize_and_map(m, vma, src_pfns, dst_pfns, start, end, priv);
+  yield* hmm_migrate_remove_migration_pte(m, migrate);
+  return 0;
+}
