@@ -1,25 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What must hold in every machine whenever no task is inside the kernel. NON-KERNEL throughout.
 
+import {
+  _PAGE_DIRTY,
+  _PAGE_PRESENT,
+  _PAGE_RW,
+  PMD_SIZE,
+  type ptdesc,
+  pte_pfn,
+  pte_present,
+  pte_special,
+  pte_swp_exclusive,
+  pte_write,
+  PUD_SIZE,
+} from './arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from './boot.ts';
 import { address_space } from './fs/fs.ts';
-import { for_each_leaf, page_name } from './inspect.ts';
+import { for_each_leaf, page_name, walk_address } from './inspect.ts';
 import {
-  softleaf_from_pte, softleaf_has_pfn, softleaf_is_device_exclusive, softleaf_is_device_private, softleaf_is_migration,
-  softleaf_is_swap, softleaf_to_page,
+  softleaf_from_pte,
+  softleaf_has_pfn,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_migration,
+  softleaf_is_swap,
+  softleaf_to_page,
 } from './mm/leafops.ts';
 import {
-  MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS, VM_HUGETLB, VM_PFNMAP, anon_vma, type mm_struct, type vm_area_struct,
+  anon_vma,
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  type mm_struct,
+  MM_SWAPENTS,
+  type vm_area_struct,
+  VM_HUGETLB,
+  VM_PFNMAP,
 } from './mm/mm_types.ts';
 import {
-  FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_table, PG_anon_exclusive, PG_head, PG_locked, PG_lru, PG_reserved,
-  ZONE_DEVICE, folio_nr_pages, page_folio, pfn_to_page,
+  FOLIO_MAPPING_ANON,
+  folio_nr_pages,
+  page_folio,
+  pfn_to_page,
+  PG_anon_exclusive,
+  PG_head,
+  PG_locked,
+  PG_lru,
+  PG_reserved,
+  PGTY_buddy,
+  PGTY_hugetlb,
+  PGTY_table,
+  ZONE_DEVICE,
 } from './mm/page.ts';
-import {
-  PMD_SIZE, PUD_SIZE, _PAGE_DIRTY, _PAGE_PRESENT, _PAGE_RW, pte_pfn, pte_present, pte_special, pte_swp_exclusive, pte_write,
-  type ptdesc,
-} from './arch/x86/mm/pgtable/pgtable.ts';
-import { walk_address } from './inspect.ts';
 import { MAX_PAGE_ORDER } from './mm/page_alloc.ts';
 import { PAGES_PER_SECTION } from './mm/physmem.ts';
 
@@ -88,15 +120,19 @@ function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number)
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has a dead anon_vma`);
       return;
     }
-    if (!object.rb_root.some((c) => c.vma === vma)) a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} is not found through its anon_vma`);
+    if (!object.rb_root.some((c) => c.vma === vma))
+      a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} is not found through its anon_vma`);
     const pgoff = (addr - vma.vm_start) / 4096 + vma.vm_anon_pgoff;
     if (vma.vm_file === null && pgoff !== (addr - vma.vm_start) / 4096 + vma.vm_pgoff) return;
-    if (index !== pgoff) a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has index ${index}, the vma says ${pgoff}`);
+    if (index !== pgoff)
+      a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has index ${index}, the vma says ${pgoff}`);
   } else if (object instanceof address_space) {
-    if (!object.i_mmap.has(vma)) a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)}: its file does not know the vma`);
+    if (!object.i_mmap.has(vma))
+      a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)}: its file does not know the vma`);
     const unit = object.kind === 'hugetlbfs' ? folio_nr_pages(m, folio) : 1;
     const pgoff = (addr - vma.vm_start) / 4096 + vma.vm_pgoff;
-    if (index * unit !== pgoff && index !== pgoff) a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has file index ${index}, the vma says ${pgoff}`);
+    if (index * unit !== pgoff && index !== pgoff)
+      a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has file index ${index}, the vma says ${pgoff}`);
   } else a.say(`rmap: ${a.pfn(page)} names mapping ${mapping >>> 2}, which does not exist`);
 }
 
@@ -114,10 +150,13 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
   const vma_for = vma_cursor(mm);
   let last = 0;
   for (const v of mm.mm_mt) {
-    if (v.vm_start < last || v.vm_end <= v.vm_start) a.say(`mm ${mm.mm_id}: vma 0x${v.vm_start.toString(16)} overlaps or is empty`);
+    if (v.vm_start < last || v.vm_end <= v.vm_start)
+      a.say(`mm ${mm.mm_id}: vma 0x${v.vm_start.toString(16)} overlaps or is empty`);
     last = v.vm_end;
     if (v.vm_mm !== mm) a.say(`mm ${mm.mm_id}: vma 0x${v.vm_start.toString(16)} belongs to another mm`);
-    for (const c of v.anon_vma_chain) if (!c.anon_vma.rb_root.includes(c)) a.say(`mm ${mm.mm_id}: vma 0x${v.vm_start.toString(16)} is missing in an anon_vma`);
+    for (const c of v.anon_vma_chain)
+      if (!c.anon_vma.rb_root.includes(c))
+        a.say(`mm ${mm.mm_id}: vma 0x${v.vm_start.toString(16)} is missing in an anon_vma`);
   }
   for_each_leaf(mm, (addr, entry, size) => {
     const vma = vma_for(addr);
@@ -149,17 +188,28 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     audit_rmap(a, vma, addr, page);
     const exclusive = (m.page.flags[page] as number) & PG_anon_exclusive;
     const anon = ((m.page.mapping[folio] as number) & FOLIO_MAPPING_ANON) !== 0;
-    if (present && anon && pte_write(entry) && !exclusive) a.say(`mm ${mm.mm_id}: writable at 0x${addr.toString(16)} but ${a.pfn(page)} is not exclusive`);
-    if (!present && softleaf_is_device_exclusive(leaf) && !exclusive) a.say(`mm ${mm.mm_id}: device exclusive at 0x${addr.toString(16)} but ${a.pfn(page)} is not`);
-    if (!present && !softleaf_is_device_private(leaf) && !softleaf_is_device_exclusive(leaf) && pte_swp_exclusive(entry) && anon && !exclusive) {
+    if (present && anon && pte_write(entry) && !exclusive)
+      a.say(`mm ${mm.mm_id}: writable at 0x${addr.toString(16)} but ${a.pfn(page)} is not exclusive`);
+    if (!present && softleaf_is_device_exclusive(leaf) && !exclusive)
+      a.say(`mm ${mm.mm_id}: device exclusive at 0x${addr.toString(16)} but ${a.pfn(page)} is not`);
+    if (
+      !present &&
+      !softleaf_is_device_private(leaf) &&
+      !softleaf_is_device_exclusive(leaf) &&
+      pte_swp_exclusive(entry) &&
+      anon &&
+      !exclusive
+    ) {
       a.say(`mm ${mm.mm_id}: exclusive entry at 0x${addr.toString(16)}`);
     }
   });
   const names = ['file', 'anon', 'swap', 'shmem'];
   for (let i = 0; i < 4; i++) {
-    if (mm.rss_stat[i] !== rss[i]) a.say(`mm ${mm.mm_id}: rss ${names[i]} says ${mm.rss_stat[i]}, the page tables ${rss[i]}`);
+    if (mm.rss_stat[i] !== rss[i])
+      a.say(`mm ${mm.mm_id}: rss ${names[i]} says ${mm.rss_stat[i]}, the page tables ${rss[i]}`);
   }
-  if (mm.hugetlb_usage !== hugetlb) a.say(`mm ${mm.mm_id}: hugetlb_usage says ${mm.hugetlb_usage}, the page tables ${hugetlb}`);
+  if (mm.hugetlb_usage !== hugetlb)
+    a.say(`mm ${mm.mm_id}: hugetlb_usage says ${mm.hugetlb_usage}, the page tables ${hugetlb}`);
 }
 
 function count_tables(table: ptdesc, visit: (t: ptdesc) => void): void {
@@ -173,7 +223,8 @@ function audit_counts(a: Auditor): void {
   const p = m.page;
   const { _refcount, compound_head } = p;
   for (const [page, n] of a.refs) {
-    if (n > 0 && _refcount[page] === 0 && compound_head[page] === 0) a.say(`refcount: ${a.pfn(page)} is free and still mapped or held`);
+    if (n > 0 && _refcount[page] === 0 && compound_head[page] === 0)
+      a.say(`refcount: ${a.pfn(page)} is free and still mapped or held`);
   }
   p.for_each_used(PAGES_PER_SECTION, p.rows, (page) => {
     const head = compound_head[page] as number;
@@ -207,19 +258,23 @@ function audit_folio(a: Auditor, folio: number, ref: number, type: number): void
     if (l === undefined) a.say(`folio ${a.pfn(folio)}: no large state`);
     else {
       const entire = c?.entire ?? 0;
-      if (l._entire_mapcount + 1 !== entire) a.say(`mapcount: folio ${a.pfn(folio)} entire ${l._entire_mapcount + 1}, the page tables ${entire}`);
-      if (l._large_mapcount + 1 !== entire + ptes) a.say(`mapcount: folio ${a.pfn(folio)} large ${l._large_mapcount + 1}, the page tables ${entire + ptes}`);
+      if (l._entire_mapcount + 1 !== entire)
+        a.say(`mapcount: folio ${a.pfn(folio)} entire ${l._entire_mapcount + 1}, the page tables ${entire}`);
+      if (l._large_mapcount + 1 !== entire + ptes)
+        a.say(`mapcount: folio ${a.pfn(folio)} large ${l._large_mapcount + 1}, the page tables ${entire + ptes}`);
       if (type !== PGTY_hugetlb) {
         const first = (p._mapcount[folio] as number) + 1;
         if (first !== (c?.ptes ?? 0)) a.say(`mapcount: ${a.pfn(folio)} says ${first}, the page tables ${c?.ptes ?? 0}`);
         const low = l._nr_pages_mapped & 0x7fffff;
-        if (low !== pages_mapped) a.say(`mapcount: folio ${a.pfn(folio)} nr_pages_mapped ${low}, the page tables ${pages_mapped}`);
+        if (low !== pages_mapped)
+          a.say(`mapcount: folio ${a.pfn(folio)} nr_pages_mapped ${low}, the page tables ${pages_mapped}`);
       }
     }
   } else if (type === 0) {
     const mapcount = (p._mapcount[folio] as number) + 1;
     if (mapcount !== ptes) a.say(`mapcount: ${a.pfn(folio)} says ${mapcount}, the page tables ${ptes}`);
-    if (mapcount > 1 && (p.flags[folio] as number) & PG_anon_exclusive) a.say(`exclusive: ${a.pfn(folio)} is mapped ${mapcount} times and exclusive`);
+    if (mapcount > 1 && (p.flags[folio] as number) & PG_anon_exclusive)
+      a.say(`exclusive: ${a.pfn(folio)} is mapped ${mapcount} times and exclusive`);
   }
   if ((p.flags[folio] as number) & PG_reserved && p.zone[folio] !== ZONE_DEVICE) return;
   const explained = a.refs.get(folio) ?? 0;
@@ -237,7 +292,8 @@ function audit_free_lists(a: Auditor): void {
     let n = 0;
     for (let page = list?.first ?? 0; page !== 0; page = m.page.lru_next[page] as number) {
       n++;
-      if (m.page.page_type[page] !== PGTY_buddy || m.page.order[page] !== o) a.say(`free list ${o}: ${a.pfn(page)} is not a free block of it`);
+      if (m.page.page_type[page] !== PGTY_buddy || m.page.order[page] !== o)
+        a.say(`free list ${o}: ${a.pfn(page)} is not a free block of it`);
       if (n > (list?.count ?? 0)) break;
     }
     if (n !== (list?.count ?? 0)) a.say(`free list ${o}: holds ${n}, counts ${list?.count}`);
@@ -255,7 +311,8 @@ function audit_lru(a: Auditor): void {
       pages += folio_nr_pages(m, f);
       if (!((m.page.flags[f] as number) & PG_lru)) a.say(`lru ${i}: ${a.pfn(f)} is on it without PG_lru`);
     }
-    if (i < 4 && pages !== m.lru.lru_size[i]) a.say(`lru ${i}: holds ${pages} pages, lru_size says ${m.lru.lru_size[i]}`);
+    if (i < 4 && pages !== m.lru.lru_size[i])
+      a.say(`lru ${i}: holds ${pages} pages, lru_size says ${m.lru.lru_size[i]}`);
   });
   for (const b of m.lru.cpu_fbatches) {
     for (const batch of Object.values(b) as number[][]) for (const f of batch) a.hold(f, 1);
@@ -275,8 +332,10 @@ function audit_tlb(a: Auditor): void {
         const span = leaf.level === 'pmd' ? PMD_SIZE : leaf.level === 'pud' ? PUD_SIZE : 4096;
         const pfn = pte_pfn(leaf.entry) + (addr % span) / 4096;
         const where = `TLB of CPU ${cpu.id}: 0x${addr.toString(16)} of mm ${mm.mm_id}`;
-        if (!(leaf.entry & _PAGE_PRESENT) || pfn !== cpu.pfn[i]) a.say(`${where} maps pfn ${cpu.pfn[i]}, the page tables do not`);
-        else if (cpu.wtag[i] === tag && (leaf.entry & (_PAGE_RW | _PAGE_DIRTY)) !== (_PAGE_RW | _PAGE_DIRTY)) a.say(`${where} may be written, by the page tables not`);
+        if (!(leaf.entry & _PAGE_PRESENT) || pfn !== cpu.pfn[i])
+          a.say(`${where} maps pfn ${cpu.pfn[i]}, the page tables do not`);
+        else if (cpu.wtag[i] === tag && (leaf.entry & (_PAGE_RW | _PAGE_DIRTY)) !== (_PAGE_RW | _PAGE_DIRTY))
+          a.say(`${where} may be written, by the page tables not`);
       }
     }
   }
@@ -293,11 +352,13 @@ export function audit(m: Machine): string[] {
     let tables = 0;
     count_tables(mm.pgd, (t) => {
       tables++;
-      if (m.page.page_type[t.page] !== PGTY_table) a.say(`mm ${mm.mm_id}: a page table in ${a.pfn(t.page)}, which is not typed as one`);
+      if (m.page.page_type[t.page] !== PGTY_table)
+        a.say(`mm ${mm.mm_id}: a page table in ${a.pfn(t.page)}, which is not typed as one`);
       a.hold(t.page, 1);
       if (t.ptl.owner !== null) a.say(`lock: ${t.ptl.what} held by task ${t.ptl.owner.pid}`);
     });
-    if (mm.pgtables_bytes !== (tables - 1) * 4096) a.say(`mm ${mm.mm_id}: pgtables_bytes ${mm.pgtables_bytes}, the tables take ${(tables - 1) * 4096}`);
+    if (mm.pgtables_bytes !== (tables - 1) * 4096)
+      a.say(`mm ${mm.mm_id}: pgtables_bytes ${mm.pgtables_bytes}, the tables take ${(tables - 1) * 4096}`);
   }
   for (const object of m.mappings.live()) {
     if (!(object instanceof address_space)) continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Registry, boot } from './boot.ts';
+import { boot, Registry } from './boot.ts';
 
 const GIB = 1024 ** 3;
 

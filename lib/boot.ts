@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { KernelLog } from './kernel/printk.ts';
-import { RoundRobin, Scheduler, task_struct, type Strategy } from './kernel/sched/core.ts';
-import { resource_state } from './kernel/resource.ts';
-import type { wait_queue_head } from './kernel/locks.ts';
-import { PhysMem } from './mm/physmem.ts';
-import { device_private_numbering, type device_private_numbers } from './mm/device_private.ts';
-import { Vmemmap } from './mm/page.ts';
-import { zone } from './mm/page_alloc.ts';
 import { Cpu } from './arch/x86/mm/tlb.ts';
+import type { address_space } from './fs/fs.ts';
+import { vfs_state } from './fs/namei.ts';
+import { machine_init } from './init/main.ts';
+import { module_state } from './kernel/module.ts';
+import { KernelLog } from './kernel/printk.ts';
+import { resource_state } from './kernel/resource.ts';
+import { RoundRobin, Scheduler, type Strategy, task_struct } from './kernel/sched/core.ts';
+import type { wait_queue_head } from './kernel/sched/wait.ts';
+import { device_private_numbering, type device_private_numbers } from './mm/device_private.ts';
 import type { folio_waitqueue } from './mm/filemap/folio_lock.ts';
 import { lru_state } from './mm/folio.ts';
 import { thp_state } from './mm/huge_memory/sysfs.ts';
-import { slab_state } from './mm/slub.ts';
 import { hugetlb_state } from './mm/hugetlb/pool.ts';
-import type { anon_vma, mm_struct } from './mm/mm_types.ts';
-import type { address_space } from './fs/fs.ts';
 import type { dev_pagemap } from './mm/memremap.ts';
-import { vfs_state } from './fs/namei.ts';
-import { module_state } from './kernel/module.ts';
-import { machine_init } from './init/main.ts';
+import type { anon_vma, mm_struct } from './mm/mm_types.ts';
+import { Vmemmap } from './mm/page.ts';
+import { zone } from './mm/page_alloc.ts';
+import { PhysMem } from './mm/physmem.ts';
+import { slab_state } from './mm/slub.ts';
 
 /** How a machine is made. Everything has a default. */
 export interface MachineConfig {
@@ -69,7 +69,9 @@ export class Registry<T> {
   }
 }
 
-/** One modelled computer with its kernel. Kernel functions that use any of its state take it first, as `m`. NON-KERNEL. */
+/**
+ * One modelled computer with its kernel. Kernel functions that use any of its state take it first, as `m`. NON-KERNEL.
+ */
 export class Machine {
   readonly config: Required<MachineConfig>;
   readonly patches: ReadonlySet<string>;
@@ -144,7 +146,10 @@ export class Machine {
   }
 }
 
-/** Starts a machine: memory, file systems and the built-in drivers are there, no process is. Throws on a configuration out of range. */
+/**
+ * Starts a machine: memory, file systems and the built-in drivers are there, no process is. Throws on a configuration
+ * out of range.
+ */
 export function boot(config: MachineConfig = {}): Machine {
   const m = new Machine(config);
   machine_init(m);

@@ -1,22 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The one read-only view of the kernel's inside that tools outside lib get. NON-KERNEL throughout.
 
+import {
+  _PAGE_TABLE,
+  pgd_index,
+  pmd_index,
+  PMD_SIZE,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_special,
+  pte_swp_exclusive,
+  pte_uffd,
+  pte_write,
+  pte_young,
+  pud_index,
+  PUD_SIZE,
+} from './arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from './boot.ts';
 import {
-  SOFTLEAF_DEVICE_EXCLUSIVE, SOFTLEAF_DEVICE_PRIVATE_READ, SOFTLEAF_DEVICE_PRIVATE_WRITE, SOFTLEAF_HWPOISON, SOFTLEAF_MARKER,
-  SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ, SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE, SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE,
-  SOFTLEAF_MIGRATION_READ, SOFTLEAF_MIGRATION_READ_EXCLUSIVE, SOFTLEAF_MIGRATION_WRITE, SOFTLEAF_SWAP,
-  softleaf_from_pte, softleaf_has_pfn, softleaf_to_marker, softleaf_to_page, softleaf_type,
+  SOFTLEAF_DEVICE_EXCLUSIVE,
+  SOFTLEAF_DEVICE_PRIVATE_READ,
+  SOFTLEAF_DEVICE_PRIVATE_WRITE,
+  softleaf_from_pte,
+  softleaf_has_pfn,
+  SOFTLEAF_HWPOISON,
+  SOFTLEAF_MARKER,
+  SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ,
+  SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE,
+  SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE,
+  SOFTLEAF_MIGRATION_READ,
+  SOFTLEAF_MIGRATION_READ_EXCLUSIVE,
+  SOFTLEAF_MIGRATION_WRITE,
+  SOFTLEAF_SWAP,
+  softleaf_to_marker,
+  softleaf_to_page,
+  softleaf_type,
 } from './mm/leafops.ts';
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import {
-  PG_active, PG_anon_exclusive, PG_dirty, PG_head, PG_locked, PG_lru, PG_partially_mapped, PG_referenced, PG_reserved,
-  PG_swapbacked, PG_uptodate, ZONE_DEVICE, folio_nr_pages, page_folio, pfn_to_page,
+  folio_nr_pages,
+  page_folio,
+  pfn_to_page,
+  PG_active,
+  PG_anon_exclusive,
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_lru,
+  PG_partially_mapped,
+  PG_referenced,
+  PG_reserved,
+  PG_swapbacked,
+  PG_uptodate,
+  ZONE_DEVICE,
 } from './mm/page.ts';
-import {
-  PMD_SIZE, PUD_SIZE, _PAGE_TABLE, pgd_index, pmd_index, pte_dirty, pte_index, pte_pfn, pte_present, pte_protnone,
-  pte_special, pte_swp_exclusive, pte_uffd, pte_write, pte_young, pud_index, type ptdesc,
-} from './arch/x86/mm/pgtable/pgtable.ts';
 
 /** Where a walk of the page tables ended for an address. */
 export interface Leaf {
@@ -34,20 +75,40 @@ export interface Leaf {
 export function walk_address(mm: mm_struct, addr: number): Leaf {
   let table: ptdesc = mm.pgd;
   for (;;) {
-    const i = table.level === 4 ? pgd_index(addr) : table.level === 3 ? pud_index(addr) : table.level === 2 ? pmd_index(addr) : pte_index(addr);
+    const i =
+      table.level === 4
+        ? pgd_index(addr)
+        : table.level === 3
+          ? pud_index(addr)
+          : table.level === 2
+            ? pmd_index(addr)
+            : pte_index(addr);
     const entry = table.entry[i] as number;
     if (table.level === 1) return { level: 'pte', entry, table, index: i, size: 4096 };
     const child = table.child?.[i] ?? null;
     if (child === null || (entry & _PAGE_TABLE) === 0) {
-      if (entry === 0) return { level: 'none', entry: 0, table, index: i, size: table.level === 2 ? PMD_SIZE : PUD_SIZE };
-      return { level: table.level === 2 ? 'pmd' : 'pud', entry, table, index: i, size: table.level === 2 ? PMD_SIZE : PUD_SIZE };
+      if (entry === 0)
+        return { level: 'none', entry: 0, table, index: i, size: table.level === 2 ? PMD_SIZE : PUD_SIZE };
+      return {
+        level: table.level === 2 ? 'pmd' : 'pud',
+        entry,
+        table,
+        index: i,
+        size: table.level === 2 ? PMD_SIZE : PUD_SIZE,
+      };
     }
     table = child;
   }
 }
 
-/** Calls `visit` for every entry that is not none, in order of address: its address, the entry, the bytes that it covers. */
-export function for_each_leaf(mm: mm_struct, visit: (addr: number, entry: number, size: number, table: ptdesc, index: number) => void): void {
+/**
+ * Calls `visit` for every entry that is not none, in order of address: its address, the entry, the bytes that it
+ * covers.
+ */
+export function for_each_leaf(
+  mm: mm_struct,
+  visit: (addr: number, entry: number, size: number, table: ptdesc, index: number) => void,
+): void {
   const span = [0, 4096, PMD_SIZE, PUD_SIZE, 512 * PUD_SIZE];
   const walk = (table: ptdesc, base: number): void => {
     const size = span[table.level] as number;
@@ -78,19 +139,32 @@ export function vma_at(mm: mm_struct, addr: number): vm_area_struct | null {
 }
 
 const LEAF_NAMES: Record<number, string> = {
-  [SOFTLEAF_SWAP]: 'swap', [SOFTLEAF_MIGRATION_READ]: 'migration-read', [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 'migration-read-exclusive',
-  [SOFTLEAF_MIGRATION_WRITE]: 'migration-write', [SOFTLEAF_DEVICE_PRIVATE_READ]: 'device-private-read',
-  [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 'device-private-write', [SOFTLEAF_DEVICE_EXCLUSIVE]: 'device-exclusive',
+  [SOFTLEAF_SWAP]: 'swap',
+  [SOFTLEAF_MIGRATION_READ]: 'migration-read',
+  [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 'migration-read-exclusive',
+  [SOFTLEAF_MIGRATION_WRITE]: 'migration-write',
+  [SOFTLEAF_DEVICE_PRIVATE_READ]: 'device-private-read',
+  [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 'device-private-write',
+  [SOFTLEAF_DEVICE_EXCLUSIVE]: 'device-exclusive',
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ]: 'device-private-migration-read',
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 'device-private-migration-read-exclusive',
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE]: 'device-private-migration-write',
-  [SOFTLEAF_HWPOISON]: 'hwpoison', [SOFTLEAF_MARKER]: 'marker',
+  [SOFTLEAF_HWPOISON]: 'hwpoison',
+  [SOFTLEAF_MARKER]: 'marker',
 };
 
 const FLAG_NAMES: [number, string][] = [
-  [PG_locked, 'locked'], [PG_uptodate, 'uptodate'], [PG_dirty, 'dirty'], [PG_lru, 'lru'], [PG_active, 'active'],
-  [PG_referenced, 'referenced'], [PG_swapbacked, 'swapbacked'], [PG_anon_exclusive, 'anon_exclusive'], [PG_reserved, 'reserved'],
-  [PG_head, 'head'], [PG_partially_mapped, 'partially_mapped'],
+  [PG_locked, 'locked'],
+  [PG_uptodate, 'uptodate'],
+  [PG_dirty, 'dirty'],
+  [PG_lru, 'lru'],
+  [PG_active, 'active'],
+  [PG_referenced, 'referenced'],
+  [PG_swapbacked, 'swapbacked'],
+  [PG_anon_exclusive, 'anon_exclusive'],
+  [PG_reserved, 'reserved'],
+  [PG_head, 'head'],
+  [PG_partially_mapped, 'partially_mapped'],
 ];
 
 /** The page by its pfn, or by its offset among device-private pages if that is how it is numbered. */
@@ -105,7 +179,10 @@ export function describe_page(m: Machine, page: number): string {
   const flags = FLAG_NAMES.filter(([bit]) => ((p.flags[page] as number) & bit) !== 0).map(([, name]) => name);
   const nr = folio_nr_pages(m, folio);
   const where = p.zone[folio] === ZONE_DEVICE ? ` device(pgmap ${p.pgmap[folio]})` : '';
-  const part = nr > 1 ? ` of folio 0x${m.device_private.page_number(folio).toString(16)} (${nr} pages, entire_mapcount ${(p.large.get(folio)?._entire_mapcount ?? -1) + 1}, large_mapcount ${(p.large.get(folio)?._large_mapcount ?? -1) + 1})` : '';
+  const part =
+    nr > 1
+      ? ` of folio 0x${m.device_private.page_number(folio).toString(16)} (${nr} pages, entire_mapcount ${(p.large.get(folio)?._entire_mapcount ?? -1) + 1}, large_mapcount ${(p.large.get(folio)?._large_mapcount ?? -1) + 1})`
+      : '';
   return `${page_name(m, page)}${part}${where} ref ${p._refcount[folio]} map ${(p._mapcount[page] as number) + 1} [${flags.join(' ')}]`;
 }
 
@@ -114,8 +191,12 @@ export function describe_entry(m: Machine, entry: number): string {
   if (entry === 0) return 'none';
   if (pte_present(entry)) {
     const bits = [
-      pte_protnone(entry) ? 'protnone' : '', pte_write(entry) ? 'write' : 'read', pte_dirty(entry) ? 'dirty' : '',
-      pte_young(entry) ? 'young' : '', pte_special(entry) ? 'special' : '', pte_uffd(entry) ? 'uffd' : '',
+      pte_protnone(entry) ? 'protnone' : '',
+      pte_write(entry) ? 'write' : 'read',
+      pte_dirty(entry) ? 'dirty' : '',
+      pte_young(entry) ? 'young' : '',
+      pte_special(entry) ? 'special' : '',
+      pte_uffd(entry) ? 'uffd' : '',
     ].filter((s) => s !== '');
     return `${bits.join(' ')}: ${describe_page(m, pfn_to_page(m, pte_pfn(entry)))}`;
   }

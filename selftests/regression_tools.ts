@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What regression cases share: buffers with known contents, commands to a mirror device, and the machine with coherent memory.
+// What regression cases share: buffers with known contents, commands to a mirror device, and the machine with coherent
+// memory.
 
 import type { CaseContext, Racer } from '../harness/explore/engine.ts';
 import type { Libc } from '../harness/kselftest/libc.ts';
 import type { Gen } from '../lib/kernel/gen.ts';
-import type { HmmBuffer } from './hmm-tests/buffer.ts';
-import { hmm_buffer_alloc, hmm_dmirror_cmd } from './hmm-tests/buffer.ts';
-import * as U from './hmm-tests/uapi.ts';
+import { hmm_buffer_alloc, hmm_dmirror_cmd, type HmmBuffer } from './hmm-tests/buffer.ts';
 import { thread } from './races/racers.ts';
+import * as U from './hmm-tests/uapi.ts';
 
 export const PAGE = 4096;
 export const HUGE = 2 * 1024 * 1024;
@@ -77,7 +77,15 @@ export function* command(c: Libc, fd: number, request: number, b: HmmBuffer, npa
 }
 
 /** A command that must go well. */
-export function* must(c: Libc, x: CaseContext, fd: number, request: number, b: HmmBuffer, npages: number, what: string): Gen<void> {
+export function* must(
+  c: Libc,
+  x: CaseContext,
+  fd: number,
+  request: number,
+  b: HmmBuffer,
+  npages: number,
+  what: string,
+): Gen<void> {
   const ret = yield* command(c, fd, request, b, npages);
   x.check(ret === 0, `${what} ended with ${ret}`);
 }
@@ -126,8 +134,18 @@ export const SELECT_SYSTEM = 1;
 export const SELECT_DEVICE_PRIVATE = 2;
 const SELECT_CMD = { size: 32, addr: 0, npages: 8, ptr: 16, flags: 24, owner: 28 } as const;
 
-/** Which of the buffer's pages a migration with these flags selects: 's' one that is, '0' an empty place that is, '-' one that is not. `owner` is a device's number, or null. */
-export function* selected(c: Libc, x: CaseContext, b: HmmBuffer, npages: number, flags: number, owner: number | null): Gen<string> {
+/**
+ * Which of the buffer's pages a migration with these flags selects: 's' one that is, '0' an empty place that is, '-'
+ * one that is not. `owner` is a device's number, or null.
+ */
+export function* selected(
+  c: Libc,
+  x: CaseContext,
+  b: HmmBuffer,
+  npages: number,
+  flags: number,
+  owner: number | null,
+): Gen<string> {
   yield* x.modprobe('select_driver');
   const fd = yield* c.open('/dev/select', U.O_RDWR);
   const cmd = yield* c.malloc(SELECT_CMD.size);
@@ -145,7 +163,7 @@ export function* selected(c: Libc, x: CaseContext, b: HmmBuffer, npages: number,
 }
 
 /** Something that one process waits for and another one brings about. */
-export interface Event {
+interface Event {
   readonly fd: number;
   readonly buf: number;
 }
@@ -177,7 +195,10 @@ const GET_MEM_DEV_TYPE = 0xc030_4807;
 /** What to add to a number of today's for one of then. */
 const TO_V3 = (CMD_V3.size - U.HMM_DMIRROR_CMD.size) * 2 ** 16;
 
-/** The type of the mirror's memory (1 private, 2 coherent) by the ioctl of January 2022, or -errno where that does not exist. */
+/**
+ * The type of the mirror's memory (1 private, 2 coherent) by the ioctl of January 2022, or -errno where that does not
+ * exist.
+ */
 export function* zone_device_type(c: Libc, fd: number): Gen<number> {
   const cmd = yield* c.malloc(CMD_V3.size);
   yield* c.memset(cmd, 0, CMD_V3.size);
@@ -189,7 +210,7 @@ export function* zone_device_type(c: Libc, fd: number): Gen<number> {
 }
 
 /** command() for a driver with today's ioctls or with those of January 2022. */
-export function* command_of_either(c: Libc, fd: number, request: number, b: HmmBuffer, npages: number): Gen<number> {
+function* command_of_either(c: Libc, fd: number, request: number, b: HmmBuffer, npages: number): Gen<number> {
   if ((yield* zone_device_type(c, fd)) < 0) return yield* command(c, fd, request, b, npages);
   const cmd = yield* c.malloc(CMD_V3.size);
   yield* c.memset(cmd, 0, CMD_V3.size);
@@ -204,7 +225,15 @@ export function* command_of_either(c: Libc, fd: number, request: number, b: HmmB
 }
 
 /** must() for a driver with today's ioctls or with those of January 2022. */
-export function* must_either(c: Libc, x: CaseContext, fd: number, request: number, b: HmmBuffer, npages: number, what: string): Gen<void> {
+export function* must_either(
+  c: Libc,
+  x: CaseContext,
+  fd: number,
+  request: number,
+  b: HmmBuffer,
+  npages: number,
+  what: string,
+): Gen<void> {
   const ret = yield* command_of_either(c, fd, request, b, npages);
   x.check(ret === 0, `${what} ended with ${ret}`);
 }
@@ -261,7 +290,14 @@ export function* open_v14(c: Libc, x: CaseContext, params: Readonly<Record<strin
 }
 
 /** A command to it over npages pages from an address on: what the struct holds then, or -errno. */
-export function* v14(c: Libc, fd: number, request: number, addr: number, npages = 1, ptr = 0): Gen<{ offered: number; cpages: number } | number> {
+export function* v14(
+  c: Libc,
+  fd: number,
+  request: number,
+  addr: number,
+  npages = 1,
+  ptr = 0,
+): Gen<{ offered: number; cpages: number } | number> {
   const cmd = yield* c.malloc(V14_CMD.size);
   yield* c.store64(cmd + V14_CMD.addr, addr);
   yield* c.store64(cmd + V14_CMD.npages, npages);
@@ -273,35 +309,59 @@ export function* v14(c: Libc, fd: number, request: number, addr: number, npages 
 }
 
 /** A command that must go well. */
-export function* must_v14(c: Libc, x: CaseContext, fd: number, request: number, addr: number, npages = 1, ptr = 0): Gen<{ offered: number; cpages: number }> {
+export function* must_v14(
+  c: Libc,
+  x: CaseContext,
+  fd: number,
+  request: number,
+  addr: number,
+  npages = 1,
+  ptr = 0,
+): Gen<{ offered: number; cpages: number }> {
   const ret = yield* v14(c, fd, request, addr, npages, ptr);
   x.check(typeof ret !== 'number', `command ${request} of hmm_v14 ended with ${typeof ret === 'number' ? ret : 0}`);
   return ret as { offered: number; cpages: number };
 }
 
 /** A migration of v14 of which so many pages must have moved. */
-export function* must_move(c: Libc, x: CaseContext, fd: number, request: number, addr: number, npages: number, moved: number): Gen<void> {
+export function* must_move(
+  c: Libc,
+  x: CaseContext,
+  fd: number,
+  request: number,
+  addr: number,
+  npages: number,
+  moved: number,
+): Gen<void> {
   const { cpages } = yield* must_v14(c, x, fd, request, addr, npages);
   x.check(cpages === moved, `${cpages} of ${npages} pages moved, not ${moved}`);
 }
 
-/** A thread reads a word at each address, with every interleaving possible: a page that cannot be had is a deadlock or a livelock. */
+/**
+ * A thread reads a word at each address, with every interleaving possible: a page that cannot be had is a deadlock or a
+ * livelock.
+ */
 export function* touch(x: CaseContext, addresses: readonly number[]): Gen<void> {
-  yield* x.together([{
-    name: 'touch the pages',
-    kind: 'thread',
-    run: function* (t): Gen<void> {
-      for (const addr of addresses) yield* t.load32(addr);
+  yield* x.together([
+    {
+      name: 'touch the pages',
+      kind: 'thread',
+      run: function* (t): Gen<void> {
+        for (const addr of addresses) yield* t.load32(addr);
+      },
     },
-  }]);
+  ]);
 }
 
 // Numbers of lib/patches/pfn_driver.ts.
-export const PFN_REMEMBER = 0;
+const PFN_REMEMBER = 0;
 export const PFN_MIGRATE = 1;
 export const PFN_LOOK = 3;
 
-/** What PFN_LOOK says of a page that reclaim can unmap: it is mapped, an entry for it is found, and it is on an LRU list that reclaim goes through. */
+/**
+ * What PFN_LOOK says of a page that reclaim can unmap: it is mapped, an entry for it is found, and it is on an LRU list
+ * that reclaim goes through.
+ */
 export const RECLAIMABLE = 1 + 2 + 4;
 
 /** A descriptor of /dev/pfn that remembers the page at the address. */
@@ -322,7 +382,10 @@ export const OFFSET_EVICT = 5;
 export const OFFSET_FIND = 3;
 export const OFFSET_FLAGS = 4;
 
-/** A descriptor of the device whose user chooses offsets, whose module is loaded for it; to be loaded first, so that the offsets begin at 0. */
+/**
+ * A descriptor of the device whose user chooses offsets, whose module is loaded for it; to be loaded first, so that the
+ * offsets begin at 0.
+ */
 export function* open_offsets(c: Libc, x: CaseContext, params: Readonly<Record<string, number>> = {}): Gen<number> {
   const loaded = yield* x.modprobe('offset_driver', params);
   x.check(loaded === 0, `loading offset_driver ended with ${loaded}`);
@@ -330,7 +393,14 @@ export function* open_offsets(c: Libc, x: CaseContext, params: Readonly<Record<s
 }
 
 /** A command to it that must go well: the number that it answers. */
-export function* offsets(c: Libc, x: CaseContext, fd: number, request: number, addr: number, number: number): Gen<number> {
+export function* offsets(
+  c: Libc,
+  x: CaseContext,
+  fd: number,
+  request: number,
+  addr: number,
+  number: number,
+): Gen<number> {
   const arg = yield* c.malloc(16);
   yield* c.store64(arg, addr);
   yield* c.store64(arg + 8, number);
@@ -341,7 +411,10 @@ export function* offsets(c: Libc, x: CaseContext, fd: number, request: number, a
   return answer;
 }
 
-/** What /proc/self/pagemap says of the page at an address: the pfn of a present one, the type and offset of a swap entry. */
+/**
+ * What /proc/self/pagemap says of the page at an address: the pfn of a present one, the type and offset of a swap
+ * entry.
+ */
 export function* pagemap(c: Libc, addr: number): Gen<{ pfn: number } | { type: number; offset: number } | null> {
   const fd = yield* c.open('/proc/self/pagemap', U.O_RDONLY);
   const buf = yield* c.malloc(8);
@@ -386,7 +459,10 @@ export function* uffd_protect(c: Libc, x: CaseContext, b: HmmBuffer, npages: num
   yield* c.store64(at + UFFDIO_WRITEPROTECT.start, b.ptr);
   yield* c.store64(at + UFFDIO_WRITEPROTECT.len, npages * PAGE);
   yield* c.store64(at + UFFDIO_WRITEPROTECT.mode, UFFDIO_WRITEPROTECT_MODE_WP);
-  x.check((yield* c.ioctl(uffd, UFFDIO_WRITEPROTECT.request, at)) === 0, `UFFDIO_WRITEPROTECT ended with errno ${c.errno}`);
+  x.check(
+    (yield* c.ioctl(uffd, UFFDIO_WRITEPROTECT.request, at)) === 0,
+    `UFFDIO_WRITEPROTECT ended with errno ${c.errno}`,
+  );
   return uffd;
 }
 
@@ -417,8 +493,18 @@ export function* open_block(c: Libc, x: CaseContext): Gen<number> {
   return fd;
 }
 
-/** A command to /dev/block over npages of the buffer, as single pages or, with order 9, as a huge page: 0 or -errno, and cpages. */
-export function* block_command(c: Libc, fd: number, request: number, b: HmmBuffer, npages: number, order = 0): Gen<{ ret: number; cpages: number }> {
+/**
+ * A command to /dev/block over npages of the buffer, as single pages or, with order 9, as a huge page: 0 or -errno, and
+ * cpages.
+ */
+export function* block_command(
+  c: Libc,
+  fd: number,
+  request: number,
+  b: HmmBuffer,
+  npages: number,
+  order = 0,
+): Gen<{ ret: number; cpages: number }> {
   const cmd = yield* c.malloc(BLOCK_CMD.size);
   yield* c.store64(cmd + BLOCK_CMD.addr, b.ptr);
   yield* c.store64(cmd + BLOCK_CMD.npages, npages);

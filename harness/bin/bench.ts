@@ -4,8 +4,8 @@
 import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
-import { runProgram, type Libc } from '../kselftest/libc.ts';
 import { UsageError } from '../cli/options.ts';
+import { type Libc, runProgram } from '../kselftest/libc.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -38,7 +38,10 @@ function now(): number {
   return Number(process.hrtime.bigint());
 }
 
-/** Nanoseconds that copying `bytes` takes here and now, between buffers far larger than the caches where the size asks for it. */
+/**
+ * Nanoseconds that copying `bytes` takes here and now, between buffers far larger than the caches where the size asks
+ * for it.
+ */
 function memcpy_ns(bytes: number): number {
   const span = Math.max(bytes, 64 * MIB);
   const src = new Uint8Array(span).fill(1);
@@ -58,7 +61,8 @@ function on(m: Machine, code: (c: Libc) => Gen<void>): void {
     yield* code(c);
     return 0;
   });
-  if (status !== 0) throw new Error(`a benchmark's program ended with status ${status}: ${m.log.lines.slice(-3).join(' | ')}`);
+  if (status !== 0)
+    throw new Error(`a benchmark's program ended with status ${status}: ${m.log.lines.slice(-3).join(' | ')}`);
 }
 
 function* must(call: Gen<number>, what: string, c: Libc): Gen<number> {
@@ -81,7 +85,13 @@ function bench_boot(rows: Row[]): void {
     globalThis.gc?.();
     const after = process.memoryUsage();
     const bytes = (after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers) / machines.length;
-    rows.push({ name: `boot, ${gib} GiB of RAM`, ns: median(times), unit: 'boot', bytes: 0, note: `${(bytes / MIB).toFixed(1)} MiB of memory` });
+    rows.push({
+      name: `boot, ${gib} GiB of RAM`,
+      ns: median(times),
+      unit: 'boot',
+      bytes: 0,
+      note: `${(bytes / MIB).toFixed(1)} MiB of memory`,
+    });
   }
 }
 
@@ -93,8 +103,21 @@ function bench_bookkeeping(rows: Row[]): void {
     yield* c.madvise(p, npages * PAGE, MADV_NOHUGEPAGE);
     for (let i = 0; i < npages; i++) yield* c.store32(p + i * PAGE, i);
   });
-  const row = Object.values(m.page).reduce((n: number, v) => n + (ArrayBuffer.isView(v) && 'BYTES_PER_ELEMENT' in v && (v as Uint8Array).length >= m.page.rows ? (v as Uint8Array).BYTES_PER_ELEMENT : 0), 0);
-  rows.push({ name: 'bookkeeping of a touched page', ns: NaN, unit: 'page', bytes: 0, note: `${row} bytes of columns (struct page itself: 64)` });
+  const row = Object.values(m.page).reduce(
+    (n: number, v) =>
+      n +
+      (ArrayBuffer.isView(v) && 'BYTES_PER_ELEMENT' in v && (v as Uint8Array).length >= m.page.rows
+        ? (v as Uint8Array).BYTES_PER_ELEMENT
+        : 0),
+    0,
+  );
+  rows.push({
+    name: 'bookkeeping of a touched page',
+    ns: NaN,
+    unit: 'page',
+    bytes: 0,
+    note: `${row} bytes of columns (struct page itself: 64)`,
+  });
 }
 
 function bench_access(rows: Row[]): void {
@@ -109,10 +132,12 @@ function bench_access(rows: Row[]): void {
     let sum = 0;
     for (let r = 0; r < RUNS; r++) {
       let t = now();
-      for (let k = 0; k < rounds; k++) for (let i = 0; i < words; i++) sum += c.tlb_load32(p + i * 4) ?? (yield* c.load32(p + i * 4));
+      for (let k = 0; k < rounds; k++)
+        for (let i = 0; i < words; i++) sum += c.tlb_load32(p + i * 4) ?? (yield* c.load32(p + i * 4));
       load.push((now() - t) / (rounds * words));
       t = now();
-      for (let k = 0; k < rounds; k++) for (let i = 0; i < words; i++) if (!c.tlb_store32(p + i * 4, sum)) yield* c.store32(p + i * 4, sum);
+      for (let k = 0; k < rounds; k++)
+        for (let i = 0; i < words; i++) if (!c.tlb_store32(p + i * 4, sum)) yield* c.store32(p + i * 4, sum);
       store.push((now() - t) / (rounds * words));
     }
   });
@@ -126,7 +151,10 @@ function bench_faults(rows: Row[]): void {
   const small: number[] = [];
   const huge: number[] = [];
   on(m, function* (c) {
-    for (const [advice, times] of [[MADV_NOHUGEPAGE, small], [MADV_HUGEPAGE, huge]] as const) {
+    for (const [advice, times] of [
+      [MADV_NOHUGEPAGE, small],
+      [MADV_HUGEPAGE, huge],
+    ] as const) {
       const p = yield* must(c.mmap(0, npages * PAGE, PROT_RW, MAP_PRIVATE_ANON, -1, 0), 'mmap', c);
       yield* c.madvise(p, npages * PAGE, advice);
       const step = advice === MADV_HUGEPAGE ? 512 : 1;
@@ -160,7 +188,10 @@ function bench_migration(rows: Row[], mib: number, thp: boolean): void {
     yield* c.madvise(p, npages * PAGE, thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     for (let r = 0; r < Math.max(3, 256 / mib); r++) {
       yield* c.memset(p, r + 1, npages * PAGE);
-      for (const [request, times] of [[HMM_DMIRROR_MIGRATE_TO_DEV, there], [HMM_DMIRROR_MIGRATE_TO_SYS, back]] as const) {
+      for (const [request, times] of [
+        [HMM_DMIRROR_MIGRATE_TO_DEV, there],
+        [HMM_DMIRROR_MIGRATE_TO_SYS, back],
+      ] as const) {
         yield* c.store64(cmd, p);
         yield* c.store64(cmd + 8, mirror);
         yield* c.store64(cmd + 16, npages);
@@ -174,7 +205,13 @@ function bench_migration(rows: Row[], mib: number, thp: boolean): void {
   const how = `${mib} MiB ${thp ? 'with' : 'without'} THP`;
   const rate = (ns: number): string => `${(PAGE / ns).toFixed(2)} GB/s`;
   // To the device: the page is copied to device memory and from there to the mirror buffer. Back: copied once.
-  rows.push({ name: `to the device, ${how}`, ns: median(there), unit: '4 KiB page', bytes: 2 * PAGE, note: rate(median(there)) });
+  rows.push({
+    name: `to the device, ${how}`,
+    ns: median(there),
+    unit: '4 KiB page',
+    bytes: 2 * PAGE,
+    note: rate(median(there)),
+  });
   rows.push({ name: `back, ${how}`, ns: median(back), unit: '4 KiB page', bytes: PAGE, note: rate(median(back)) });
 }
 
@@ -183,12 +220,18 @@ function table(rows: readonly Row[]): string {
   const big = memcpy_ns(64 * MIB) / (64 * MIB);
   const lines = [['what', 'time', 'memcpy of the same bytes', 'share of memcpy speed', '']];
   for (const r of rows) {
-    const time = Number.isNaN(r.ns) ? '' : r.ns >= 1e6 ? `${(r.ns / 1e6).toFixed(1)} ms/${r.unit}` : r.ns >= 1000 ? `${(r.ns / 1000).toFixed(2)} us/${r.unit}` : `${r.ns.toFixed(1)} ns/${r.unit}`;
+    const time = Number.isNaN(r.ns)
+      ? ''
+      : r.ns >= 1e6
+        ? `${(r.ns / 1e6).toFixed(1)} ms/${r.unit}`
+        : r.ns >= 1000
+          ? `${(r.ns / 1000).toFixed(2)} us/${r.unit}`
+          : `${r.ns.toFixed(1)} ns/${r.unit}`;
     let ref = '';
     let share = '';
     if (r.bytes > 0) {
       // Copies of a page or less are measured as part of a large copy, so that both read memory and not a cache.
-      const ns = r.bytes <= 2 * PAGE ? big * r.bytes : copy.get(r.bytes) ?? memcpy_ns(r.bytes);
+      const ns = r.bytes <= 2 * PAGE ? big * r.bytes : (copy.get(r.bytes) ?? memcpy_ns(r.bytes));
       copy.set(r.bytes, ns);
       ref = `${ns.toFixed(1)} ns`;
       share = `${((100 * ns) / r.ns).toFixed(1)} %`;
@@ -197,7 +240,14 @@ function table(rows: readonly Row[]): string {
   }
   lines.push(['memcpy', `${(1 / big).toFixed(2)} GB/s`, '', '', '64 MiB pieces']);
   const width = [0, 1, 2, 3, 4].map((i) => Math.max(...lines.map((l) => (l[i] as string).length)));
-  return lines.map((l) => l.map((x, i) => x.padEnd(width[i] as number)).join('  ').trimEnd()).join('\n');
+  return lines
+    .map((l) =>
+      l
+        .map((x, i) => x.padEnd(width[i] as number))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 const SECTIONS: Record<string, (rows: Row[]) => void> = {
@@ -218,7 +268,8 @@ function main(argv: readonly string[]): number {
   try {
     for (const name of names) {
       const section = SECTIONS[name];
-      if (section === undefined) throw new UsageError(`unknown part ${name}: expected ${Object.keys(SECTIONS).join(', ')}`);
+      if (section === undefined)
+        throw new UsageError(`unknown part ${name}: expected ${Object.keys(SECTIONS).join(', ')}`);
       section(rows);
     }
   } catch (e) {

@@ -9,7 +9,10 @@ import t from 'tap';
 const top = fileURLToPath(new URL('../..', import.meta.url));
 
 function run(program: string, ...argv: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, ['--import', 'tsx', `harness/bin/${program}.ts`, ...argv], { cwd: top, encoding: 'utf8' });
+  return spawnSync(process.execPath, ['--import', 'tsx', `harness/bin/${program}.ts`, ...argv], {
+    cwd: top,
+    encoding: 'utf8',
+  });
 }
 
 t.test('hmm-tests prints what the recorded Linux printed, and the same bytes each time', async (t) => {
@@ -20,15 +23,18 @@ t.test('hmm-tests prints what the recorded Linux printed, and the same bytes eac
   const lines = stdout.split('\n');
   t.same(lines.slice(0, 5), [...recorded.split('\n').slice(0, 3), '1..5', '# Starting 5 tests from 3 test cases.']);
   for (const line of lines.filter((it) => /^#( {2}RUN| {12}OK| {6}SKIP)/.test(it))) t.match(recorded, `${line}\n`);
-  t.match(stdout, /# PASSED: 5 \/ 5 tests passed\.\n# 2 skipped test\(s\) detected\.[^\n]*\n# Totals: pass:3 fail:0 xfail:0 xpass:0 skip:2 error:0\n$/);
+  t.match(
+    stdout,
+    /# PASSED: 5 \/ 5 tests passed\.\n# 2 skipped test\(s\) detected\.[^\n]*\n# Totals: pass:3 fail:0 xfail:0 xpass:0 skip:2 error:0\n$/,
+  );
   t.equal(run('hmm-tests', ...argv).stdout, stdout);
 });
 
-t.test('hmm-tests keeps its own options apart from the suite\'s', async (t) => {
+t.test("hmm-tests keeps its own options apart from the suite's", async (t) => {
   const unknown = run('hmm-tests', '--frobnicate');
   t.equal(unknown.status, 2);
   t.match(unknown.stderr, /unknown option --frobnicate[^]*--spm/);
-  t.equal(run('hmm-tests', '-q').status, 1, 'an unknown option of the suite is upstream\'s KSFT_FAIL');
+  t.equal(run('hmm-tests', '-q').status, 1, "an unknown option of the suite is upstream's KSFT_FAIL");
   const help = run('hmm-tests', '--help');
   t.equal(help.status, 4);
   t.match(help.stdout, /-T name[^]*--thp=always/);
@@ -54,17 +60,25 @@ t.test('compare says what is wrong with a file that it cannot use, and names it'
 
 t.test('compare runs what the file holds, and tells by its exit status', async (t) => {
   const dir = t.testdir({
-    'good.ktap': 'TAP version 13\n1..1\n#  RUN           hmm.hmm_device_private.anon_read ...\nok 1 hmm.hmm_device_private.anon_read\n',
-    'bad.ktap': '# TAP version 13\n# 1..2\n# ok 1 hmm.hmm_device_private.open_close\n# not ok 2 hmm.hmm_device_private.anon_read\n',
+    'good.ktap':
+      'TAP version 13\n1..1\n#  RUN           hmm.hmm_device_private.anon_read ...\nok 1 hmm.hmm_device_private.anon_read\n',
+    'bad.ktap':
+      '# TAP version 13\n# 1..2\n# ok 1 hmm.hmm_device_private.open_close\n# not ok 2 hmm.hmm_device_private.anon_read\n',
     'new.ktap': 'ok 1 hmm.hmm_device_private.not_there_yet\n',
   });
   const good = run('compare', `${dir}/good.ktap`);
   t.equal(good.stdout, 'compared 1 results: 1 identical, 0 differ\n');
   t.equal(good.status, 0);
   const bad = run('compare', `${dir}/bad.ktap`);
-  t.equal(bad.stdout, 'hmm.hmm_device_private.anon_read\n  file:  FAIL\n  model: pass\ncompared 2 results: 1 identical, 1 differ\n');
+  t.equal(
+    bad.stdout,
+    'hmm.hmm_device_private.anon_read\n  file:  FAIL\n  model: pass\ncompared 2 results: 1 identical, 1 differ\n',
+  );
   t.equal(bad.status, 1);
-  t.equal(run('compare', `${dir}/new.ktap`).stdout, 'hmm.hmm_device_private.not_there_yet  only in the file: pass\ncompared 1 results: 0 identical, 1 differ\n');
+  t.equal(
+    run('compare', `${dir}/new.ktap`).stdout,
+    'hmm.hmm_device_private.not_there_yet  only in the file: pass\ncompared 1 results: 0 identical, 1 differ\n',
+  );
 });
 
 t.test('start refuses an option that it does not know', async (t) => {

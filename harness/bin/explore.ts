@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s explore`: runs a race under many schedules, or repeats one schedule exactly.
 
-import { race_cases, upstream_faults } from '../../selftests/races/index.ts';
+import { race_cases } from '../../selftests/races/index.ts';
 import { known_races } from '../../selftests/races/known.ts';
+import { upstream_faults } from '../../selftests/races/upstream.ts';
+import { UsageError } from '../cli/options.ts';
 import { explore_all } from '../explore/all.ts';
 import { ScheduleMismatch } from '../explore/choosers.ts';
-import { replay, type Run, type RaceCase } from '../explore/engine.ts';
+import { type RaceCase, replay, type Run } from '../explore/engine.ts';
 import { DEPTH, SCHEDULES, search_known } from '../explore/known.ts';
 import { format_schedule, parse_schedule } from '../explore/schedule.ts';
-import { Nondeterminism, check_determinism, explore, shrink, type StrategyName } from '../explore/search.ts';
-import { UsageError } from '../cli/options.ts';
+import { check_determinism, explore, Nondeterminism, shrink, type StrategyName } from '../explore/search.ts';
 
 const USAGE = `usage: npm run -s explore -- CASE [options]
        npm run -s explore -- all [options] [--jobs=2]   every case that Linux 7.3.4 wins
@@ -52,13 +53,25 @@ function number_of(name: string, text: string): number {
 }
 
 function strategy_of(text: string): StrategyName {
-  if (text !== 'random' && text !== 'pct' && text !== 'dfs') throw new UsageError(`--strategy=${text}: expected random, pct or dfs`);
+  if (text !== 'random' && text !== 'pct' && text !== 'dfs')
+    throw new UsageError(`--strategy=${text}: expected random, pct or dfs`);
   return text;
 }
 
 function parse(argv: readonly string[]): Options {
   const o: Options = {
-    name: '', strategy: 'random', schedules: null, preemptions: 2, depth: DEPTH, seed: 1, patches: [], replay: null, trace: false, twice: false, seeds: 20, jobs: 2,
+    name: '',
+    strategy: 'random',
+    schedules: null,
+    preemptions: 2,
+    depth: DEPTH,
+    seed: 1,
+    patches: [],
+    replay: null,
+    trace: false,
+    twice: false,
+    seeds: 20,
+    jobs: 2,
     quiet: false,
   };
   const words = [...argv];
@@ -142,16 +155,30 @@ function run_explore(c: RaceCase, o: Options): number {
   if (shown !== started) process.stderr.write('\n');
   if (found.failed === null) {
     const all = found.complete ? `, all with at most ${o.preemptions} preemptions` : '';
-    process.stdout.write(`${o.name}: ${found.schedules} schedules of up to ${found.steps} steps${all}: none fails (${rate(found.schedules)} a second)\n`);
+    process.stdout.write(
+      `${o.name}: ${found.schedules} schedules of up to ${found.steps} steps${all}: none fails (${rate(found.schedules)} a second)\n`,
+    );
     return 0;
   }
-  process.stdout.write(`${o.name}: schedule ${found.schedules} fails with ${found.failed.schedule.switches.length} switches; shrinking\n`);
+  process.stdout.write(
+    `${o.name}: schedule ${found.schedules} fails with ${found.failed.schedule.switches.length} switches; shrinking\n`,
+  );
   report(o, shrink(c, found.failed, o));
   return 1;
 }
 
 function known_table(o: Options): number {
-  const rows = [['case', 'fix taken out', 'strategy', `schedules until found (median of ${o.seeds} seeds)`, 'fewest, most', 'switches, shrunk', 'schedules a second']];
+  const rows = [
+    [
+      'case',
+      'fix taken out',
+      'strategy',
+      `schedules until found (median of ${o.seeds} seeds)`,
+      'fewest, most',
+      'switches, shrunk',
+      'schedules a second',
+    ],
+  ];
   let missed = 0;
   for (const k of known_races) {
     const s = search_known(k, o.seeds, () => performance.now());
@@ -162,7 +189,11 @@ function known_table(o: Options): number {
     rows.push([k.race.name, k.patch, k.strategy, String(median), span, String(s.switches), s.per_second.toFixed(0)]);
     process.stderr.write(`${k.race.name}: done\n`);
   }
-  rows.splice(1, 0, (rows[0] as string[]).map(() => '---'));
+  rows.splice(
+    1,
+    0,
+    (rows[0] as string[]).map(() => '---'),
+  );
   for (const r of rows) process.stdout.write(`| ${r.join(' | ')} |\n`);
   return missed === 0 ? 0 : 1;
 }
@@ -179,21 +210,30 @@ async function main(argv: readonly string[]): Promise<number> {
       for (const c of race_cases) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
       process.stdout.write('\nLinux 7.3.4 itself fails these:\n');
       for (const c of upstream_faults) {
-        process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n    ${c.why}\n    npm run -s explore -- ${c.name} --replay '${c.schedule}'\n`);
+        process.stdout.write(
+          `${c.name.padEnd(28)} ${c.summary}\n    ${c.why}\n    npm run -s explore -- ${c.name} --replay '${c.schedule}'\n`,
+        );
       }
       return 0;
     }
     if (o.name === 'all') {
       if (o.jobs < 1) throw new UsageError(`--jobs=${o.jobs}: expected at least 1`);
-      return await explore_all(race_cases.map((x) => x.name), words_for_each(argv), o.jobs, (text) => process.stdout.write(text));
+      return await explore_all(
+        race_cases.map((x) => x.name),
+        words_for_each(argv),
+        o.jobs,
+        (text) => process.stdout.write(text),
+      );
     }
     if (o.name === 'known') return known_table(o);
     const c = [...race_cases, ...upstream_faults].find((x) => x.name === o.name);
-    if (c === undefined) throw new UsageError(o.name === '' ? 'name a case' : `no case ${o.name}: see npm run -s explore -- list`);
+    if (c === undefined)
+      throw new UsageError(o.name === '' ? 'name a case' : `no case ${o.name}: see npm run -s explore -- list`);
     if (o.replay !== null) return run_replay(c, o);
     return o.twice ? run_twice(c, o) : run_explore(c, o);
   } catch (e) {
-    if (e instanceof UsageError || e instanceof RangeError) process.stderr.write(`explore: ${e.message}\n${e instanceof UsageError ? USAGE : ''}`);
+    if (e instanceof UsageError || e instanceof RangeError)
+      process.stderr.write(`explore: ${e.message}\n${e instanceof UsageError ? USAGE : ''}`);
     else if (e instanceof ScheduleMismatch) process.stderr.write(`explore: the schedule does not fit: ${e.message}\n`);
     else if (e instanceof Nondeterminism) process.stderr.write(`explore: not deterministic: ${e.message}\n`);
     else throw e;

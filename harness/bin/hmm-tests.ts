@@ -2,7 +2,7 @@
 // `npm run -s hmm-tests`: the suite as upstream's binary runs it, on a machine of its own.
 
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { MACHINE_USAGE, UsageError, machine_options } from '../cli/options.ts';
+import { machine_options, MACHINE_USAGE, UsageError } from '../cli/options.ts';
 import { run_program } from '../cli/program.ts';
 import { run_suite } from '../kselftest/run.ts';
 
@@ -15,10 +15,12 @@ run_program('hmm-tests', () => {
   const argv = rest.filter((word) => word !== '--dmesg');
   if (argv.includes('--help')) argv.splice(0, argv.length, '-h');
   const unknown = argv.find((word) => word.startsWith('--') && word !== '--');
-  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}\n${USAGE}Options of the suite: -h lists them.`);
+  if (unknown !== undefined)
+    throw new UsageError(`unknown option ${unknown}\n${USAGE}Options of the suite: -h lists them.`);
   const { code, log, findings } = run_suite(hmm_tests(), options, argv, (text) => void process.stdout.write(text));
   if (argv.includes('-h')) process.stdout.write(`\n${USAGE}`);
   if (rest.includes('--dmesg')) process.stderr.write(log.map((line) => `${line}\n`).join(''));
-  for (const { name, found } of findings) process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);
+  for (const { name, found } of findings)
+    process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);
   return findings.length > 0 ? 3 : code;
 });

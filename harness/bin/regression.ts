@@ -5,10 +5,10 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { patch_states } from '../../lib/patches/index.ts';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { differences_text, judge, read_results } from '../compare/judge.ts';
-import { UsageError, machine_options } from '../cli/options.ts';
+import { machine_options, UsageError } from '../cli/options.ts';
 import { run_program } from '../cli/program.ts';
-import { run_regression, type RegressionCase } from '../regression/case.ts';
+import { differences_text, judge, read_results } from '../compare/judge.ts';
+import { type RegressionCase, run_regression } from '../regression/case.ts';
 
 const DIR = 'selftests/regressions';
 const USAGE = `usage: npm run -s regression -- list
@@ -18,13 +18,20 @@ const USAGE = `usage: npm run -s regression -- list
 
 /** The cases in selftests/regressions, by slug; all of them if none is named. */
 export async function load_cases(slugs: readonly string[] = []): Promise<RegressionCase[]> {
-  const all = readdirSync(DIR).filter((f) => f.endsWith('.ts') && !f.endsWith('.test.ts')).map((f) => f.slice(0, -3)).sort();
+  const all = readdirSync(DIR)
+    .filter((f) => f.endsWith('.ts') && !f.endsWith('.test.ts'))
+    .map((f) => f.slice(0, -3))
+    .sort();
   const unknown = slugs.find((s) => !all.includes(s));
-  if (unknown !== undefined) throw new UsageError(`no case ${unknown} in ${DIR}: there are ${all.join(', ') || 'none'}`);
+  if (unknown !== undefined)
+    throw new UsageError(`no case ${unknown} in ${DIR}: there are ${all.join(', ') || 'none'}`);
   const cases: RegressionCase[] = [];
   for (const slug of slugs.length > 0 ? slugs : all) {
-    const module = (await import(pathToFileURL(`${DIR}/${slug}.ts`).href)) as { default?: Omit<RegressionCase, 'slug'> };
-    if (module.default === undefined) throw new UsageError(`${DIR}/${slug}.ts: has no default export; expected a regression case`);
+    const module = (await import(pathToFileURL(`${DIR}/${slug}.ts`).href)) as {
+      default?: Omit<RegressionCase, 'slug'>;
+    };
+    if (module.default === undefined)
+      throw new UsageError(`${DIR}/${slug}.ts: has no default export; expected a regression case`);
     cases.push({ ...module.default, slug });
   }
   return cases;
@@ -33,24 +40,37 @@ export async function load_cases(slugs: readonly string[] = []): Promise<Regress
 function list(): number {
   for (const kind of ['series', 'reverted', 'proposed'] as const) {
     for (const p of patch_states.filter((x) => x.kind === kind)) {
-      process.stdout.write(`${p.id}\n    ${p.subject} (${p.date})\n    ${kind}, ${p.where}; Linux 7.3.4 ${p.merged ? 'has it' : 'does not have it'}\n    ${p.changes}\n`);
-      if (p.excludes !== undefined && p.excludes.length > 0) process.stdout.write(`    excludes ${p.excludes.join(', ')}\n`);
+      process.stdout.write(
+        `${p.id}\n    ${p.subject} (${p.date})\n    ${kind}, ${p.where}; Linux 7.3.4 ${p.merged ? 'has it' : 'does not have it'}\n    ${p.changes}\n`,
+      );
+      if (p.excludes !== undefined && p.excludes.length > 0)
+        process.stdout.write(`    excludes ${p.excludes.join(', ')}\n`);
     }
   }
   return 0;
 }
 
-/** Results that the author recorded beside a case, SLUG.before.ktap and SLUG.after.ktap, against the model's in each state. */
+/**
+ * Results that the author recorded beside a case, SLUG.before.ktap and SLUG.after.ktap, against the model's in each
+ * state.
+ */
 function compare_recorded(c: RegressionCase): string[] {
   const wrong: string[] = [];
-  for (const [when, patches] of [['before', c.without], ['after', c.with]] as const) {
+  for (const [when, patches] of [
+    ['before', c.without],
+    ['after', c.with],
+  ] as const) {
     const path = `${DIR}/${c.slug}.${when}.ktap`;
     if (!existsSync(path)) continue;
     const { options } = machine_options([]);
     const j = judge(read_results(path, hmm_tests), hmm_tests, {
-      ...options, patches, thp: c.config?.thp ?? options.thp, mem: c.config?.mem ?? options.mem,
+      ...options,
+      patches,
+      thp: c.config?.thp ?? options.thp,
+      mem: c.config?.mem ?? options.mem,
     });
-    if (j.differences.length > 0 || j.errors.length > 0) wrong.push(`${path}: the model differs\n${differences_text(j)}`);
+    if (j.differences.length > 0 || j.errors.length > 0)
+      wrong.push(`${path}: the model differs\n${differences_text(j)}`);
   }
   return wrong;
 }
@@ -63,7 +83,9 @@ async function run(slugs: readonly string[]): Promise<number> {
     if (wrong.length === 0) process.stdout.write(`ok ${c.slug}: without the fix ${v.without}\n`);
     else {
       bad++;
-      process.stdout.write(`not ok ${c.slug}: ${wrong.join('\n')}\n  run just this: npm run -s regression -- run ${c.slug}\n`);
+      process.stdout.write(
+        `not ok ${c.slug}: ${wrong.join('\n')}\n  run just this: npm run -s regression -- run ${c.slug}\n`,
+      );
     }
   }
   return bad === 0 ? 0 : 1;
@@ -112,7 +134,11 @@ export default regression;
 function create(words: readonly string[]): number {
   const id = option(words, '--id');
   const subject = option(words, '--subject');
-  const slug = subject.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '').slice(0, 60);
+  const slug = subject
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+    .slice(0, 60);
   if (slug === '') throw new UsageError(`--subject ${JSON.stringify(subject)}: expected some letters or digits`);
   const path = `${DIR}/${slug}.ts`;
   if (existsSync(path)) throw new UsageError(`${path} exists already`);

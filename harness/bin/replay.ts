@@ -2,11 +2,10 @@
 // `npm run -s replay`: recorded op programs on the model, compared op by op with what a real kernel answered.
 
 import { parseArgs } from 'node:util';
-import { UsageError, patches_of } from '../cli/options.ts';
+import { patches_of, UsageError } from '../cli/options.ts';
 import { run_program } from '../cli/program.ts';
 import { FormatError, read_programs, read_recording } from '../replay/format.ts';
-import { do_tasks } from '../replay/jobs.ts';
-import type { Done, Task } from '../replay/jobs.ts';
+import { do_tasks, type Done, type Task } from '../replay/jobs.ts';
 
 const USAGE = `usage: npm run -s replay -- FILE.jsonl[.gz] ... [--only ID] [--stop-at-first] [--jobs N] [--patches=NAME,NAME]
        npm run -s replay -- --record PROGRAMS.txt [--only ID] [--jobs N]
@@ -45,7 +44,8 @@ function options(argv: string[]): Options {
   }
   const { values, positionals } = parsed;
   const jobs = Number(values.jobs ?? 2);
-  if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64) throw new UsageError(`--jobs ${values.jobs}: expected a number from 1 to 64`);
+  if (!Number.isInteger(jobs) || jobs < 1 || jobs > 64)
+    throw new UsageError(`--jobs ${values.jobs}: expected a number from 1 to 64`);
   if (positionals.length === 0) throw new UsageError(`no file given\n${USAGE}`);
   return {
     files: positionals,
@@ -57,7 +57,9 @@ function options(argv: string[]): Options {
   };
 }
 
-/** The tasks of the files, in their order. Throws FormatError for a broken file, UsageError for an id that is not there. */
+/**
+ * The tasks of the files, in their order. Throws FormatError for a broken file, UsageError for an id that is not there.
+ */
 function tasks_of(o: Options): Task[] {
   const all = o.files.flatMap((file): Task[] =>
     o.record
@@ -66,7 +68,8 @@ function tasks_of(o: Options): Task[] {
   );
   if (o.only.length === 0) return all;
   for (const id of o.only) {
-    if (!all.some(({ program }) => program.id === id)) throw new UsageError(`--only ${id}: no program of that id in ${o.files.join(' ')}`);
+    if (!all.some(({ program }) => program.id === id))
+      throw new UsageError(`--only ${id}: no program of that id in ${o.files.join(' ')}`);
   }
   return all.filter(({ program }) => o.only.includes(program.id));
 }

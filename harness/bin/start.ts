@@ -4,11 +4,9 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { differences_text, judge, read_results } from '../compare/judge.ts';
-import type { Judgement } from '../compare/judge.ts';
-import { SPM_DEFAULT, UsageError, patches_of } from '../cli/options.ts';
-import type { MachineOptions } from '../cli/options.ts';
+import { type MachineOptions, patches_of, SPM_DEFAULT, UsageError } from '../cli/options.ts';
 import { run_program } from '../cli/program.ts';
+import { differences_text, judge, type Judgement, read_results } from '../compare/judge.ts';
 
 type Configuration = Pick<MachineOptions, 'thp' | 'spm'>;
 
@@ -82,7 +80,9 @@ function run_configuration(name: string, monitor: Monitor, patches: readonly str
     monitor.running.set(name, progress);
     monitor.say(`${name}: started`);
     let judgement: Judgement | null = null;
-    const child = fork(fileURLToPath(import.meta.url), [`--configuration=${name}`, `${PATCHES}${patches.join(',')}`], { execArgv: process.execArgv });
+    const child = fork(fileURLToPath(import.meta.url), [`--configuration=${name}`, `${PATCHES}${patches.join(',')}`], {
+      execArgv: process.execArgv,
+    });
     child.on('message', (message: Message) => {
       if ('total' in message) progress.total = message.total;
       if ('result' in message) {
@@ -104,7 +104,12 @@ function run_configuration(name: string, monitor: Monitor, patches: readonly str
 function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   const line = (row: readonly string[]): string =>
-    row.map((cell, column) => (column === 0 || column === row.length - 1 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]))).join('  ').trimEnd();
+    row
+      .map((cell, column) =>
+        column === 0 || column === row.length - 1 ? cell.padEnd(widths[column]) : cell.padStart(widths[column]),
+      )
+      .join('  ')
+      .trimEnd();
   return `${rows.map(line).join('\n')}\n`;
 }
 
@@ -112,20 +117,39 @@ const agrees = (j: Judgement): boolean => j.differences.length === 0 && j.errors
 
 function row(name: string, j: Judgement): string[] {
   const same = j.compared - j.differences.length;
-  return [name, String(j.pass), String(j.fail), String(j.skip), agrees(j) ? `identical, all ${j.compared}` : `NOT identical: ${same} of ${j.compared} are`];
+  return [
+    name,
+    String(j.pass),
+    String(j.fail),
+    String(j.skip),
+    agrees(j) ? `identical, all ${j.compared}` : `NOT identical: ${same} of ${j.compared} are`,
+  ];
 }
 
-async function every_configuration(names: readonly string[], quiet: boolean, patches: readonly string[]): Promise<number> {
+async function every_configuration(
+  names: readonly string[],
+  quiet: boolean,
+  patches: readonly string[],
+): Promise<number> {
   const monitor = new Monitor(quiet);
   const found = new Map<string, Judgement>();
   const waiting = [...names];
   const lane = async (): Promise<void> => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) found.set(name, await run_configuration(name, monitor, patches));
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
+      found.set(name, await run_configuration(name, monitor, patches));
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
-  const judged = names.map((name) => [name, found.get(name)] as const).filter((it): it is [string, Judgement] => it[1] !== undefined);
-  for (const [name, j] of judged) if (!agrees(j)) process.stdout.write(`${name}:\n${differences_text(j).replace(/^(?=.)/gm, '  ')}\n`);
-  process.stdout.write(table([['configuration', 'pass', 'fail', 'skip', 'beside Linux 7.3.4'], ...judged.map(([name, j]) => row(name, j))]));
+  const judged = names
+    .map((name) => [name, found.get(name)] as const)
+    .filter((it): it is [string, Judgement] => it[1] !== undefined);
+  for (const [name, j] of judged)
+    if (!agrees(j)) process.stdout.write(`${name}:\n${differences_text(j).replace(/^(?=.)/gm, '  ')}\n`);
+  process.stdout.write(
+    table([
+      ['configuration', 'pass', 'fail', 'skip', 'beside Linux 7.3.4'],
+      ...judged.map(([name, j]) => row(name, j)),
+    ]),
+  );
   return judged.every(([, j]) => agrees(j)) ? 0 : 1;
 }
 
@@ -135,7 +159,10 @@ run_program('start', () => {
   const patches = patches_of(argv.find((word) => word.startsWith(PATCHES))?.slice(PATCHES.length) ?? '');
   if (one !== undefined) return worker(one.slice('--configuration='.length), patches);
   const unknown = argv.find((word) => word !== '--iso' && word !== '--quiet' && !word.startsWith(PATCHES));
-  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown} (--iso: the tests one by one too; --quiet: no progress; ${PATCHES}NAME,NAME: states of the kernel)`);
+  if (unknown !== undefined)
+    throw new UsageError(
+      `unknown option ${unknown} (--iso: the tests one by one too; --quiet: no progress; ${PATCHES}NAME,NAME: states of the kernel)`,
+    );
   const names = [...Object.keys(WHOLE_SUITE), ...(argv.includes('--iso') ? Object.keys(ISOLATED) : [])];
   return every_configuration(names, argv.includes('--quiet'), patches);
 });

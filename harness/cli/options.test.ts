@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { SPM_DEFAULT, machine_options } from './options.ts';
+import { machine_options, SPM_DEFAULT } from './options.ts';
 
 const GIB = 1024 ** 3;
 
@@ -9,8 +9,18 @@ t.test('the machine of a command line without options is the recorded one withou
   t.same(machine_options([]), { options: { thp: 'always', spm: null, mem: 6 * GIB, patches: [] }, rest: [] });
 });
 
-t.test('options of the machine are taken out, the suite\'s are left in order', async (t) => {
-  const { options, rest } = machine_options(['-v', 'x', '--thp=never', '--spm', '-T', 'y', '--mem=512G', '--patches=a,b', 'file']);
+t.test("options of the machine are taken out, the suite's are left in order", async (t) => {
+  const { options, rest } = machine_options([
+    '-v',
+    'x',
+    '--thp=never',
+    '--spm',
+    '-T',
+    'y',
+    '--mem=512G',
+    '--patches=a,b',
+    'file',
+  ]);
   t.same(options, { thp: 'never', spm: SPM_DEFAULT, mem: 512 * GIB, patches: ['a', 'b'] });
   t.same(rest, ['-v', 'x', '-T', 'y', 'file']);
 });

@@ -40,14 +40,18 @@ export function patches_of(text: string): string[] {
 
 function bytes(text: string): number {
   const hit = /^(\d+)([KMGT]?)$/.exec(text);
-  if (hit === null) throw new UsageError(`--mem=${text}: expected a number of bytes with a unit K, M, G or T, such as 6G`);
+  if (hit === null)
+    throw new UsageError(`--mem=${text}: expected a number of bytes with a unit K, M, G or T, such as 6G`);
   return Number(hit[1]) * 1024 ** ' KMGT'.indexOf(hit[2] || ' ');
 }
 
 function addresses(text: string): readonly [number, number] {
   const parts = text.split(',').map(Number);
   const valid = parts.length === 2 && parts.every((a) => Number.isSafeInteger(a) && a > 0 && a % CHUNK === 0);
-  if (!valid) throw new UsageError(`--spm=${text}: expected two physical addresses, multiples of 256 MiB, such as 0x140000000,0x150000000`);
+  if (!valid)
+    throw new UsageError(
+      `--spm=${text}: expected two physical addresses, multiples of 256 MiB, such as 0x140000000,0x150000000`,
+    );
   return [parts[0], parts[1]];
 }
 
@@ -56,7 +60,9 @@ export function machine_options(argv: readonly string[]): { options: MachineOpti
   const options: MachineOptions = { thp: 'always', spm: null, mem: 6 * GIB, patches: [] };
   const rest: string[] = [];
   for (const word of argv) {
-    const [name, value] = word.includes('=') ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)] : [word, null];
+    const [name, value] = word.includes('=')
+      ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]
+      : [word, null];
     if (name === '--spm') options.spm = value === null ? SPM_DEFAULT : addresses(value);
     else if (!['--thp', '--mem', '--patches'].includes(name)) rest.push(word);
     else if (value === null || value === '') throw new UsageError(`${name} needs a value: ${name}=...`);

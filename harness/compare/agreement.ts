@@ -9,7 +9,7 @@ export interface Report {
   path: readonly string[];
 }
 
-export interface Difference {
+interface Difference {
   name: string;
   file: string;
   model: string;
@@ -45,7 +45,10 @@ function is_from(report: Report, fn: string): boolean {
 }
 
 /** What one side reported and the other did not, as `KERNEL` lines; two empty texts if they agree. */
-export function compare_reports(recorded: readonly KernelReport[], model: readonly Report[]): { file: string; model: string } {
+export function compare_reports(
+  recorded: readonly KernelReport[],
+  model: readonly Report[],
+): { file: string; model: string } {
   const left = [...model];
   const file: string[] = [];
   for (const { kind, count, fn } of recorded) {
@@ -74,7 +77,11 @@ export function compare_run(file: KtapRun, model: KtapRun, reports: readonly Rep
     const b = in_words(ours.get(name));
     if (a !== b) differences.push({ name, file: a, model: b });
     else if (kernel.file !== kernel.model) {
-      differences.push({ name, file: `kernel: ${kernel.file || 'nothing more'}`, model: `kernel: ${kernel.model || 'nothing more'}` });
+      differences.push({
+        name,
+        file: `kernel: ${kernel.file || 'nothing more'}`,
+        model: `kernel: ${kernel.model || 'nothing more'}`,
+      });
     }
   }
   return { compared: names.size, differences };

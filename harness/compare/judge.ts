@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { readFileSync } from 'node:fs';
-import { NO_RESULT, compare_run } from './agreement.ts';
-import type { Agreement, Report } from './agreement.ts';
+import { type MachineOptions, UsageError } from '../cli/options.ts';
 import type { TestList } from '../kselftest/kselftest_harness.ts';
-import { read_ktap } from '../ktap/ktap.ts';
-import type { KtapFile, KtapResult, KtapRun } from '../ktap/ktap.ts';
-import { UsageError } from '../cli/options.ts';
-import type { MachineOptions } from '../cli/options.ts';
 import { run_suite } from '../kselftest/run.ts';
+import { type KtapFile, type KtapResult, type KtapRun, read_ktap } from '../ktap/ktap.ts';
+import { type Agreement, compare_run, NO_RESULT, type Report } from './agreement.ts';
 
 /** The model's answer to a file of results. */
 export interface Judgement extends Agreement {
@@ -29,7 +26,8 @@ export function read_results(path: string, suite: () => TestList): KtapFile {
     text = readFileSync(path, 'utf8');
   } catch (e) {
     const code = (e as NodeJS.ErrnoException).code;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : (e as Error).message;
+    const why =
+      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a directory' : (e as Error).message;
     throw new UsageError(`${path}: ${why}`);
   }
   if (text.trim() === '') throw new UsageError(`${path}: the file is empty`);
@@ -37,11 +35,20 @@ export function read_results(path: string, suite: () => TestList): KtapFile {
   const file = read_ktap(text, fixtures_of(list));
   if (file.runs.length > 0) return file;
   const other = file.foreign > 0 ? `, only ${file.foreign} of other programs` : '';
-  throw new UsageError(`${path}: no KTAP results of ${list.program} in it${other} (expected lines such as "ok 1 ${list.names()[0]}")`);
+  throw new UsageError(
+    `${path}: no KTAP results of ${list.program} in it${other} (expected lines such as "ok 1 ${list.names()[0]}")`,
+  );
 }
 
-/** Runs on the model what the recorded run ran, on a fresh machine. `errors` says what is wrong with the model itself. */
-function model_run(recorded: KtapRun, suite: () => TestList, o: MachineOptions, on_result: (name: string) => void): { run: KtapRun; reports: Report[]; errors: string[] } {
+/**
+ * Runs on the model what the recorded run ran, on a fresh machine. `errors` says what is wrong with the model itself.
+ */
+function model_run(
+  recorded: KtapRun,
+  suite: () => TestList,
+  o: MachineOptions,
+  on_result: (name: string) => void,
+): { run: KtapRun; reports: Report[]; errors: string[] } {
   const list = suite();
   const wanted = new Set([...recorded.results.map((r) => r.name), ...recorded.unfinished]);
   const known = list.names().filter((name) => wanted.has(name));
@@ -72,7 +79,12 @@ function model_run(recorded: KtapRun, suite: () => TestList, o: MachineOptions, 
 }
 
 /** Runs the model on everything that the file holds and compares. `on_result` hears of each result as it comes. */
-export function judge(file: KtapFile, suite: () => TestList, o: MachineOptions, on_result: (name: string) => void = () => {}): Judgement {
+export function judge(
+  file: KtapFile,
+  suite: () => TestList,
+  o: MachineOptions,
+  on_result: (name: string) => void = () => {},
+): Judgement {
   const sum: Judgement = { compared: 0, differences: [], pass: 0, fail: 0, skip: 0, errors: [] };
   const count = (r: KtapResult): void => {
     if (r.verdict === 'FAIL') sum.fail++;

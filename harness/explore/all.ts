@@ -11,7 +11,9 @@ interface Ended {
 function explore_one(name: string, words: readonly string[]): Promise<Ended> {
   const program = fileURLToPath(new URL('../bin/explore.ts', import.meta.url));
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...process.execArgv, program, name, '--quiet', ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...process.execArgv, program, name, '--quiet', ...words], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let out = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
     child.on('close', (code, signal) => {
@@ -22,10 +24,15 @@ function explore_one(name: string, words: readonly string[]): Promise<Ended> {
 }
 
 /**
- * Explores one case after another with the same options, `jobs` at a time in processes of their own; `write` is given the report
- * of each in the order of `names`. Answers the highest exit status.
+ * Explores one case after another with the same options, `jobs` at a time in processes of their own; `write` is given
+ * the report of each in the order of `names`. Answers the highest exit status.
  */
-export async function explore_all(names: readonly string[], words: readonly string[], jobs: number, write: (text: string) => void): Promise<number> {
+export async function explore_all(
+  names: readonly string[],
+  words: readonly string[],
+  jobs: number,
+  write: (text: string) => void,
+): Promise<number> {
   const ended = new Map<number, Ended>();
   let next = 0;
   let written = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { task_struct } from '../../lib/kernel/sched/core.ts';
-import { xorshift32 } from '../../lib/kernel/sched/core.ts';
+import { type task_struct, xorshift32 } from '../../lib/kernel/sched/core.ts';
 import type { Switch } from './schedule.ts';
 
-/** A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends. */
+/**
+ * A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends.
+ */
 export const FAIRNESS = 200;
 
 /** What a chooser sees at one step. */
@@ -27,8 +28,8 @@ export interface Chooser {
 const RHYTHMS = 7;
 
 /**
- * Every choice at random. How often the running task is preempted at all depends on the seed: from every step to one of 64, since
- * some races need many switches and some need one task to get far while another stands still.
+ * Every choice at random. How often the running task is preempted at all depends on the seed: from every step to one of
+ * 64, since some races need many switches and some need one task to get far while another stands still.
  */
 export class RandomChooser implements Chooser {
   private readonly random: () => number;
@@ -105,14 +106,21 @@ export class DfsChooser implements Chooser {
     if (c.current !== null && this.used >= this.bound) return c.standard;
     let b = this.stack[this.depth];
     if (b === undefined) {
-      b = { step: c.step, options: [c.standard.pid, ...c.runnable.filter((t) => t !== c.standard).map((t) => t.pid)], at: 0 };
+      b = {
+        step: c.step,
+        options: [c.standard.pid, ...c.runnable.filter((t) => t !== c.standard).map((t) => t.pid)],
+        at: 0,
+      };
       this.stack.push(b);
     }
     this.depth++;
     const pid = b.options[b.at] as number;
     if (b.at > 0 && c.current !== null) this.used++;
     const t = c.runnable.find((x) => x.pid === pid);
-    if (t === undefined || b.step !== c.step) throw new Error(`step ${c.step}: the same choices led elsewhere than before (step ${b.step}, task ${pid}): the run is not deterministic`);
+    if (t === undefined || b.step !== c.step)
+      throw new Error(
+        `step ${c.step}: the same choices led elsewhere than before (step ${b.step}, task ${pid}): the run is not deterministic`,
+      );
     return t;
   }
 }
@@ -136,18 +144,27 @@ export class ReplayChooser implements Chooser {
     if (w === undefined || w.step !== c.step) return c.standard;
     this.at++;
     const is = this.number_of(c.standard);
-    if (is !== w.from) throw new ScheduleMismatch(`step ${c.step}: task ${is} would run, the schedule was made where task ${w.from} would`);
+    if (is !== w.from)
+      throw new ScheduleMismatch(
+        `step ${c.step}: task ${is} would run, the schedule was made where task ${w.from} would`,
+      );
     const to = c.runnable.find((t) => this.number_of(t) === w.to);
     if (to === undefined) {
-      const can = c.runnable.map((t) => this.number_of(t)).sort((a, b) => a - b).join(', ');
-      throw new ScheduleMismatch(`step ${c.step}: the schedule switches to task ${w.to}, which cannot run here; task ${can} can`);
+      const can = c.runnable
+        .map((t) => this.number_of(t))
+        .sort((a, b) => a - b)
+        .join(', ');
+      throw new ScheduleMismatch(
+        `step ${c.step}: the schedule switches to task ${w.to}, which cannot run here; task ${can} can`,
+      );
     }
     return to;
   }
   /** Throws unless every switch was used; `steps` is how long the run was. */
   finish(steps: number): void {
     const w = this.switches[this.at];
-    if (w !== undefined) throw new ScheduleMismatch(`step ${steps}: the run ends here, the schedule has a switch at step ${w.step}`);
+    if (w !== undefined)
+      throw new ScheduleMismatch(`step ${steps}: the run ends here, the schedule has a switch at step ${w.step}`);
   }
 }
 
@@ -158,8 +175,8 @@ export interface Block {
 }
 
 /**
- * Follows stretches as far as they go: a stretch ends early when its task cannot run, and behind the last one the default
- * policy holds. Shrinking uses it, where leaving out a switch moves everything that follows.
+ * Follows stretches as far as they go: a stretch ends early when its task cannot run, and behind the last one the
+ * default policy holds. Shrinking uses it, where leaving out a switch moves everything that follows.
  */
 export class BlockChooser implements Chooser {
   private readonly blocks: readonly Block[];

@@ -5,10 +5,17 @@ import type { Machine, MachineConfig } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { Oops } from '../../lib/kernel/printk.ts';
-import { Deadlock, RoundRobin, xorshift32, type Strategy, type WaitPoint, type task_struct } from '../../lib/kernel/sched/core.ts';
+import {
+  Deadlock,
+  RoundRobin,
+  type Strategy,
+  type task_struct,
+  type WaitPoint,
+  xorshift32,
+} from '../../lib/kernel/sched/core.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
-import { runProgram, type Libc } from '../kselftest/libc.ts';
-import { FAIRNESS, ReplayChooser, ScheduleMismatch, type Block, type Chooser } from './choosers.ts';
+import { type Libc, runProgram } from '../kselftest/libc.ts';
+import { type Block, type Chooser, FAIRNESS, ReplayChooser, ScheduleMismatch } from './choosers.ts';
 import type { Schedule, Switch } from './schedule.ts';
 import { Stage } from './stage.ts';
 
@@ -23,7 +30,10 @@ export interface Racer {
 
 /** What a case works with. */
 export interface CaseContext {
-  /** Runs the tasks against each other, every interleaving possible, until all are done. Everything else in a case runs undisturbed. */
+  /**
+   * Runs the tasks against each other, every interleaving possible, until all are done. Everything else in a case runs
+   * undisturbed.
+   */
   together(racers: readonly Racer[]): Gen<void>;
   /** Loads a kernel module, with the answer of its init: 0 or -errno. */
   modprobe(name: string, params?: ModuleParams): Gen<number>;
@@ -46,9 +56,18 @@ export interface RaceCase {
   run: (c: Libc, x: CaseContext) => Gen<void>;
 }
 
-export type FailureKind = 'assertion' | 'oops' | 'warning' | 'audit' | 'deadlock' | 'livelock' | 'stale TLB' | 'not modelled' | 'crash';
+export type FailureKind =
+  | 'assertion'
+  | 'oops'
+  | 'warning'
+  | 'audit'
+  | 'deadlock'
+  | 'livelock'
+  | 'stale TLB'
+  | 'not modelled'
+  | 'crash';
 
-export interface Failure {
+interface Failure {
   kind: FailureKind;
   text: string;
 }
@@ -129,7 +148,8 @@ class Explorer implements Strategy, Numbering {
   next_task(runnable: readonly task_struct[], current: task_struct | null, is_yielding: boolean): task_struct {
     if (!this.m.sched.explore) return this.plain.next_task(runnable);
     const step = this.steps++;
-    if (step >= this.budget) throw new Livelock(`no end after ${this.budget} steps; the last ones were ${this.describe_loop()}`);
+    if (step >= this.budget)
+      throw new Livelock(`no end after ${this.budget} steps; the last ones were ${this.describe_loop()}`);
     const can_stay = current !== null && runnable.includes(current);
     const steps_back = can_stay && runnable.length > 1 && (is_yielding || this.run >= FAIRNESS);
     const options = steps_back ? runnable.filter((t) => t !== current) : runnable;
@@ -176,7 +196,10 @@ function stop_text(last: task_struct, at: WaitPoint | null): string {
 function oops_of(m: Machine): Failure | null {
   const oops = m.log.oopses[0];
   if (oops === undefined) return null;
-  return { kind: 'oops', text: `${oops.bug}${oops.path.length > 0 ? ` in ${oops.path.slice(0, 4).join(' <- ')}` : ''}` };
+  return {
+    kind: 'oops',
+    text: `${oops.bug}${oops.path.length > 0 ? ` in ${oops.path.slice(0, 4).join(' <- ')}` : ''}`,
+  };
 }
 
 function failure_of(m: Machine, checked: string | null, status: number): Failure | null {
@@ -184,10 +207,12 @@ function failure_of(m: Machine, checked: string | null, status: number): Failure
   if (oops !== null) return oops;
   if (checked !== null) return { kind: 'assertion', text: checked };
   const warning = m.log.warnings[0];
-  if (warning !== undefined) return { kind: 'warning', text: `WARNING in ${warning.path.slice(0, 4).join(' <- ') || warning.fn}` };
+  if (warning !== undefined)
+    return { kind: 'warning', text: `WARNING in ${warning.path.slice(0, 4).join(' <- ') || warning.fn}` };
   if (status !== 0) return { kind: 'assertion', text: `the case ended with wait status ${status}` };
   const found = audit(m);
-  for (const mm of m.mms) found.push(`mm ${mm.mm_id}: is left behind with ${mm.mm_users} users and a count of ${mm.mm_count}`);
+  for (const mm of m.mms)
+    found.push(`mm ${mm.mm_id}: is left behind with ${mm.mm_users} users and a count of ${mm.mm_count}`);
   return found.length > 0 ? { kind: 'audit', text: found.slice(0, 4).join('; ') } : null;
 }
 
@@ -215,12 +240,19 @@ function failure_of_error(m: Machine, e: Explorer, err: unknown): Failure {
   if (err instanceof StaleAccess) return { kind: 'stale TLB', text: `${e.name_of(m.current)}: ${err.message}` };
   if (err instanceof Unmodelled) return { kind: 'not modelled', text: err.message };
   if (err instanceof Oops) return { kind: 'oops', text: err.bug };
-  if (err instanceof Error) return { kind: 'crash', text: `${err.message}\n${(err.stack ?? '').split('\n').slice(1, 8).join('\n')}` };
+  if (err instanceof Error)
+    return { kind: 'crash', text: `${err.message}\n${(err.stack ?? '').split('\n').slice(1, 8).join('\n')}` };
   throw err;
 }
 
 /** Runs a case once on the stage, which is put back to its beginning first. */
-export function run_on(stage: Stage, c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
+export function run_on(
+  stage: Stage,
+  c: RaceCase,
+  seed: number,
+  make: (e: Numbering) => Chooser,
+  o: RunOptions = {},
+): Run {
   const m = stage.reset();
   const e = new Explorer(m, make, seed, { ...o, budget: o.budget ?? c.budget ?? BUDGET });
   m.sched.strategy = e;
@@ -248,7 +280,14 @@ export function run_on(stage: Stage, c: RaceCase, seed: number, make: (e: Number
     failure = failure_of_error(m, e, err);
   }
   const end = e.tracing ? { end: { steps: e.steps, hash: e.hash } } : {};
-  return { failure, schedule: { seed, switches: e.switches, ...end }, steps: e.steps, blocks: e.blocks, trace: e.trace, log: m.log.lines.slice() };
+  return {
+    failure,
+    schedule: { seed, switches: e.switches, ...end },
+    steps: e.steps,
+    blocks: e.blocks,
+    trace: e.trace,
+    log: m.log.lines.slice(),
+  };
 }
 
 function context(m: Machine, c: Libc, e: Explorer): CaseContext {
@@ -283,7 +322,10 @@ export function run_case(c: RaceCase, seed: number, make: (e: Numbering) => Choo
   return run_on(new Stage(c, o.patches ?? []), c, seed, make, o);
 }
 
-/** Repeats a schedule exactly on a fresh machine; throws ScheduleMismatch, with the first step that differs, where it does not fit. */
+/**
+ * Repeats a schedule exactly on a fresh machine; throws ScheduleMismatch, with the first step that differs, where it
+ * does not fit.
+ */
 export function replay(c: RaceCase, s: Schedule, o: RunOptions = {}): Run {
   let chooser: ReplayChooser | null = null;
   const make = (e: Numbering): Chooser => (chooser = new ReplayChooser(s.switches, (t) => e.number_of(t)));
@@ -294,7 +336,7 @@ export function replay(c: RaceCase, s: Schedule, o: RunOptions = {}): Run {
     const last = s.switches[s.switches.length - 1]?.step ?? 0;
     throw new ScheduleMismatch(
       `every switch fits, but after step ${last} the run went another way: it took ${end.steps} steps (hash ${end.hash.toString(16)}), ` +
-      `the schedule was made with ${s.end.steps} (${s.end.hash.toString(16)})`,
+        `the schedule was made with ${s.end.steps} (${s.end.hash.toString(16)})`,
     );
   }
   return run;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { replay, type FailureKind, type RaceCase, type Run } from './engine.ts';
+import { type FailureKind, type RaceCase, replay, type Run } from './engine.ts';
 import { parse_schedule } from './schedule.ts';
 import { explore, shrink, type StrategyName } from './search.ts';
 
@@ -24,7 +24,7 @@ export interface KnownRace {
 }
 
 /** How soon the explorer finds a race whose fix is taken out. */
-export interface Search {
+interface Search {
   /** schedules until the race was found, one number for each seed that found it, in ascending order */
   schedules: readonly number[];
   /** seeds that did not find it within the budget */
@@ -54,12 +54,23 @@ export function search_known(known: KnownRace, seeds: number, now: () => number)
   let ms = 0;
   for (let k = 0; k < seeds; k++) {
     const start = now();
-    const r = explore(c, { ...o, strategy: known.strategy, schedules: SCHEDULES, bound: DEPTH, seed: 1 + k * SCHEDULES });
+    const r = explore(c, {
+      ...o,
+      strategy: known.strategy,
+      schedules: SCHEDULES,
+      bound: DEPTH,
+      seed: 1 + k * SCHEDULES,
+    });
     ms += now() - start;
     total += r.schedules;
     if (r.failed === null || !is_known(known, r.failed)) continue;
     found.push(r.schedules);
     if (switches < 0) switches = shrink(c, r.failed, o).schedule.switches.length;
   }
-  return { schedules: found.sort((a, b) => a - b), missed: seeds - found.length, switches, per_second: (1000 * total) / Math.max(1, ms) };
+  return {
+    schedules: found.sort((a, b) => a - b),
+    missed: seeds - found.length,
+    switches,
+    per_second: (1000 * total) / Math.max(1, ms),
+  };
 }

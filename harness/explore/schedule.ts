@@ -18,9 +18,9 @@ export interface Schedule {
 const VERSION = 'hmm1';
 
 /**
- * `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. Tasks are numbered in the order in which they were made: 0 is the case's first
- * process, 1 the first task that it lets race. Steps count from the start of the race. The last part, the steps of the whole
- * run and a hash of where each of them stopped, may be missing.
+ * `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. Tasks are numbered in the order in which they were made: 0 is the case's
+ * first process, 1 the first task that it lets race. Steps count from the start of the race. The last part, the steps
+ * of the whole run and a hash of where each of them stopped, may be missing.
  */
 export function format_schedule(s: Schedule): string {
   const end = s.end === undefined ? '' : `:${s.end.steps}.${s.end.hash.toString(16)}`;
@@ -31,14 +31,19 @@ export function format_schedule(s: Schedule): string {
 export function parse_schedule(text: string): Schedule {
   const bad = (why: string): RangeError => new RangeError(`schedule ${JSON.stringify(text)}: ${why}`);
   const [version, seed, list, end, ...rest] = text.trim().split(':');
-  if (version === undefined || !/^hmm\d+$/.test(version)) throw bad(`expected ${VERSION}:SEED:STEP.FROM>TO,...:STEPS.HASH`);
+  if (version === undefined || !/^hmm\d+$/.test(version))
+    throw bad(`expected ${VERSION}:SEED:STEP.FROM>TO,...:STEPS.HASH`);
   if (version !== VERSION) throw bad(`is of version ${version}, this program reads ${VERSION}`);
-  if (seed === undefined || !/^\d+$/.test(seed) || list === undefined || rest.length > 0) throw bad(`expected ${VERSION}:SEED:STEP.FROM>TO,...:STEPS.HASH`);
-  const switches = list.split(',').filter((w) => w !== '').map((w): Switch => {
-    const part = /^(\d+)\.(\d+)>(\d+)$/.exec(w);
-    if (part === null) throw bad(`${JSON.stringify(w)} is not STEP.FROM>TO`);
-    return { step: Number(part[1]), from: Number(part[2]), to: Number(part[3]) };
-  });
+  if (seed === undefined || !/^\d+$/.test(seed) || list === undefined || rest.length > 0)
+    throw bad(`expected ${VERSION}:SEED:STEP.FROM>TO,...:STEPS.HASH`);
+  const switches = list
+    .split(',')
+    .filter((w) => w !== '')
+    .map((w): Switch => {
+      const part = /^(\d+)\.(\d+)>(\d+)$/.exec(w);
+      if (part === null) throw bad(`${JSON.stringify(w)} is not STEP.FROM>TO`);
+      return { step: Number(part[1]), from: Number(part[2]), to: Number(part[3]) };
+    });
   for (let i = 1; i < switches.length; i++) {
     const step = (switches[i] as Switch).step;
     if (step <= (switches[i - 1] as Switch).step) throw bad(`step ${step} is out of order`);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { BlockChooser, DfsChooser, PctChooser, RandomChooser, type Block, type Chooser } from './choosers.ts';
-import { replay, run_on, type Numbering, type RaceCase, type Run, type RunOptions } from './engine.ts';
+import { type Block, BlockChooser, type Chooser, DfsChooser, PctChooser, RandomChooser } from './choosers.ts';
+import { type Numbering, type RaceCase, replay, type Run, run_on, type RunOptions } from './engine.ts';
 import { format_schedule } from './schedule.ts';
 import { Stage } from './stage.ts';
 
 export type StrategyName = 'random' | 'pct' | 'dfs';
 
-export interface ExploreOptions extends RunOptions {
+interface ExploreOptions extends RunOptions {
   strategy: StrategyName;
   schedules: number;
   /** for dfs: preemptions; for pct: depth */
@@ -16,7 +16,7 @@ export interface ExploreOptions extends RunOptions {
   progress?: (done: number) => void;
 }
 
-export interface Exploration {
+interface Exploration {
   /** schedules that ran */
   schedules: number;
   /** the run that failed, repeated on a fresh machine, or null */
@@ -41,7 +41,8 @@ function difference(a: Run, b: Run): string | null {
     if (a.trace[i] !== b.trace[i]) return `"${a.trace[i] ?? 'the end'}" and "${b.trace[i] ?? 'the end'}"`;
   }
   const k = a.log.findIndex((line, i) => line !== b.log[i]);
-  if (k >= 0 || a.log.length !== b.log.length) return `the kernel logged "${a.log[k] ?? 'nothing more'}" and "${b.log[k] ?? 'nothing more'}"`;
+  if (k >= 0 || a.log.length !== b.log.length)
+    return `the kernel logged "${a.log[k] ?? 'nothing more'}" and "${b.log[k] ?? 'nothing more'}"`;
   return null;
 }
 
@@ -61,10 +62,16 @@ export function explore(c: RaceCase, o: ExploreOptions): Exploration {
   let steps = 0;
   for (let i = 0; i < o.schedules; i++) {
     const seed = o.strategy === 'dfs' ? o.seed : o.seed + i;
-    const run = run_on(stage, c, seed, () => {
-      if (o.strategy === 'dfs') return dfs;
-      return o.strategy === 'pct' ? new PctChooser(seed, o.bound, length) : new RandomChooser(seed);
-    }, { ...o, trace: false });
+    const run = run_on(
+      stage,
+      c,
+      seed,
+      () => {
+        if (o.strategy === 'dfs') return dfs;
+        return o.strategy === 'pct' ? new PctChooser(seed, o.bound, length) : new RandomChooser(seed);
+      },
+      { ...o, trace: false },
+    );
     length = Math.max(length, run.steps);
     steps = Math.max(steps, run.steps);
     o.progress?.(i + 1);
@@ -75,8 +82,8 @@ export function explore(c: RaceCase, o: ExploreOptions): Exploration {
 }
 
 /**
- * Runs `schedules` random schedules twice, on a machine that is used again and again and on a fresh one each, and throws
- * Nondeterminism where trace, log or outcome differ.
+ * Runs `schedules` random schedules twice, on a machine that is used again and again and on a fresh one each, and
+ * throws Nondeterminism where trace, log or outcome differ.
  */
 export function check_determinism(c: RaceCase, schedules: number, seed: number, o: RunOptions = {}): void {
   const stage = new Stage(c, o.patches ?? []).keep();
@@ -84,7 +91,8 @@ export function check_determinism(c: RaceCase, schedules: number, seed: number, 
     const once = run_on(stage, c, s, () => new RandomChooser(s), { ...o, trace: true });
     const { switches } = once.schedule;
     const found = difference(once, replay(c, { seed: s, switches }, o));
-    if (found !== null) throw new Nondeterminism(`${c.name}: ${format_schedule({ seed: s, switches })} led to ${found}`);
+    if (found !== null)
+      throw new Nondeterminism(`${c.name}: ${format_schedule({ seed: s, switches })} led to ${found}`);
   }
 }
 
@@ -108,7 +116,9 @@ function extend(blocks: readonly Block[], i: number): Block[] {
   return blocks.map((x, k) => (k === i ? { task: x.task, steps: Number.MAX_SAFE_INTEGER } : x));
 }
 
-/** Looks for a run with the same kind of failure and fewer switches; answers the best found, at most `tries` runs later. */
+/**
+ * Looks for a run with the same kind of failure and fewer switches; answers the best found, at most `tries` runs later.
+ */
 export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 3000): Run {
   const stage = new Stage(c, o.patches ?? []).keep();
   let best = failed;
@@ -117,7 +127,8 @@ export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 300
     if (left-- <= 0) return false;
     const make = (e: Numbering): Chooser => new BlockChooser(blocks, (t) => e.number_of(t));
     const run = run_on(stage, c, failed.schedule.seed, make, { ...o, trace: false });
-    if (run.failure?.kind !== failed.failure?.kind || run.schedule.switches.length >= best.schedule.switches.length) return false;
+    if (run.failure?.kind !== failed.failure?.kind || run.schedule.switches.length >= best.schedule.switches.length)
+      return false;
     best = run;
     return true;
   };
@@ -129,7 +140,8 @@ export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 300
     again = false;
     for (let i = best.blocks.length - 1; i >= 0 && left > 0; i--) {
       if (i >= best.blocks.length) i = best.blocks.length - 1;
-      if (better(best.blocks.slice(0, i)) || better(join(best.blocks, i)) || better(extend(best.blocks, i))) again = true;
+      if (better(best.blocks.slice(0, i)) || better(join(best.blocks, i)) || better(extend(best.blocks, i)))
+        again = true;
     }
   }
   return on_fresh_machine(c, best, o);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../lib/boot.ts';
-import { PAGES_PER_SECTION } from '../../lib/mm/physmem.ts';
 import { pfn_to_page } from '../../lib/mm/page.ts';
-import { test_hmm_state, type dmirror_chunk } from '../../lib/test_hmm/dmirror.ts';
+import { PAGES_PER_SECTION } from '../../lib/mm/physmem.ts';
+import { type dmirror_chunk, test_hmm_state } from '../../lib/test_hmm/dmirror.ts';
 
 type TypedArray = Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 type Fields = Record<string, unknown>;
@@ -44,9 +44,9 @@ function is_slab(x: object): x is SlabLike {
 }
 
 /**
- * A machine without live tasks as it was when the snapshot was taken: restore() puts everything that can be reached from it
- * back in place. What a closure keeps in variables of its own is not seen, so a run that matters is repeated on a fresh
- * machine.
+ * A machine without live tasks as it was when the snapshot was taken: restore() puts everything that can be reached
+ * from it back in place. What a closure keeps in variables of its own is not seen, so a run that matters is repeated on
+ * a fresh machine.
  */
 export class Snapshot {
   private readonly m: Machine;
@@ -75,7 +75,12 @@ export class Snapshot {
     }
     this.private_copy = this.columns.find((c) => c.a === m.page.private)?.copy as Int32Array;
     for (const d of this.mod()?.dmirror_devices ?? []) {
-      this.free.push({ chunks: d.devmem_chunks, copy: [...(d.devmem_chunks ?? [])], calloc: d.calloc, first: [d.free_pages, d.free_folios] });
+      this.free.push({
+        chunks: d.devmem_chunks,
+        copy: [...(d.devmem_chunks ?? [])],
+        calloc: d.calloc,
+        first: [d.free_pages, d.free_folios],
+      });
     }
     this.visit(m);
     for (let o = this.todo.pop(); o !== undefined; o = this.todo.pop()) this.record(o);
@@ -112,7 +117,8 @@ export class Snapshot {
       for (const x of items) this.visit(x);
     } else if (is_slab(o)) {
       const pages: { at: number; bytes: Uint8Array }[] = [];
-      for (let i = 0; i < SLAB_PAGES; i++) if (o.used[i] !== 0) pages.push({ at: i * PAGE_SIZE, bytes: o.u8.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE) });
+      for (let i = 0; i < SLAB_PAGES; i++)
+        if (o.used[i] !== 0) pages.push({ at: i * PAGE_SIZE, bytes: o.u8.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE) });
       this.slabs.push({ slab: o, used: o.used.slice(), pages });
     } else if (Symbol.iterator in o && 'next' in o) {
       throw new Error('a machine with a live task cannot be put back to where it was');
@@ -170,7 +176,8 @@ export class Snapshot {
       const d = devices[i] as (typeof devices)[number];
       const f = this.free[i] as FreeList;
       const now = d.devmem_chunks;
-      if (now !== f.chunks || now?.length !== f.copy.length || now.some((c, k) => c !== f.copy[k] || c.remove)) return null;
+      if (now !== f.chunks || now?.length !== f.copy.length || now.some((c, k) => c !== f.copy[k] || c.remove))
+        return null;
       const taken = d.calloc - f.calloc;
       if (taken > MANY) return null;
       for (const [i, nr] of [1, SLAB_PAGES].entries()) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
-import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { runProgram, type Libc } from '../kselftest/libc.ts';
+import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
+import { type Libc, runProgram } from '../kselftest/libc.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;
@@ -12,7 +12,7 @@ const SLABS = 12;
 const SLAB_PAGES = 512;
 
 /** What a stage is made for. */
-export interface StageOf {
+interface StageOf {
   config?: MachineConfig;
   /** parameters of test_hmm; null leaves it unloaded */
   params?: ModuleParams | null;
@@ -20,8 +20,8 @@ export interface StageOf {
 }
 
 /**
- * A booted machine with test_hmm loaded, for many runs one after another: before each it is put back to where it was, which
- * takes a hundredth of the time that booting takes.
+ * A booted machine with test_hmm loaded, for many runs one after another: before each it is put back to where it was,
+ * which takes a hundredth of the time that booting takes.
  */
 export class Stage {
   private readonly m: Machine;
@@ -34,7 +34,8 @@ export class Stage {
     if (c.params === null) return;
     const loading: Gen<number> = load_module(this.m, 'test_hmm', c.params ?? {});
     const r = loading.next();
-    if (r.done !== true || r.value !== 0) throw new Error(`loading test_hmm failed${r.done === true ? ` with ${r.value}` : ''}`);
+    if (r.done !== true || r.value !== 0)
+      throw new Error(`loading test_hmm failed${r.done === true ? ` with ${r.value}` : ''}`);
     const { warm } = c;
     if (warm === undefined) return;
     const status = runProgram(this.m, function* (libc) {

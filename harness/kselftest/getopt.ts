@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /** One step of getopt(3): the option letter ('?' for a bad one) with its argument, or what to complain about. */
-export interface Opt {
+interface Opt {
   opt: string;
   optarg: string;
   error?: string;
 }
 
 /**
- * All options of an argument list as GNU getopt(3) answers them: letters may be joined, an argument may follow its letter
- * directly, words that are no options are passed over, and `--` ends the options.
+ * All options of an argument list as GNU getopt(3) answers them: letters may be joined, an argument may follow its
+ * letter directly, words that are no options are passed over, and `--` ends the options.
  */
 export function getopt(argv: readonly string[], optstring: string): Opt[] {
   const found: Opt[] = [];

@@ -2,8 +2,7 @@
 // A test program whose tests pass, fail, skip, time out and crash on purpose, after the idea of
 // tools/testing/selftests/kselftest_harness/. What it prints is held to harness-selftest.expected.
 
-import { FIXTURE, TestList } from './kselftest_harness.ts';
-import type { TestMeta } from './kselftest_harness.ts';
+import { FIXTURE, TestList, type TestMeta } from './kselftest_harness.ts';
 
 const SIGUSR1 = 10;
 const SIGSEGV = 11;
@@ -150,7 +149,14 @@ harness_selftest.TEST_SIGNAL('signal_fail', SIGUSR1, function* ({ t }) {
   t.TH_LOG('no signal');
 });
 
-for (const [name, code] of [['pass', 0], ['fail', 1], ['xfail', 2], ['xpass', 3], ['skip', 4], ['other', 5]] as const) {
+for (const [name, code] of [
+  ['pass', 0],
+  ['fail', 1],
+  ['xfail', 2],
+  ['xpass', 3],
+  ['skip', 4],
+  ['other', 5],
+] as const) {
   harness_selftest.TEST(`exit_${name}`, function* ({ c }) {
     yield* c.exit(code);
   });

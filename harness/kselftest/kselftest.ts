@@ -72,9 +72,12 @@ export class Ksft {
   ksft_print_cnts(): void {
     const { pass, fail, xfail, xpass, xskip, error, plan } = this;
     if (xskip > 0) {
-      this.printf(`# ${xskip} skipped test(s) detected. Consider enabling relevant config options to improve coverage.\n`);
+      this.printf(
+        `# ${xskip} skipped test(s) detected. Consider enabling relevant config options to improve coverage.\n`,
+      );
     }
-    if (plan !== this.ksft_test_num()) this.printf(`# Planned tests != run tests (${plan} != ${this.ksft_test_num()})\n`);
+    if (plan !== this.ksft_test_num())
+      this.printf(`# Planned tests != run tests (${plan} != ${this.ksft_test_num()})\n`);
     this.printf(`# Totals: pass:${pass} fail:${fail} xfail:${xfail} xpass:${xpass} skip:${xskip} error:${error}\n`);
   }
 

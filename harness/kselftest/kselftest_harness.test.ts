@@ -5,7 +5,7 @@ import t from 'tap';
 import { runFake } from './fixtures/fake_libc.ts';
 import { getopt } from './getopt.ts';
 import { harness_selftest } from './harness-selftest.ts';
-import { FIXTURE, TestList, runSuite, test_enabled } from './kselftest_harness.ts';
+import { FIXTURE, runSuite, test_enabled, TestList } from './kselftest_harness.ts';
 import { WEXITSTATUS } from './uapi.ts';
 
 const golden = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
@@ -22,9 +22,13 @@ function run(list: TestList, ...argv: string[]): { out: string; code: number } {
   return { out: out.replace(/^(# [\w-]+\.c):\d+:/gm, '$1:N:'), code: WEXITSTATUS(status) };
 }
 
-const results = (out: string): string[] => out.split('\n').filter((line) => /^(not )?ok /.test(line)).map((line) => line.replace(/^((?:not )?ok) \d+ /, '$1 '));
+const results = (out: string): string[] =>
+  out
+    .split('\n')
+    .filter((line) => /^(not )?ok /.test(line))
+    .map((line) => line.replace(/^((?:not )?ok) \d+ /, '$1 '));
 
-t.test('the harness prints what upstream\'s harness prints for the same tests', async (t) => {
+t.test("the harness prints what upstream's harness prints for the same tests", async (t) => {
   const { out, code } = run(harness_selftest);
   t.equal(out, golden('harness-selftest.expected'));
   t.equal(code, 1, 'a failed test makes the program exit with KSFT_FAIL');
@@ -55,12 +59,23 @@ t.test('-d turns debug prints on', async (t) => {
 
 t.test('the first filter that names a test decides', async (t) => {
   t.same(results(run(harness_selftest, '-T', 'pass', '-f', 'parent_teardown').out), ['not ok parent_teardown.assert']);
-  t.same(results(run(harness_selftest, '-r', 'kinds.large.pass', '-r', 'global.plain_pass').out), ['ok global.plain_pass', 'ok kinds.large.pass']);
+  t.same(results(run(harness_selftest, '-r', 'kinds.large.pass', '-r', 'global.plain_pass').out), [
+    'ok global.plain_pass',
+    'ok kinds.large.pass',
+  ]);
   t.equal(test_enabled(['-V', 'large'], 'kinds', 'small', 'pass'), true, 'only exclusions: the rest runs');
   t.equal(test_enabled(['-V', 'large'], 'kinds', 'large', 'pass'), false);
-  t.equal(test_enabled(['-v', 'large', '-T', 'pass'], 'kinds', 'large', 'pass'), true, 'the including filter came first');
+  t.equal(
+    test_enabled(['-v', 'large', '-T', 'pass'], 'kinds', 'large', 'pass'),
+    true,
+    'the including filter came first',
+  );
   t.equal(test_enabled(['-T', 'pass', '-v', 'large'], 'kinds', 'large', 'pass'), false);
-  t.equal(test_enabled(['-v', 'large'], 'kinds', 'small', 'pass'), false, 'with an including filter the rest stays out');
+  t.equal(
+    test_enabled(['-v', 'large'], 'kinds', 'small', 'pass'),
+    false,
+    'with an including filter the rest stays out',
+  );
   t.equal(test_enabled(['-F', 'kinds'], 'kinds', 'small', 'pass'), false);
   t.equal(test_enabled(['-d'], 'kinds', 'small', 'pass'), true);
 });
@@ -76,7 +91,10 @@ t.test('a message names the line of the assertion in the suite', async (t) => {
   const lines = readFileSync(new URL('harness-selftest.ts', import.meta.url), 'utf8').split('\n');
   const line = lines.findIndex((text) => text.includes("t.ASSERT_EQ(-2, 0, 'ret', '0')")) + 1;
   let out = '';
-  runFake((c) => runSuite(c, harness_selftest, ['-r', 'kinds.small.assert_stops'], (text) => void (out += text)), () => {});
+  runFake(
+    (c) => runSuite(c, harness_selftest, ['-r', 'kinds.small.assert_stops'], (text) => void (out += text)),
+    () => {},
+  );
   t.match(out, `# harness-selftest.c:${line}:assert_stops:Expected ret (-2) == 0 (0)\n`);
 });
 
@@ -127,5 +145,8 @@ t.test('getopt reads options as GNU getopt does', async (t) => {
   t.same(read('-t', '-d'), ['t=-d'], 'an argument may look like an option');
   t.same(read('--', '-d'), []);
   t.same(read('-'), []);
-  t.same(getopt(['-x', '-t'], 'dt:').map((o) => o.error), ["invalid option -- 'x'", "option requires an argument -- 't'"]);
+  t.same(
+    getopt(['-x', '-t'], 'dt:').map((o) => o.error),
+    ["invalid option -- 'x'", "option requires an argument -- 't'"],
+  );
 });

@@ -4,19 +4,17 @@
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { getopt } from './getopt.ts';
-import { KSFT_FAIL, KSFT_PASS, KSFT_SKIP, KSFT_XFAIL, KSFT_XPASS, Ksft } from './kselftest.ts';
+import { Ksft, KSFT_FAIL, KSFT_PASS, KSFT_SKIP, KSFT_XFAIL, KSFT_XPASS } from './kselftest.ts';
 import type { Libc } from './libc.ts';
 import { EINTR, POLLIN, SIGKILL, WEXITSTATUS, WIFEXITED, WIFSIGNALED, WTERMSIG } from './uapi.ts';
 
-export { KSFT_FAIL, KSFT_PASS, KSFT_SKIP, KSFT_XFAIL, KSFT_XPASS } from './kselftest.ts';
-
-export const TEST_TIMEOUT_DEFAULT = 30;
+const TEST_TIMEOUT_DEFAULT = 30;
 
 const SIGABRT = 6;
 const WNOHANG = 1;
 
 /** A value in a C comparison. A bigint is an unsigned 64-bit one that a number cannot hold. */
-export type Value = number | bigint | boolean;
+type Value = number | bigint | boolean;
 
 /** What a failing ASSERT_* throws: the test process runs its teardown and aborts. NON-KERNEL. */
 class Bail extends Error {}
@@ -30,7 +28,7 @@ export interface TestArgs<S, V> {
   c: Libc;
   t: TestMeta;
 }
-export type TestFn<S, V> = (args: TestArgs<S, V>) => Gen<void>;
+type TestFn<S, V> = (args: TestArgs<S, V>) => Gen<void>;
 
 interface Variant {
   name: string;
@@ -65,7 +63,10 @@ function holds(expected: Value, op: string, seen: Value): boolean {
   }
 }
 
-/** Where in the suite's source the running assertion stands, from the JavaScript stack: the first frame outside this file. */
+/**
+ * Where in the suite's source the running assertion stands, from the JavaScript stack: the first frame outside this
+ * file.
+ */
 function call_line(): number {
   for (const frame of (new Error().stack ?? '').split('\n').slice(1)) {
     if (frame.includes('kselftest_harness.ts')) continue;
@@ -93,7 +94,12 @@ export class TestMeta {
   file = '';
   log: (text: string) => void = () => {};
 
-  constructor(name: string, timeout: number, termsig: number, run: (c: Libc, t: TestMeta, variant: Variant) => Gen<void>) {
+  constructor(
+    name: string,
+    timeout: number,
+    termsig: number,
+    run: (c: Libc, t: TestMeta, variant: Variant) => Gen<void>,
+  ) {
     this.name = name;
     this.timeout = timeout;
     this.termsig = termsig;
@@ -253,7 +259,7 @@ class FixtureBase {
 }
 
 /** A fixture: the data of a test (`self`), its variants, and the tests in the order of their declaration. */
-export class Fixture<S extends object, V> extends FixtureBase {
+class Fixture<S extends object, V> extends FixtureBase {
   private setup: TestFn<S, V> | null = null;
   private teardown: TestFn<S, V> | null = null;
   private teardown_parent = false;
@@ -293,7 +299,8 @@ export class Fixture<S extends object, V> extends FixtureBase {
   XFAIL_ADD(variant: string, test: string): void {
     const found = this.variants.find((v) => v.name === variant);
     if (found === undefined) throw new Error(`XFAIL_ADD: fixture ${this.name} has no variant ${variant}`);
-    if (!this.tests.some((t) => t.name === test)) throw new Error(`XFAIL_ADD: fixture ${this.name} has no test ${test}`);
+    if (!this.tests.some((t) => t.name === test))
+      throw new Error(`XFAIL_ADD: fixture ${this.name} has no test ${test}`);
     found.xfails.add(test);
   }
 
@@ -301,7 +308,10 @@ export class Fixture<S extends object, V> extends FixtureBase {
     this.tests.push(new TestMeta(name, timeout, termsig, (c, t, variant) => this.wrapper(c, t, variant.data as V, fn)));
   }
 
-  /** Runs in the process that the harness forked: forks the one that sets up, tests and tears down, and passes on its end. */
+  /**
+   * Runs in the process that the harness forked: forks the one that sets up, tests and tears down, and passes on its
+   * end.
+   */
   private *wrapper(c: Libc, t: TestMeta, variant: V, fn: TestFn<S, V>): Gen<void> {
     const self = {} as S;
     const { setup, teardown, teardown_parent } = this;
@@ -490,7 +500,8 @@ function* run_test(c: Libc, ksft: Ksft, variant: Variant, t: TestMeta, name: str
 }
 
 function list_tests(list: TestList, print: (text: string) => void): void {
-  const row = (fixture: string, variant: string, test: string): void => print(`${fixture.padEnd(20)} ${variant.padEnd(25)} ${test}\n`);
+  const row = (fixture: string, variant: string, test: string): void =>
+    print(`${fixture.padEnd(20)} ${variant.padEnd(25)} ${test}\n`);
   list.fixtures.forEach((f, at) => {
     if (at === 0) row('# FIXTURE', 'VARIANT', 'TEST');
     else print(`${'-'.repeat(80)}\n`);
@@ -559,12 +570,19 @@ export function test_enabled(argv: readonly string[], fixture: string, variant: 
 }
 
 /** What a run tells its caller besides the output. NON-KERNEL. */
-export interface RunHooks {
+interface RunHooks {
   /** called when a test's result has been printed */
   after_test?: (name: string) => void;
 }
 
-function* main(c: Libc, list: TestList, argv: readonly string[], ksft: Ksft, print: (text: string) => void, hooks: RunHooks): Gen<number> {
+function* main(
+  c: Libc,
+  list: TestList,
+  argv: readonly string[],
+  ksft: Ksft,
+  print: (text: string) => void,
+  hooks: RunHooks,
+): Gen<number> {
   for (const { opt, error } of getopt(argv, 'dhlF:f:V:v:t:T:r:')) {
     if (opt === 'l') {
       list_tests(list, print);

@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { do_syscall_64, NR } from '../../lib/arch/x86/entry/syscall_64.ts';
+import {
+  tlb_load32,
+  tlb_store32,
+  user_copy,
+  user_find32_seq,
+  user_load32,
+  user_load64,
+  user_load8,
+  user_memcmp,
+  user_memset,
+  user_read_bytes,
+  user_store32,
+  user_store32_seq,
+  user_store64,
+  user_store8,
+  user_write_bytes,
+} from '../../lib/arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../lib/boot.ts';
+import { do_scandir } from '../../lib/fs/readdir.ts';
 import { STACK_TOP, start_process } from '../../lib/kernel/exec.ts';
 import { wait_status } from '../../lib/kernel/exit.ts';
 import { CLONE_FILES, CLONE_THREAD, CLONE_VM, kernel_clone } from '../../lib/kernel/fork/fork.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { wait_queue_head, wait_event, wake_up } from '../../lib/kernel/locks.ts';
 import { SIGBUS, SIGSEGV } from '../../lib/kernel/sched/core.ts';
-import { UserExit, UserSignal, type sighandler } from '../../lib/kernel/signal.ts';
-import { NR, do_syscall_64 } from '../../lib/arch/x86/entry/syscall_64.ts';
-import { do_scandir } from '../../lib/fs/namei.ts';
-import {
-  tlb_load32, tlb_store32, user_copy, user_find32_seq, user_load32, user_load64, user_load8, user_memcmp, user_memset, user_read_bytes,
-  user_store32, user_store32_seq, user_store64, user_store8, user_write_bytes,
-} from '../../lib/arch/x86/mm/uaccess.ts';
+import { wait_event, wait_queue_head, wake_up } from '../../lib/kernel/sched/wait.ts';
+import { type sighandler, UserExit, UserSignal } from '../../lib/kernel/signal.ts';
 
 /**
  * What a user-space program sees of the machine: libc's functions over the system calls, loads and stores.
@@ -49,7 +62,9 @@ export interface Libc {
   waitpid(pid: number, options?: number): Gen<{ pid: number; status: number }>;
   /** A negative pid stands for the process group -pid. */
   kill(pid: number, sig: number): Gen<number>;
-  /** The caller becomes the leader of a process group of its own, as setpgid(0, 0); forked children inherit the group. */
+  /**
+   * The caller becomes the leader of a process group of its own, as setpgid(0, 0); forked children inherit the group.
+   */
   setpgrp(): Gen<number>;
   /** A descriptor for another process: poll() says POLLIN once that process has exited (before it is waited for). */
   pidfd_open(pid: number, flags: number): Gen<number>;
@@ -88,7 +103,10 @@ export interface Libc {
   store32_seq(addr: number, n: number, first: number, step: number, mask?: number): Gen<void>;
   /** the first k below n at which `((int *)addr)[k] != first + k * step`, or n */
   find32_seq(addr: number, n: number, first: number, step: number): Gen<number>;
-  /** What a directory holds, in its own order (`.` and `..` left out), d_type as dirent has it (DT_DIR is 4); null with errno set. */
+  /**
+   * What a directory holds, in its own order (`.` and `..` left out), d_type as dirent has it (DT_DIR is 4); null with
+   * errno set.
+   */
   scandir(path: string): Gen<{ d_name: string; d_type: number }[] | null>;
   /** Reads a whole small text file (/proc, /sys), or null with errno set. */
   read_file(path: string): Gen<string | null>;
@@ -98,7 +116,10 @@ export interface Libc {
   print(text: string): void;
   /** what the process does on a signal: a function of it, 'ignore', or null for the default */
   sigaction(sig: number, handler: sighandler | null): void;
-  /** sigsetjmp/siglongjmp around one access: the signal number if `body` raised `sig` (SIGSEGV or SIGBUS), and the program goes on */
+  /**
+   * sigsetjmp/siglongjmp around one access: the signal number if `body` raised `sig` (SIGSEGV or SIGBUS), and the
+   * program goes on
+   */
   catch_signal(body: () => Gen<void>): Gen<number>;
 }
 
@@ -109,7 +130,7 @@ const O_WRONLY = 1;
 const PROT_RW = 3;
 const MAP_PRIVATE_ANON = 0x22;
 /** mmap(2)'s answer on failure, as a number: (void *)-1 */
-export const MAP_FAILED = -1;
+const MAP_FAILED = -1;
 const _SC_PAGESIZE = 30;
 const _SC_NPROCESSORS_ONLN = 84;
 /** malloc() of this many bytes or more is a mapping of its own (glibc's M_MMAP_THRESHOLD) */
@@ -143,7 +164,7 @@ interface Thread {
 }
 
 /** libc over the system calls of one machine, for one thread of a modelled program. */
-export class Process implements Libc {
+class Process implements Libc {
   errno = 0;
   private readonly m: Machine;
   private readonly heap: Heap;
@@ -153,14 +174,21 @@ export class Process implements Libc {
   private readonly pid: number;
   private readonly slots: { next: number };
 
-  constructor(m: Machine, heap: Heap, threads: Map<number, Thread>, out: (text: string) => void, pid: number, slots: { next: number }) {
+  constructor(
+    m: Machine,
+    heap: Heap,
+    threads: Map<number, Thread>,
+    out: (text: string) => void,
+    pid: number,
+    slots: { next: number },
+  ) {
     this.m = m;
     this.heap = heap;
     this.threads = threads;
     this.out = out;
     this.pid = pid;
     this.slots = slots;
-    this.scratch = STACK_TOP - SCRATCH_SIZE * (1 + slots.next++ % 16);
+    this.scratch = STACK_TOP - SCRATCH_SIZE * (1 + (slots.next++ % 16));
   }
 
   private *call(nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): Gen<number> {
@@ -463,7 +491,12 @@ export class Process implements Libc {
  * Runs a program as a process of its own on the machine until it has exited and everything that it started is done or
  * sleeps for good; answers its wait(2) status.
  */
-export function runProgram(m: Machine, main: (c: Libc) => Gen<number>, print: (text: string) => void = () => {}, comm = 'hmm-tests'): number {
+export function runProgram(
+  m: Machine,
+  main: (c: Libc) => Gen<number>,
+  print: (text: string) => void = () => {},
+  comm = 'hmm-tests',
+): number {
   const t = start_process(m, comm, function* () {
     return yield* main(new Process(m, new Heap(), new Map(), print, m.current.tgid, { next: 0 }));
   });

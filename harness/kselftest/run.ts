@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { audit } from '../../lib/audit.ts';
-import { boot } from '../../lib/boot.ts';
-import type { Machine } from '../../lib/boot.ts';
+import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { load_module } from '../../lib/kernel/module.ts';
-import type { ModuleParams } from '../../lib/kernel/module.ts';
+import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
+import { CHUNK, type MachineOptions, UsageError } from '../cli/options.ts';
 import type { Report } from '../compare/agreement.ts';
-import { runSuite } from './kselftest_harness.ts';
-import type { TestList } from './kselftest_harness.ts';
-import { runProgram } from './libc.ts';
-import type { Libc } from './libc.ts';
-import { CHUNK, UsageError } from '../cli/options.ts';
-import type { MachineOptions } from '../cli/options.ts';
+import { runSuite, type TestList } from './kselftest_harness.ts';
+import { type Libc, runProgram } from './libc.ts';
 import { WEXITSTATUS, WIFEXITED, WTERMSIG } from './uapi.ts';
 
 /** Boots a machine without the driver. Throws UsageError for a machine that cannot be. */
-export function boot_machine(o: MachineOptions): Machine {
+function boot_machine(o: MachineOptions): Machine {
   const reserved = o.spm === null ? [] : o.spm.map((start) => ({ start, size: CHUNK }));
   try {
     return boot({ mem: o.mem, patches: o.patches, reserved });
@@ -29,34 +24,44 @@ export function boot_machine(o: MachineOptions): Machine {
 /** What the administrator does before the suite runs: sets the THP mode and loads the driver, as `test_hmm.sh` does. */
 export function* prepare(m: Machine, c: Libc, o: MachineOptions): Gen<void> {
   const mode = '/sys/kernel/mm/transparent_hugepage/enabled';
-  if ((yield* c.write_file(mode, o.thp)) < 0) throw new Error(`writing ${o.thp} to ${mode} failed with errno ${c.errno}`);
+  if ((yield* c.write_file(mode, o.thp)) < 0)
+    throw new Error(`writing ${o.thp} to ${mode} failed with errno ${c.errno}`);
   const params: ModuleParams = o.spm === null ? {} : { spm_addr_dev0: o.spm[0], spm_addr_dev1: o.spm[1] };
   const ret = yield* load_module(m, 'test_hmm', params);
   if (ret !== 0) throw new Error(`loading test_hmm failed with ${ret}`);
 }
 
 /** What the machine's kernel reported so far. */
-export function reports(m: Machine): Report[] {
+function reports(m: Machine): Report[] {
   return [
     ...m.log.warnings.map(({ fn, path }): Report => ({ kind: 'WARNING', fn, path })),
-    ...m.log.oopses.map(({ bug, path }): Report => ({ kind: bug.startsWith('kernel BUG') ? 'BUG' : 'OOPS', fn: path[0] ?? '?', path })),
+    ...m.log.oopses.map(
+      ({ bug, path }): Report => ({ kind: bug.startsWith('kernel BUG') ? 'BUG' : 'OOPS', fn: path[0] ?? '?', path }),
+    ),
   ];
 }
 
 /** What a run of a suite leaves behind. */
-export interface Outcome {
+interface Outcome {
   /** exit status as a shell shows it */
   code: number;
   /** what the kernel reported */
   reports: Report[];
   /** the kernel's log */
   log: readonly string[];
-  /** what contradicted itself in the machine after a test, by the test's name; not asked any more once the kernel oopsed */
+  /**
+   * what contradicted itself in the machine after a test, by the test's name; not asked any more once the kernel oopsed
+   */
   findings: { name: string; found: string[] }[];
 }
 
 /** Runs a suite on a machine of its own. */
-export function run_suite(list: TestList, o: MachineOptions, argv: readonly string[], print: (text: string) => void): Outcome {
+export function run_suite(
+  list: TestList,
+  o: MachineOptions,
+  argv: readonly string[],
+  print: (text: string) => void,
+): Outcome {
   const m = boot_machine(o);
   const findings: Outcome['findings'] = [];
   const after_test = (name: string): void => {
@@ -72,5 +77,10 @@ export function run_suite(list: TestList, o: MachineOptions, argv: readonly stri
     },
     print,
   );
-  return { code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), reports: reports(m), log: m.log.lines, findings };
+  return {
+    code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+    reports: reports(m),
+    log: m.log.lines,
+    findings,
+  };
 }

@@ -2,14 +2,13 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { compare_reports, compare_run, in_words } from '../compare/agreement.ts';
-import type { Report } from '../compare/agreement.ts';
-import { read_ktap } from './ktap.ts';
-import type { KtapRun } from './ktap.ts';
+import { compare_reports, compare_run, in_words, type Report } from '../compare/agreement.ts';
+import { type KtapRun, read_ktap } from './ktap.ts';
 
 const FIXTURES = new Set(['hmm', 'hmm2']);
 const read = (text: string) => read_ktap(text, FIXTURES);
-const recorded = (name: string): string => readFileSync(new URL(`../../selftests/results/${name}.ktap`, import.meta.url), 'utf8');
+const recorded = (name: string): string =>
+  readFileSync(new URL(`../../selftests/results/${name}.ktap`, import.meta.url), 'utf8');
 
 const RAW = `# [INFO] detected hugetlb page size: 2048 KiB
 TAP version 13
@@ -54,7 +53,7 @@ t.test('raw output: verdicts, assertions without file and line, ends, reasons', 
   t.same(file.runs[0].unfinished, []);
 });
 
-t.test('the kselftest runner\'s nested form gives the same', async (t) => {
+t.test("the kselftest runner's nested form gives the same", async (t) => {
   const nested = `TAP version 13
 1..2
 # timeout set to 900
@@ -73,7 +72,7 @@ ok 2 selftests: mm: guard-regions
   const file = read(nested);
   t.equal(file.runs.length, 1);
   t.same(words(file.runs[0]), WORDS);
-  t.equal(file.foreign, 3, 'the runner\'s own two results and the one of another program');
+  t.equal(file.foreign, 3, "the runner's own two results and the one of another program");
 });
 
 t.test('nested twice by run_vmtests.sh, without a version line inside', async (t) => {
@@ -94,7 +93,10 @@ not ok 1 selftests: mm: run_vmtests.sh # exit=1
 });
 
 t.test('console noise between lines and in the middle of one', async (t) => {
-  const noisy = RAW.replace('#  RUN           hmm.p.one', '[   12.345678] WARNING: CPU: 1 PID: 77 at mm/memremap.c:1 x+0x1/0x2\r\n[   12.345679][  T77] ok 1 hmm.p.nonsense\n$&')
+  const noisy = RAW.replace(
+    '#  RUN           hmm.p.one',
+    '[   12.345678] WARNING: CPU: 1 PID: 77 at mm/memremap.c:1 x+0x1/0x2\r\n[   12.345679][  T77] ok 1 hmm.p.nonsense\n$&',
+  )
     .replace('not ok 2 hmm.c.one', 'not ok 2 hmm.[   13.000001] device is gone\n[   13.000002] really\nc.one')
     .replace('ok 3 hmm.c.two', '<4>[  14.100000] Call Trace:\n$&')
     .replace(/\n/g, '\r\n');
@@ -108,7 +110,10 @@ t.test('a console that cuts a line right before its end keeps the next line whol
 
 t.test('directives of the harness', async (t) => {
   const [run] = read('1..3\nok 1 hmm.a # XFAIL unknown\nok 2 hmm.b # XPASS unknown\nok 3 hmm.c # SKIP\n').runs;
-  t.same(run.results.map((r) => `${r.name} ${r.verdict} ${r.reason}`), ['hmm.a xfail unknown', 'hmm.b XPASS unknown', 'hmm.c skip ']);
+  t.same(
+    run.results.map((r) => `${r.name} ${r.verdict} ${r.reason}`),
+    ['hmm.a xfail unknown', 'hmm.b XPASS unknown', 'hmm.c skip '],
+  );
 });
 
 t.test('a run that stopped in a test names it', async (t) => {
@@ -119,20 +124,35 @@ t.test('a run that stopped in a test names it', async (t) => {
 });
 
 t.test('tests by themselves, with what the kernel reported', async (t) => {
-  const one = (name: string): string => `---ISO ${name}\nTAP version 13\n1..1\n#  RUN           ${name} ...\nok 1 ${name}\n# exit status 0\n`;
-  const file = read(`${one('hmm.p.one')}${one('hmm.c.one')}KERNEL 3 WARNING memremap_pages\nKERNEL 1 OOPS dmirror_fault\n---ISO hmm.c.dead\n`);
-  t.same(file.runs.map((r) => r.iso), ['hmm.p.one', 'hmm.c.one', 'hmm.c.dead']);
+  const one = (name: string): string =>
+    `---ISO ${name}\nTAP version 13\n1..1\n#  RUN           ${name} ...\nok 1 ${name}\n# exit status 0\n`;
+  const file = read(
+    `${one('hmm.p.one')}${one('hmm.c.one')}KERNEL 3 WARNING memremap_pages\nKERNEL 1 OOPS dmirror_fault\n---ISO hmm.c.dead\n`,
+  );
+  t.same(
+    file.runs.map((r) => r.iso),
+    ['hmm.p.one', 'hmm.c.one', 'hmm.c.dead'],
+  );
   t.same(file.runs[0].kernel, []);
-  t.same(file.runs[1].kernel, [{ kind: 'WARNING', count: 3, fn: 'memremap_pages' }, { kind: 'OOPS', count: 1, fn: 'dmirror_fault' }]);
+  t.same(file.runs[1].kernel, [
+    { kind: 'WARNING', count: 3, fn: 'memremap_pages' },
+    { kind: 'OOPS', count: 1, fn: 'dmirror_fault' },
+  ]);
   t.same(file.runs[2].unfinished, ['hmm.c.dead']);
 });
 
 t.test('what holds no result of the suite gives no run', async (t) => {
-  for (const text of ['', 'hello\nworld\n', 'TAP version 13\n1..0\n', 'ok 1 selftests: mm: hmm\n', '{"ok": 1}']) t.same(read(text).runs, []);
+  for (const text of ['', 'hello\nworld\n', 'TAP version 13\n1..0\n', 'ok 1 selftests: mm: hmm\n', '{"ok": 1}'])
+    t.same(read(text).runs, []);
 });
 
 t.test('the recorded files are read whole', async (t) => {
-  for (const [name, results, failed] of [['smoke', 78, 0], ['spm-always', 78, 9], ['spm-madvise', 78, 1], ['spm-never', 78, 4]] as const) {
+  for (const [name, results, failed] of [
+    ['smoke', 78, 0],
+    ['spm-always', 78, 9],
+    ['spm-madvise', 78, 1],
+    ['spm-never', 78, 4],
+  ] as const) {
     const { runs } = read(recorded(name));
     t.equal(runs.length, 1, name);
     t.equal(runs[0].results.length, results, name);
@@ -140,11 +160,18 @@ t.test('the recorded files are read whole', async (t) => {
     t.equal(fails.length, failed, name);
     for (const r of fails) t.not(r.end, '', `${name} ${r.name} says how it ended`);
   }
-  for (const [name, warned] of [['iso-always', 12], ['iso-madvise', 8], ['iso-never', 2]] as const) {
+  for (const [name, warned] of [
+    ['iso-always', 12],
+    ['iso-madvise', 8],
+    ['iso-never', 2],
+  ] as const) {
     const { runs } = read(recorded(name));
     t.equal(runs.length, 76, name);
     t.equal(runs.filter((r) => r.kernel.length > 0).length, warned, name);
-    t.ok(runs.every((r) => r.results.length === 1 && r.results[0].name === r.iso), name);
+    t.ok(
+      runs.every((r) => r.results.length === 1 && r.results[0].name === r.iso),
+      name,
+    );
   }
 });
 
@@ -157,15 +184,26 @@ t.test('equal runs agree; each kind of difference is named', async (t) => {
   t.same(other('hmm-tests.c:1224:', 'hmm-tests.c:99:'), [], 'line numbers do not count');
   t.same(other('by signal 9', 'by signal 11').length, 1);
   t.match(other('ok 1 hmm.p.one\n', ''), [{ name: 'hmm.p.one', file: 'pass', model: 'no result' }]);
-  t.match(compare_run(read(RAW.replace('ok 1 hmm.p.one\n', '')).runs[0], run, null).differences, [{ name: 'hmm.p.one', file: 'no result', model: 'pass' }]);
+  t.match(compare_run(read(RAW.replace('ok 1 hmm.p.one\n', '')).runs[0], run, null).differences, [
+    { name: 'hmm.p.one', file: 'no result', model: 'pass' },
+  ]);
 });
 
 t.test('reports of the kernel are compared by function, its callers and what is inlined into them', async (t) => {
   const warn = (fn: string, ...path: string[]): Report => ({ kind: 'WARNING', fn, path });
   const two = [{ kind: 'WARNING', count: 2, fn: 'memremap_pages' }] as const;
-  t.same(compare_reports(two, [warn('pagemap_range'), warn('helper', 'helper', 'memremap_pages')]), { file: '', model: '' });
+  t.same(compare_reports(two, [warn('pagemap_range'), warn('helper', 'helper', 'memremap_pages')]), {
+    file: '',
+    model: '',
+  });
   t.same(compare_reports(two, [warn('memremap_pages')]), { file: '1 WARNING memremap_pages', model: '' });
-  t.same(compare_reports([], [warn('a'), warn('a'), { kind: 'OOPS', fn: 'b', path: [] }]), { file: '', model: '2 WARNING a, 1 OOPS b' });
+  t.same(compare_reports([], [warn('a'), warn('a'), { kind: 'OOPS', fn: 'b', path: [] }]), {
+    file: '',
+    model: '2 WARNING a, 1 OOPS b',
+  });
   const [run] = read(RAW).runs;
-  t.match(compare_run({ ...run, kernel: [...two] }, run, []).differences[0], { file: 'kernel: 2 WARNING memremap_pages', model: 'kernel: nothing more' });
+  t.match(compare_run({ ...run, kernel: [...two] }, run, []).differences[0], {
+    file: 'kernel: 2 WARNING memremap_pages',
+    model: 'kernel: nothing more',
+  });
 });

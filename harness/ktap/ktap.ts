@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Reads what a kselftest_harness.h program printed: raw, or in the kselftest runner's nested form ('# ' before each line,
-// once for each level), with lines of a kernel console in between, one run after the other or each test by itself.
+// Reads what a kselftest_harness.h program printed: raw, or in the kselftest runner's nested form ('# ' before each
+// line, once for each level), with lines of a kernel console in between, one run after the other or each test by
+// itself.
 
 import { Parser } from 'tap-parser';
 import type { Result as TapResult } from 'tap-parser';
 
-export type Verdict = 'pass' | 'FAIL' | 'skip' | 'xfail' | 'XPASS';
+type Verdict = 'pass' | 'FAIL' | 'skip' | 'xfail' | 'XPASS';
 
 export interface KtapResult {
   /** fixture.variant.test */
@@ -164,13 +165,16 @@ function read_section(section: Section): Pick<KtapRun, 'plan' | 'results' | 'unf
 export function read_ktap(text: string, fixtures: ReadonlySet<string>): KtapFile {
   const file: KtapFile = { runs: [], foreign: 0 };
   const ours = (name: string): boolean => name.includes('.') && fixtures.has(name.slice(0, name.indexOf('.')));
-  const pieces: { iso: string | null; lines: string[]; kernel: KernelReport[] }[] = [{ iso: null, lines: [], kernel: [] }];
+  const pieces: { iso: string | null; lines: string[]; kernel: KernelReport[] }[] = [
+    { iso: null, lines: [], kernel: [] },
+  ];
   for (const line of program_lines(text)) {
     const iso = /^---ISO (\S+)$/.exec(line);
     const kernel = /^KERNEL (\d+) (WARNING|BUG|OOPS) (\S+)$/.exec(line);
     const piece = pieces[pieces.length - 1];
     if (iso !== null) pieces.push({ iso: iso[1], lines: [], kernel: [] });
-    else if (kernel !== null) piece.kernel.push({ count: Number(kernel[1]), kind: kernel[2] as KernelReport['kind'], fn: kernel[3] });
+    else if (kernel !== null)
+      piece.kernel.push({ count: Number(kernel[1]), kind: kernel[2] as KernelReport['kind'], fn: kernel[3] });
     else piece.lines.push(line);
   }
   for (const { iso, lines, kernel } of pieces) {
@@ -180,7 +184,8 @@ export function read_ktap(text: string, fixtures: ReadonlySet<string>): KtapFile
       if (![...results.map((r) => r.name), ...unfinished].some(ours)) file.foreign += results.length;
       else file.runs.push({ iso, plan, results, unfinished, kernel });
     }
-    if (iso !== null && file.runs.length === before) file.runs.push({ iso, plan: null, results: [], unfinished: [iso], kernel });
+    if (iso !== null && file.runs.length === before)
+      file.runs.push({ iso, plan: null, results: [], unfinished: [iso], kernel });
   }
   return file;
 }

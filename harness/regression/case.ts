@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { ReplayChooser, type Chooser } from '../explore/choosers.ts';
-import { run_case, type FailureKind, type RaceCase, type Run } from '../explore/engine.ts';
+import { type Chooser, ReplayChooser } from '../explore/choosers.ts';
+import { type FailureKind, type RaceCase, type Run, run_case } from '../explore/engine.ts';
 import { parse_schedule } from '../explore/schedule.ts';
 
 /** A case that shows what a patch is for: it fails on the machine without it and passes with it. */
@@ -26,7 +26,7 @@ export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {
 }
 
 /** What running a case in both states gave. */
-export interface Verdict {
+interface Verdict {
   slug: string;
   /** null if the case does what it says; else what it does instead */
   wrong: string | null;
@@ -37,12 +37,27 @@ export interface Verdict {
 const standard: Chooser = { next: (c) => c.standard };
 
 function run_in(c: RegressionCase, patches: readonly string[], fixed: boolean): Run {
-  const race: RaceCase = { ...c, name: c.slug, summary: c.subject, config: fixed ? c.config_with ?? c.config : c.config };
+  const race: RaceCase = {
+    ...c,
+    name: c.slug,
+    summary: c.subject,
+    config: fixed ? (c.config_with ?? c.config) : c.config,
+  };
   const schedule = c.schedule === undefined ? null : parse_schedule(c.schedule);
-  return run_case(race, schedule?.seed ?? 1, (e) => {
-    if (schedule === null) return standard;
-    return fixed ? new LenientReplay(schedule.switches.map((s) => [s.step, s.to]), (t) => e.number_of(t)) : new ReplayChooser(schedule.switches, (t) => e.number_of(t));
-  }, { patches });
+  return run_case(
+    race,
+    schedule?.seed ?? 1,
+    (e) => {
+      if (schedule === null) return standard;
+      return fixed
+        ? new LenientReplay(
+            schedule.switches.map((s) => [s.step, s.to]),
+            (t) => e.number_of(t),
+          )
+        : new ReplayChooser(schedule.switches, (t) => e.number_of(t));
+    },
+    { patches },
+  );
 }
 
 /** The same interleaving as far as the fixed kernel has the same steps. */
@@ -72,6 +87,7 @@ export function run_regression(c: RegressionCase): Verdict {
   if (broken.failure === null) wrong = `passes without the fix (patches: ${c.without.join(', ') || 'none'})`;
   else if (broken.failure.kind !== c.fails.kind || !broken.failure.text.includes(c.fails.text)) {
     wrong = `fails without the fix by ${verdict.without}; expected ${c.fails.kind} with "${c.fails.text}"`;
-  } else if (fixed.failure !== null) wrong = `fails with the fix (patches: ${c.with.join(', ') || 'none'}): ${verdict.with}`;
+  } else if (fixed.failure !== null)
+    wrong = `fails with the fix (patches: ${c.with.join(', ') || 'none'}): ${verdict.with}`;
   return { ...verdict, wrong };
 }

@@ -3,8 +3,7 @@
 import t from 'tap';
 import { Oops } from '../../lib/kernel/printk.ts';
 import { innermost, record_program, replay_program, same_answer, same_end } from './compare.ts';
-import { check_program } from './format.ts';
-import type { Program } from './format.ts';
+import { check_program, type Program } from './format.ts';
 import { do_tasks } from './jobs.ts';
 
 const OPS = [
@@ -28,7 +27,7 @@ function oops_in(path: string[]): Oops {
   return Object.assign(new Oops('BUG: made for a test'), { path });
 }
 
-t.test('answers agree if their text does and each warning is on its recorded symbol\'s call path', async (t) => {
+t.test("answers agree if their text does and each warning is on its recorded symbol's call path", async (t) => {
   const warnings = [{ fn: 'pagemap_range', path: ['WARN_ON', 'pagemap_range', 'memremap_pages'] }];
   t.ok(same_answer('0 [0*4]', { body: '0 [0*4]', warnings: [] }));
   t.notOk(same_answer('0 [0*4]', { body: '0 [0*3,1]', warnings: [] }));
@@ -60,29 +59,42 @@ t.test('what the model records is a recording, and the model agrees with it', as
   t.same(replay_program(recorded, 'own.jsonl'), { id: 'own', identical: true, report: '' });
 });
 
-t.test('a difference is shown with the op, both answers, what led there, and the command that replays it', async (t) => {
-  const recorded = record_program(PROGRAM);
-  const results = recorded.results.with(6, '0 c=4 f=1 [1000+2,7,1003]');
-  const { identical, report } = replay_program({ ...recorded, results }, 'own.jsonl');
-  t.notOk(identical);
-  t.match(report, 'program own (own, thp=never, no spm) diverges at op 7 of 12: 0 dev 0 read 16 4');
-  t.match(report, '  Linux: 0 c=4 f=1 [1000+2,7,1003]\n  model: 0 c=4 f=1 [1000+4]\n  pages: 18\n');
-  t.match(report, '    3: 0 store 16 4 0x1000 => 0 [0*4]\n    4: 0 fork 1 => 0\n');
-  t.match(report, /the pages now:\n {4}\S/);
-  t.match(report, /again: npm run -s replay -- own\.jsonl --only own$/);
-});
+t.test(
+  'a difference is shown with the op, both answers, what led there, and the command that replays it',
+  async (t) => {
+    const recorded = record_program(PROGRAM);
+    const results = recorded.results.with(6, '0 c=4 f=1 [1000+2,7,1003]');
+    const { identical, report } = replay_program({ ...recorded, results }, 'own.jsonl');
+    t.notOk(identical);
+    t.match(report, 'program own (own, thp=never, no spm) diverges at op 7 of 12: 0 dev 0 read 16 4');
+    t.match(report, '  Linux: 0 c=4 f=1 [1000+2,7,1003]\n  model: 0 c=4 f=1 [1000+4]\n  pages: 18\n');
+    t.match(report, '    3: 0 store 16 4 0x1000 => 0 [0*4]\n    4: 0 fork 1 => 0\n');
+    t.match(report, /the pages now:\n {4}\S/);
+    t.match(report, /again: npm run -s replay -- own\.jsonl --only own$/);
+  },
+);
 
 t.test('a program that should have ended early and does not, or the other way round, is a difference', async (t) => {
   const recorded = record_program(PROGRAM);
   const end = { oops: 'dmirror_do_read', bug: 'BUG: unable to handle page fault' };
-  const { identical, report } = replay_program({ ...recorded, results: recorded.results.slice(0, 5), end }, 'own.jsonl');
+  const { identical, report } = replay_program(
+    { ...recorded, results: recorded.results.slice(0, 5), end },
+    'own.jsonl',
+  );
   t.notOk(identical);
-  t.match(report, 'diverges at op 6 of 12: 1 store 16 1 0x2000\n  Linux: oops in dmirror_do_read (BUG: unable to handle page fault)\n  model: 0 [0]\n');
+  t.match(
+    report,
+    'diverges at op 6 of 12: 1 store 16 1 0x2000\n  Linux: oops in dmirror_do_read (BUG: unable to handle page fault)\n  model: 0 [0]\n',
+  );
 });
 
 t.test('programs run in processes of their own answer the same, in their order', async (t) => {
   const recorded = record_program(PROGRAM);
-  const tasks = ['a', 'b', 'c'].map((id) => ({ mode: 'replay' as const, program: { ...recorded, id }, file: 'own.jsonl' }));
+  const tasks = ['a', 'b', 'c'].map((id) => ({
+    mode: 'replay' as const,
+    program: { ...recorded, id },
+    file: 'own.jsonl',
+  }));
   const seen: string[] = [];
   await do_tasks(tasks, 2, ({ outcome }) => {
     t.ok(outcome.identical, outcome.report);

@@ -5,10 +5,18 @@ import type { Machine } from '../../lib/boot.ts';
 import { inspect_range } from '../../lib/inspect.ts';
 import type { Warning } from '../../lib/kernel/printk.ts';
 import { MAX_SWAPFILES } from '../../lib/mm/leafops.ts';
-import { ARENA, PAGE_SIZE, decode_list, encode_list, list_of, split_warnings } from './format.ts';
-import type { End, Op, Program } from './format.ts';
-import { parse_ops, run_ops } from './run.ts';
-import type { Answer, RunHooks, Stop } from './run.ts';
+import {
+  ARENA,
+  decode_list,
+  encode_list,
+  type End,
+  list_of,
+  type Op,
+  PAGE_SIZE,
+  type Program,
+  split_warnings,
+} from './format.ts';
+import { type Answer, parse_ops, run_ops, type RunHooks, type Stop } from './run.ts';
 
 /** What came of one program: nothing to say if it is identical, else a text that explains the first difference. */
 export interface Outcome {
@@ -28,7 +36,14 @@ const SWP_PTE_MARKER = 31;
 const MAX_TEXT = 400;
 
 /** Frames of the model that stand for no kernel function: reports do not name them. */
-const NOT_A_FUNCTION: ReadonlySet<string> = new Set(['BUG_ON', 'VM_BUG_ON', 'WARN_ON', 'WARN_ON_ONCE', 'Oops', 'call_path']);
+const NOT_A_FUNCTION: ReadonlySet<string> = new Set([
+  'BUG_ON',
+  'VM_BUG_ON',
+  'WARN_ON',
+  'WARN_ON_ONCE',
+  'Oops',
+  'call_path',
+]);
 
 /** The function that a call path is in. */
 export function innermost(path: readonly string[]): string {
@@ -41,8 +56,8 @@ function on_path(symbol: string, warning: Warning): boolean {
 }
 
 /**
- * True if the answers agree: the same text, and the recorded warnings in order, each on its symbol's call path. A warning
- * that Linux gives once a boot may be missing in the recording, whose kernel ran other programs before.
+ * True if the answers agree: the same text, and the recorded warnings in order, each on its symbol's call path. A
+ * warning that Linux gives once a boot may be missing in the recording, whose kernel ran other programs before.
  */
 export function same_answer(recorded: string, answer: Answer): boolean {
   const { body, warns } = split_warnings(recorded);
@@ -56,7 +71,8 @@ export function same_answer(recorded: string, answer: Answer): boolean {
 }
 
 /**
- * A recorded answer as a kernel would give it whose special swap types begin at `max_swapfiles` instead of MAX_SWAPFILES of
+ * A recorded answer as a kernel would give it whose special swap types begin at `max_swapfiles` instead of
+ * MAX_SWAPFILES of
  * 7.3.4; the last type is that of markers in both. Only pagemap shows types.
  */
 export function renumber_swap_types(op: Op, recorded: string, max_swapfiles: number): string {
@@ -67,13 +83,15 @@ export function renumber_swap_types(op: Op, recorded: string, max_swapfiles: num
   const renumbered = values.map((v) => {
     if (typeof v !== 'number') return v;
     const type = v >> PAGEMAP_TYPE_SHIFT;
-    return type >= MAX_SWAPFILES && type !== SWP_PTE_MARKER ? v + ((max_swapfiles - MAX_SWAPFILES) << PAGEMAP_TYPE_SHIFT) : v;
+    return type >= MAX_SWAPFILES && type !== SWP_PTE_MARKER
+      ? v + ((max_swapfiles - MAX_SWAPFILES) << PAGEMAP_TYPE_SHIFT)
+      : v;
   });
   return recorded.replace(`[${list}]`, `[${encode_list(renumbered)}]`);
 }
 
 /** The model's answer as a recording would have it. */
-export function answer_text(answer: Answer): string {
+function answer_text(answer: Answer): string {
   return answer.body + answer.warnings.map(({ fn }) => ` warn=${fn}`).join('');
 }
 
@@ -102,7 +120,7 @@ function end_text(end: End): string {
 }
 
 /** The end of a run as a recording has it; undefined if the program ran through. Throws if the model has no answer. */
-export function recorded_end(stop: Stop | null): End | undefined {
+function recorded_end(stop: Stop | null): End | undefined {
   if (stop === null) return undefined;
   if (stop.kind === 'oops') return { oops: innermost(stop.oops.path), bug: stop.oops.bug };
   if (stop.kind === 'hang') return { hang: true };
@@ -118,7 +136,12 @@ interface Range {
 function ranges(op: Op): Range[] {
   if (!('p' in op) || (op.name === 'dev' && (op.cmd === 'flags' || op.cmd === 'release'))) return [];
   const { p, n } = op;
-  return op.name === 'mremap' ? [{ p, n }, { p: op.q, n }] : [{ p, n }];
+  return op.name === 'mremap'
+    ? [
+        { p, n },
+        { p: op.q, n },
+      ]
+    : [{ p, n }];
 }
 
 const overlap = (a: Range, b: Range): boolean => a.p < b.p + b.n && b.p < a.p + a.n;
@@ -155,7 +178,8 @@ function earlier_ops(program: Program, ops: readonly Op[], i: number): string[] 
   for (let k = 0; k < i; k++) {
     const op = ops[k];
     const related = pages.length === 0 || ranges(op).some((a) => pages.some((b) => overlap(a, b)));
-    if (related || op.name === 'fork' || op.name === 'exit') found.push(`    ${k + 1}: ${op.text} => ${cut(program.results[k])}`);
+    if (related || op.name === 'fork' || op.name === 'exit')
+      found.push(`    ${k + 1}: ${op.text} => ${cut(program.results[k])}`);
   }
   const left_out = found.length - MAX_OPS;
   return left_out > 0 ? [`    (${left_out} more before)`, ...found.slice(left_out)] : found;
@@ -176,7 +200,8 @@ function describe(
   command: string,
 ): string {
   const op = ops[i];
-  const linux = i < program.results.length ? program.results[i] : program.end === undefined ? 'nothing' : end_text(program.end);
+  const linux =
+    i < program.results.length ? program.results[i] : program.end === undefined ? 'nothing' : end_text(program.end);
   const { thp, spm } = program.config;
   const lines = [
     `program ${program.id} (${program.theme}, thp=${thp}, ${spm ? 'spm' : 'no spm'}) diverges at op ${i + 1} of ${ops.length}: ${op.text}`,
@@ -189,7 +214,8 @@ function describe(
     lines.push(`  pages: ${named}`);
   }
   const before = earlier_ops(program, ops, i);
-  if (before.length > 0) lines.push(pages.length > 0 ? '  earlier ops on its pages, forks and exits:' : '  earlier ops:', ...before);
+  if (before.length > 0)
+    lines.push(pages.length > 0 ? '  earlier ops on its pages, forks and exits:' : '  earlier ops:', ...before);
   const states = page_states(m, pids.get(op.proc), pages);
   if (states.length > 0) lines.push('  the pages now:', ...states);
   lines.push(`  again: ${command}`);
@@ -201,27 +227,41 @@ function describe(
  * run as for run_ops(), before the answer is compared. With patch states the machine may differ from the recorded one,
  * which numbers swap types as 7.3.4 does.
  */
-export function replay_program(program: Program, file: string, hooks: RunHooks = {}, patches: readonly string[] = []): Outcome {
+export function replay_program(
+  program: Program,
+  file: string,
+  hooks: RunHooks = {},
+  patches: readonly string[] = [],
+): Outcome {
   const ops = parse_ops(program.ops, program.id);
   const command = `npm run -s replay -- ${file} --only ${program.id}${patches.length > 0 ? ` --patches=${patches.join(',')}` : ''}`;
   let report = '';
-  const { stop } = run_ops(program.config, ops, {
-    ...hooks,
-    on_answer: (m, i, answer, pids) => {
-      const stop_asked = hooks.on_answer?.(m, i, answer, pids) === true;
-      const recorded = i < program.results.length ? renumber_swap_types(ops[i], program.results[i], m.device_private.max_swapfiles) : null;
-      if (recorded !== null && same_answer(recorded, answer)) return stop_asked;
-      report = describe(program, ops, i, answer_text(answer), m, pids, command);
-      return true;
+  const { stop } = run_ops(
+    program.config,
+    ops,
+    {
+      ...hooks,
+      on_answer: (m, i, answer, pids) => {
+        const stop_asked = hooks.on_answer?.(m, i, answer, pids) === true;
+        const recorded =
+          i < program.results.length
+            ? renumber_swap_types(ops[i], program.results[i], m.device_private.max_swapfiles)
+            : null;
+        if (recorded !== null && same_answer(recorded, answer)) return stop_asked;
+        report = describe(program, ops, i, answer_text(answer), m, pids, command);
+        return true;
+      },
+      on_stop: (m, i, it, pids) => {
+        hooks.on_stop?.(m, i, it, pids);
+        if (report === '' && !(i === program.results.length && same_end(program.end, it))) {
+          report = describe(program, ops, Math.min(i, ops.length - 1), stop_text(it), m, pids, command);
+        }
+      },
     },
-    on_stop: (m, i, it, pids) => {
-      hooks.on_stop?.(m, i, it, pids);
-      if (report === '' && !(i === program.results.length && same_end(program.end, it))) {
-        report = describe(program, ops, Math.min(i, ops.length - 1), stop_text(it), m, pids, command);
-      }
-    },
-  }, patches);
-  if (report === '' && !same_end(program.end, stop)) report = `program ${program.id} should have ended: ${JSON.stringify(program.end)}`;
+    patches,
+  );
+  if (report === '' && !same_end(program.end, stop))
+    report = `program ${program.id} should have ended: ${JSON.stringify(program.end)}`;
   return { id: program.id, identical: report === '', report };
 }
 

@@ -7,8 +7,17 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { FormatError, decode_list, encode_list, list_of, parse_op, read_programs, read_recording, split_warnings } from './format.ts';
-import type { Value } from './format.ts';
+import {
+  decode_list,
+  encode_list,
+  FormatError,
+  list_of,
+  parse_op,
+  read_programs,
+  read_recording,
+  split_warnings,
+  type Value,
+} from './format.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'replay-'));
 
@@ -48,7 +57,11 @@ t.test('a coded list decodes to its values, and no other text does', async (t) =
 });
 
 t.test('any list survives being coded', async () => {
-  const value = fc.oneof(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 0xffffffff }), fc.constantFrom<Value>('!segv', '!bus'));
+  const value = fc.oneof(
+    fc.integer({ min: 0, max: 6 }),
+    fc.integer({ min: 0, max: 0xffffffff }),
+    fc.constantFrom<Value>('!segv', '!bus'),
+  );
   fc.assert(
     fc.property(fc.array(value, { maxLength: 40 }), (values) => {
       const back = decode_list(encode_list(values));
@@ -61,7 +74,9 @@ t.test('every list of the shipped recordings is coded again as it was', async (t
   let lists = 0;
   let others = 0;
   for (const name of ['sample', 'more']) {
-    for (const { results } of read_recording(fileURLToPath(new URL(`../../selftests/programs/${name}.jsonl.gz`, import.meta.url)))) {
+    for (const { results } of read_recording(
+      fileURLToPath(new URL(`../../selftests/programs/${name}.jsonl.gz`, import.meta.url)),
+    )) {
       for (const result of results) {
         const list = list_of(split_warnings(result).body);
         if (list === null) continue;
@@ -96,7 +111,10 @@ t.test('an op that is none says what was expected and where', async (t) => {
   const message = (text: string, expected: string): void => {
     t.throws(() => parse_op(text, 'f.jsonl:7'), new FormatError('f.jsonl:7', `in op "${text}": expected ${expected}`));
   };
-  message('0 jump 3', 'an op (open close mmap munmap mprotect madvise mremap uffd load store dev pagemap smaps gup fork exit), not "jump"');
+  message(
+    '0 jump 3',
+    'an op (open close mmap munmap mprotect madvise mremap uffd load store dev pagemap smaps gup fork exit), not "jump"',
+  );
   message('4 load 3 1', 'a process (0 to 3), not "4"');
   message('0 load 3', 'a count of pages, not its end');
   message('0 load -3 1', 'a page, not "-3"');
@@ -107,8 +125,14 @@ t.test('an op that is none says what was expected and where', async (t) => {
 
 t.test('a recording is read, gzipped or not', async (t) => {
   const text = `${JSON.stringify(PROGRAM)}\n\n${JSON.stringify({ ...PROGRAM, id: 'two' })}\n`;
-  t.same(read_recording(file('plain.jsonl', text)).map((it) => it.id), ['one', 'two']);
-  t.same(read_recording(file('packed.jsonl.gz', gzipSync(text))).map((it) => it.id), ['one', 'two']);
+  t.same(
+    read_recording(file('plain.jsonl', text)).map((it) => it.id),
+    ['one', 'two'],
+  );
+  t.same(
+    read_recording(file('packed.jsonl.gz', gzipSync(text))).map((it) => it.id),
+    ['one', 'two'],
+  );
   const ends = { ...PROGRAM, results: ['0', '0 [0*4]'], end: { oops: 'dmirror_do_read', bug: 'BUG' } };
   t.same(read_recording(file('ends.jsonl', JSON.stringify(ends)))[0].end, ends.end);
 });
@@ -119,7 +143,10 @@ t.test('a file that is no recording is refused with file, line and what was expe
   };
   refuses(join(dir, 'missing.jsonl'), /missing\.jsonl: cannot be read: ENOENT/);
   refuses(file('empty.jsonl', ''), /expected at least one program/);
-  refuses(file('text.jsonl', `${JSON.stringify(PROGRAM)}\nTAP version 13\n`), /text\.jsonl:2: expected a program as one line of JSON/);
+  refuses(
+    file('text.jsonl', `${JSON.stringify(PROGRAM)}\nTAP version 13\n`),
+    /text\.jsonl:2: expected a program as one line of JSON/,
+  );
   refuses(file('cut.jsonl.gz', gzipSync(JSON.stringify(PROGRAM)).subarray(0, 40)), /is no whole gzip file/);
   refuses(file('list.jsonl', '[]'), /list\.jsonl:1: expected a JSON object/);
   refuses(recording({ config: { thp: 'sometimes', spm: true } }), /:1 \(program one\): expected "config" to be/);
@@ -127,22 +154,32 @@ t.test('a file that is no recording is refused with file, line and what was expe
   refuses(recording({ end: 'badly' }), /expected "end" to be/);
   refuses(recording({ results: ['0', '0 [0*4]'] }), /expected 3 results, one for each op, not 2/);
   refuses(recording({ end: { hang: true } }), /expected fewer results than its 3 ops, not 3/);
-  refuses(recording({ ops: ['0 mmap 16 4 rw anon', '0 jump', '0 load 16 4'] }), /\(program one\), op 2: in op "0 jump": expected an op/);
-  refuses(recording({ results: ['0', '0 [0*5]', '0 [1000+4]'] }), /op 2: result of .*: expected a list of 4 values \(it has 5\), not/);
+  refuses(
+    recording({ ops: ['0 mmap 16 4 rw anon', '0 jump', '0 load 16 4'] }),
+    /\(program one\), op 2: in op "0 jump": expected an op/,
+  );
+  refuses(
+    recording({ results: ['0', '0 [0*5]', '0 [1000+4]'] }),
+    /op 2: result of .*: expected a list of 4 values \(it has 5\), not/,
+  );
   refuses(recording({ results: ['0', '0 [0*4]', '0 [1000..1003]'] }), /op 3: .* expected a run-length coded list/);
   refuses(recording({ results: ['ok', '0 [0*4]', '0 [1000+4]'] }), /op 1: .* expected -errno or 0, not "ok"/);
   refuses(recording({ results: [0, '0 [0*4]', '0 [1000+4]'] }), /expected a string, not 0/);
 });
 
 t.test('programs without answers come from plain text or from a recording', async (t) => {
-  const text = '# comment\nprogram a thp=never spm=yes theme=fork\n0 open 0   # the first device\n0  fork 1\n\nprogram b\n0 smaps\n';
+  const text =
+    '# comment\nprogram a thp=never spm=yes theme=fork\n0 open 0   # the first device\n0  fork 1\n\nprogram b\n0 smaps\n';
   t.same(read_programs(file('programs.txt', text)), [
     { id: 'a', theme: 'fork', config: { thp: 'never', spm: true }, ops: ['0 open 0', '0 fork 1'], results: [] },
     { id: 'b', theme: 'own', config: { thp: 'always', spm: false }, ops: ['0 smaps'], results: [] },
   ]);
   t.match(read_programs(file('recorded.txt', JSON.stringify(PROGRAM))), [{ id: 'one', results: [] }]);
   t.throws(() => read_programs(file('headless.txt', '0 open 0\n')), /headless\.txt:1: expected a line "program ID/);
-  t.throws(() => read_programs(file('header.txt', 'program a thp=on\n')), /header\.txt:1: expected thp=always\|madvise\|never/);
+  t.throws(
+    () => read_programs(file('header.txt', 'program a thp=on\n')),
+    /header\.txt:1: expected thp=always\|madvise\|never/,
+  );
   t.throws(() => read_programs(file('op.txt', 'program a\n0 opn 0\n')), /op\.txt:2: in op "0 opn 0": expected an op/);
   t.throws(() => read_programs(file('nothing.txt', '# only this\n')), /expected at least one program/);
 });

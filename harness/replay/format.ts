@@ -114,7 +114,7 @@ export type Prot = (typeof PROTS)[number];
 export type Advice = (typeof ADVICE)[number];
 export type DevCmd = (typeof DEV_CMDS)[number];
 export type GupCmd = (typeof GUP_CMDS)[number];
-export type Kind = (typeof KINDS)[number] | 'dmirror';
+type Kind = (typeof KINDS)[number] | 'dmirror';
 
 interface Common {
   text: string;
@@ -152,7 +152,10 @@ class Words {
 
   fail(expected: string): never {
     const got = this.words[this.at];
-    throw new FormatError(this.where, `in op "${this.text}": expected ${expected}, not ${got === undefined ? 'its end' : `"${got}"`}`);
+    throw new FormatError(
+      this.where,
+      `in op "${this.text}": expected ${expected}, not ${got === undefined ? 'its end' : `"${got}"`}`,
+    );
   }
 
   number(what: string, max = Number.MAX_SAFE_INTEGER): number {
@@ -225,7 +228,13 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
       return { ...common, name, d, cmd, ...range(), v: cmd === 'write' ? w.number('a value', 0xffffffff) : 0 };
     }
     case 'gup':
-      return { ...common, name, cmd: w.one_of('a command', GUP_CMDS), ...range(), flags: w.number('flags', 0xffffffff) };
+      return {
+        ...common,
+        name,
+        cmd: w.one_of('a command', GUP_CMDS),
+        ...range(),
+        flags: w.number('flags', 0xffffffff),
+      };
     case 'fork':
       return { ...common, name, child: w.number('a process', MAX_PROCESSES - 1) };
     case 'smaps':
@@ -259,7 +268,11 @@ function shape(op: Op): { form: RegExp; text: string; listed: number | null } {
         ? { form: /^0 c=\d+ f=\d+ \[.*\]$/, text: '0 c=<cpages> f=<faults> [list]', listed: op.n }
         : { form: /^0 c=\d+ f=\d+$/, text: '0 c=<cpages> f=<faults>', listed: null };
     case 'smaps':
-      return { form: /^0 vmas=\d+ rss=\d+ anon=\d+ thp=\d+ swap=\d+$/, text: '0 vmas= rss= anon= thp= swap=', listed: null };
+      return {
+        form: /^0 vmas=\d+ rss=\d+ anon=\d+ thp=\d+ swap=\d+$/,
+        text: '0 vmas= rss= anon= thp= swap=',
+        listed: null,
+      };
     case 'gup':
       return { form: /^0 size=-?\d+$/, text: '0 size=<pages>', listed: null };
     default:
@@ -268,7 +281,7 @@ function shape(op: Op): { form: RegExp; text: string; listed: number | null } {
 }
 
 /** Checks that `text` can be an answer to the op, down to the length of its list. */
-export function check_result(op: Op, text: unknown, where: string): void {
+function check_result(op: Op, text: unknown, where: string): void {
   const complain = (expected: string): never => {
     throw new FormatError(where, `result of "${op.text}": expected ${expected}, not ${JSON.stringify(text)}`);
   };
@@ -302,14 +315,16 @@ export interface Program {
 
 export const THP_MODES = ['always', 'madvise', 'never'] as const;
 
-const is_object = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
+const is_object = (v: unknown): v is Record<string, unknown> =>
+  typeof v === 'object' && v !== null && !Array.isArray(v);
 
 const strings = (v: unknown): v is string[] => Array.isArray(v) && v.every((it) => typeof it === 'string');
 
 function check_end(end: unknown, where: string): End | undefined {
   if (end === undefined) return undefined;
   if (is_object(end) && end.hang === true) return { hang: true };
-  if (is_object(end) && typeof end.oops === 'string') return { oops: end.oops, bug: typeof end.bug === 'string' ? end.bug : '' };
+  if (is_object(end) && typeof end.oops === 'string')
+    return { oops: end.oops, bug: typeof end.bug === 'string' ? end.bug : '' };
   throw new FormatError(where, 'expected "end" to be {"oops": symbol, "bug": text} or {"hang": true}');
 }
 
@@ -327,10 +342,16 @@ export function check_program(data: unknown, where: string): Program {
   if (!Array.isArray(results)) throw new FormatError(at, 'expected "results" to be a list of strings');
   const end = check_end(data.end, at);
   if (end === undefined && results.length !== ops.length) {
-    throw new FormatError(at, `expected ${ops.length} results, one for each op, not ${results.length} (there is no "end")`);
+    throw new FormatError(
+      at,
+      `expected ${ops.length} results, one for each op, not ${results.length} (there is no "end")`,
+    );
   }
   if (end !== undefined && results.length >= ops.length) {
-    throw new FormatError(at, `expected fewer results than its ${ops.length} ops, not ${results.length}, since it has an "end"`);
+    throw new FormatError(
+      at,
+      `expected fewer results than its ${ops.length} ops, not ${results.length}, since it has an "end"`,
+    );
   }
   ops.forEach((text, i) => {
     const op = parse_op(text, `${at}, op ${i + 1}`);
@@ -393,14 +414,15 @@ function parse_header(line: string, where: string): Program {
     if (key === 'thp' && thp !== undefined) program.config.thp = thp;
     else if (key === 'spm' && (value === 'yes' || value === 'no')) program.config.spm = value === 'yes';
     else if (key === 'theme') program.theme = value;
-    else throw new FormatError(where, `expected thp=${THP_MODES.join('|')}, spm=yes|no or theme=WORD, not "${setting}"`);
+    else
+      throw new FormatError(where, `expected thp=${THP_MODES.join('|')}, spm=yes|no or theme=WORD, not "${setting}"`);
   }
   return program;
 }
 
 /**
- * Programs that have no answers yet: a text file with a line `program ID [thp=MODE] [spm=yes|no] [theme=WORD]` before the
- * ops of each, one a line, `#` starting a comment; or a recording, whose answers are ignored.
+ * Programs that have no answers yet: a text file with a line `program ID [thp=MODE] [spm=yes|no] [theme=WORD]` before
+ * the ops of each, one a line, `#` starting a comment; or a recording, whose answers are ignored.
  */
 export function read_programs(path: string): Program[] {
   const text = read_text(path);

@@ -3,9 +3,19 @@
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Libc } from '../kselftest/libc.ts';
+import {
+  type Advice,
+  ARENA,
+  ARENA_PAGES,
+  type DevCmd,
+  encode_list,
+  type GupCmd,
+  type Op,
+  PAGE_SIZE,
+  type Prot,
+  type Value,
+} from './format.ts';
 import * as U from '../kselftest/uapi.ts';
-import { ARENA, ARENA_PAGES, PAGE_SIZE, encode_list } from './format.ts';
-import type { Advice, DevCmd, GupCmd, Op, Prot, Value } from './format.ts';
 
 const PROT: Readonly<Record<Prot, number>> = { rw: U.PROT_READ | U.PROT_WRITE, r: U.PROT_READ, none: U.PROT_NONE };
 

@@ -4,12 +4,13 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { record_program, replay_program } from './compare.ts';
-import type { Outcome } from './compare.ts';
+import { type Outcome, record_program, replay_program } from './compare.ts';
 import type { Program } from './format.ts';
 
 /** What is done with a program: compared with its recording, or recorded anew. */
-export type Task = { mode: 'replay'; program: Program; file: string; patches?: readonly string[] } | { mode: 'record'; program: Program };
+export type Task =
+  | { mode: 'replay'; program: Program; file: string; patches?: readonly string[] }
+  | { mode: 'record'; program: Program };
 
 export interface Done {
   outcome: Outcome;
@@ -33,7 +34,11 @@ export function do_task(task: Task): Done {
     try {
       recorded = record_program(program);
     } catch (e) {
-      outcome = { id: program.id, identical: false, report: `program ${program.id}: ${e instanceof Error ? e.message : String(e)}` };
+      outcome = {
+        id: program.id,
+        identical: false,
+        report: `program ${program.id}: ${e instanceof Error ? e.message : String(e)}`,
+      };
     }
   }
   return { outcome, recorded, seconds: (performance.now() - since) / 1000 };
@@ -42,14 +47,22 @@ export function do_task(task: Task): Done {
 /** A program that its process did not survive, or did not finish. */
 function lost({ program }: Task, why: string, seconds: number): Done {
   const hangs = program.end !== undefined && 'hang' in program.end;
-  return { outcome: { id: program.id, identical: hangs, report: hangs ? '' : `program ${program.id}: ${why}` }, recorded: null, seconds };
+  return {
+    outcome: { id: program.id, identical: hangs, report: hangs ? '' : `program ${program.id}: ${why}` },
+    recorded: null,
+    seconds,
+  };
 }
 
 /**
  * Does all tasks, `jobs` at a time (1: in this process), and calls on_done for each in their order; when that answers
  * true, nothing more is started or handed on.
  */
-export async function do_tasks(tasks: readonly Task[], jobs: number, on_done: (done: Done, i: number) => boolean): Promise<void> {
+export async function do_tasks(
+  tasks: readonly Task[],
+  jobs: number,
+  on_done: (done: Done, i: number) => boolean,
+): Promise<void> {
   if (jobs <= 1) {
     for (let i = 0; i < tasks.length; i++) {
       if (on_done(do_task(tasks[i]), i)) return;
@@ -99,7 +112,9 @@ function in_child(child: ChildProcess, task: Task): Promise<{ done: Done; alive:
     }, PROGRAM_SECONDS * 1000);
     child.on('message', (done) => settle(done as Done, true));
     child.on('error', (e) => settle(lost(task, `its process failed: ${e.message}`, seconds()), false));
-    child.on('exit', (code, signal) => settle(lost(task, `its process ended with ${signal ?? `status ${code}`}`, seconds()), false));
+    child.on('exit', (code, signal) =>
+      settle(lost(task, `its process ended with ${signal ?? `status ${code}`}`, seconds()), false),
+    );
     child.send(task);
   });
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The kernel with seed 000's series, in which device-private pages have offsets instead of pfns, answers as Linux 7.3.4 does but for
-// the numbers of swap types.
+// The kernel with seed 000's series, in which device-private pages have offsets instead of pfns, answers as Linux 7.3.4
+// does but for the numbers of swap types.
 
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { hmm_buffer_alloc, hmm_dmirror_cmd } from '../../selftests/hmm-tests/buffer.ts';
-import * as U from '../../selftests/hmm-tests/uapi.ts';
-import { pagemap } from '../../selftests/regression_tools.ts';
 import { audit } from '../../lib/audit.ts';
 import { boot } from '../../lib/boot.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
+import { hmm_buffer_alloc, hmm_dmirror_cmd } from '../../selftests/hmm-tests/buffer.ts';
+import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
+import { pagemap } from '../../selftests/regression_tools.ts';
+import { SPM_DEFAULT } from '../cli/options.ts';
+import { judge, read_results } from '../compare/judge.ts';
 import type { CaseContext, RaceCase } from '../explore/engine.ts';
 import { explore } from '../explore/search.ts';
-import { judge, read_results } from '../compare/judge.ts';
-import { runProgram, type Libc } from '../kselftest/libc.ts';
-import type { Gen } from '../../lib/kernel/gen.ts';
-import { SPM_DEFAULT } from '../cli/options.ts';
+import { type Libc, runProgram } from '../kselftest/libc.ts';
 import { renumber_swap_types, replay_program } from './compare.ts';
 import { read_recording } from './format.ts';
 import { parse_ops } from './run.ts';
+import * as U from '../../selftests/hmm-tests/uapi.ts';
 
 const SERIES = ['device-private-offsets'];
 const PAGE = 4096;
@@ -34,21 +34,30 @@ t.test('recorded programs replay as they do without the series', (t) => {
   t.end();
 });
 
-t.test('swap types of device entries are lower by the three that the series adds, and that of markers is the same', (t) => {
-  const [pagemap, load] = parse_ops(['0 pagemap 16 3', '0 load 16 1'], 'test');
-  t.equal(renumber_swap_types(pagemap, '0 [1c4,1f4,9]', 21), '0 [194,1f4,9]');
-  t.equal(renumber_swap_types(pagemap, '0 [1c4]', 24), '0 [1c4]');
-  t.equal(renumber_swap_types(load, '0 [1c4]', 21), '0 [1c4]');
-  t.end();
-});
+t.test(
+  'swap types of device entries are lower by the three that the series adds, and that of markers is the same',
+  (t) => {
+    const [pagemap, load] = parse_ops(['0 pagemap 16 3', '0 load 16 1'], 'test');
+    t.equal(renumber_swap_types(pagemap, '0 [1c4,1f4,9]', 21), '0 [194,1f4,9]');
+    t.equal(renumber_swap_types(pagemap, '0 [1c4]', 24), '0 [1c4]');
+    t.equal(renumber_swap_types(load, '0 [1c4]', 21), '0 [1c4]');
+    t.end();
+  },
+);
 
 t.test('tests of private and coherent memory, of one device and of two, give the recorded results', (t) => {
   const file = read_results(path('results/spm-never.ktap'), hmm_tests);
   const [run] = file.runs;
-  const wanted = /\.(migrate_fault|anon_teardown|snapshot|migrate_mixed|exclusive_cow|hmm_cow_in_device|migrate_anon_huge_err)$/;
+  const wanted =
+    /\.(migrate_fault|anon_teardown|snapshot|migrate_mixed|exclusive_cow|hmm_cow_in_device|migrate_anon_huge_err)$/;
   const results = run.results.filter((r) => wanted.test(r.name));
   t.ok(results.length >= 10, `${results.length} tests`);
-  const j = judge({ ...file, runs: [{ ...run, plan: results.length, results }] }, hmm_tests, { thp: 'never', spm: SPM_DEFAULT, mem: 6 * 1024 ** 3, patches: SERIES });
+  const j = judge({ ...file, runs: [{ ...run, plan: results.length, results }] }, hmm_tests, {
+    thp: 'never',
+    spm: SPM_DEFAULT,
+    mem: 6 * 1024 ** 3,
+    patches: SERIES,
+  });
   t.same(j.errors, []);
   t.same(j.differences, []);
   t.equal(j.compared, results.length);
@@ -72,7 +81,11 @@ t.test('an offset is used again once its memory was given back, and pagemap show
   });
   t.equal(status, 0);
   const first = { type: 0x19, offset: 0xffff };
-  t.same([seen[0], seen[2]], [first, first], 'the last page of the first chunk, both times, as a writable private entry');
+  t.same(
+    [seen[0], seen[2]],
+    [first, first],
+    'the last page of the first chunk, both times, as a writable private entry',
+  );
   t.match(seen[1], { pfn: Number });
   t.same(audit(m), []);
   t.end();
@@ -91,29 +104,44 @@ function eviction(racer: (t: Libc, addr: number, x: CaseContext) => Gen<void>): 
       yield* c.store32(b.ptr, 1);
       x.check((yield* hmm_dmirror_cmd(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1)) === 0, 'the page does not migrate');
       yield* x.together([
-        { name: 'evict the device', kind: 'thread', run: function* (t) { yield* t.close(evictor); } },
-        { name: 'downgrade', kind: 'thread', run: function* (t) { yield* racer(t, b.ptr, x); } },
+        {
+          name: 'evict the device',
+          kind: 'thread',
+          run: function* (t) {
+            yield* t.close(evictor);
+          },
+        },
+        {
+          name: 'downgrade',
+          kind: 'thread',
+          run: function* (t) {
+            yield* racer(t, b.ptr, x);
+          },
+        },
       ]);
       x.check((yield* c.load32(b.ptr)) === 1, 'the page is lost');
     },
   };
 }
 
-t.test('fork() and mprotect() on a migration entry of a private page leave it one, in every interleaving that is tried', (t) => {
-  const races = [
-    eviction(function* (p, addr): Gen<void> {
-      yield* p.mprotect(addr, PAGE, U.PROT_READ);
-    }),
-    eviction(function* (p, addr, x): Gen<void> {
-      const child = yield* p.fork(function* (q) {
-        return (yield* q.load32(addr)) === 1 ? 0 : 1;
-      });
-      x.check((yield* p.waitpid(child)).status === 0, 'the child does not read what its parent wrote');
-    }),
-  ];
-  for (const race of races) {
-    const { failed } = explore(race, { strategy: 'random', schedules: 60, bound: 0, seed: 7, patches: SERIES });
-    t.equal(failed?.failure?.text ?? 'no failure', 'no failure');
-  }
-  t.end();
-});
+t.test(
+  'fork() and mprotect() on a migration entry of a private page leave it one, in every interleaving that is tried',
+  (t) => {
+    const races = [
+      eviction(function* (p, addr): Gen<void> {
+        yield* p.mprotect(addr, PAGE, U.PROT_READ);
+      }),
+      eviction(function* (p, addr, x): Gen<void> {
+        const child = yield* p.fork(function* (q) {
+          return (yield* q.load32(addr)) === 1 ? 0 : 1;
+        });
+        x.check((yield* p.waitpid(child)).status === 0, 'the child does not read what its parent wrote');
+      }),
+    ];
+    for (const race of races) {
+      const { failed } = explore(race, { strategy: 'random', schedules: 60, bound: 0, seed: 7, patches: SERIES });
+      t.equal(failed?.failure?.text ?? 'no failure', 'no failure');
+    }
+    t.end();
+  },
+);

@@ -2,19 +2,16 @@
 // Runs a program on a machine of its own. The first process is the driver: it forks process 0, tells the processes by
 // eventfds which does its next op, and sleeps meanwhile; all others sleep too, so one op runs at a time.
 
-import { boot } from '../../lib/boot.ts';
-import type { Machine } from '../../lib/boot.ts';
+import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Oops, Warning } from '../../lib/kernel/printk.ts';
 import { Deadlock } from '../../lib/kernel/sched/core.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
-import { runProgram } from '../kselftest/libc.ts';
-import type { Libc } from '../kselftest/libc.ts';
 import { SPM_DEFAULT } from '../cli/options.ts';
+import { type Libc, runProgram } from '../kselftest/libc.ts';
 import { prepare } from '../kselftest/run.ts';
 import { POLLIN } from '../kselftest/uapi.ts';
-import { MAX_PROCESSES, parse_op } from './format.ts';
-import type { Config, Op } from './format.ts';
+import { type Config, MAX_PROCESSES, type Op, parse_op } from './format.ts';
 import { Process } from './interpreter.ts';
 
 const GIB = 1024 ** 3;
@@ -46,14 +43,14 @@ export interface RunHooks {
   tear_down?: boolean;
 }
 
-export interface RunResult {
+interface RunResult {
   machine: Machine;
   answers: Answer[];
   stop: Stop | null;
 }
 
 /** A machine as the recordings' was, without the driver. */
-export function boot_recorded(config: Config, patches: readonly string[] = [], seed = 1): Machine {
+function boot_recorded(config: Config, patches: readonly string[] = [], seed = 1): Machine {
   const reserved = [{ start: SPM_DEFAULT[0], size: 512 * MIB }];
   return boot({ mem: 6 * GIB, thp: config.thp, reserved, nr_hugepages: 8, patches, seed });
 }
@@ -110,7 +107,8 @@ class Session {
       this.answers.push(answer);
       if (this.hooks.on_answer?.(this.m, i, answer, this.pids) === true) break;
     }
-    if (this.hooks.tear_down === true) for (const proc of [...this.pids.keys()].reverse()) yield* this.end(c, word, proc);
+    if (this.hooks.tear_down === true)
+      for (const proc of [...this.pids.keys()].reverse()) yield* this.end(c, word, proc);
     return 0;
   }
 
@@ -199,7 +197,12 @@ class Session {
 }
 
 /** Boots a machine, runs the ops on it, and answers what it answered; with patch states if some are named. */
-export function run_ops(config: Config, ops: readonly Op[], hooks: RunHooks = {}, patches: readonly string[] = []): RunResult {
+export function run_ops(
+  config: Config,
+  ops: readonly Op[],
+  hooks: RunHooks = {},
+  patches: readonly string[] = [],
+): RunResult {
   const m = boot_recorded(config, patches);
   const session = new Session(m, ops, hooks);
   const spm = config.spm ? SPM_DEFAULT : null;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A process that does tasks for its parent, one message each.
 
-import { do_task } from './jobs.ts';
-import type { Task } from './jobs.ts';
+import { do_task, type Task } from './jobs.ts';
 
 process.on('message', (task: Task) => {
   process.send?.(do_task(task));

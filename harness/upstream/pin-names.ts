@@ -33,7 +33,8 @@ function main(tree: string | undefined): void {
     return;
   }
   const cited = new Set<string>();
-  for (const file of sources('lib')) for (const hit of readFileSync(file, 'utf8').matchAll(CITED_FILE)) cited.add(hit[1] as string);
+  for (const file of sources('lib'))
+    for (const hit of readFileSync(file, 'utf8').matchAll(CITED_FILE)) cited.add(hit[1] as string);
   const out: string[] = [];
   for (const path of [...cited].sort()) {
     const at = join(tree, path);

@@ -1,26 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver with 2 MiB of private memory, which it gives out as single pages or as one folio, as GPU drivers do. It moves a
-// range only if all of it can be moved. NON-KERNEL throughout.
+// A test driver with 2 MiB of private memory, which it gives out as single pages or as one folio, as GPU drivers do. It
+// moves a range only if all of it can be moved. NON-KERNEL throughout.
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module } from '../kernel/module.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
 import { lock_page } from '../mm/filemap/folio_lock.ts';
-import { MEMORY_DEVICE_GENERIC, MEMORY_DEVICE_PRIVATE, dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../mm/memremap.ts';
 import {
-  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
-  MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize, migrate_vma_pages,
-  migrate_vma_setup,
-} from '../mm/migrate_device/pages.ts';
-import { VM_FAULT_OOM, VM_FAULT_SIGBUS, type mm_struct, type vm_fault } from '../mm/mm_types.ts';
+  dev_pagemap,
+  MEMORY_DEVICE_GENERIC,
+  MEMORY_DEVICE_PRIVATE,
+  memremap_pages,
+  memunmap_pages,
+  zone_device_folio_init,
+} from '../mm/memremap.ts';
+import {
+  migrate_pfn,
+  MIGRATE_PFN_COMPOUND,
+  MIGRATE_PFN_MIGRATE,
+  migrate_pfn_to_page,
+  MIGRATE_PFN_WRITE,
+  migrate_vma,
+  MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+} from '../mm/migrate_device/migrate_vma.ts';
+import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
+import { type mm_struct, type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { folio_nr_pages, folio_order, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
-import { GFP_HIGHUSER_MOVABLE, folio_alloc } from '../mm/page_alloc.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../mm/page_alloc.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 
 const NAME = 'block_driver';
@@ -31,15 +56,18 @@ const BLOCK_ORDER = 9;
 const BOTH = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
 
 /**
- * struct block_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u32 order (0, or 9 for a huge page as one),
- * u32 cpages, written: how many entries of the range could move.
+ * struct block_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u32 order (0, or 9 for a huge page
+ * as one), u32 cpages, written: how many entries of the range could move.
  */
 export const BLOCK_CMD = { size: 24, addr: 0, npages: 8, order: 16, cpages: 20 } as const;
 /** The range goes to the device: 0, or -EBUSY if not all of it can. */
 export const BLOCK_TO_DEVICE = 0;
 /** The device pages of the range come back. */
 export const BLOCK_TO_SYSTEM = 1;
-/** The driver offers a page of its other memory, which is of no kind that user space can have, for the first page: 0, or -EINVAL if that is refused. A 2 would be FIGETBSZ. */
+/**
+ * The driver offers a page of its other memory, which is of no kind that user space can have, for the first page: 0, or
+ * -EINVAL if that is refused. A 2 would be FIGETBSZ.
+ */
 export const BLOCK_TO_GENERIC = 3;
 
 class block_state {
@@ -170,7 +198,9 @@ function* block_ioctl(m: Machine, _filp: file, command: number, arg: number): Ge
 
   const s = state_of(m);
   const mm = m.current.mm as mm_struct;
-  const flags = (command === BLOCK_TO_SYSTEM ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_SYSTEM) | (order > 0 ? MIGRATE_VMA_SELECT_COMPOUND : 0);
+  const flags =
+    (command === BLOCK_TO_SYSTEM ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_SYSTEM) |
+    (order > 0 ? MIGRATE_VMA_SELECT_COMPOUND : 0);
   yield* mmap_read_lock(m, mm);
   const args = new_migration(s, mm, addr, npages, flags);
   let ret = -EINVAL;

@@ -2,7 +2,18 @@
 // process_mrelease(2) for modelled programs, whose libc has no such call. NON-KERNEL throughout.
 
 import type { Machine } from '../boot.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module } from '../kernel/module.ts';
@@ -42,7 +53,9 @@ function* mrelease_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/mrelease, whose every ioctl takes a pidfd and answers what process_mrelease(2) does without flags. */
+/**
+ * The module: /dev/mrelease, whose every ioctl takes a pidfd and answers what process_mrelease(2) does without flags.
+ */
 export const mrelease_driver: Module = {
   name: NAME,
   params: [],

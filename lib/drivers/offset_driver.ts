@@ -1,44 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver whose user chooses the offsets of its private pages, so that one can equal the pfn of another page. NON-KERNEL throughout.
+// A test driver whose user chooses the offsets of its private pages, so that one can equal the pfn of another page.
+// NON-KERNEL throughout.
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EFAULT, EINVAL, ENODEV, ENOMEM } from '../errno.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
+import { stable_page_flags } from '../fs/proc/page.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module, ModuleParams } from '../kernel/module.ts';
 import { memremap_device_private_pagemap, memunmap_device_private_pagemap } from '../mm/device_private.ts';
 import { folio_lock } from '../mm/filemap/folio_lock.ts';
+import { put_page } from '../mm/folio.ts';
 import { get_user_pages } from '../mm/gup/gup.ts';
-import { MEMORY_DEVICE_PRIVATE, dev_pagemap, zone_device_folio_init } from '../mm/memremap.ts';
+import { dev_pagemap, MEMORY_DEVICE_PRIVATE, zone_device_folio_init } from '../mm/memremap.ts';
 import {
-  MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, migrate_device_finalize,
-  migrate_device_pages, migrate_device_pfns, migrate_pfn_from_page, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize,
-  migrate_vma_pages, migrate_vma_setup,
+  migrate_pfn_from_page,
+  MIGRATE_PFN_MIGRATE,
+  migrate_pfn_to_page,
+  MIGRATE_PFN_WRITE,
+  migrate_vma,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+} from '../mm/migrate_device/migrate_vma.ts';
+import {
+  migrate_device_finalize,
+  migrate_device_pages,
+  migrate_device_pfns,
+  migrate_vma_finalize,
+  migrate_vma_pages,
+  migrate_vma_setup,
 } from '../mm/migrate_device/pages.ts';
-import { VM_FAULT_OOM, VM_FAULT_SIGBUS, type mm_struct, type vm_area_struct, type vm_fault } from '../mm/mm_types.ts';
+import { type mm_struct, type vm_area_struct, type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_to_pfn } from '../mm/page.ts';
-import { GFP_HIGHUSER_MOVABLE, folio_alloc } from '../mm/page_alloc.ts';
-import { stable_page_flags } from '../mm/util.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../mm/page_alloc.ts';
 import { page_mapped_in_vma } from '../mm/page_vma_mapped.ts';
-import { put_page } from '../mm/folio.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 
 const NAME = 'offset_driver';
 const PAGE_SIZE = 4096;
 
 /** The argument of an ioctl: a struct of a u64 address and a u64 number. */
-export const OFFSET_ARG = { size: 16, addr: 0, number: 8 } as const;
-/** Moves the page at addr to the device page with offset `number` of the device's: 0, -EINVAL, -EBUSY if it is in use, -ENOMEM. */
-export const OFFSET_PUT = 1;
+const OFFSET_ARG = { size: 16, addr: 0, number: 8 } as const;
+/**
+ * Moves the page at addr to the device page with offset `number` of the device's: 0, -EINVAL, -EBUSY if it is in use,
+ * -ENOMEM.
+ */
+const OFFSET_PUT = 1;
 /** Moves all pages that are in the device back, wherever they are mapped. Takes no argument. A 2 would be FIGETBSZ. */
-export const OFFSET_EVICT = 5;
+const OFFSET_EVICT = 5;
 /** Writes to `number` at which address the vma of addr maps the page there, 0 if it does not (page_mapped_in_vma()). */
-export const OFFSET_FIND = 3;
+const OFFSET_FIND = 3;
 /** Writes to `number` the KPF_* bits of the device page with offset `number` (stable_page_flags()). */
-export const OFFSET_FLAGS = 4;
+const OFFSET_FLAGS = 4;
 
 class offset_state {
   readonly cdev = new cdev();
@@ -190,8 +217,8 @@ function* offset_exit(m: Machine): Gen<void> {
 }
 
 /**
- * The module: /dev/offsets with the ioctls OFFSET_*. Parameters: pages, how many the device has (32768), and nid, the node
- * of its memory (0; -1 is NUMA_NO_NODE). -ENODEV without device-private-offsets.
+ * The module: /dev/offsets with the ioctls OFFSET_*. Parameters: pages, how many the device has (32768), and nid, the
+ * node of its memory (0; -1 is NUMA_NO_NODE). -ENODEV without device-private-offsets.
  */
 export const offset_driver: Module = {
   name: NAME,

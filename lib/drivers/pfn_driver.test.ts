@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot } from '../boot.ts';
-import { walk_address } from '../inspect.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
-import { start_process } from '../kernel/exec.ts';
-import { load_module, unload_module } from '../kernel/module.ts';
-import { vm_mmap } from '../mm/mmap.ts';
-import type { mm_struct } from '../mm/mm_types.ts';
 import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { boot } from '../boot.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open } from '../fs/open.ts';
+import { walk_address } from '../inspect.ts';
+import { start_process } from '../kernel/exec.ts';
+import { load_module, unload_module } from '../kernel/module.ts';
+import type { mm_struct } from '../mm/mm_types.ts';
+import { vm_mmap } from '../mm/util.ts';
 import { PFN_FOUND, PFN_LOOK, PFN_LRU, PFN_MAPPED, PFN_MIGRATE, PFN_REMEMBER } from './pfn_driver.ts';
 
 const EINVAL = 22;

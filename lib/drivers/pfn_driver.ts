@@ -3,28 +3,52 @@
 
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL } from '../errno.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module } from '../kernel/module.ts';
 import { folio_lock, folio_unlock } from '../mm/filemap/folio_lock.ts';
-import { FOLL_GET, get_user_pages } from '../mm/gup/gup.ts';
-import { MIGRATE_SYNC, MR_MEMORY_HOTPLUG, alloc_migration_target, isolate_folio_to_list, migrate_pages, putback_movable_pages } from '../mm/migrate/entry.ts';
+import { folio_put, lru_add_drain_all } from '../mm/folio.ts';
+import { get_user_pages } from '../mm/gup/gup.ts';
+import { FOLL_GET } from '../mm/gup/pin.ts';
+import {
+  alloc_migration_target,
+  isolate_folio_to_list,
+  migrate_pages,
+  MIGRATE_SYNC,
+  MR_MEMORY_HOTPLUG,
+  putback_movable_pages,
+} from '../mm/migrate/pages.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
-import { PG_lru, PG_unevictable, PageList, folio_try_get, page_folio, test_flag } from '../mm/page.ts';
+import { folio_try_get, page_folio, PageList, PG_lru, PG_unevictable, test_flag } from '../mm/page.ts';
 import { DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done } from '../mm/page_vma_mapped.ts';
 import { folio_mapped } from '../mm/rmap/rmap.ts';
 import { rmap_walk } from '../mm/rmap/walk.ts';
-import { folio_put, lru_add_drain_all } from '../mm/folio.ts';
 
 const NAME = 'pfn_driver';
 
 /** remembers the page at address arg, without a reference on it */
 export const PFN_REMEMBER = 0;
-/** migrates that page's folio elsewhere, as offlining memory does: 0, the pages that stayed, or -EBUSY if it is not on an LRU list */
+/**
+ * migrates that page's folio elsewhere, as offlining memory does: 0, the pages that stayed, or -EBUSY if it is not on
+ * an LRU list
+ */
 export const PFN_MIGRATE = 1;
-/** what reclaim finds out about that page's folio before it would unmap it: PFN_MAPPED and so on; a 2 would be FIGETBSZ */
+/**
+ * what reclaim finds out about that page's folio before it would unmap it: PFN_MAPPED and so on; a 2 would be FIGETBSZ
+ */
 export const PFN_LOOK = 3;
 
 /** reclaim would call try_to_unmap() */
@@ -33,7 +57,7 @@ export const PFN_MAPPED = 1;
 export const PFN_FOUND = 2;
 /** reclaim comes across it */
 export const PFN_LRU = 4;
-export const PFN_UNEVICTABLE = 8;
+const PFN_UNEVICTABLE = 8;
 
 class pfn_state {
   readonly cdev = new cdev();
@@ -83,8 +107,11 @@ function* look(m: Machine, folio: number): Gen<number> {
       return false;
     },
   });
-  const ret = (folio_mapped(m, folio) ? PFN_MAPPED : 0) + (found ? PFN_FOUND : 0)
-    + (test_flag(m, folio, PG_lru) ? PFN_LRU : 0) + (test_flag(m, folio, PG_unevictable) ? PFN_UNEVICTABLE : 0);
+  const ret =
+    (folio_mapped(m, folio) ? PFN_MAPPED : 0) +
+    (found ? PFN_FOUND : 0) +
+    (test_flag(m, folio, PG_lru) ? PFN_LRU : 0) +
+    (test_flag(m, folio, PG_unevictable) ? PFN_UNEVICTABLE : 0);
   folio_unlock(m, folio);
   folio_put(m, folio);
   return ret;

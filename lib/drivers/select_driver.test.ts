@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { boot } from '../boot.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open } from '../fs/open.ts';
 import { start_process } from '../kernel/exec.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
-import { vm_mmap } from '../mm/mmap.ts';
-import { user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
+import { vm_mmap } from '../mm/util.ts';
 
 const EINVAL = 22;
 
@@ -24,7 +24,10 @@ t.test('the driver says which pages a migration selects, and leaves them as they
     yield* user_store64(m, cmd + 16, cmd + 100);
     yield* user_store32(m, cmd + 24, 1);
     t.equal(yield* sys_ioctl(m, fd, 0, cmd), 0);
-    t.same([yield* user_load8(m, cmd + 100), yield* user_load8(m, cmd + 101), yield* user_load8(m, cmd + 102)], [3, 2, 2]);
+    t.same(
+      [yield* user_load8(m, cmd + 100), yield* user_load8(m, cmd + 101), yield* user_load8(m, cmd + 102)],
+      [3, 2, 2],
+    );
     yield* user_store32(m, cmd + 28, 1);
     t.equal(yield* sys_ioctl(m, fd, 0, cmd), -EINVAL, 'a device that does not exist owns nothing');
     yield* user_store32(m, cmd + 28, 0);

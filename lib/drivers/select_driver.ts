@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver that says which pages a migration would select, by any flags and any device's ownership. NON-KERNEL throughout.
+// A test driver that says which pages a migration would select, by any flags and any device's ownership. NON-KERNEL
+// throughout.
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EFAULT, EINVAL } from '../errno.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module } from '../kernel/module.ts';
-import { migrate_vma, migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
+import { migrate_vma } from '../mm/migrate_device/migrate_vma.ts';
+import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 import { test_hmm_state } from '../test_hmm/dmirror.ts';
 
@@ -19,10 +32,10 @@ const PAGE_SIZE = 4096;
 const MAX_PAGES = 512;
 
 /**
- * struct select_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u64 ptr to a byte for each page, u32 flags
- * (MIGRATE_VMA_SELECT_*) and u32 owner: 0 for NULL, n + 1 for /dev/hmm_dmirror<n>, of test_hmm.
+ * struct select_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u64 ptr to a byte for each page,
+ * u32 flags (MIGRATE_VMA_SELECT_*) and u32 owner: 0 for NULL, n + 1 for /dev/hmm_dmirror<n>, of test_hmm.
  */
-export const SELECT_CMD = { size: 32, addr: 0, npages: 8, ptr: 16, flags: 24, owner: 28 } as const;
+const SELECT_CMD = { size: 32, addr: 0, npages: 8, ptr: 16, flags: 24, owner: 28 } as const;
 
 class select_state {
   readonly cdev = new cdev();
@@ -39,7 +52,8 @@ function owner_of(m: Machine, owner: number): unknown {
   return mod instanceof test_hmm_state ? mod.dmirror_devices[owner - 1] : undefined;
 }
 
-// Sets a migration up, gives it no destination, and writes MIGRATE_PFN_VALID and MIGRATE_PFN_MIGRATE of each source entry to ptr.
+// Sets a migration up, gives it no destination, and writes MIGRATE_PFN_VALID and MIGRATE_PFN_MIGRATE of each source
+// entry to ptr.
 function* select_ioctl(m: Machine, _filp: file, _command: number, arg: number): Gen<number> {
   const bytes = new Uint8Array(SELECT_CMD.size);
   if ((yield* copy_from_user(m, bytes, arg, bytes.length)) !== 0) return -EFAULT;

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { audit } from '../audit.ts';
 import type { Machine } from '../boot.ts';
-import { ksys_close } from '../fs/file_table.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open, ksys_close } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma/unmap.ts';
+import { sys_munmap } from '../mm/mmap/mmap.ts';
 
 const MAP = 0x200000000;
 const PAGE = 4096;

@@ -1,19 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver whose private memory is never given back: every CPU access to it gets a bus error. NON-KERNEL throughout.
+// A test driver whose private memory is never given back: every CPU access to it gets a bus error. NON-KERNEL
+// throughout.
 
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
-import { MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize, unregister_chrdev_region } from '../fs/char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
+  unregister_chrdev_region,
+} from '../fs/char_dev.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { Module } from '../kernel/module.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
-import { MEMORY_DEVICE_PRIVATE, dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../mm/memremap.ts';
 import {
-  MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn, migrate_vma, migrate_vma_finalize,
-  migrate_vma_pages, migrate_vma_setup,
-} from '../mm/migrate_device/pages.ts';
-import { VM_FAULT_SIGBUS, type mm_struct } from '../mm/mm_types.ts';
+  dev_pagemap,
+  MEMORY_DEVICE_PRIVATE,
+  memremap_pages,
+  memunmap_pages,
+  zone_device_folio_init,
+} from '../mm/memremap.ts';
+import {
+  migrate_pfn,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_WRITE,
+  migrate_vma,
+  MIGRATE_VMA_SELECT_SYSTEM,
+} from '../mm/migrate_device/migrate_vma.ts';
+import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
+import { type mm_struct, VM_FAULT_SIGBUS } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
@@ -51,7 +73,7 @@ function* sigbus_ioctl(m: Machine, _filp: file, _command: number, addr: number):
   let ret = args.vma === null ? -EINVAL : yield* migrate_vma_setup(m, args);
   if (ret === 0) {
     const src = args.src[0] as number;
-    const page = src & MIGRATE_PFN_MIGRATE ? s.free.pop() ?? 0 : 0;
+    const page = src & MIGRATE_PFN_MIGRATE ? (s.free.pop() ?? 0) : 0;
     if (page !== 0) {
       zone_device_folio_init(m, page, s.pagemap, 0);
       args.dst[0] = migrate_pfn(page_to_pfn(m, page)) + (src & MIGRATE_PFN_WRITE);

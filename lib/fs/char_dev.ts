@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
 import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
+import type { Machine } from '../boot.ts';
+import { EBUSY, EFAULT, EINVAL, ENXIO } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { thp_get_unmapped_area } from '../mm/huge_memory/unmapped_area.ts';
 import { VM_MAYSHARE } from '../mm/mm_types.ts';
 import { shmem_get_unmapped_area, shmem_zero_setup } from '../mm/shmem.ts';
-import { thp_get_unmapped_area } from '../mm/unmapped_area.ts';
+import { alloc_file } from './file_table.ts';
+import { type file, type file_operations, FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, type inode } from './fs.ts';
+import { iput } from './inode.ts';
 import { devtmpfs_create_node, devtmpfs_delete_node } from './namei.ts';
-import type { file_operations } from './fs.ts';
 
 const MINORBITS = 20;
 const MAP_SHARED = 1;
 /** include/linux/fs.h: the majors that alloc_chrdev_region() tries, each range from the top */
-const CHRDEV_MAJOR_DYN = [[254, 234], [511, 384]] as const;
+const CHRDEV_MAJOR_DYN = [
+  [254, 234],
+  [511, 384],
+] as const;
 
 /** A range of device numbers that somebody reserved. */
 interface char_device_struct {
@@ -122,7 +127,10 @@ export function dev_set_name(dev: device, name: string): number {
   return 0;
 }
 
-/** Makes the device number answer and its node in /dev appear; -EINVAL without a name (fs/char_dev.c: cdev_device_add()). */
+/**
+ * Makes the device number answer and its node in /dev appear; -EINVAL without a name (fs/char_dev.c:
+ * cdev_device_add()).
+ */
 export function cdev_device_add(m: Machine, c: cdev, dev: device): number {
   if (dev.name === '') return -EINVAL;
   const ret = cdev_add(m, c, dev.devt, 1);
@@ -161,7 +169,9 @@ const zero_fops: file_operations = {
     return 0;
   },
   get_unmapped_area: (m, f, addr, len, pgoff, flags) =>
-    flags & MAP_SHARED ? shmem_get_unmapped_area(m, null, addr, len, pgoff, flags) : thp_get_unmapped_area(m, f, addr, len, pgoff, flags),
+    flags & MAP_SHARED
+      ? shmem_get_unmapped_area(m, null, addr, len, pgoff, flags)
+      : thp_get_unmapped_area(m, f, addr, len, pgoff, flags),
 };
 
 const urandom_fops: file_operations = {
@@ -187,7 +197,12 @@ const urandom_fops: file_operations = {
 /** The memory devices of major 1: null, zero and urandom (drivers/char/mem.c: chr_dev_init()). */
 export function chr_dev_init(m: Machine): void {
   register_chrdev_region(m, MKDEV(1, 0), 256, 'mem');
-  const devices: [number, string, file_operations][] = [[3, 'null', null_fops], [5, 'zero', zero_fops], [8, 'random', urandom_fops], [9, 'urandom', urandom_fops]];
+  const devices: [number, string, file_operations][] = [
+    [3, 'null', null_fops],
+    [5, 'zero', zero_fops],
+    [8, 'random', urandom_fops],
+    [9, 'urandom', urandom_fops],
+  ];
   for (const [minor, name, fops] of devices) {
     const c = new cdev();
     const dev = new device();
@@ -197,4 +212,35 @@ export function chr_dev_init(m: Machine): void {
     dev_set_name(dev, name);
     cdev_device_add(m, c, dev);
   }
+}
+
+/** Opens the driver behind a device's inode (fs/char_dev.c: chrdev_open()): -ENXIO if there is none. */
+export function* chrdev_open(m: Machine, node: inode, path: string, flags: number): Gen<file | number> {
+  const p = node.i_cdev ?? cdev_lookup(m, node.i_rdev);
+  if (p === null || p.ops === null) return -ENXIO;
+  node.i_cdev = p;
+  const ops = p.ops;
+  const owner = ops.owner;
+  if (owner !== undefined) owner.refcount++;
+  p.users++;
+  const release = ops.release;
+  const fops: file_operations = {
+    ...ops,
+    *release(mm, i, f): Gen<number> {
+      const ret = release === undefined ? 0 : yield* release(mm, i, f);
+      p.users--;
+      if (owner !== undefined) owner.refcount--;
+      return ret;
+    },
+  };
+  const f = alloc_file(m, node, path, flags, fops);
+  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+  const ret = ops.open === undefined ? 0 : yield* ops.open(m, node, f);
+  if (ret !== 0) {
+    p.users--;
+    if (owner !== undefined) owner.refcount--;
+    yield* iput(m, node);
+    return ret;
+  }
+  return f;
 }

@@ -6,8 +6,10 @@ import { start_process } from '../kernel/exec.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { debugfs_create_file, debugfs_remove } from './debugfs.ts';
 import type { file_operations } from './fs.ts';
-import { do_scandir, do_sys_open } from './namei.ts';
-import { ksys_read, sys_ioctl } from './read_write.ts';
+import { sys_ioctl } from './ioctl.ts';
+import { do_sys_open } from './open.ts';
+import { ksys_read } from './read_write.ts';
+import { do_scandir } from './readdir.ts';
 
 const [O_RDONLY, O_RDWR, ENOENT, EINVAL, ENOTTY] = [0, 2, -2, -22, -25];
 

@@ -6,8 +6,17 @@ import { vfs_register_file, vfs_unregister } from './namei.ts';
 
 const ROOT = '/sys/kernel/debug';
 
-/** Puts a file in debugfs, below `parent` (an absolute path) or at its top; answers its path (include/linux/debugfs.h: debugfs_create_file()). */
-export function debugfs_create_file(m: Machine, name: string, mode: number, parent: string | null, fops: file_operations): string {
+/**
+ * Puts a file in debugfs, below `parent` (an absolute path) or at its top; answers its path (include/linux/debugfs.h:
+ * debugfs_create_file()).
+ */
+export function debugfs_create_file(
+  m: Machine,
+  name: string,
+  mode: number,
+  parent: string | null,
+  fops: file_operations,
+): string {
   const path = `${parent ?? ROOT}/${name}`;
   vfs_register_file(m, path, mode, fops);
   return path;

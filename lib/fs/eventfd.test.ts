@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
 import { do_poll } from './poll.ts';
 import { ksys_read, ksys_write } from './read_write.ts';

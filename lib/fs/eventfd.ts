@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EFAULT, EINVAL } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { wait_event_interruptible, wait_queue_head, wake_up } from '../kernel/locks.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import { fd_install, get_unused_fd_flags, alloc_file } from './file_table.ts';
-import { O_CLOEXEC, O_NONBLOCK, O_RDWR, type file, type file_operations } from './fs.ts';
-import { new_inode } from './namei.ts';
+import { wait_event_interruptible, wait_queue_head, wake_up } from '../kernel/sched/wait.ts';
+import { fd_install, get_unused_fd_flags } from './file.ts';
+import { alloc_file } from './file_table.ts';
+import { type file, type file_operations, O_CLOEXEC, O_NONBLOCK, O_RDWR } from './fs.ts';
+import { new_inode } from './inode.ts';
 import { EPOLLERR, EPOLLIN, EPOLLOUT } from './poll.ts';
 
-export const EFD_SEMAPHORE = 1;
-export const EFD_CLOEXEC = O_CLOEXEC;
-export const EFD_NONBLOCK = O_NONBLOCK;
+const EFD_SEMAPHORE = 1;
+const EFD_CLOEXEC = O_CLOEXEC;
+const EFD_NONBLOCK = O_NONBLOCK;
 const ULLONG_MAX = 0xffffffffffffffffn;
 
 /** A counter that tasks wait on (fs/eventfd.c: struct eventfd_ctx). */
@@ -26,8 +27,16 @@ class eventfd_ctx {
   }
 }
 
-/** A file that lies in no directory, such as an eventfd's, with one reference (fs/anon_inodes.c: anon_inode_getfile()). */
-export function anon_inode_getfile(m: Machine, name: string, fops: file_operations, priv: unknown, flags: number): file {
+/**
+ * A file that lies in no directory, such as an eventfd's, with one reference (fs/anon_inodes.c: anon_inode_getfile()).
+ */
+export function anon_inode_getfile(
+  m: Machine,
+  name: string,
+  fops: file_operations,
+  priv: unknown,
+  flags: number,
+): file {
   const node = new_inode(m);
   const f = alloc_file(m, node, `anon_inode:${name}`, flags, fops);
   node.i_count--;
@@ -85,7 +94,13 @@ export function do_eventfd(m: Machine, count: number, flags: number): number {
   if (flags & ~(EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK)) return -EINVAL;
   const fd = get_unused_fd_flags(m, flags);
   if (fd < 0) return fd;
-  const f = anon_inode_getfile(m, '[eventfd]', eventfd_fops, new eventfd_ctx(count >>> 0, flags), O_RDWR | (flags & EFD_NONBLOCK));
+  const f = anon_inode_getfile(
+    m,
+    '[eventfd]',
+    eventfd_fops,
+    new eventfd_ctx(count >>> 0, flags),
+    O_RDWR | (flags & EFD_NONBLOCK),
+  );
   fd_install(m, fd, f);
   return fd;
 }

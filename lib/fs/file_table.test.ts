@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { small_machine, run_task } from '../kernel/testing.ts';
 import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { kernel_clone } from '../kernel/fork/fork.ts';
-import { kernel_wait4 } from '../kernel/exit.ts';
 import { start_process } from '../kernel/exec.ts';
+import { kernel_wait4 } from '../kernel/exit.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { task_work_run } from '../kernel/task_work.ts';
+import { run_task, small_machine } from '../kernel/testing.ts';
 import {
-  alloc_file, close_fd, dup_fd, eintr, exit_files, fd_install, fget, fput, fput_close_sync, get_unused_fd_flags, iput, ksys_close,
-  put_files_struct, put_unused_fd, task_work_run,
-} from './file_table.ts';
-import { files_struct, type file } from './fs.ts';
-import { new_inode } from './namei.ts';
+  close_fd,
+  dup_fd,
+  exit_files,
+  fd_install,
+  fget,
+  get_unused_fd_flags,
+  put_files_struct,
+  put_unused_fd,
+} from './file.ts';
+import { alloc_file, eintr, fput, fput_close_sync } from './file_table.ts';
+import { type file, files_struct } from './fs.ts';
+import { iput, new_inode } from './inode.ts';
+import { ksys_close } from './open.ts';
 
 const [O_CLOEXEC, EBADF, EMFILE] = [0o2000000, -9, -24];
 

@@ -2,10 +2,11 @@
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { rw_semaphore, type wait_queue_head } from '../kernel/locks.ts';
-import type { cdev } from './char_dev.ts';
-import type { vm_area_desc } from '../mm/vma/mmap_region.ts';
+import { rw_semaphore } from '../kernel/locking/rwsem.ts';
+import type { wait_queue_head } from '../kernel/sched/wait.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
+import type { vm_area_desc } from '../mm/vma/mmap_region.ts';
+import type { cdev } from './char_dev.ts';
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;

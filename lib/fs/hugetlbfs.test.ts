@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load8, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
-import { hugetlb_file_setup } from '../mm/hugetlb/pool.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load8, user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma/unmap.ts';
-import { fd_install, get_unused_fd_flags, ksys_close } from './file_table.ts';
+import { sys_munmap } from '../mm/mmap/mmap.ts';
+import { fd_install, get_unused_fd_flags } from './file.ts';
 import type { file } from './fs.ts';
-import { hugetlb_get_unmapped_area } from './hugetlbfs.ts';
-import { ksys_ftruncate, ksys_read, vfs_fallocate } from './read_write.ts';
+import { hugetlb_file_setup, hugetlb_get_unmapped_area } from './hugetlbfs.ts';
+import { ksys_close, ksys_ftruncate, vfs_fallocate } from './open.ts';
+import { ksys_read } from './read_write.ts';
 
 const MIB = 1024 * 1024;
 const HUGE = 2 * MIB;
@@ -104,13 +104,15 @@ t.test('a smaller size takes the pages behind it from every mapping', (t) => {
 t.test('a punched hole frees whole pages and zeroes parts of others', (t) => {
   run(3, function* (m, f, fd) {
     yield* sys_mmap(m, MAP, 3 * HUGE, RW, SHARED | FIXED, fd, 0);
-    for (const at of [HUGE - PAGE, HUGE - 2 * PAGE, HUGE, 2 * HUGE, 2 * HUGE + PAGE]) yield* user_store32(m, MAP + at, 9);
+    for (const at of [HUGE - PAGE, HUGE - 2 * PAGE, HUGE, 2 * HUGE, 2 * HUGE + PAGE])
+      yield* user_store32(m, MAP + at, 9);
     t.equal(yield* vfs_fallocate(m, f, COLLAPSE, 0, HUGE), EOPNOTSUPP);
     t.equal(yield* vfs_fallocate(m, f, PUNCH_HOLE | KEEP_SIZE, HUGE - PAGE, HUGE + 2 * PAGE), 0);
     t.equal(f.f_inode.i_size, 3 * HUGE);
     t.equal(pool(m)[0], 2);
     const words: number[] = [];
-    for (const at of [HUGE - 2 * PAGE, HUGE - PAGE, 2 * HUGE, 2 * HUGE + PAGE]) words.push(yield* user_load32(m, MAP + at));
+    for (const at of [HUGE - 2 * PAGE, HUGE - PAGE, 2 * HUGE, 2 * HUGE + PAGE])
+      words.push(yield* user_load32(m, MAP + at));
     t.same(words, [9, 0, 0, 9]);
     t.equal(yield* user_load32(m, MAP + HUGE), 0, 'a new page');
     t.equal(pool(m)[0], 1);

@@ -1,35 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_pfn, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from '../errno.ts';
+import { EFAULT, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { down_write, mutex_lock, mutex_unlock, up_write } from '../kernel/locks.ts';
-import { alloc_address_space, filemap_get_entry, filemap_lock_folio, filemap_remove_folio, mapping_indices } from '../mm/filemap/filemap.ts';
+import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
+import { down_write, up_write } from '../kernel/locking/rwsem.ts';
+import {
+  alloc_address_space,
+  filemap_get_entry,
+  filemap_lock_folio,
+  filemap_remove_folio,
+  mapping_indices,
+} from '../mm/filemap/filemap.ts';
 import { folio_lock, folio_unlock } from '../mm/filemap/folio_lock.ts';
-import { hstate_file, hstate_inode, huge_page_size, hugetlb_reserve_pages, hugetlb_unreserve_pages, hugetlb_vm_ops, type hstate } from '../mm/hugetlb/pool.ts';
+import { folio_put } from '../mm/folio.ts';
 import { hugetlb_fault_mutex_hash } from '../mm/hugetlb/fault.ts';
+import {
+  type hstate,
+  hstate_file,
+  hstate_inode,
+  hstate_sizelog,
+  huge_page_size,
+  hugetlb_reserve_pages,
+  hugetlb_unreserve_pages,
+  hugetlb_vm_ops,
+} from '../mm/hugetlb/pool.ts';
 import { hugetlb_vma_trylock_write, hugetlb_vma_unlock_write, hugetlbfs_inode_info } from '../mm/hugetlb/resv.ts';
 import { huge_pte_index, huge_pte_offset, huge_ptep_get, unmap_hugepage_range } from '../mm/hugetlb/vma.ts';
 import { ZAP_FLAG_DROP_MARKER } from '../mm/memory/zap.ts';
-import { VM_DONTEXPAND, VM_HUGETLB, VM_WRITE, type vm_area_struct } from '../mm/mm_types.ts';
-import { PG_dirty, PG_uptodate, clear_flag, folio_pfn } from '../mm/page.ts';
-import { pte_pfn, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { type vm_area_struct, VM_DONTEXPAND, VM_HUGETLB, VM_WRITE } from '../mm/mm_types.ts';
+import { mm_get_unmapped_area_vmaflags } from '../mm/mmap/unmapped_area.ts';
+import { clear_flag, folio_pfn, PG_dirty, PG_uptodate } from '../mm/page.ts';
 import { folio_mapped } from '../mm/rmap/rmap.ts';
-import { folio_put } from '../mm/folio.ts';
-import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { folio_zero_range } from '../mm/truncate.ts';
-import { mm_get_unmapped_area_vmaflags } from '../mm/unmapped_area.ts';
 import { mapping_rmap_tree_foreach } from '../mm/vma/vma.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import type { address_space, file, file_operations, inode } from './fs.ts';
-import { new_inode } from './namei.ts';
+import { alloc_file } from './file_table.ts';
+import { type address_space, type file, type file_operations, type inode, O_RDWR } from './fs.ts';
+import { new_inode } from './inode.ts';
 
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const MAP_FIXED = 0x10;
 
 /** A new, unlinked file of huge pages of that size (fs/hugetlbfs/inode.c: hugetlbfs_get_inode()). */
-export function hugetlbfs_get_inode(m: Machine, h: hstate): inode {
+function hugetlbfs_get_inode(m: Machine, h: hstate): inode {
   const node = new_inode(m);
   node.i_private = new hugetlbfs_inode_info(h);
   alloc_address_space(m, node, 'hugetlbfs');
@@ -56,8 +73,18 @@ function* hugetlbfs_file_mmap(m: Machine, f: file, vma: vm_area_struct): Gen<num
   return ret;
 }
 
-/** Where to map a hugetlbfs file: a multiple of its page size, or -errno (fs/hugetlbfs/inode.c: hugetlb_get_unmapped_area()). */
-export function hugetlb_get_unmapped_area(m: Machine, f: file | null, addr: number, len: number, pgoff: number, flags: number): number {
+/**
+ * Where to map a hugetlbfs file: a multiple of its page size, or -errno (fs/hugetlbfs/inode.c:
+ * hugetlb_get_unmapped_area()).
+ */
+export function hugetlb_get_unmapped_area(
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  pgoff: number,
+  flags: number,
+): number {
   const size = huge_page_size(hstate_file(m, f as file));
   if (len % size !== 0) return -EINVAL;
   if (flags & MAP_FIXED && addr % size !== 0) return -EINVAL;
@@ -79,7 +106,12 @@ function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: n
     if (folio === 0) left = yield* clear_user(m, buf + done, nr);
     else {
       folio_unlock(m, folio);
-      left = yield* copy_to_user(m, buf + done, m.ram.bytes(folio_pfn(m, folio) + (index % pages)).subarray(at % 4096, (at % 4096) + nr), nr);
+      left = yield* copy_to_user(
+        m,
+        buf + done,
+        m.ram.bytes(folio_pfn(m, folio) + (index % pages)).subarray(at % 4096, (at % 4096) + nr),
+        nr,
+      );
       folio_put(m, folio);
     }
     done += nr - left;
@@ -103,21 +135,34 @@ function hugetlb_vma_maps_pfn(m: Machine, h: hstate, vma: vm_area_struct, addr: 
   return pte_present(pte) && pte_pfn(pte) === pfn;
 }
 
-function* hugetlb_unmap_file_folio(m: Machine, h: hstate, mapping: address_space, folio: number, index: number): Gen<void> {
+function* hugetlb_unmap_file_folio(
+  m: Machine,
+  h: hstate,
+  mapping: address_space,
+  folio: number,
+  index: number,
+): Gen<void> {
   const start = index * 2 ** h.order;
   const end = start + 2 ** h.order;
   yield* down_write(m, mapping.i_mmap_rwsem);
   for (const vma of mapping_rmap_tree_foreach(mapping, start, end - 1)) {
     const v_start = vma_offset_start(vma, start);
     if (!hugetlb_vma_maps_pfn(m, h, vma, v_start, folio_pfn(m, folio))) continue;
-    if (!hugetlb_vma_trylock_write(m, vma)) throw new Unmodelled('fs/hugetlbfs/inode.c: hugetlb_unmap_file_folio() of a vma whose lock is taken');
+    if (!hugetlb_vma_trylock_write(m, vma))
+      throw new Unmodelled('fs/hugetlbfs/inode.c: hugetlb_unmap_file_folio() of a vma whose lock is taken');
     yield* unmap_hugepage_range(m, vma, v_start, vma_offset_end(vma, end), 0, ZAP_FLAG_DROP_MARKER);
     hugetlb_vma_unlock_write(m, vma);
   }
   up_write(m, mapping.i_mmap_rwsem);
 }
 
-function* hugetlb_vmdelete_list(m: Machine, mapping: address_space, start: number, end: number, zap_flags: number): Gen<void> {
+function* hugetlb_vmdelete_list(
+  m: Machine,
+  mapping: address_space,
+  start: number,
+  end: number,
+  zap_flags: number,
+): Gen<void> {
   for (const vma of mapping_rmap_tree_foreach(mapping, start, end - 1)) {
     if (!hugetlb_vma_trylock_write(m, vma)) continue;
     yield* unmap_hugepage_range(m, vma, vma_offset_start(vma, start), vma_offset_end(vma, end), 0, zap_flags);
@@ -167,7 +212,13 @@ function* hugetlbfs_setattr_size(m: Machine, f: file, length: number): Gen<numbe
   return 0;
 }
 
-function* hugetlbfs_zero_partial_page(m: Machine, h: hstate, mapping: address_space, start: number, end: number): Gen<void> {
+function* hugetlbfs_zero_partial_page(
+  m: Machine,
+  h: hstate,
+  mapping: address_space,
+  start: number,
+  end: number,
+): Gen<void> {
   const size = huge_page_size(h);
   const folio = yield* filemap_lock_folio(m, mapping, Math.floor(start / size) * 2 ** h.order);
   if (folio === 0) return;
@@ -179,7 +230,8 @@ function* hugetlbfs_zero_partial_page(m: Machine, h: hstate, mapping: address_sp
 
 function* hugetlbfs_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
-  if (!(mode & FALLOC_FL_PUNCH_HOLE)) throw new Unmodelled('fs/hugetlbfs/inode.c: hugetlbfs_fallocate() that allocates');
+  if (!(mode & FALLOC_FL_PUNCH_HOLE))
+    throw new Unmodelled('fs/hugetlbfs/inode.c: hugetlbfs_fallocate() that allocates');
   const node = f.f_inode;
   const mapping = node.i_mapping as address_space;
   const h = hstate_file(m, f);
@@ -188,9 +240,11 @@ function* hugetlbfs_fallocate(m: Machine, f: file, mode: number, offset: number,
   const hole_end = Math.floor((offset + len) / size) * size;
   yield* down_write(m, node.i_rwsem);
   yield* down_write(m, mapping.i_mmap_rwsem);
-  if (offset < hole_start) yield* hugetlbfs_zero_partial_page(m, h, mapping, offset, Math.min(offset + len, hole_start));
+  if (offset < hole_start)
+    yield* hugetlbfs_zero_partial_page(m, h, mapping, offset, Math.min(offset + len, hole_start));
   if (hole_end > hole_start) yield* hugetlb_vmdelete_list(m, mapping, hole_start / 4096, hole_end / 4096, 0);
-  if (offset + len > hole_end && offset + len > hole_start) yield* hugetlbfs_zero_partial_page(m, h, mapping, hole_end, offset + len);
+  if (offset + len > hole_end && offset + len > hole_start)
+    yield* hugetlbfs_zero_partial_page(m, h, mapping, hole_end, offset + len);
   up_write(m, mapping.i_mmap_rwsem);
   if (hole_end > hole_start) yield* remove_inode_hugepages(m, node, hole_start, hole_end);
   up_write(m, node.i_rwsem);
@@ -205,3 +259,27 @@ export const hugetlbfs_file_operations: file_operations = {
   setattr_size: hugetlbfs_setattr_size,
   get_unmapped_area: hugetlb_get_unmapped_area,
 };
+/**
+ * A file of `size` bytes (a multiple of the huge page) for a mapping, or -errno; of acctflag only VM_NORESERVE counts
+ * (fs/hugetlbfs/inode.c: hugetlb_file_setup()).
+ */
+export function* hugetlb_file_setup(
+  m: Machine,
+  name: string,
+  size: number,
+  acctflag: number,
+  _creat_flags: number,
+  page_size_log: number,
+): Gen<file | number> {
+  const h = hstate_sizelog(m, page_size_log);
+  if (h === null) return -ENODEV;
+  const node = hugetlbfs_get_inode(m, h);
+  node.i_size = size;
+  if ((yield* hugetlb_reserve_pages(m, node, 0, size / huge_page_size(h), null, acctflag)) < 0) {
+    m.mappings.remove((node.i_mapping as address_space).id);
+    return -ENOMEM;
+  }
+  const f = alloc_file(m, node, `/${name} (deleted)`, O_RDWR, hugetlbfs_file_operations);
+  node.i_count--;
+  return f;
+}

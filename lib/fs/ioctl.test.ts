@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { sys_pidfd_open } from '../kernel/pid.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { do_eventfd } from './eventfd.ts';
 import type { file, files_struct } from './fs.ts';
-import { do_sys_open, vfs_register_file } from './namei.ts';
-import { ksys_fallocate, ksys_ftruncate, ksys_lseek, sys_ioctl } from './read_write.ts';
+import { sys_ioctl } from './ioctl.ts';
+import { vfs_register_file } from './namei.ts';
+import { do_sys_open, ksys_fallocate, ksys_ftruncate } from './open.ts';
+import { ksys_lseek } from './read_write.ts';
 
 const BUF = 0x300000000;
 const BAD = 0x1000;
@@ -20,8 +22,12 @@ const [O_RDONLY, O_RDWR, O_CREAT, O_NONBLOCK, O_ASYNC] = [0, 2, 0o100, 0o4000, 0
 const [EFAULT, EINVAL, ENOTTY, EOPNOTSUPP] = [-14, -22, -25, -95];
 const [FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, FIOASYNC, FIOQSIZE] = [0x541b, 0x5421, 0x5450, 0x5451, 0x5452, 0x5460];
 const [FIBMAP, FIGETBSZ, FIEMAP, FIFREEZE, FITHAW] = [1, 2, 0xc020660b, 0xc0045877, 0xc0045878];
-const [FICLONE, FICLONERANGE, FIDEDUPERANGE, RESVSP, ZERO_RANGE] = [0x40049409, 0x4020940d, 0xc0189436, 0x40305828, 0x40305839];
-const [GETFLAGS, SETFLAGS, GETXATTR, SETXATTR, GETUUID, GETPATH] = [0x80086601, 0x40086602, 0x801c581f, 0x401c5820, 0x80111500, 0x80811501];
+const [FICLONE, FICLONERANGE, FIDEDUPERANGE, RESVSP, ZERO_RANGE] = [
+  0x40049409, 0x4020940d, 0xc0189436, 0x40305828, 0x40305839,
+];
+const [GETFLAGS, SETFLAGS, GETXATTR, SETXATTR, GETUUID, GETPATH] = [
+  0x80086601, 0x40086602, 0x801c581f, 0x401c5820, 0x80111500, 0x80811501,
+];
 
 function run(body: (m: Machine) => Gen<void>): void {
   run_clean(t, small_machine(), function* (m) {
@@ -40,8 +46,13 @@ function* throws(call: Gen<number>): Gen<boolean> {
   return false;
 }
 
-/** A file of tmpfs, one of /proc, one of /sys, one of debugfs that answers 77, a device, directories, and files without a name. */
-function* open_all(m: Machine): Gen<Record<'tmp' | 'proc' | 'sys' | 'debug' | 'zero' | 'dir' | 'event' | 'pid', number>> {
+/**
+ * A file of tmpfs, one of /proc, one of /sys, one of debugfs that answers 77, a device, directories, and files without
+ * a name.
+ */
+function* open_all(
+  m: Machine,
+): Gen<Record<'tmp' | 'proc' | 'sys' | 'debug' | 'zero' | 'dir' | 'event' | 'pid', number>> {
   vfs_register_file(m, '/sys/kernel/debug/io', 0o600, {
     *unlocked_ioctl(): Gen<number> {
       return 77;
@@ -101,13 +112,28 @@ t.test('what a file takes up, its rest and its block size', (t) => {
       t.equal(yield* sys_ioctl(m, fd[name], FIOQSIZE, BUF), 0, name);
       t.equal(yield* user_load64(m, BUF), 0);
     }
-    for (const name of ['zero', 'event', 'pid'] as const) t.equal(yield* sys_ioctl(m, fd[name], FIOQSIZE, BUF), ENOTTY, name);
-    for (const [name, rest] of [['proc', 0], ['sys', PAGE], ['debug', 0]] as const) {
+    for (const name of ['zero', 'event', 'pid'] as const)
+      t.equal(yield* sys_ioctl(m, fd[name], FIOQSIZE, BUF), ENOTTY, name);
+    for (const [name, rest] of [
+      ['proc', 0],
+      ['sys', PAGE],
+      ['debug', 0],
+    ] as const) {
       t.equal(yield* sys_ioctl(m, fd[name], FIONREAD, BUF), 0, name);
       t.equal(yield* user_load32(m, BUF), rest);
     }
-    for (const name of ['zero', 'event', 'pid', 'dir'] as const) t.equal(yield* sys_ioctl(m, fd[name], FIONREAD, BUF), ENOTTY, name);
-    for (const [name, size] of [['tmp', PAGE], ['proc', 1024], ['sys', PAGE], ['debug', PAGE], ['zero', PAGE], ['dir', PAGE], ['event', PAGE], ['pid', PAGE]] as const) {
+    for (const name of ['zero', 'event', 'pid', 'dir'] as const)
+      t.equal(yield* sys_ioctl(m, fd[name], FIONREAD, BUF), ENOTTY, name);
+    for (const [name, size] of [
+      ['tmp', PAGE],
+      ['proc', 1024],
+      ['sys', PAGE],
+      ['debug', PAGE],
+      ['zero', PAGE],
+      ['dir', PAGE],
+      ['event', PAGE],
+      ['pid', PAGE],
+    ] as const) {
       t.equal(yield* sys_ioctl(m, fd[name], FIGETBSZ, BUF), 0, name);
       t.equal(yield* user_load32(m, BUF), size);
     }
@@ -134,10 +160,12 @@ t.test('what these file systems do not have', (t) => {
     t.equal(yield* user_load32(m, BUF), 0xffffffff, 'not even looked for');
     t.equal(yield* sys_ioctl(m, fd.event, FIBMAP, BUF), ENOTTY, 'for regular files only');
     for (const name of ['proc', 'event'] as const) {
-      for (const cmd of [GETFLAGS, GETXATTR, SETFLAGS, GETUUID]) t.equal(yield* sys_ioctl(m, fd[name], cmd, BUF), ENOTTY, `${name} ${cmd}`);
+      for (const cmd of [GETFLAGS, GETXATTR, SETFLAGS, GETUUID])
+        t.equal(yield* sys_ioctl(m, fd[name], cmd, BUF), ENOTTY, `${name} ${cmd}`);
       t.equal(yield* sys_ioctl(m, fd[name], SETFLAGS, BAD), EFAULT);
     }
-    for (const cmd of [GETFLAGS, GETXATTR, SETFLAGS]) t.equal(yield* sys_ioctl(m, fd.debug, cmd, BUF), 77, 'then the driver is asked');
+    for (const cmd of [GETFLAGS, GETXATTR, SETFLAGS])
+      t.equal(yield* sys_ioctl(m, fd.debug, cmd, BUF), 77, 'then the driver is asked');
     t.equal(yield* sys_ioctl(m, fd.zero, GETFLAGS, BUF), ENOTTY);
     t.equal(yield* sys_ioctl(m, fd.debug, GETUUID, BUF), ENOTTY);
     t.equal(yield* sys_ioctl(m, fd.debug, 0x541c, BUF), 77);
@@ -149,13 +177,25 @@ t.test('what these file systems do not have', (t) => {
 t.test('what is not modelled says so', (t) => {
   run(function* (m) {
     const fd = yield* open_all(m);
-    for (const cmd of [FICLONE, FICLONERANGE, FIDEDUPERANGE, SETXATTR, GETFLAGS, GETXATTR, SETFLAGS, GETUUID, RESVSP, ZERO_RANGE]) {
+    for (const cmd of [
+      FICLONE,
+      FICLONERANGE,
+      FIDEDUPERANGE,
+      SETXATTR,
+      GETFLAGS,
+      GETXATTR,
+      SETFLAGS,
+      GETUUID,
+      RESVSP,
+      ZERO_RANGE,
+    ]) {
       t.ok(yield* throws(sys_ioctl(m, fd.tmp, cmd, BUF)), `${cmd}`);
     }
     t.ok(yield* throws(sys_ioctl(m, fd.sys, GETUUID, BUF)), 'made by chance');
     const root = yield* do_sys_open(m, '/', O_RDONLY, 0);
     t.equal(yield* sys_ioctl(m, root, FIOCLEX, 0), 0);
-    for (const cmd of [FIGETBSZ, FIOQSIZE, FIEMAP, 0x7777]) t.ok(yield* throws(sys_ioctl(m, root, cmd, BUF)), `${cmd} on the root file system`);
+    for (const cmd of [FIGETBSZ, FIOQSIZE, FIEMAP, 0x7777])
+      t.ok(yield* throws(sys_ioctl(m, root, cmd, BUF)), `${cmd} on the root file system`);
   });
   t.end();
 });

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The commands of ioctl(2) that every file has. The caller is root.
 
-import type { Machine } from '../boot.ts';
-import { EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, EOPNOTSUPP } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
+import type { Machine } from '../boot.ts';
+import { EBADF, EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, EOPNOTSUPP } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { O_NONBLOCK, type file } from './fs.ts';
+import { fget } from './file.ts';
+import { fput } from './file_table.ts';
+import { type file, O_NONBLOCK } from './fs.ts';
 import { directory_fops } from './namei.ts';
 
 const FASYNC = 0o20000;
@@ -46,7 +48,11 @@ type file_system = 'tmpfs' | 'devtmpfs' | 'proc' | 'sysfs' | 'debugfs' | 'anon_i
 
 /** where they are mounted, what lies within another one first */
 const mounts: [string, file_system][] = [
-  ['/tmp', 'tmpfs'], ['/dev', 'devtmpfs'], ['/proc', 'proc'], ['/sys/kernel/debug', 'debugfs'], ['/sys', 'sysfs'],
+  ['/tmp', 'tmpfs'],
+  ['/dev', 'devtmpfs'],
+  ['/proc', 'proc'],
+  ['/sys/kernel/debug', 'debugfs'],
+  ['/sys', 'sysfs'],
 ];
 
 function file_system_of(f: file): file_system {
@@ -144,7 +150,8 @@ function* ioctl_fs(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
     case FS_IOC_FSSETXATTR:
       throw new Unmodelled('fs/ioctl.c: do_vfs_ioctl() with FS_IOC_FSSETXATTR');
     case FS_IOC_GETFSUUID:
-      if (on_tmpfs || fs === 'sysfs') throw new Unmodelled('fs/ioctl.c: do_vfs_ioctl() with FS_IOC_GETFSUUID of a random UUID');
+      if (on_tmpfs || fs === 'sysfs')
+        throw new Unmodelled('fs/ioctl.c: do_vfs_ioctl() with FS_IOC_GETFSUUID of a random UUID');
       return -ENOTTY;
     case FS_IOC_GETFSSYSFSPATH:
       return -ENOTTY;
@@ -163,8 +170,11 @@ function* ioctl_fs(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
   return -ENOIOCTLCMD;
 }
 
-/** What is the same for every file, or -ENOIOCTLCMD for what the file itself must know; cmd has 32 bits (fs/ioctl.c: do_vfs_ioctl()). */
-export function* do_vfs_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
+/**
+ * What is the same for every file, or -ENOIOCTLCMD for what the file itself must know; cmd has 32 bits (fs/ioctl.c:
+ * do_vfs_ioctl()).
+ */
+function* do_vfs_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
   switch (cmd) {
     case FIOCLEX:
       m.current.files?.close_on_exec.add(fd);
@@ -178,4 +188,21 @@ export function* do_vfs_ioctl(m: Machine, fd: number, f: file, cmd: number, arg:
       return yield* ioctl_fioasync(m, f, arg);
   }
   return yield* ioctl_fs(m, f, cmd, arg);
+}
+
+function* do_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
+  const error = yield* do_vfs_ioctl(m, fd, f, cmd, arg);
+  if (error !== -ENOIOCTLCMD) return error;
+  if (f.f_op.unlocked_ioctl === undefined) return -ENOTTY;
+  const ret = yield* f.f_op.unlocked_ioctl(m, f, cmd, arg);
+  return ret === -ENOIOCTLCMD ? -ENOTTY : ret;
+}
+
+/** ioctl(2); cmd is taken as 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). */
+export function* sys_ioctl(m: Machine, fd: number, cmd: number, arg: number): Gen<number> {
+  const f = fget(m, fd);
+  if (f === null) return -EBADF;
+  const ret = yield* do_ioctl(m, fd, f, cmd >>> 0, arg);
+  fput(m, f);
+  return ret;
 }

@@ -1,26 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load8, user_memset, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { kernel_clone } from '../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_load8, user_memset, user_store64 } from '../arch/x86/mm/uaccess.ts';
-import { cdev, cdev_device_add, cdev_device_del, cdev_init, device, alloc_chrdev_region, register_chrdev_region, MAJOR, MINOR } from './char_dev.ts';
+import {
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  device,
+  MAJOR,
+  MINOR,
+  register_chrdev_region,
+} from './char_dev.ts';
 import { do_eventfd } from './eventfd.ts';
-import { ksys_close } from './file_table.ts';
 import type { file_operations } from './fs.ts';
-import { do_scandir, do_sys_open, do_unlink } from './namei.ts';
+import { sys_ioctl } from './ioctl.ts';
+import { do_unlink } from './namei.ts';
+import { do_sys_open, ksys_close } from './open.ts';
 import { do_poll } from './poll.ts';
-import { ksys_lseek, ksys_pread64, ksys_read, ksys_write, sys_ioctl } from './read_write.ts';
+import { ksys_lseek, ksys_pread64, ksys_read, ksys_write } from './read_write.ts';
+import { do_scandir } from './readdir.ts';
 
 const BUF = 0x300000000;
 const PAGE = 4096;
-const [O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_DIRECTORY, O_TMPFILE] = [1, 2, 0o100, 0o200, 0o4000, 0o200000, 0o20200000];
-const [ENOENT, ENXIO, EBADF, EAGAIN, EACCES, EBUSY, EEXIST, ENOTDIR, EISDIR, EINVAL, EMFILE, ENOTTY, ESPIPE] =
-  [-2, -6, -9, -11, -13, -16, -17, -20, -21, -22, -24, -25, -29];
+const [O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_DIRECTORY, O_TMPFILE] = [
+  1, 2, 0o100, 0o200, 0o4000, 0o200000, 0o20200000,
+];
+const [ENOENT, ENXIO, EBADF, EAGAIN, EACCES, EBUSY, EEXIST, ENOTDIR, EISDIR, EINVAL, EMFILE, ENOTTY, ESPIPE] = [
+  -2, -6, -9, -11, -13, -16, -17, -20, -21, -22, -24, -25, -29,
+];
 
 function run(body: (m: Machine) => Gen<void>): void {
   run_clean(t, small_machine(), function* (m) {
@@ -71,7 +86,11 @@ t.test('paths that name nothing, or not what was asked for', (t) => {
     t.equal(yield* do_sys_open(m, '/dev/zero/x', O_CREAT, 0), ENOTDIR);
     t.ok((yield* do_sys_open(m, '/tmp//./b', O_RDWR | O_CREAT | O_EXCL, 0o600)) >= 0);
     t.equal(yield* do_sys_open(m, '/tmp/b', O_RDWR | O_CREAT | O_EXCL, 0o600), EEXIST);
-    t.same(yield* do_scandir(m, '/tmp'), [{ d_name: '.', d_type: 4 }, { d_name: '..', d_type: 4 }, { d_name: 'b', d_type: 8 }]);
+    t.same(yield* do_scandir(m, '/tmp'), [
+      { d_name: '.', d_type: 4 },
+      { d_name: '..', d_type: 4 },
+      { d_name: 'b', d_type: 8 },
+    ]);
     t.equal(yield* do_unlink(m, '/tmp/b'), 0);
     t.equal(yield* do_sys_open(m, '/tmp/b', O_RDWR, 0), ENOENT);
     const dir = yield* do_sys_open(m, '/tmp', 0, 0);
@@ -142,7 +161,10 @@ t.test('a character device answers while it is registered, and stays for whom it
     t.equal(yield* ksys_close(m, fd), 0);
     t.equal(owner.refcount, 0);
     t.same(calls, ['open 2', 'open 2', 'release']);
-    m.vfs.nodes.set('/dev/stale', { kind: 'chr', node: Object.assign(m.vfs.nodes.get('/dev/zero')?.node ?? {}, { i_rdev: 0x12345, i_cdev: null }) as never });
+    m.vfs.nodes.set('/dev/stale', {
+      kind: 'chr',
+      node: Object.assign(m.vfs.nodes.get('/dev/zero')?.node ?? {}, { i_rdev: 0x12345, i_cdev: null }) as never,
+    });
     t.equal(yield* do_sys_open(m, '/dev/stale', O_RDWR, 0), ENXIO);
   });
   t.end();
@@ -158,9 +180,16 @@ t.test('an eventfd counts, wakes its reader, and has no positions', (t) => {
     t.equal(yield* ksys_read(m, fd, BUF, 8), EAGAIN);
     t.equal(yield* ksys_pread64(m, fd, BUF, 8, 0), ESPIPE);
     t.equal(ksys_lseek(m, fd, 0, 0), ESPIPE);
-    const list = [{ fd, events: 5, revents: 0 }, { fd: -1, events: 1, revents: 9 }, { fd: 77, events: 0, revents: 0 }];
+    const list = [
+      { fd, events: 5, revents: 0 },
+      { fd: -1, events: 1, revents: 9 },
+      { fd: 77, events: 0, revents: 0 },
+    ];
     t.equal(yield* do_poll(m, list, 0), 2);
-    t.same(list.map((p) => p.revents), [4, 0, 0x20]);
+    t.same(
+      list.map((p) => p.revents),
+      [4, 0, 0x20],
+    );
     const sem = do_eventfd(m, 2, 1);
     t.equal(yield* ksys_read(m, sem, BUF, 8), 8);
     t.equal(yield* user_load32(m, BUF), 1);

@@ -1,23 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { find_task_by_vpid, type task_struct } from '../kernel/sched/core.ts';
-import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EROFS, ESRCH } from '../errno.ts';
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
+import type { Machine } from '../boot.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, EROFS, ESRCH } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { find_task_by_vpid } from '../kernel/pid.ts';
+import type { task_struct } from '../kernel/sched/core.ts';
 import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { cdev_lookup, chrdev_state } from './char_dev.ts';
-import { alloc_file, fd_install, get_unused_fd_flags, iput, put_unused_fd } from './file_table.ts';
-import type { file} from './fs.ts';
+import { chrdev_open, chrdev_state } from './char_dev.ts';
+import { alloc_file } from './file_table.ts';
 import {
-  FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE, O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_TMPFILE, O_TRUNC, inode,
+  type file,
   type file_operations,
+  FMODE_LSEEK,
+  FMODE_PREAD,
+  FMODE_PWRITE,
+  FMODE_READ,
+  FMODE_WRITE,
+  type inode,
+  O_ACCMODE,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_TMPFILE,
+  O_TRUNC,
 } from './fs.ts';
+import { iput, new_inode } from './inode.ts';
 
 /** A file whose contents the kernel makes up when it is read, and parses when it is written. NON-KERNEL. */
-export interface text_handler {
+interface text_handler {
   /** the text or -errno */
   show?: (m: Machine) => string | number | Gen<string>;
   /** 0 or more: all was taken; else -errno */
@@ -48,19 +61,17 @@ export class vfs_state {
   }
 }
 
-const DT_DIR = 4;
-const DT_CHR = 2;
-const DT_REG = 8;
+export const DT_DIR = 4;
+export const DT_CHR = 2;
+export const DT_REG = 8;
 
 /** directories that exist though they may be empty */
-const DIRECTORIES = ['/', '/dev', '/tmp', '/proc', '/sys', '/sys/kernel', '/sys/kernel/debug', '/sys/kernel/mm'];
+export const DIRECTORIES = ['/', '/dev', '/tmp', '/proc', '/sys', '/sys/kernel', '/sys/kernel/debug', '/sys/kernel/mm'];
 
-/** A fresh inode (fs/inode.c: new_inode()). */
-export function new_inode(m: Machine): inode {
-  return new inode(m.vfs.next_ino++);
-}
-
-/** Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(), include/linux/sysfs.h: sysfs_create_file()). */
+/**
+ * Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(),
+ * include/linux/sysfs.h: sysfs_create_file()).
+ */
 export function vfs_register_text(m: Machine, path: string, mode: number, handler: text_handler): void {
   m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: new_inode(m) });
 }
@@ -87,13 +98,16 @@ export function devtmpfs_delete_node(m: Machine, name: string): void {
   m.vfs.nodes.delete(`/dev/${name}`);
 }
 
-/** The directory tree before anything registers a file in it: tmpfs mounted on /tmp and an empty debugfs (fs/dcache.c: vfs_caches_init()). */
+/**
+ * The directory tree before anything registers a file in it: tmpfs mounted on /tmp and an empty debugfs (fs/dcache.c:
+ * vfs_caches_init()).
+ */
 export function vfs_init(m: Machine): void {
   m.vfs.nodes.clear();
   m.vfs.proc_pid.clear();
 }
 
-function normalize(path: string): string {
+export function normalize(path: string): string {
   const parts: string[] = [];
   for (const p of path.split('/')) {
     if (p === '' || p === '.') continue;
@@ -103,7 +117,7 @@ function normalize(path: string): string {
   return `/${parts.join('/')}`;
 }
 
-function is_directory(m: Machine, path: string): boolean {
+export function is_directory(m: Machine, path: string): boolean {
   if (DIRECTORIES.includes(path)) return true;
   const prefix = `${path}/`;
   for (const p of m.vfs.nodes.keys()) if (p.startsWith(prefix)) return true;
@@ -163,37 +177,6 @@ export const directory_fops: file_operations = {
   },
 };
 
-/** Opens the driver behind a device's inode (fs/char_dev.c: chrdev_open()): -ENXIO if there is none. */
-function* chrdev_open(m: Machine, node: inode, path: string, flags: number): Gen<file | number> {
-  const p = node.i_cdev ?? cdev_lookup(m, node.i_rdev);
-  if (p === null || p.ops === null) return -ENXIO;
-  node.i_cdev = p;
-  const ops = p.ops;
-  const owner = ops.owner;
-  if (owner !== undefined) owner.refcount++;
-  p.users++;
-  const release = ops.release;
-  const fops: file_operations = {
-    ...ops,
-    *release(mm, i, f): Gen<number> {
-      const ret = release === undefined ? 0 : yield* release(mm, i, f);
-      p.users--;
-      if (owner !== undefined) owner.refcount--;
-      return ret;
-    },
-  };
-  const f = alloc_file(m, node, path, flags, fops);
-  f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
-  const ret = ops.open === undefined ? 0 : yield* ops.open(m, node, f);
-  if (ret !== 0) {
-    p.users--;
-    if (owner !== undefined) owner.refcount--;
-    yield* iput(m, node);
-    return ret;
-  }
-  return f;
-}
-
 function* open_plain(m: Machine, node: inode, path: string, flags: number, fops: file_operations): Gen<file | number> {
   const f = alloc_file(m, node, path, flags, fops);
   f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
@@ -203,10 +186,20 @@ function* open_plain(m: Machine, node: inode, path: string, flags: number, fops:
   return ret;
 }
 
-function open_text(m: Machine, path: string, flags: number, mode: number, handler: text_handler, node: inode): file | number {
+function open_text(
+  m: Machine,
+  path: string,
+  flags: number,
+  mode: number,
+  handler: text_handler,
+  node: inode,
+): file | number {
   const f = alloc_file(m, node, path, flags, text_fops(path));
   if (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/debug/')) {
-    if ((f.f_mode & FMODE_WRITE && ((mode & 0o222) === 0 || handler.store === undefined)) || (f.f_mode & FMODE_READ && ((mode & 0o444) === 0 || handler.show === undefined))) {
+    if (
+      (f.f_mode & FMODE_WRITE && ((mode & 0o222) === 0 || handler.store === undefined)) ||
+      (f.f_mode & FMODE_READ && ((mode & 0o444) === 0 || handler.show === undefined))
+    ) {
       node.i_count--;
       return -EACCES;
     }
@@ -227,12 +220,15 @@ function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | num
   node.i_private = task;
   if (entry.fops !== undefined) return yield* open_plain(m, node, path, flags, entry.fops);
   const show = entry.show;
-  const handler: text_handler = show === undefined ? {} : { show: (mm) => (task.exit_state === 'dead' ? -ESRCH : show(mm, task)) };
+  const handler: text_handler =
+    show === undefined ? {} : { show: (mm) => (task.exit_state === 'dead' ? -ESRCH : show(mm, task)) };
   return open_text(m, path, flags, 0o444, handler, node);
 }
 
-/** Opens what a path names: a file with one reference, or -errno (fs/namei.c: path_openat(), the last component only). */
-function* path_openat(m: Machine, name: string, flags: number, mode: number): Gen<file | number> {
+/**
+ * Opens what a path names: a file with one reference, or -errno (fs/namei.c: path_openat(), the last component only).
+ */
+export function* path_openat(m: Machine, name: string, flags: number, mode: number): Gen<file | number> {
   if (name === '') return -ENOENT;
   const path = normalize(name);
   const writes = (flags & O_ACCMODE) !== 0;
@@ -255,7 +251,8 @@ function* path_openat(m: Machine, name: string, flags: number, mode: number): Ge
     const parent = path.slice(0, path.lastIndexOf('/')) || '/';
     if (!is_directory(m, parent)) return m.vfs.nodes.has(parent) ? -ENOTDIR : -ENOENT;
     if (!(flags & O_CREAT)) {
-      if (path.startsWith('/proc/') || (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/'))) throw new Unmodelled(`fs/namei.c: ${path}`);
+      if (path.startsWith('/proc/') || (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/')))
+        throw new Unmodelled(`fs/namei.c: ${path}`);
       return -ENOENT;
     }
     if (!path.startsWith('/tmp/')) {
@@ -282,41 +279,11 @@ function* path_openat(m: Machine, name: string, flags: number, mode: number): Ge
       return yield* open_plain(m, v.node, path, flags, v.fops);
     case 'reg': {
       const f = yield* open_plain(m, v.node, path, flags, shmem_file_operations);
-      if (typeof f !== 'number' && flags & O_TRUNC && writes && f.f_op.setattr_size !== undefined) yield* f.f_op.setattr_size(m, f, 0);
+      if (typeof f !== 'number' && flags & O_TRUNC && writes && f.f_op.setattr_size !== undefined)
+        yield* f.f_op.setattr_size(m, f, 0);
       return f;
     }
   }
-}
-
-/** open(2) for the current task: a descriptor or -errno (fs/open.c: do_sys_open()). Permissions are root's. */
-export function* do_sys_open(m: Machine, path: string, flags: number, mode: number): Gen<number> {
-  const fd = get_unused_fd_flags(m, flags);
-  if (fd < 0) return fd;
-  const f = yield* path_openat(m, path, flags, mode);
-  if (typeof f === 'number') {
-    put_unused_fd(m, fd);
-    return f;
-  }
-  fd_install(m, fd, f);
-  return fd;
-}
-
-/** What lies in a directory, in the order in which it is listed, or -errno. NON-KERNEL (fs/readdir.c: getdents64()). */
-export function* do_scandir(m: Machine, name: string): Gen<{ d_name: string; d_type: number }[] | number> {
-  const path = normalize(name);
-  if (!is_directory(m, path)) return m.vfs.nodes.has(path) ? -ENOTDIR : -ENOENT;
-  if (/^\/proc(\/(self|\d+))?$/.test(path)) throw new Unmodelled(`fs/proc/base.c: proc_pid_readdir() of ${path}`);
-  const prefix = path === '/' ? '/' : `${path}/`;
-  const found = new Map<string, number>([['.', DT_DIR], ['..', DT_DIR]]);
-  for (const [p, v] of m.vfs.nodes) {
-    if (!p.startsWith(prefix)) continue;
-    const rest = p.slice(prefix.length).split('/');
-    found.set(rest[0] as string, rest.length > 1 ? DT_DIR : v.kind === 'chr' ? DT_CHR : DT_REG);
-  }
-  for (const d of DIRECTORIES) {
-    if (d !== '/' && d.startsWith(prefix) && !d.slice(prefix.length).includes('/')) found.set(d.slice(prefix.length), DT_DIR);
-  }
-  return [...found].map(([d_name, d_type]) => ({ d_name, d_type }));
 }
 
 /** unlink(2) of a file in /tmp: 0 or -errno (fs/namei.c: filename_unlinkat()). */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { wait_queue_head } from '../kernel/locks.ts';
-import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { wait_queue_head } from '../kernel/sched/wait.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
-import { do_sys_open, vfs_register_file } from './namei.ts';
+import { vfs_register_file } from './namei.ts';
+import { do_sys_open } from './open.ts';
 import { do_poll, do_sys_poll, type pollfd } from './poll.ts';
 import { ksys_write } from './read_write.ts';
 
@@ -32,13 +33,22 @@ t.test('each descriptor is asked, a negative one is not, and a closed one is cou
     const plain = yield* do_sys_open(m, '/dev/zero', 0, 0);
     const full = do_eventfd(m, 1, 0);
     const list: pollfd[] = [
-      { fd: plain, events: IN | OUT | PRI, revents: 0 }, { fd: -5, events: IN, revents: 77 }, { fd: 500, events: 0, revents: 0 },
-      { fd: full, events: OUT, revents: 0 }, { fd: full, events: PRI, revents: 0 },
+      { fd: plain, events: IN | OUT | PRI, revents: 0 },
+      { fd: -5, events: IN, revents: 77 },
+      { fd: 500, events: 0, revents: 0 },
+      { fd: full, events: OUT, revents: 0 },
+      { fd: full, events: PRI, revents: 0 },
     ];
     t.equal(yield* do_poll(m, list, -1), 3);
-    t.same(list.map((p) => p.revents), [IN | OUT, 0, NVAL, OUT, 0], 'a file without a poll of its own is ready');
+    t.same(
+      list.map((p) => p.revents),
+      [IN | OUT, 0, NVAL, OUT, 0],
+      'a file without a poll of its own is ready',
+    );
     t.equal(yield* do_poll(m, [], 0), 0);
-    vfs_register_file(m, '/sys/kernel/debug/broken', 0o600, { poll: () => ({ mask: IN | ERR | HUP, wait: new wait_queue_head('broken') }) });
+    vfs_register_file(m, '/sys/kernel/debug/broken', 0o600, {
+      poll: () => ({ mask: IN | ERR | HUP, wait: new wait_queue_head('broken') }),
+    });
     const broken = [{ fd: yield* do_sys_open(m, '/sys/kernel/debug/broken', 0, 0), events: OUT, revents: 0 }];
     t.equal(yield* do_poll(m, broken, 0), 1);
     t.equal(broken[0].revents, ERR | HUP, 'which nobody need ask for');
@@ -49,7 +59,10 @@ t.test('each descriptor is asked, a negative one is not, and a closed one is cou
 t.test('it waits until something happens, or for as long as it may', (t) => {
   run(function* (m) {
     const [a, b] = [do_eventfd(m, 0, 0), do_eventfd(m, 0, 0)];
-    const list: pollfd[] = [{ fd: a, events: IN, revents: 0 }, { fd: b, events: IN, revents: 0 }];
+    const list: pollfd[] = [
+      { fd: a, events: IN, revents: 0 },
+      { fd: b, events: IN, revents: 0 },
+    ];
     const start = m.sched.now;
     t.equal(yield* do_poll(m, list, 0), 0);
     t.equal(m.sched.now, start, 'no time passed');
@@ -60,7 +73,10 @@ t.test('it waits until something happens, or for as long as it may', (t) => {
       yield* ksys_write(m, b, BUF, 8);
     });
     t.equal(yield* do_poll(m, list, 1000 * MS), 1);
-    t.same(list.map((p) => p.revents), [0, IN]);
+    t.same(
+      list.map((p) => p.revents),
+      [0, IN],
+    );
     t.ok(m.sched.now < start + 1000 * MS, 'before the time was over');
   });
   t.end();

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EFAULT, EINTR, EINVAL } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { wait_queue_head } from '../kernel/locks.ts';
-import { TASK_INTERRUPTIBLE, schedule, signal_pending } from '../kernel/sched/core.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import { fget, fput } from './file_table.ts';
+import { schedule, signal_pending, TASK_INTERRUPTIBLE } from '../kernel/sched/core.ts';
+import type { wait_queue_head } from '../kernel/sched/wait.ts';
+import { fget } from './file.ts';
+import { fput } from './file_table.ts';
 
 export const EPOLLIN = 0x1;
 export const EPOLLPRI = 0x2;
 export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
-export const EPOLLHUP = 0x10;
-export const EPOLLNVAL = 0x20;
-export const EPOLLRDNORM = 0x40;
-export const EPOLLWRNORM = 0x100;
+const EPOLLHUP = 0x10;
+const EPOLLNVAL = 0x20;
+const EPOLLRDNORM = 0x40;
+const EPOLLWRNORM = 0x100;
 /** what a file without a poll of its own is ready for */
 const DEFAULT_POLLMASK = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
 const INR_OPEN_CUR = 1024;
@@ -42,8 +43,8 @@ function do_pollfd(m: Machine, p: pollfd, waits: wait_queue_head[]): number {
 }
 
 /**
- * Waits until a file of the list is ready, for at most timeout_ns (below 0: for ever): sets each revents and answers how
- * many are not 0, or -EINTR (fs/select.c: do_poll()).
+ * Waits until a file of the list is ready, for at most timeout_ns (below 0: for ever): sets each revents and answers
+ * how many are not 0, or -EINTR (fs/select.c: do_poll()).
  */
 export function* do_poll(m: Machine, list: pollfd[], timeout_ns: number): Gen<number> {
   const end = m.sched.now + timeout_ns;
@@ -70,14 +71,17 @@ export function* do_poll(m: Machine, list: pollfd[], timeout_ns: number): Gen<nu
   }
 }
 
-/** poll(2) on an array of struct pollfd in user memory; timeout in ms, below 0 for ever (fs/select.c: do_sys_poll()). */
+/**
+ * poll(2) on an array of struct pollfd in user memory; timeout in ms, below 0 for ever (fs/select.c: do_sys_poll()).
+ */
 export function* do_sys_poll(m: Machine, ufds: number, nfds: number, timeout_msecs: number): Gen<number> {
   if (nfds > INR_OPEN_CUR) return -EINVAL;
   const bytes = new Uint8Array(nfds * 8);
   if (nfds > 0 && (yield* copy_from_user(m, bytes, ufds, bytes.length)) !== 0) return -EFAULT;
   const v = new DataView(bytes.buffer);
   const list: pollfd[] = [];
-  for (let i = 0; i < nfds; i++) list.push({ fd: v.getInt32(i * 8, true), events: v.getUint16(i * 8 + 4, true), revents: 0 });
+  for (let i = 0; i < nfds; i++)
+    list.push({ fd: v.getInt32(i * 8, true), events: v.getUint16(i * 8 + 4, true), revents: 0 });
   const ret = yield* do_poll(m, list, timeout_msecs < 0 ? -1 : timeout_msecs * 1e6);
   if (ret < 0) return ret;
   list.forEach((p, i) => v.setUint16(i * 8 + 6, p.revents, true));

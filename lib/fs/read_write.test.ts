@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { do_eventfd } from './eventfd.ts';
-import { fget, fput } from './file_table.ts';
+import { fget } from './file.ts';
+import { fput } from './file_table.ts';
 import type { file, files_struct } from './fs.ts';
-import { do_sys_open, vfs_register_file } from './namei.ts';
-import {
-  ksys_fallocate, ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write, sys_ioctl, vfs_fallocate,
-} from './read_write.ts';
+import { sys_ioctl } from './ioctl.ts';
+import { vfs_register_file } from './namei.ts';
+import { do_sys_open, ksys_fallocate, ksys_ftruncate, vfs_fallocate } from './open.ts';
+import { ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from './read_write.ts';
 
 const BUF = 0x300000000;
 const PAGE = 4096;
 const [O_RDONLY, O_WRONLY, O_RDWR, O_NONBLOCK, O_TMPFILE] = [0, 1, 2, 0o4000, 0o20200000];
-const [ENXIO, EBADF, EFAULT, ENODEV, EINVAL, ENOTTY, EFBIG, ESPIPE, EOPNOTSUPP] = [-6, -9, -14, -19, -22, -25, -27, -29, -95];
+const [ENXIO, EBADF, EFAULT, ENODEV, EINVAL, ENOTTY, EFBIG, ESPIPE, EOPNOTSUPP] = [
+  -6, -9, -14, -19, -22, -25, -27, -29, -95,
+];
 
 function run(body: (m: Machine) => Gen<void>): void {
   run_clean(t, small_machine(), function* (m) {
@@ -26,7 +29,7 @@ function run(body: (m: Machine) => Gen<void>): void {
   });
 }
 
-t.test('what is wrong with a read or write is found in upstream\'s order', (t) => {
+t.test("what is wrong with a read or write is found in upstream's order", (t) => {
   run(function* (m) {
     const asked: [number, number][] = [];
     vfs_register_file(m, '/sys/kernel/debug/big', 0o600, {
@@ -93,9 +96,16 @@ t.test('ftruncate and fallocate', (t) => {
 
     t.equal(yield* ksys_fallocate(m, 99, 0, 0, 1), EBADF);
     for (const [mode, offset, len, expected] of [
-      [0, -1, 1, EINVAL], [0, 0, 0, EINVAL], [4, 0, 1, EOPNOTSUPP], [2, 0, PAGE, EOPNOTSUPP], [9, 0, PAGE, EOPNOTSUPP],
-      [3 | 0x10, 0, PAGE, EOPNOTSUPP], [0, 2 ** 63 - PAGE, PAGE, EFBIG], [3, 0, PAGE, 0],
-    ] as const) t.equal(yield* ksys_fallocate(m, fd, mode, offset, len), expected, `mode ${mode} at ${offset} for ${len}`);
+      [0, -1, 1, EINVAL],
+      [0, 0, 0, EINVAL],
+      [4, 0, 1, EOPNOTSUPP],
+      [2, 0, PAGE, EOPNOTSUPP],
+      [9, 0, PAGE, EOPNOTSUPP],
+      [3 | 0x10, 0, PAGE, EOPNOTSUPP],
+      [0, 2 ** 63 - PAGE, PAGE, EFBIG],
+      [3, 0, PAGE, 0],
+    ] as const)
+      t.equal(yield* ksys_fallocate(m, fd, mode, offset, len), expected, `mode ${mode} at ${offset} for ${len}`);
     t.equal(yield* ksys_fallocate(m, ro, 3, 0, PAGE), EBADF);
     t.equal(yield* ksys_fallocate(m, ro, 2, 0, PAGE), EOPNOTSUPP, 'the mode comes first');
     t.equal(yield* ksys_fallocate(m, zero, 0, 0, PAGE), ENODEV);

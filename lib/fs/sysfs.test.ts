@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { boot, type Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { do_scandir } from './namei.ts';
+import { do_scandir } from './readdir.ts';
 import { read_text, write_text } from './testing.ts';
 
 const BUF = 0x300000000;
@@ -36,17 +36,24 @@ t.test('a choice shows in brackets, takes one of its words, and is refused anoth
     t.equal(yield* cat(m, `${THP}/use_zero_page`), '0\n');
     t.equal(yield* echo(m, '2', `${THP}/use_zero_page`), EINVAL);
   });
-  run(function* (m) {
-    t.equal(yield* cat(m, `${THP}/defrag`), 'always defer defer+madvise madvise [never]\n', 'with less than 512 MiB');
-    t.equal(yield* cat(m, `${THP}/use_zero_page`), '0\n');
-  }, 64 * 1024 * 1024);
+  run(
+    function* (m) {
+      t.equal(yield* cat(m, `${THP}/defrag`), 'always defer defer+madvise madvise [never]\n', 'with less than 512 MiB');
+      t.equal(yield* cat(m, `${THP}/use_zero_page`), '0\n');
+    },
+    64 * 1024 * 1024,
+  );
   t.end();
 });
 
 t.test('there is a choice for each size from 16 kB to 2 MB, of which only the largest inherits', (t) => {
   run(function* (m) {
     const names = (yield* do_scandir(m, THP)) as { d_name: string }[];
-    const sizes = names.map((d) => /^hugepages-(\d+)kB$/.exec(d.d_name)?.[1]).filter((s) => s !== undefined).map(Number).sort((a, b) => a - b);
+    const sizes = names
+      .map((d) => /^hugepages-(\d+)kB$/.exec(d.d_name)?.[1])
+      .filter((s) => s !== undefined)
+      .map(Number)
+      .sort((a, b) => a - b);
     t.same(sizes, [16, 32, 64, 128, 256, 512, 1024, 2048]);
     t.equal(yield* cat(m, `${THP}/hugepages-2048kB/enabled`), 'always [inherit] madvise never\n');
     t.equal(yield* cat(m, `${THP}/hugepages-64kB/enabled`), 'always inherit madvise [never]\n');
@@ -58,7 +65,7 @@ t.test('there is a choice for each size from 16 kB to 2 MB, of which only the la
   t.end();
 });
 
-t.test('khugepaged\'s numbers have bounds', (t) => {
+t.test("khugepaged's numbers have bounds", (t) => {
   run(function* (m) {
     const at = `${THP}/khugepaged`;
     t.equal(yield* cat(m, `${at}/max_ptes_none`), '511\n');
@@ -69,7 +76,8 @@ t.test('khugepaged\'s numbers have bounds', (t) => {
     t.equal(yield* cat(m, `${at}/alloc_sleep_millisecs`), '60000\n');
     t.equal(yield* echo(m, '0\n', `${at}/max_ptes_none`), 2);
     t.equal(m.thp.khugepaged_max_ptes_none, 0);
-    for (const bad of ['512', '-1', 'x', '']) t.not(yield* echo(m, bad, `${at}/max_ptes_none`), bad.length === 0 ? 1 : bad.length, bad);
+    for (const bad of ['512', '-1', 'x', ''])
+      t.not(yield* echo(m, bad, `${at}/max_ptes_none`), bad.length === 0 ? 1 : bad.length, bad);
     t.equal(m.thp.khugepaged_max_ptes_none, 0);
     t.equal(yield* echo(m, '0', `${at}/pages_to_scan`), EINVAL, 'it must scan something');
     t.equal(yield* echo(m, '1', `${at}/pages_to_scan`), 1);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { user_read_bytes, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { user_read_bytes, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
-import { ksys_close } from './file_table.ts';
-import { do_sys_open } from './namei.ts';
+import { do_sys_open, ksys_close } from './open.ts';
 import { ksys_read, ksys_write } from './read_write.ts';
 
 /** What one read(2) of up to `size` bytes finds in a file, by way of the process's memory at `buf`. NON-KERNEL. */

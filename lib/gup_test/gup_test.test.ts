@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { ksys_close } from '../fs/file_table.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open, ksys_close } from '../fs/open.ts';
 import { walk_address } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
+import { lru_add_drain_all } from '../mm/folio.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { pfn_to_page } from '../mm/page.ts';
-import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { lru_add_drain_all } from '../mm/folio.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 
 // From mm/gup_test.h, on purpose a second time.
 const [GUP_FAST, PIN_FAST, PIN_LONGTERM, GUP_BASIC, PIN_BASIC, DUMP] = [1, 2, 3, 4, 5, 6].map((nr) => 0xc0506700 + nr);
@@ -37,10 +36,24 @@ function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
 }
 
 /** The ioctl's answer; how far it came stays in the struct. */
-function* gup(m: Machine, fd: number, cmd: number, addr: number, size: number, per_call: number, flags = 0, test_flags = 0): Gen<number> {
+function* gup(
+  m: Machine,
+  fd: number,
+  cmd: number,
+  addr: number,
+  size: number,
+  per_call: number,
+  flags = 0,
+  test_flags = 0,
+): Gen<number> {
   yield* user_store64(m, CMD + 16, addr);
   yield* user_store64(m, CMD + 24, size);
-  for (const [at, v] of [[32, per_call], [36, flags], [40, test_flags]]) yield* user_store32(m, CMD + at, v);
+  for (const [at, v] of [
+    [32, per_call],
+    [36, flags],
+    [40, test_flags],
+  ])
+    yield* user_store32(m, CMD + at, v);
   return yield* sys_ioctl(m, fd, cmd, CMD);
 }
 
@@ -61,7 +74,10 @@ t.test('every way to get pages takes all of them and gives them back', (t) => {
       t.equal(yield* gup(m, fd, cmd, BUF, 4 * PAGE, 3, FOLL_WRITE), 0);
       t.equal(yield* user_load64(m, CMD + 24), 4 * PAGE, 'as much as was asked for');
       yield* lru_add_drain_all(m);
-      t.same([0, 1, 2, 3].map((i) => refs(m, BUF + i * PAGE)), [1, 1, 1, 1]);
+      t.same(
+        [0, 1, 2, 3].map((i) => refs(m, BUF + i * PAGE)),
+        [1, 1, 1, 1],
+      );
     }
     t.equal(yield* gup(m, fd, GUP_BASIC, BUF + 2 * PAGE, 4 * PAGE, 2), 0);
     t.equal(yield* user_load64(m, CMD + 24), 2 * PAGE, 'the rest is not mapped');
@@ -82,7 +98,10 @@ t.test('a dump names the pages that were asked for, and zeroes numbers out of ra
   });
   const lines = m.log.lines;
   t.equal(lines[0], 'ZEROING due to out of range: .which_pages[2]: 5');
-  t.same(lines.filter((l) => l.startsWith('----')).map((l) => l.slice(0, 11)), ['---- page #', '---- page #']);
+  t.same(
+    lines.filter((l) => l.startsWith('----')).map((l) => l.slice(0, 11)),
+    ['---- page #', '---- page #'],
+  );
   t.match(lines[2], /refcount:1025 mapcount:1 /, 'while it is pinned');
   t.end();
 });
@@ -98,7 +117,11 @@ t.test('pins for long stay until they are stopped or the file is closed', (t) =>
       yield* user_store32(m, BUF + 2 * PAGE, 900);
       yield* user_store64(m, CMD, OUT);
       t.equal(yield* sys_ioctl(m, fd, READ, CMD), 0);
-      t.same([yield* user_load32(m, OUT + 2 * PAGE), yield* user_load32(m, OUT + 3 * PAGE)], [900, 73], 'what is read is the pages as they are');
+      t.same(
+        [yield* user_load32(m, OUT + 2 * PAGE), yield* user_load32(m, OUT + 3 * PAGE)],
+        [900, 73],
+        'what is read is the pages as they are',
+      );
       yield* user_store64(m, CMD, OUT + PAGE);
       t.equal(yield* sys_ioctl(m, fd, READ, CMD), EFAULT, 'no room for the last');
       t.equal(yield* sys_ioctl(m, fd, STOP, 0), 0);

@@ -1,46 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EFAULT, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { debugfs_create_file } from '../fs/debugfs.ts';
 import type { file, file_operations } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { mutex, mutex_lock, mutex_unlock } from '../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
-import {
-  FOLL_LONGTERM, FOLL_WRITE, folio_is_longterm_pinnable, get_user_pages, get_user_pages_fast, pin_user_pages,
-  pin_user_pages_fast, unpin_user_pages,
-} from '../mm/gup/gup.ts';
-import { mmap_read_lock_killable, mmap_read_unlock } from '../mm/mmap_lock.ts';
+import { mutex, mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
+import { printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { put_page } from '../mm/folio.ts';
+import { get_user_pages, get_user_pages_fast, pin_user_pages, pin_user_pages_fast } from '../mm/gup/gup.ts';
+import { folio_is_longterm_pinnable, FOLL_LONGTERM, FOLL_WRITE, unpin_user_pages } from '../mm/gup/pin.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
+import { mmap_read_lock_killable, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
 import { folio_maybe_dma_pinned } from '../mm/rmap/rmap.ts';
-import { put_page } from '../mm/folio.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE_SIZE = 4096;
 
 /** Bytes of struct gup_test and where its members stand (mm/gup_test.h). */
-export const GUP_TEST = {
-  size: 80, get_delta_usec: 0, put_delta_usec: 8, addr: 16, len: 24, nr_pages_per_call: 32, gup_flags: 36, test_flags: 40,
+const GUP_TEST = {
+  size: 80,
+  get_delta_usec: 0,
+  put_delta_usec: 8,
+  addr: 16,
+  len: 24,
+  nr_pages_per_call: 32,
+  gup_flags: 36,
+  test_flags: 40,
   which_pages: 44,
 } as const;
 /** Bytes of struct pin_longterm_test and where its members stand (mm/gup_test.h). */
-export const PIN_LONGTERM_TEST = { size: 24, addr: 0, len: 8, flags: 16 } as const;
+const PIN_LONGTERM_TEST = { size: 24, addr: 0, len: 8, flags: 16 } as const;
 
 function ioc(dir: number, nr: number, size: number): number {
   return dir * 2 ** 30 + size * 2 ** 16 + 0x67 * 2 ** 8 + nr;
 }
 
-export const GUP_FAST_BENCHMARK = ioc(3, 1, GUP_TEST.size);
-export const PIN_FAST_BENCHMARK = ioc(3, 2, GUP_TEST.size);
-export const PIN_LONGTERM_BENCHMARK = ioc(3, 3, GUP_TEST.size);
-export const GUP_BASIC_TEST = ioc(3, 4, GUP_TEST.size);
-export const PIN_BASIC_TEST = ioc(3, 5, GUP_TEST.size);
-export const DUMP_USER_PAGES_TEST = ioc(3, 6, GUP_TEST.size);
-export const PIN_LONGTERM_TEST_START = ioc(1, 7, PIN_LONGTERM_TEST.size);
-export const PIN_LONGTERM_TEST_STOP = ioc(0, 8, 0);
-export const PIN_LONGTERM_TEST_READ = ioc(1, 9, 8);
+const GUP_FAST_BENCHMARK = ioc(3, 1, GUP_TEST.size);
+const PIN_FAST_BENCHMARK = ioc(3, 2, GUP_TEST.size);
+const PIN_LONGTERM_BENCHMARK = ioc(3, 3, GUP_TEST.size);
+const GUP_BASIC_TEST = ioc(3, 4, GUP_TEST.size);
+const PIN_BASIC_TEST = ioc(3, 5, GUP_TEST.size);
+const DUMP_USER_PAGES_TEST = ioc(3, 6, GUP_TEST.size);
+const PIN_LONGTERM_TEST_START = ioc(1, 7, PIN_LONGTERM_TEST.size);
+const PIN_LONGTERM_TEST_STOP = ioc(0, 8, 0);
+const PIN_LONGTERM_TEST_READ = ioc(1, 9, 8);
 
 const GUP_TEST_MAX_PAGES_TO_DUMP = 8;
 const GUP_TEST_FLAG_DUMP_PAGES_USE_PIN = 1;
@@ -55,8 +60,11 @@ class gup_test_data {
 }
 
 function put_back_pages(m: Machine, cmd: number, pages: Int32Array, nr_pages: number, test_flags: number): void {
-  const pinned = cmd === PIN_FAST_BENCHMARK || cmd === PIN_BASIC_TEST || cmd === PIN_LONGTERM_BENCHMARK
-    || (cmd === DUMP_USER_PAGES_TEST && (test_flags & GUP_TEST_FLAG_DUMP_PAGES_USE_PIN) !== 0);
+  const pinned =
+    cmd === PIN_FAST_BENCHMARK ||
+    cmd === PIN_BASIC_TEST ||
+    cmd === PIN_LONGTERM_BENCHMARK ||
+    (cmd === DUMP_USER_PAGES_TEST && (test_flags & GUP_TEST_FLAG_DUMP_PAGES_USE_PIN) !== 0);
   if (pinned) unpin_user_pages(m, pages, nr_pages);
   else for (let i = 0; i < nr_pages; i++) put_page(m, pages[i]);
 }
@@ -66,8 +74,11 @@ function verify_dma_pinned(m: Machine, cmd: number, pages: Int32Array, nr_pages:
   for (let i = 0; i < nr_pages; i++) {
     const folio = page_folio(m, pages[i]);
     if (WARN_ON(m, !folio_maybe_dma_pinned(m, folio), 'verify_dma_pinned', `pages[${i}] is NOT dma-pinned`)) break;
-    if (cmd === PIN_LONGTERM_BENCHMARK
-      && WARN_ON(m, !folio_is_longterm_pinnable(m, folio), 'verify_dma_pinned', `pages[${i}] is NOT pinnable but pinned`)) break;
+    if (
+      cmd === PIN_LONGTERM_BENCHMARK &&
+      WARN_ON(m, !folio_is_longterm_pinnable(m, folio), 'verify_dma_pinned', `pages[${i}] is NOT pinnable but pinned`)
+    )
+      break;
   }
 }
 
@@ -84,8 +95,14 @@ function dump_pages_test(m: Machine, gup: DataView, pages: Int32Array, nr_pages:
     const which = gup.getUint32(GUP_TEST.which_pages + 4 * i, true);
     if (which === 0) continue;
     const page = pages[which - 1];
-    printk(m, `---- page #${which - 1}, starting from user virt addr: 0x${gup.getBigUint64(GUP_TEST.addr, true).toString(16)}`);
-    printk(m, `page: refcount:${m.page._refcount[page]} mapcount:${m.page._mapcount[page] + 1} pfn:0x${page_to_pfn(m, page).toString(16)}`);
+    printk(
+      m,
+      `---- page #${which - 1}, starting from user virt addr: 0x${gup.getBigUint64(GUP_TEST.addr, true).toString(16)}`,
+    );
+    printk(
+      m,
+      `page: refcount:${m.page._refcount[page]} mapcount:${m.page._mapcount[page] + 1} pfn:0x${page_to_pfn(m, page).toString(16)}`,
+    );
     printk(m, 'page dumped because: gup_test: dump_pages() test');
   }
 }
@@ -99,7 +116,14 @@ function kvcalloc_pages(m: Machine, nr_pages: number): Int32Array | null {
   return new Int32Array(nr_pages);
 }
 
-function* gup_test_call(m: Machine, cmd: number, addr: number, nr: number, gup: DataView, pages: Int32Array): Gen<number> {
+function* gup_test_call(
+  m: Machine,
+  cmd: number,
+  addr: number,
+  nr: number,
+  gup: DataView,
+  pages: Int32Array,
+): Gen<number> {
   const gup_flags = gup.getUint32(GUP_TEST.gup_flags, true) | 0;
   switch (cmd) {
     case GUP_FAST_BENCHMARK:
@@ -188,7 +212,13 @@ function* pin_longterm_test_start(m: Machine, data: gup_test_data, arg: number):
   while (data.longterm_nr_pages < nr_pages) {
     const done = data.longterm_nr_pages;
     const pin = fast ? pin_user_pages_fast : pin_user_pages;
-    const cur_pages = yield* pin(m, Number(addr64) + done * PAGE_SIZE, nr_pages - done, gup_flags, pages.subarray(done));
+    const cur_pages = yield* pin(
+      m,
+      Number(addr64) + done * PAGE_SIZE,
+      nr_pages - done,
+      gup_flags,
+      pages.subarray(done),
+    );
     if (cur_pages < 0) {
       pin_longterm_test_stop(m, data);
       ret = cur_pages;
@@ -247,13 +277,12 @@ function* gup_test_ioctl(m: Machine, filep: file, cmd: number, arg: number): Gen
 }
 
 const gup_test_fops: file_operations = {
-   
   *open(_m, _inode, f): Gen<number> {
     f.private_data = new gup_test_data();
     return 0;
   },
   unlocked_ioctl: gup_test_ioctl,
-   
+
   *release(m, _inode, f): Gen<number> {
     pin_longterm_test_stop(m, f.private_data as gup_test_data);
     f.private_data = null;
@@ -261,7 +290,9 @@ const gup_test_fops: file_operations = {
   },
 };
 
-/** Makes /sys/kernel/debug/gup_test (mm/gup_test.c: gup_test_init()). The mutex of its long-term pins ignores SIGKILL. */
+/**
+ * Makes /sys/kernel/debug/gup_test (mm/gup_test.c: gup_test_init()). The mutex of its long-term pins ignores SIGKILL.
+ */
 export function gup_test_init(m: Machine): number {
   debugfs_create_file(m, 'gup_test', 0o600, null, gup_test_fops);
   return 0;

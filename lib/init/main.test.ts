@@ -11,7 +11,8 @@ t.test('a configuration out of range is refused by name, value and expectation',
     [{ phys_bits: 60 }, /phys_bits is 60: expected 32 to 43/],
     [{ cpus: 0 }, /cpus is 0: expected 1 to 32/],
     [{ patches: ['nonsense'] }, /patch state nonsense: there is no such state/],
-  ] as const) t.throws(() => boot(config), text);
+  ] as const)
+    t.throws(() => boot(config), text);
   t.end();
 });
 

@@ -4,13 +4,13 @@ import type { Machine } from '../boot.ts';
 import { chr_dev_init } from '../fs/char_dev.ts';
 import { vfs_init } from '../fs/namei.ts';
 import { proc_init } from '../fs/proc/proc.ts';
-import { sysfs_init } from '../fs/sysfs.ts';
 import { gup_test_init } from '../gup_test/gup_test.ts';
+import { make_task_dead } from '../kernel/exit.ts';
+import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
 import { PG_reserved, set_flag } from '../mm/page.ts';
-import { GFP_KERNEL, __GFP_ZERO, alloc_page } from '../mm/page_alloc.ts';
+import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
 import { check_patches } from '../patches/index.ts';
-import { make_task_dead } from '../kernel/exit.ts';
 
 const MIN_MEM = 64 * 1024 * 1024;
 
@@ -23,7 +23,8 @@ export function machine_init(m: Machine): void {
   if (!Number.isInteger(c.phys_bits) || c.phys_bits < 32 || c.phys_bits > 43) {
     throw new RangeError(`phys_bits is ${c.phys_bits}: expected 32 to 43`);
   }
-  if (!Number.isInteger(c.cpus) || c.cpus < 1 || c.cpus > 32) throw new RangeError(`cpus is ${c.cpus}: expected 1 to 32`);
+  if (!Number.isInteger(c.cpus) || c.cpus < 1 || c.cpus > 32)
+    throw new RangeError(`cpus is ${c.cpus}: expected 1 to 32`);
   if (!['always', 'madvise', 'never'].includes(c.thp)) {
     throw new RangeError(`thp is ${String(c.thp)}: expected always, madvise or never`);
   }

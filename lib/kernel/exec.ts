@@ -2,7 +2,8 @@
 
 import type { Machine } from '../boot.ts';
 import { files_struct } from '../fs/fs.ts';
-import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE, vm_mmap } from '../mm/mmap.ts';
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../mm/mmap/mmap.ts';
+import { vm_mmap } from '../mm/util.ts';
 import { alloc_task, task_entry, type UserCode } from './fork/fork.ts';
 import { mm_alloc } from './fork/mm_init.ts';
 import { Oops } from './printk.ts';
@@ -29,7 +30,15 @@ export function start_process(m: Machine, comm: string, code: UserCode): task_st
   m.sched.start(
     t,
     task_entry(m, function* () {
-      yield* vm_mmap(m, null, STACK_TOP - STACK_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, 0);
+      yield* vm_mmap(
+        m,
+        null,
+        STACK_TOP - STACK_SIZE,
+        STACK_SIZE,
+        PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
+        0,
+      );
       return yield* code();
     }),
   );

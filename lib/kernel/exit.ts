@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import type { Gen } from './gen.ts';
 import { ECHILD, EINTR } from '../errno.ts';
-import { exit_files, task_work_run } from '../fs/file_table.ts';
+import { exit_files } from '../fs/file.ts';
 import { mmput } from './fork/mm_init.ts';
-import { down_read, up_read, wait_queue_head, wake_up, wait_on } from './locks.ts';
-import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, signal_pending, type task_struct } from './sched/core.ts';
+import type { Gen } from './gen.ts';
+import { down_read, up_read } from './locking/rwsem.ts';
 import { wait_pidfd } from './pid.ts';
+import { SIGCHLD, SIGKILL, signal_pending, TASK_INTERRUPTIBLE, type task_struct } from './sched/core.ts';
+import { wait_on, wait_queue_head, wake_up } from './sched/wait.ts';
 import { send_sig } from './signal.ts';
+import { task_work_run } from './task_work.ts';
 
 /** Lets go of the address space (kernel/exit.c: exit_mm()). */
 function* exit_mm(m: Machine): Gen<void> {
@@ -22,7 +24,7 @@ function* exit_mm(m: Machine): Gen<void> {
 }
 
 /** Where a parent waits for its children (struct signal_struct: wait_chldexit). */
-export function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
+function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
   let wq = m.wait_chldexit.get(t.tgid);
   if (wq === undefined) {
     wq = new wait_queue_head(`children of ${t.tgid}`);
@@ -36,7 +38,10 @@ function group_dead(t: task_struct): boolean {
   return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
 }
 
-/** Tells the parent, gives the children to nobody, wakes who joins a thread; what has no parent is not waited for (kernel/exit.c: exit_notify()). */
+/**
+ * Tells the parent, gives the children to nobody, wakes who joins a thread; what has no parent is not waited for
+ * (kernel/exit.c: exit_notify()).
+ */
 function exit_notify(m: Machine): void {
   const t = m.current;
   const leader = t.group_leader;
@@ -71,7 +76,10 @@ function release_task(m: Machine, t: task_struct): void {
   m.wait_pidfd.delete(t.tgid);
 }
 
-/** Ends the current task: its address space first, then its files (kernel/exit.c: do_exit()). `code` is a wait(2) status. */
+/**
+ * Ends the current task: its address space first, then its files (kernel/exit.c: do_exit()). `code` is a wait(2)
+ * status.
+ */
 export function* do_exit(m: Machine, code: number): Gen<void> {
   const t = m.current;
   t.exit_code = code;
@@ -106,7 +114,7 @@ export function wait_status(t: task_struct): number {
   return t.group_leader.group_exit_code ?? t.exit_code;
 }
 
-export const WNOHANG = 1;
+const WNOHANG = 1;
 
 /** Waits for a child, -1 for any; its pid and status, 0 with WNOHANG, or -errno (kernel/exit.c: kernel_wait4()). */
 export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ pid: number; status: number } | number> {

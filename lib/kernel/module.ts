@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
 import { block_driver } from '../drivers/block_driver.ts';
 import { mrelease_driver } from '../drivers/mrelease_driver.ts';
-import { hmm_v14_driver } from '../series/hmm_v14/driver.ts';
-import { pfn_driver } from '../drivers/pfn_driver.ts';
 import { offset_driver } from '../drivers/offset_driver.ts';
+import { pfn_driver } from '../drivers/pfn_driver.ts';
 import { select_driver } from '../drivers/select_driver.ts';
 import { sigbus_driver } from '../drivers/sigbus_driver.ts';
+import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
+import { hmm_v14_driver } from '../series/hmm_v14/driver.ts';
 import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
 import { printk } from './printk.ts';
@@ -37,12 +37,23 @@ export class module_state {
 }
 
 function find(name: string): Module | null {
-  return [test_hmm, block_driver, mrelease_driver, sigbus_driver, select_driver, offset_driver, pfn_driver, hmm_v14_driver].find((mod) => mod.name === name) ?? null;
+  return (
+    [
+      test_hmm,
+      block_driver,
+      mrelease_driver,
+      sigbus_driver,
+      select_driver,
+      offset_driver,
+      pfn_driver,
+      hmm_v14_driver,
+    ].find((mod) => mod.name === name) ?? null
+  );
 }
 
 /**
- * Loads a module and runs its init, whose failure it answers. -ENOENT if there is no such module, -EEXIST if it is loaded;
- * parameters that it does not know are logged and ignored (kernel/module/main.c: load_module()).
+ * Loads a module and runs its init, whose failure it answers. -ENOENT if there is no such module, -EEXIST if it is
+ * loaded; parameters that it does not know are logged and ignored (kernel/module/main.c: load_module()).
  */
 export function* load_module(m: Machine, name: string, params: ModuleParams = {}): Gen<number> {
   const mod = find(name);
@@ -57,7 +68,9 @@ export function* load_module(m: Machine, name: string, params: ModuleParams = {}
   return ret;
 }
 
-/** Unloads a module: 0, -ENOENT if it is not loaded, -EAGAIN while it is in use (kernel/module/main.c: delete_module()). */
+/**
+ * Unloads a module: 0, -ENOENT if it is not loaded, -EAGAIN while it is in use (kernel/module/main.c: delete_module()).
+ */
 export function* unload_module(m: Machine, name: string): Gen<number> {
   const mod = m.modules.loaded.get(name);
   if (mod === undefined) return -ENOENT;

@@ -2,11 +2,12 @@
 
 import type { Machine } from '../boot.ts';
 import { EINVAL, ESRCH } from '../errno.ts';
-import { alloc_file, fd_install, get_unused_fd_flags } from '../fs/file_table.ts';
-import { O_CLOEXEC, O_NONBLOCK, O_RDWR, type file_operations } from '../fs/fs.ts';
-import { new_inode } from '../fs/namei.ts';
-import { wait_queue_head } from './locks.ts';
-import { find_task_by_vpid, type task_struct } from './sched/core.ts';
+import { fd_install, get_unused_fd_flags } from '../fs/file.ts';
+import { alloc_file } from '../fs/file_table.ts';
+import { type file_operations, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../fs/fs.ts';
+import { new_inode } from '../fs/inode.ts';
+import type { task_struct } from './sched/core.ts';
+import { wait_queue_head } from './sched/wait.ts';
 
 const POLLIN = 0x1;
 const POLLRDNORM = 0x40;
@@ -29,7 +30,10 @@ const pidfs_file_operations: file_operations = {
   },
 };
 
-/** A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags (kernel/pid.c: pidfd_open()). */
+/**
+ * A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags
+ * (kernel/pid.c: pidfd_open()).
+ */
 export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   if (flags & ~O_NONBLOCK || pid <= 0) return -EINVAL;
   const t = find_task_by_vpid(m, pid);
@@ -41,4 +45,9 @@ export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   f.private_data = t;
   fd_install(m, fd, f);
   return fd;
+}
+
+/** The task of that number, alive or not waited for yet, or null (kernel/pid.c: find_task_by_vpid()). */
+export function find_task_by_vpid(m: Machine, pid: number): task_struct | null {
+  return m.sched.tasks.find((t) => t.pid === pid) ?? m.zombies.find((t) => t.pid === pid) ?? null;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE, call_path, printk } from './printk.ts';
+import { BUG_ON, call_path, Oops, printk, WARN_ON, WARN_ON_ONCE } from './printk.ts';
 import { run_task, small_machine } from './testing.ts';
 
 t.test('a warning is logged, counted and taints the kernel; one that does not hold leaves no trace', (t) => {
@@ -9,7 +9,10 @@ t.test('a warning is logged, counted and taints the kernel; one that does not ho
   t.equal(WARN_ON(m, false, 'some_function'), false);
   t.same([m.log.warnings, [...m.log.taint]], [[], []]);
   t.equal(WARN_ON(m, true, 'some_function', 'text'), true);
-  t.same(m.log.warnings.map((w) => w.fn), ['some_function']);
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['some_function'],
+  );
   t.ok(m.log.taint.has('W'));
   t.ok(m.log.lines.includes('WARNING: some_function: text'));
   t.end();

@@ -10,7 +10,9 @@ export interface Warning {
   once?: boolean;
 }
 
-/** What would stop a real kernel's task: BUG(), a bad kernel access, a wrong unlock. Only the task boundary catches it. */
+/**
+ * What would stop a real kernel's task: BUG(), a bad kernel access, a wrong unlock. Only the task boundary catches it.
+ */
 export class Oops extends Error {
   /** Kernel functions that the task was in, innermost first. */
   readonly path: string[];
@@ -72,7 +74,10 @@ export function printk(m: Machine, line: string): void {
   m.log.lines.push(line);
 }
 
-/** Logs and taints when `cond` holds, and answers it (include/asm-generic/bug.h: WARN_ON()); fn is the function it stands in. */
+/**
+ * Logs and taints when `cond` holds, and answers it (include/asm-generic/bug.h: WARN_ON()); fn is the function it
+ * stands in.
+ */
 export function WARN_ON(m: Machine, cond: boolean, fn: string, text = ''): boolean {
   if (!cond) return false;
   m.log.warnings.push({ fn, path: call_path() });
@@ -81,7 +86,10 @@ export function WARN_ON(m: Machine, cond: boolean, fn: string, text = ''): boole
   return true;
 }
 
-/** As WARN_ON(), but each site reports once (include/asm-generic/bug.h: WARN_ON_ONCE()); `site` tells two in one function apart. */
+/**
+ * As WARN_ON(), but each site reports once (include/asm-generic/bug.h: WARN_ON_ONCE()); `site` tells two in one
+ * function apart.
+ */
 export function WARN_ON_ONCE(m: Machine, cond: boolean, fn: string, site = ''): boolean {
   if (cond && m.log.first(`${fn}:${site}`)) {
     WARN_ON(m, true, fn, site);

@@ -2,7 +2,13 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import { region_intersects, release_mem_region, request_free_mem_region, request_mem_region, resource } from './resource.ts';
+import {
+  region_intersects,
+  release_mem_region,
+  request_free_mem_region,
+  request_mem_region,
+  resource,
+} from './resource.ts';
 
 const GiB = 1024 ** 3;
 const MiB = 1024 ** 2;

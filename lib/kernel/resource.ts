@@ -5,16 +5,16 @@ import { EBUSY, EINVAL, ERANGE } from '../errno.ts';
 import { printk } from './printk.ts';
 
 // resource flags and descriptors (include/linux/ioport.h)
-export const IORESOURCE_MEM = 0x200;
-export const IORESOURCE_SYSRAM = 0x01000000;
-export const IORESOURCE_BUSY = 0x80000000 | 0;
+const IORESOURCE_MEM = 0x200;
+const IORESOURCE_SYSRAM = 0x01000000;
+const IORESOURCE_BUSY = 0x80000000 | 0;
 export const IORESOURCE_SYSTEM_RAM = IORESOURCE_MEM | IORESOURCE_SYSRAM;
 export const IORES_DESC_NONE = 0;
-export const IORES_DESC_DEVICE_PRIVATE_MEMORY = 6;
-export const IORES_DESC_RESERVED = 7;
+const IORES_DESC_DEVICE_PRIVATE_MEMORY = 6;
+const IORES_DESC_RESERVED = 7;
 
 // what region_intersects() answers (include/linux/mm.h)
-export const REGION_INTERSECTS = 0;
+const REGION_INTERSECTS = 0;
 export const REGION_DISJOINT = 1;
 export const REGION_MIXED = 2;
 
@@ -51,7 +51,10 @@ export class resource {
   }
 }
 
-/** The physical address space of a PC with the machine's memory. NON-KERNEL (kernel/resource.c: iomem_resource, arch/x86/kernel/e820.c). */
+/**
+ * The physical address space of a PC with the machine's memory. NON-KERNEL (kernel/resource.c: iomem_resource,
+ * arch/x86/kernel/e820.c).
+ */
 export class resource_state {
   readonly iomem_resource: resource;
   private readonly ram: { start: number; end: number }[];
@@ -68,8 +71,16 @@ export class resource_state {
       throw new RangeError(`mem ${mem} ends at 0x${top.toString(16)}: expected it to fit into phys_bits ${phys_bits}`);
     }
     for (const r of reserved) {
-      if (!(r.size > 0) || r.start < 0 || r.start % 4096 !== 0 || r.size % 4096 !== 0 || r.start + r.size - 1 > this.iomem_resource.end) {
-        throw new RangeError(`reserved range start ${r.start} size ${r.size}: expected whole pages inside of phys_bits ${phys_bits}`);
+      if (
+        !(r.size > 0) ||
+        r.start < 0 ||
+        r.start % 4096 !== 0 ||
+        r.size % 4096 !== 0 ||
+        r.start + r.size - 1 > this.iomem_resource.end
+      ) {
+        throw new RangeError(
+          `reserved range start ${r.start} size ${r.size}: expected whole pages inside of phys_bits ${phys_bits}`,
+        );
       }
     }
     this.ram = carve(banks, reserved);
@@ -105,7 +116,10 @@ export class resource_state {
   }
 }
 
-function carve(banks: { start: number; end: number }[], reserved: readonly { start: number; size: number }[]): { start: number; end: number }[] {
+function carve(
+  banks: { start: number; end: number }[],
+  reserved: readonly { start: number; size: number }[],
+): { start: number; end: number }[] {
   let spans = banks;
   for (const r of reserved) {
     const next: { start: number; end: number }[] = [];
@@ -152,13 +166,18 @@ function __request_region_locked(m: Machine, res: resource, root: resource): num
   }
 }
 
-/** Claims [start, start+n) as busy; null if something busy is in the way (include/linux/ioport.h: request_mem_region()). */
+/**
+ * Claims [start, start+n) as busy; null if something busy is in the way (include/linux/ioport.h: request_mem_region()).
+ */
 export function request_mem_region(m: Machine, start: number, n: number, name: string): resource | null {
   const res = new resource(start, start + n - 1, name, 0);
   return __request_region_locked(m, res, m.iomem.iomem_resource) === 0 ? res : null;
 }
 
-/** Gives back exactly what request_mem_region() or request_free_mem_region() claimed (include/linux/ioport.h: release_mem_region()). */
+/**
+ * Gives back exactly what request_mem_region() or request_free_mem_region() claimed (include/linux/ioport.h:
+ * release_mem_region()).
+ */
 export function release_mem_region(m: Machine, start: number, n: number): void {
   const end = start + n - 1;
   let level: resource[] = m.iomem.iomem_resource.children;
@@ -219,16 +238,24 @@ function __region_intersects(parent: resource, start: number, size: number, flag
   return other === 0 ? REGION_INTERSECTS : REGION_MIXED;
 }
 
-/** Whether all (REGION_INTERSECTS), none (REGION_DISJOINT) or a part (REGION_MIXED) of what is in [start, start+size) has the flags and descriptor (kernel/resource.c: region_intersects()). */
+/**
+ * Whether all (REGION_INTERSECTS), none (REGION_DISJOINT) or a part (REGION_MIXED) of what is in [start, start+size)
+ * has the flags and descriptor (kernel/resource.c: region_intersects()).
+ */
 export function region_intersects(m: Machine, start: number, size: number, flags: number, desc: number): number {
   return __region_intersects(m.iomem.iomem_resource, start, size, flags, desc);
 }
 
 /**
- * Claims a range of free physical address space for unaddressable device memory: the highest that fits, `size` rounded up
- * to 128 MiB. -ERANGE if there is none (kernel/resource.c: request_free_mem_region()). `base` null is all of it.
+ * Claims a range of free physical address space for unaddressable device memory: the highest that fits, `size` rounded
+ * up to 128 MiB. -ERANGE if there is none (kernel/resource.c: request_free_mem_region()). `base` null is all of it.
  */
-export function request_free_mem_region(m: Machine, base: resource | null, size: number, name: string): resource | number {
+export function request_free_mem_region(
+  m: Machine,
+  base: resource | null,
+  size: number,
+  name: string,
+): resource | number {
   const within = base ?? m.iomem.iomem_resource;
   const n = Math.ceil(size / GFR_DEFAULT_ALIGN) * GFR_DEFAULT_ALIGN;
   for (let addr = within.end - n + 1; addr > GFR_DEFAULT_ALIGN && addr >= within.start; addr -= GFR_DEFAULT_ALIGN) {
@@ -246,7 +273,10 @@ export function lookup_resource(root: resource, start: number): resource | null 
   return root.children.find((r) => r.start === start) ?? null;
 }
 
-/** Takes a resource out of its parent, whose children its own become; 0 or -EINVAL (kernel/resource.c: remove_resource()). */
+/**
+ * Takes a resource out of its parent, whose children its own become; 0 or -EINVAL (kernel/resource.c:
+ * remove_resource()).
+ */
 export function remove_resource(old: resource): number {
   const parent = old.parent;
   const i = parent === null ? -1 : parent.children.indexOf(old);
@@ -258,7 +288,10 @@ export function remove_resource(old: resource): number {
   return 0;
 }
 
-/** Puts a resource where it is free below the parent; 0 or -EBUSY. Taking in what it covers is left out (kernel/resource.c: insert_resource()). */
+/**
+ * Puts a resource where it is free below the parent; 0 or -EBUSY. Taking in what it covers is left out
+ * (kernel/resource.c: insert_resource()).
+ */
 export function insert_resource(parent: resource, res: resource): number {
   return __request_resource(parent, res) === null ? 0 : -EBUSY;
 }

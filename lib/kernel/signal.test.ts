@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { kernel_clone } from './fork/fork.ts';
-import { UserExit, UserSignal, sigmask, sys_kill } from './signal.ts';
 import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { kernel_clone } from './fork/fork.ts';
+import { sigmask, sys_kill, UserExit, UserSignal } from './signal.ts';
 import { run_process, small_machine } from './testing.ts';
 
 const [SIGTERM, EINTR, EINVAL, ESRCH] = [15, -4, -22, -3];
@@ -12,27 +12,40 @@ const [PAUSE, KILL] = [34, 62];
 t.test('a handler runs and the call that it interrupted answers EINTR', (t) => {
   const m = small_machine();
   const seen: number[] = [];
-  t.equal(run_process(m, function* () {
-    const me = m.current.pid;
-    m.current.handlers.set(SIGTERM, function* (sig: number) { seen.push(sig); });
-    yield* kernel_clone(m, 0, function* () { yield* do_syscall_64(m, KILL, me, SIGTERM); });
-    t.equal(yield* do_syscall_64(m, PAUSE), EINTR);
-  }), 0);
+  t.equal(
+    run_process(m, function* () {
+      const me = m.current.pid;
+      m.current.handlers.set(SIGTERM, function* (sig: number) {
+        seen.push(sig);
+      });
+      yield* kernel_clone(m, 0, function* () {
+        yield* do_syscall_64(m, KILL, me, SIGTERM);
+      });
+      t.equal(yield* do_syscall_64(m, PAUSE), EINTR);
+    }),
+    0,
+  );
   t.same(seen, [SIGTERM]);
   t.end();
 });
 
 t.test('an ignored signal does nothing, the default is to end', (t) => {
   const m = small_machine();
-  t.equal(run_process(m, function* () {
-    m.current.handlers.set(SIGTERM, 'ignore');
-    t.equal(yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM), 0);
-    return 5;
-  }), 5 << 8);
-  t.equal(run_process(m, function* () {
-    yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM);
-    t.fail('it does not return');
-  }), SIGTERM);
+  t.equal(
+    run_process(m, function* () {
+      m.current.handlers.set(SIGTERM, 'ignore');
+      t.equal(yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM), 0);
+      return 5;
+    }),
+    5 << 8,
+  );
+  t.equal(
+    run_process(m, function* () {
+      yield* do_syscall_64(m, KILL, m.current.pid, SIGTERM);
+      t.fail('it does not return');
+    }),
+    SIGTERM,
+  );
   t.end();
 });
 

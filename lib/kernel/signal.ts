@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import type { Gen } from './gen.ts';
 import { EINVAL, ESRCH } from '../errno.ts';
+import type { Gen } from './gen.ts';
 import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched/core.ts';
 
-/** A signal that a user-space access raised at once: SIGSEGV or SIGBUS. It unwinds user code, never kernel code. NON-KERNEL. */
+/**
+ * A signal that a user-space access raised at once: SIGSEGV or SIGBUS. It unwinds user code, never kernel code.
+ * NON-KERNEL.
+ */
 export class UserSignal extends Error {
   readonly sig: number;
   readonly addr: number;
@@ -30,7 +33,10 @@ export class UserExit extends Error {
   }
 }
 
-/** What a process does on a signal: a user-space function, or to ignore it; without either the default holds (struct k_sigaction). */
+/**
+ * What a process does on a signal: a user-space function, or to ignore it; without either the default holds (struct
+ * k_sigaction).
+ */
 export type sighandler = ((sig: number) => Gen<void>) | 'ignore';
 
 /** The bit of a signal in task_struct.pending (include/linux/signal.h: sigmask()). */
@@ -44,7 +50,9 @@ function sig_ignored(t: task_struct, sig: number): boolean {
   return h === 'ignore' || (h === undefined && sig === SIGCHLD);
 }
 
-/** Makes a signal, 1 to 31, pending on a task and wakes it where the signal may (kernel/signal.c: send_signal_locked()). */
+/**
+ * Makes a signal, 1 to 31, pending on a task and wakes it where the signal may (kernel/signal.c: send_signal_locked()).
+ */
 export function send_sig(m: Machine, sig: number, t: task_struct): void {
   if (t.exit_state !== 'alive' || (sig !== SIGKILL && sig_ignored(t, sig))) return;
   t.pending |= sigmask(sig);
@@ -57,10 +65,15 @@ function signal_process(m: Machine, sig: number, t: task_struct): void {
   else send_sig(m, sig, t);
 }
 
-/** Sends a signal to a process, or to the group -pid when pid is below -1; 0, -ESRCH or -EINVAL (kernel/signal.c: kill_something_info()). */
+/**
+ * Sends a signal to a process, or to the group -pid when pid is below -1; 0, -ESRCH or -EINVAL (kernel/signal.c:
+ * kill_something_info()).
+ */
 export function sys_kill(m: Machine, pid: number, sig: number): number {
   if (sig < 0 || sig > 31) return -EINVAL;
-  const all = [...m.sched.tasks, ...m.zombies].filter((x) => x === x.group_leader && (pid < -1 ? x.pgid === -pid : x.pid === pid));
+  const all = [...m.sched.tasks, ...m.zombies].filter(
+    (x) => x === x.group_leader && (pid < -1 ? x.pgid === -pid : x.pid === pid),
+  );
   if (all.length === 0) return -ESRCH;
   if (sig !== 0) for (const t of all) signal_process(m, sig, t);
   return 0;

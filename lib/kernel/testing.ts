@@ -43,9 +43,21 @@ export interface Asserts {
   same(found: unknown, wanted: unknown, ...message: [] | [string]): boolean;
 }
 
-/** Runs a process that must come to a good end, in a machine that must be whole after it and warn of nothing. NON-KERNEL. */
-export function run_clean(t: Asserts, m: Machine, body: (m: Machine, mm: mm_struct) => Gen<void>, name = 'test'): Machine {
-  t.equal(run_process(m, () => body(m, m.current.mm as mm_struct), name), 0, 'the process ran to its end');
+/**
+ * Runs a process that must come to a good end, in a machine that must be whole after it and warn of nothing.
+ * NON-KERNEL.
+ */
+export function run_clean(
+  t: Asserts,
+  m: Machine,
+  body: (m: Machine, mm: mm_struct) => Gen<void>,
+  name = 'test',
+): Machine {
+  t.equal(
+    run_process(m, () => body(m, m.current.mm as mm_struct), name),
+    0,
+    'the process ran to its end',
+  );
   t.same([m.log.warnings, m.log.oopses], [[], []]);
   t.same(audit(m), []);
   return m;

@@ -3,21 +3,32 @@
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { completion, wait_for_completion } from '../kernel/locks.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { completion, wait_for_completion } from '../kernel/sched/completion.ts';
 import {
-  MAX_SWAPFILES, SOFTLEAF_MIGRATION_READ, softleaf_is_device_private, softleaf_is_migration_device_private, softleaf_is_migration_read, softleaf_type,
+  MAX_SWAPFILES,
+  softleaf_is_device_private,
+  softleaf_is_migration_device_private,
+  softleaf_is_migration_read,
+  SOFTLEAF_MIGRATION_READ,
+  softleaf_type,
 } from './leafops.ts';
 import {
-  MEMORY_DEVICE_PRIVATE, for_each_run, is_device_private_page, kill_dev_pagemap, page_pgmap, reset_pages, type dev_pagemap,
+  type dev_pagemap,
+  for_each_run,
+  is_device_private_page,
+  kill_dev_pagemap,
+  MEMORY_DEVICE_PRIVATE,
+  page_pgmap,
+  reset_pages,
 } from './memremap.ts';
-import { PG_reserved, ZONE_DEVICE, page_to_pfn } from './page.ts';
-import { PAGES_PER_SECTION, PAGE_SIZE } from './physmem.ts';
+import { page_to_pfn, PG_reserved, ZONE_DEVICE } from './page.ts';
+import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
-// How page-table entries, mpfns, hmm_pfns and rmap walks name a device-private page. Linux 7.3.4 gives such pages pfns that
-// no memory has. With device-private-offsets they have offsets instead, which begin at 0 and so equal the pfns of other
-// pages: whatever holds a number has to say which of the two it is.
-// The series is 20260107091823.68974-1 (v2) as corrected up to 20260202113642.59295-1 (v6).
+// How page-table entries, mpfns, hmm_pfns and rmap walks name a device-private page. Linux 7.3.4 gives such pages pfns
+// that no memory has. With device-private-offsets they have offsets instead, which begin at 0 and so equal the pfns of
+// other pages: whatever holds a number has to say which of the two it is. The series is 20260107091823.68974-1 (v2) as
+// corrected up to 20260202113642.59295-1 (v6).
 
 /** HMM_PFN_DEVICE_PRIVATE as flags of mm/hmm.ts: above the five bits of the order. */
 const HMM_PFN_DEVICE_PRIVATE = 1 << 11;
@@ -120,13 +131,17 @@ class by_offset implements device_private_numbers {
     return is_device_private_page(this.m, page);
   }
   page_number(page: number): number {
-    return is_device_private_page(this.m, page) ? device_private_page_to_offset(this.m, page) : page_to_pfn(this.m, page);
+    return is_device_private_page(this.m, page)
+      ? device_private_page_to_offset(this.m, page)
+      : page_to_pfn(this.m, page);
   }
   entry_by_offset(entry: number): boolean {
     return softleaf_is_device_private(entry) || softleaf_is_migration_device_private(entry);
   }
   is_migration_read(entry: number): boolean {
-    return this.m.patches.has('offsets-v1-migration-read') ? softleaf_type(entry) === SOFTLEAF_MIGRATION_READ : softleaf_is_migration_read(entry);
+    return this.m.patches.has('offsets-v1-migration-read')
+      ? softleaf_type(entry) === SOFTLEAF_MIGRATION_READ
+      : softleaf_is_migration_read(entry);
   }
   offset_to_page(offset: number): number {
     const at = offset * PAGE_SIZE;
@@ -142,7 +157,10 @@ class by_offset implements device_private_numbers {
     else by_pfn.prototype.for_each_run.call(this, pgmap, visit);
   }
 
-  /** Puts the pagemap into the first gap of the space that is large enough and gives it struct pages; false without a gap. */
+  /**
+   * Puts the pagemap into the first gap of the space that is large enough and gives it struct pages; false without a
+   * gap.
+   */
   add(pgmap: dev_pagemap): boolean {
     const size = pgmap.nr_pages * PAGE_SIZE;
     let start = 0;
@@ -157,7 +175,8 @@ class by_offset implements device_private_numbers {
     pgmap.range.end = start + size - 1;
     const sections = Math.ceil(pgmap.nr_pages / PAGES_PER_SECTION);
     pgmap.pages = this.free_rows.get(sections)?.pop() ?? this.m.page.add_section(-1);
-    for (let n = this.m.page.rows; n < pgmap.pages + sections * PAGES_PER_SECTION; n += PAGES_PER_SECTION) this.m.page.add_section(-1);
+    for (let n = this.m.page.rows; n < pgmap.pages + sections * PAGES_PER_SECTION; n += PAGES_PER_SECTION)
+      this.m.page.add_section(-1);
     this.pgmaps.splice(i, 0, pgmap);
     return true;
   }
@@ -176,7 +195,10 @@ export function device_private_numbering(m: Machine): device_private_numbers {
   return m.patches.has('device-private-offsets') ? new by_offset(m) : new by_pfn(m);
 }
 
-/** The offset of a device-private page among all of them. NON-KERNEL (20260202113642.59295-1: device_private_page_to_offset()). */
+/**
+ * The offset of a device-private page among all of them. NON-KERNEL (20260202113642.59295-1:
+ * device_private_page_to_offset()).
+ */
 export function device_private_page_to_offset(m: Machine, page: number): number {
   const pgmap = page_pgmap(m, page) as dev_pagemap | null;
   if (pgmap === null) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
@@ -185,9 +207,9 @@ export function device_private_page_to_offset(m: Machine, page: number): number 
 }
 
 /**
- * Gives private memory of pgmap.nr_pages pages struct pages and a range of offsets, all of them free and the driver's to
- * hand out; nid below 0 is the node of the caller. 0, -EINVAL for an incomplete pgmap, -ENOMEM.
- * NON-KERNEL (20260202113642.59295-1: memremap_device_private_pagemap()).
+ * Gives private memory of pgmap.nr_pages pages struct pages and a range of offsets, all of them free and the driver's
+ * to hand out; nid below 0 is the node of the caller. 0, -EINVAL for an incomplete pgmap, -ENOMEM. NON-KERNEL
+ * (20260202113642.59295-1: memremap_device_private_pagemap()).
  */
 export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, nid: number): number {
   const fn = 'memremap_device_private_pagemap';
@@ -211,10 +233,14 @@ export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, 
   return 0;
 }
 
-/** Takes private memory away again, once the last of its pages is free. NON-KERNEL (20260202113642.59295-1: memunmap_device_private_pagemap()). */
+/**
+ * Takes private memory away again, once the last of its pages is free. NON-KERNEL (20260202113642.59295-1:
+ * memunmap_device_private_pagemap()).
+ */
 export function* memunmap_device_private_pagemap(m: Machine, pgmap: dev_pagemap): Gen<void> {
   const space = m.device_private;
-  if (!(space instanceof by_offset)) throw new Oops('kernel BUG: memunmap_device_private_pagemap() of a kernel where private pages have pfns');
+  if (!(space instanceof by_offset))
+    throw new Oops('kernel BUG: memunmap_device_private_pagemap() of a kernel where private pages have pfns');
   kill_dev_pagemap(m, pgmap, 1);
   yield* wait_for_completion(m, pgmap.done);
   reset_pages(m, pgmap.pages, pgmap.nr_pages, 0, 0, 0, 0);

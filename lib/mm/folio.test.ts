@@ -4,8 +4,9 @@ import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
+import { folio_add_lru, folio_put, lru_add_drain, lru_add_drain_all } from './folio.ts';
 import { alloc_page } from './page_alloc.ts';
-import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from './folio.ts';
+import { folio_isolate_lru, folio_putback_lru } from './vmscan.ts';
 
 const KERNEL = 0xcc0;
 const LRU = 1 << 3;
@@ -15,7 +16,7 @@ function build(): Machine {
   return boot({ mem: 64 * 1024 * 1024 });
 }
 
-t.test('a new folio stands in its CPU\'s batch, with a reference of the batch, until 31 are there', (t) => {
+t.test("a new folio stands in its CPU's batch, with a reference of the batch, until 31 are there", (t) => {
   const m = build();
   const folios = Array.from({ length: 31 }, () => alloc_page(m, KERNEL));
   for (const f of folios.slice(0, 30)) folio_add_lru(m, f);
@@ -46,18 +47,21 @@ t.test('lru_add_drain() empties the batches of its own CPU only', (t) => {
   t.end();
 });
 
-t.test('a folio whose last other reference goes while it is in a batch is freed by the drain and reaches no list', (t) => {
-  const m = build();
-  const free = m.zone.nr_free;
-  const folio = alloc_page(m, KERNEL);
-  folio_add_lru(m, folio);
-  folio_put(m, folio);
-  t.equal(m.zone.nr_free, free - 1);
-  lru_add_drain(m);
-  t.equal(m.zone.nr_free, free);
-  t.equal(m.lru.lru_size[INACTIVE_FILE], 0);
-  t.end();
-});
+t.test(
+  'a folio whose last other reference goes while it is in a batch is freed by the drain and reaches no list',
+  (t) => {
+    const m = build();
+    const free = m.zone.nr_free;
+    const folio = alloc_page(m, KERNEL);
+    folio_add_lru(m, folio);
+    folio_put(m, folio);
+    t.equal(m.zone.nr_free, free - 1);
+    lru_add_drain(m);
+    t.equal(m.zone.nr_free, free);
+    t.equal(m.lru.lru_size[INACTIVE_FILE], 0);
+    t.end();
+  },
+);
 
 t.test('isolation takes a folio off its list once, with a reference, and putback queues it again', (t) => {
   const m = build();

@@ -6,33 +6,58 @@ import { BUG_ON } from '../kernel/printk.ts';
 import { preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { folio_unqueue_deferred_split } from './huge_memory/deferred_split.ts';
+import { is_huge_zero_folio } from './huge_memory/sysfs.ts';
 import { free_huge_folio } from './hugetlb/pool.ts';
 import { free_zone_device_folio } from './memremap.ts';
-import { VM_LOCKED, VM_SPECIAL, type vm_area_struct } from './mm_types.ts';
+import { type vm_area_struct, VM_LOCKED, VM_SPECIAL } from './mm_types.ts';
 import {
-  PG_active, PG_dirty, PG_head, PG_locked, PG_lru, PG_mlocked, PG_reclaim, PG_referenced, PG_swapbacked, PG_swapcache,
-  PG_unevictable, PG_writeback, PageList, ZONE_DEVICE, clear_flag, folio_get, folio_nr_pages, folio_order,
-  folio_ref_freeze, folio_test_anon, folio_test_hugetlb, folio_test_large, list_add, list_add_tail, list_del, page_folio,
-  set_flag, test_and_clear_flag, test_flag,
+  clear_flag,
+  folio_get,
+  folio_nr_pages,
+  folio_order,
+  folio_ref_freeze,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_test_large,
+  list_add,
+  list_add_tail,
+  list_del,
+  page_folio,
+  PageList,
+  PG_active,
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_lru,
+  PG_mlocked,
+  PG_reclaim,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_writeback,
+  set_flag,
+  test_and_clear_flag,
+  test_flag,
+  ZONE_DEVICE,
 } from './page.ts';
 import { free_frozen_pages } from './page_alloc.ts';
 import { folio_expected_ref_count, folio_mapped } from './rmap/rmap.ts';
-import { is_huge_zero_folio } from './huge_memory/sysfs.ts';
 
 /** include/linux/folio_batch.h: FOLIO_BATCH_SIZE */
-export const FOLIO_BATCH_SIZE = 31;
+const FOLIO_BATCH_SIZE = 31;
 
 // include/linux/mmzone.h: enum lru_list
-export const LRU_INACTIVE_ANON = 0;
+const LRU_INACTIVE_ANON = 0;
 export const LRU_ACTIVE_ANON = 1;
-export const LRU_INACTIVE_FILE = 2;
+const LRU_INACTIVE_FILE = 2;
 export const LRU_ACTIVE_FILE = 3;
-export const LRU_UNEVICTABLE = 4;
+const LRU_UNEVICTABLE = 4;
 
 type move_fn_t = (m: Machine, folio: number) => void;
 
 /** One CPU's folios on their way to or within the lists (mm/folio.c: struct cpu_fbatches). */
-export class cpu_fbatches {
+class cpu_fbatches {
   readonly lru_add: number[] = [];
   readonly lru_deactivate_file: number[] = [];
   readonly lru_deactivate: number[] = [];
@@ -41,7 +66,10 @@ export class cpu_fbatches {
   readonly lru_move_tail: number[] = [];
 }
 
-/** The LRU lists and the per-CPU batches before them; nothing reclaims from them (include/linux/mmzone.h: struct lruvec). */
+/**
+ * The LRU lists and the per-CPU batches before them; nothing reclaims from them (include/linux/mmzone.h: struct
+ * lruvec).
+ */
 export class lru_state {
   readonly lists: PageList[] = [];
   /** pages on each list */
@@ -54,7 +82,10 @@ export class lru_state {
   }
 }
 
-/** True for folios that live on the file lists: page cache, and clean anonymous memory (include/linux/mm_inline.h: folio_is_file_lru()). */
+/**
+ * True for folios that live on the file lists: page cache, and clean anonymous memory (include/linux/mm_inline.h:
+ * folio_is_file_lru()).
+ */
 export function folio_is_file_lru(m: Machine, folio: number): boolean {
   return !test_flag(m, folio, PG_swapbacked);
 }
@@ -62,20 +93,23 @@ export function folio_is_file_lru(m: Machine, folio: number): boolean {
 /** The list that the folio's flags put it on (include/linux/mm_inline.h: folio_lru_list()). */
 export function folio_lru_list(m: Machine, folio: number): number {
   const flags = m.page.flags[folio] as number;
-  BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'include/linux/mm_inline.h: folio_lru_list()');
+  BUG_ON(
+    (flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable),
+    'include/linux/mm_inline.h: folio_lru_list()',
+  );
   if (flags & PG_unevictable) return LRU_UNEVICTABLE;
   return (flags & PG_swapbacked ? LRU_INACTIVE_ANON : LRU_INACTIVE_FILE) + (flags & PG_active ? 1 : 0);
 }
 
 /** Puts the folio on its list's front (include/linux/mm_inline.h: lruvec_add_folio()). */
-export function lruvec_add_folio(m: Machine, folio: number): void {
+function lruvec_add_folio(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
   (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
   if (lru !== LRU_UNEVICTABLE) list_add(m, folio, m.lru.lists[lru] as PageList);
 }
 
 /** Puts the folio on its list's end (include/linux/mm_inline.h: lruvec_add_folio_tail()). */
-export function lruvec_add_folio_tail(m: Machine, folio: number): void {
+function lruvec_add_folio_tail(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
   (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
   list_add_tail(m, folio, m.lru.lists[lru] as PageList);
@@ -95,7 +129,7 @@ function __page_cache_release(m: Machine, folio: number): void {
 }
 
 /** Frees a folio whose last reference is gone, each kind in its way (mm/folio.c: __folio_put()). */
-export function __folio_put(m: Machine, folio: number): void {
+function __folio_put(m: Machine, folio: number): void {
   if (m.page.zone[folio] === ZONE_DEVICE) {
     free_zone_device_folio(m, folio);
     return;
@@ -109,8 +143,11 @@ export function __folio_put(m: Machine, folio: number): void {
   free_frozen_pages(m, folio, folio_order(m, folio));
 }
 
-/** Drops `refs` references; true if none is left. BUG if there were fewer (include/linux/page_ref.h: folio_ref_sub_and_test()). */
-export function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
+/**
+ * Drops `refs` references; true if none is left. BUG if there were fewer (include/linux/page_ref.h:
+ * folio_ref_sub_and_test()).
+ */
+function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
   const left = (m.page._refcount[folio] as number) - refs;
   BUG_ON(left < 0, `include/linux/mm.h: put_page_testzero() without references: page ${folio}`);
   m.page._refcount[folio] = left;
@@ -151,7 +188,7 @@ export function folios_put_refs(m: Machine, folios: number[], refs: readonly num
 }
 
 /** Drops a reference to each of the folios and empties the array (include/linux/mm.h: folios_put()). */
-export function folios_put(m: Machine, folios: number[]): void {
+function folios_put(m: Machine, folios: number[]): void {
   folios_put_refs(m, folios, null);
 }
 
@@ -162,13 +199,16 @@ export function release_pages(m: Machine, pages: ArrayLike<number>, nr = pages.l
   folios_put(m, folios);
 }
 
-/** True if a per-CPU batch may hold a reference to the folio: not for large ones (mm/internal.h: folio_may_be_lru_cached()). */
-export function folio_may_be_lru_cached(m: Machine, folio: number): boolean {
+/**
+ * True if a per-CPU batch may hold a reference to the folio: not for large ones (mm/internal.h:
+ * folio_may_be_lru_cached()).
+ */
+function folio_may_be_lru_cached(m: Machine, folio: number): boolean {
   return !folio_test_large(m, folio);
 }
 
 /** True while the batches are switched off (include/linux/swap.h: lru_cache_disabled()). */
-export function lru_cache_disabled(m: Machine): boolean {
+function lru_cache_disabled(m: Machine): boolean {
   return m.lru.lru_disable_count > 0;
 }
 
@@ -216,7 +256,12 @@ function lru_deactivate(m: Machine, folio: number): void {
 }
 
 function lru_lazyfree(m: Machine, folio: number): void {
-  if (!folio_test_anon(m, folio) || !test_flag(m, folio, PG_swapbacked) || test_flag(m, folio, PG_swapcache | PG_unevictable)) return;
+  if (
+    !folio_test_anon(m, folio) ||
+    !test_flag(m, folio, PG_swapbacked) ||
+    test_flag(m, folio, PG_swapcache | PG_unevictable)
+  )
+    return;
   lruvec_del_folio(m, folio);
   clear_flag(m, folio, PG_active | PG_referenced | PG_swapbacked);
   lruvec_add_folio(m, folio);
@@ -262,12 +307,15 @@ export function folio_rotate_reclaimable(m: Machine, folio: number): void {
 }
 
 /** Queues the folio for its active list (mm/folio.c: folio_activate()). */
-export function folio_activate(m: Machine, folio: number): void {
+function folio_activate(m: Machine, folio: number): void {
   if (test_flag(m, folio, PG_active | PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_activate, lru_activate);
 }
 
-/** Notes a use of the folio: unreferenced, referenced, active (mm/folio.c: folio_mark_accessed(), without the multi-generation LRU). */
+/**
+ * Notes a use of the folio: unreferenced, referenced, active (mm/folio.c: folio_mark_accessed(), without the
+ * multi-generation LRU).
+ */
 export function folio_mark_accessed(m: Machine, folio: number): void {
   if (!test_flag(m, folio, PG_referenced)) {
     set_flag(m, folio, PG_referenced);
@@ -278,7 +326,10 @@ export function folio_mark_accessed(m: Machine, folio: number): void {
   }
 }
 
-/** Queues a new folio for its list; the batch of the current CPU holds a reference until it is drained (mm/folio.c: folio_add_lru()). */
+/**
+ * Queues a new folio for its list; the batch of the current CPU holds a reference until it is drained (mm/folio.c:
+ * folio_add_lru()).
+ */
 export function folio_add_lru(m: Machine, folio: number): void {
   const flags = m.page.flags[folio] as number;
   BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'mm/folio.c: folio_add_lru()');
@@ -289,7 +340,8 @@ export function folio_add_lru(m: Machine, folio: number): void {
 /** folio_add_lru() for a folio mapped in the vma; mlocked vmas are not modelled (mm/folio.c: folio_add_lru_vma()). */
 export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct): void {
   BUG_ON(test_flag(m, folio, PG_lru), 'mm/folio.c: folio_add_lru_vma()');
-  if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED) throw new Unmodelled('mlock_new_folio: a page of an mlocked vma');
+  if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED)
+    throw new Unmodelled('mlock_new_folio: a page of an mlocked vma');
   folio_add_lru(m, folio);
 }
 
@@ -307,13 +359,18 @@ export function folio_deactivate(m: Machine, folio: number): void {
 
 /** Marks an anonymous folio as one whose contents may be dropped (mm/folio.c: folio_mark_lazyfree()). */
 export function folio_mark_lazyfree(m: Machine, folio: number): void {
-  if (!folio_test_anon(m, folio) || !test_flag(m, folio, PG_swapbacked) || !test_flag(m, folio, PG_lru)
-    || test_flag(m, folio, PG_swapcache | PG_unevictable)) return;
+  if (
+    !folio_test_anon(m, folio) ||
+    !test_flag(m, folio, PG_swapbacked) ||
+    !test_flag(m, folio, PG_lru) ||
+    test_flag(m, folio, PG_swapcache | PG_unevictable)
+  )
+    return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_lazyfree, lru_lazyfree);
 }
 
 /** Empties one CPU's batches into the lists (mm/folio.c: lru_add_drain_cpu()). */
-export function lru_add_drain_cpu(m: Machine, cpu: number): void {
+function lru_add_drain_cpu(m: Machine, cpu: number): void {
   const f = m.lru.cpu_fbatches[cpu] as cpu_fbatches;
   if (f.lru_add.length > 0) folio_batch_move_lru(m, f.lru_add, lru_add);
   if (f.lru_move_tail.length > 0) folio_batch_move_lru(m, f.lru_move_tail, lru_move_tail);
@@ -336,15 +393,18 @@ export function* lru_add_drain_all(m: Machine): Gen<void> {
 }
 
 export const LRU_CACHE_NOT_DRAINED = 0;
-export const LRU_CACHE_DRAINED = 1;
-export const LRU_CACHE_DRAINED_ALL = 2;
+const LRU_CACHE_DRAINED = 1;
+const LRU_CACHE_DRAINED_ALL = 2;
 
 /**
  * Drains batches, first this CPU's, then all, while the folio has more references than its users and `extra_refs`
  * explain; `drained.state` remembers over several folios what was done (mm/folio.c: lru_cache_drain_for_folio()).
  */
 export function* lru_cache_drain_for_folio(
-  m: Machine, folio: number, extra_refs: number, drained: { state: number } | null,
+  m: Machine,
+  folio: number,
+  extra_refs: number,
+  drained: { state: number } | null,
 ): Gen<void> {
   if (!folio_may_be_lru_cached(m, folio)) return;
   const as_expected = (): boolean => m.page._refcount[folio] === folio_expected_ref_count(m, folio) + extra_refs;
@@ -369,20 +429,4 @@ export function* lru_cache_disable(m: Machine): Gen<void> {
 /** Ends what lru_cache_disable() began (mm/internal.h: lru_cache_enable()). */
 export function lru_cache_enable(m: Machine): void {
   m.lru.lru_disable_count--;
-}
-
-/** Takes the folio off its LRU list, with a reference of its own; false if it was on none (mm/vmscan.c: folio_isolate_lru()). */
-export function folio_isolate_lru(m: Machine, folio: number): boolean {
-  BUG_ON(m.page._refcount[folio] === 0, 'mm/vmscan.c: folio_isolate_lru() of a free folio');
-  if (!test_flag(m, folio, PG_lru)) return false;
-  clear_flag(m, folio, PG_lru);
-  folio_get(m, folio);
-  lruvec_del_folio(m, folio);
-  return true;
-}
-
-/** Queues an isolated folio for its list again and drops the isolation's reference (mm/vmscan.c: folio_putback_lru()). */
-export function folio_putback_lru(m: Machine, folio: number): void {
-  folio_add_lru(m, folio);
-  folio_put(m, folio);
 }

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { HMM_PFN_ERROR, HMM_PFN_ORDER_SHIFT, HMM_PFN_VALID, HMM_PFN_WRITE, hmm_pfn, hmm_pfn_flags, hmm_pfn_to_map_order, hmm_pfn_to_u64 } from './hmm.ts';
+import {
+  hmm_pfn,
+  HMM_PFN_ERROR,
+  hmm_pfn_flags,
+  HMM_PFN_ORDER_SHIFT,
+  hmm_pfn_to_map_order,
+  hmm_pfn_to_u64,
+  HMM_PFN_VALID,
+  HMM_PFN_WRITE,
+} from './hmm.ts';
 
 t.test('an entry keeps its pfn, flags and order apart', (t) => {
   const entry = hmm_pfn(0x7ffffffe, HMM_PFN_VALID | HMM_PFN_WRITE | (18 << HMM_PFN_ORDER_SHIFT));

@@ -1,36 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  HPAGE_PMD_ORDER,
+  pmd_is_table,
+  pmd_leaf,
+  pmd_none,
+  pmd_pfn,
+  pmd_present,
+  pmd_protnone,
+  PMD_SIZE,
+  pmd_trans_huge,
+  pmd_write,
+  pmdp_get,
+  type ptdesc,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_write,
+  ptep_get,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { spin_unlock } from '../kernel/locks.ts';
+import { spin_unlock } from '../kernel/locking/spinlock.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { is_zero_pfn, vm_fault_to_errno } from './gup/gup.ts';
+import { is_zero_pfn, vm_fault_to_errno } from './gup/pin.ts';
 import { hstate_vma, huge_page_order } from './hugetlb/pool.ts';
 import { huge_pte_lock, huge_ptep_get } from './hugetlb/vma.ts';
 import {
-  pmd_is_migration_entry, pte_is_uffd_wp_marker, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
-  softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration, softleaf_is_swap,
-  softleaf_to_folio, softleaf_to_page, softleaf_to_pfn,
+  pmd_is_migration_entry,
+  pte_is_uffd_wp_marker,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_is_migration,
+  softleaf_is_swap,
+  softleaf_to_folio,
+  softleaf_to_page,
+  softleaf_to_pfn,
 } from './leafops.ts';
 import { handle_mm_fault, vm_normal_page } from './memory/fault.ts';
 import { page_pgmap } from './memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from './migrate/entry.ts';
 import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, MMF_UNSTABLE, VM_FAULT_COMPLETED,
-  VM_FAULT_ERROR, VM_FAULT_RETRY, VM_IO, VM_PFNMAP, VM_READ, VM_WRITE, type mm_struct, type vm_area_struct,
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_WRITE,
+  type mm_struct,
+  MMF_UNSTABLE,
+  type vm_area_struct,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
+  VM_IO,
+  VM_PFNMAP,
+  VM_READ,
+  VM_WRITE,
 } from './mm_types.ts';
 import { mmap_assert_locked, mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
-import { mmu_interval_check_retry, mmu_interval_read_begin, type mmu_interval_notifier } from './mmu_notifier.ts';
+import { mmu_interval_check_retry, type mmu_interval_notifier, mmu_interval_read_begin } from './mmu_notifier.ts';
 import { pfn_to_page } from './page.ts';
-import { PGWALK_RDLOCK, walk_page_range, type mm_walk, type mm_walk_ops } from './pagewalk.ts';
-import { pte_offset_map } from '../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  HPAGE_PMD_ORDER, PAGE_SIZE, PMD_SIZE, pmd_is_table, pmd_leaf, pmd_none, pmd_pfn, pmd_present, pmd_protnone,
-  pmd_trans_huge, pmd_write, pmdp_get, pte_none, pte_pfn, pte_present, pte_protnone, pte_write, ptep_get, type ptdesc,
-} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range } from './pagewalk.ts';
+import { pte_offset_map } from './pgtable-generic.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import { vma_lookup } from './vma/vma.ts';
 
 // An hmm_pfns entry is one exact double: the pfn (below 2^32) and above it, from bit 32 on, the flags HMM_PFN_*. So
@@ -40,9 +78,9 @@ import { vma_lookup } from './vma/vma.ts';
 export const HMM_PFN_VALID = 1 << 0;
 export const HMM_PFN_WRITE = 1 << 1;
 export const HMM_PFN_ERROR = 1 << 2;
-export const HMM_PFN_DMA_MAPPED = 1 << 3;
-export const HMM_PFN_P2PDMA = 1 << 4;
-export const HMM_PFN_P2PDMA_BUS = 1 << 5;
+const HMM_PFN_DMA_MAPPED = 1 << 3;
+const HMM_PFN_P2PDMA = 1 << 4;
+const HMM_PFN_P2PDMA_BUS = 1 << 5;
 /** five bits: log2 of the pages that the CPU maps by the same entry; above them may stand m.device_private.hmm_flag */
 export const HMM_PFN_ORDER_SHIFT = 6;
 export const HMM_PFN_REQ_FAULT = HMM_PFN_VALID;
@@ -51,7 +89,10 @@ export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
 const HMM_PFN_INOUT_FLAGS = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS;
 const FLAGS_UNIT = 2 ** 32;
 
-/** milliseconds that a caller waits for invalidations to end before it gives up (include/linux/hmm.h: HMM_RANGE_DEFAULT_TIMEOUT) */
+/**
+ * milliseconds that a caller waits for invalidations to end before it gives up (include/linux/hmm.h:
+ * HMM_RANGE_DEFAULT_TIMEOUT)
+ */
 export const HMM_RANGE_DEFAULT_TIMEOUT = 1000;
 
 /** An entry of a pfn and HMM_PFN_* flags. NON-KERNEL. */
@@ -70,14 +111,18 @@ export function hmm_pfn_to_page(m: Machine, entry: number): number {
   return hmm_pfn_flags(entry) & space.hmm_flag ? space.offset_to_page(entry >>> 0) : pfn_to_page(m, entry >>> 0);
 }
 
-/** log2 of the pages that the CPU maps around a valid entry's page by one entry (include/linux/hmm.h: hmm_pfn_to_map_order()). */
+/**
+ * log2 of the pages that the CPU maps around a valid entry's page by one entry (include/linux/hmm.h:
+ * hmm_pfn_to_map_order()).
+ */
 export function hmm_pfn_to_map_order(entry: number): number {
   return (hmm_pfn_flags(entry) >> HMM_PFN_ORDER_SHIFT) & 0x1f;
 }
 
 /**
- * The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57; with device-private-offsets
- * (`layout` is m.device_private) the order moves down by one, and bit 57 says that the number is an offset (include/linux/hmm.h: enum hmm_pfn_flags).
+ * The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57; with
+ * device-private-offsets (`layout` is m.device_private) the order moves down by one, and bit 57 says that the number is
+ * an offset (include/linux/hmm.h: enum hmm_pfn_flags).
  */
 export function hmm_pfn_to_u64(entry: number, layout = { hmm_flag: 0, hmm_order_shift: 53 }): bigint {
   const flags = hmm_pfn_flags(entry);
@@ -137,7 +182,8 @@ function set_pfn(hmm_pfns: Float64Array, i: number, pfn: number, cpu_flags: numb
 }
 
 function hmm_pfns_fill(addr: number, end: number, range: hmm_range, cpu_flags: number): number {
-  for (let i = (addr - range.start) / PAGE_SIZE; addr < end; addr += PAGE_SIZE, i++) set_pfn(range.hmm_pfns, i, 0, cpu_flags);
+  for (let i = (addr - range.start) / PAGE_SIZE; addr < end; addr += PAGE_SIZE, i++)
+    set_pfn(range.hmm_pfns, i, 0, cpu_flags);
   return 0;
 }
 
@@ -179,7 +225,6 @@ function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number 
   return hmm_pfns_fill(addr, end, range, 0);
 }
 
- 
 function* hmm_vma_walk_hole(m: Machine, addr: number, end: number, _depth: number, walk: walk_t): Gen<number> {
   return walk_hole(m, addr, end, walk);
 }
@@ -230,7 +275,10 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
     return 0;
   }
   const entry = softleaf_from_pte(pte);
-  if (softleaf_is_device_private(entry) && page_pgmap(m, softleaf_to_page(m, entry)).owner === range.dev_private_owner) {
+  if (
+    softleaf_is_device_private(entry) &&
+    page_pgmap(m, softleaf_to_page(m, entry)).owner === range.dev_private_owner
+  ) {
     const write = softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0;
     set_pfn(hmm_pfns, i, softleaf_to_pfn(entry), HMM_PFN_VALID | write | m.device_private.hmm_flag);
     return 0;
@@ -248,7 +296,14 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
   return -EFAULT;
 }
 
-function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end: number, first: number, pmd: number): number {
+function hmm_vma_handle_absent_pmd(
+  m: Machine,
+  walk: walk_t,
+  start: number,
+  end: number,
+  first: number,
+  pmd: number,
+): number {
   const range = walk.private.range;
   const npages = (end - start) / PAGE_SIZE;
   const entry = softleaf_from_pmd(pmd);
@@ -268,7 +323,14 @@ function hmm_vma_handle_absent_pmd(m: Machine, walk: walk_t, start: number, end:
   return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
 }
 
-function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: walk_t): Gen<number> {
+function* hmm_vma_walk_pmd(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  start: number,
+  end: number,
+  walk: walk_t,
+): Gen<number> {
   const hmm_vma_walk = walk.private;
   const range = hmm_vma_walk.range;
   const first = (start - range.start) / PAGE_SIZE;
@@ -308,13 +370,20 @@ function* hmm_vma_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, 
   }
 }
 
- 
 function* hmm_vma_walk_pud(_m: Machine, pudt: ptdesc, pi: number): Gen<number> {
   if (pmd_leaf(pmdp_get(pudt, pi))) throw new Unmodelled('hmm_vma_walk_pud: a huge pud');
   return 0;
 }
 
-function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, _hmask: number, start: number, end: number, walk: walk_t): Gen<number> {
+function* hmm_vma_walk_hugetlb_entry(
+  m: Machine,
+  pt: ptdesc,
+  pi: number,
+  _hmask: number,
+  start: number,
+  end: number,
+  walk: walk_t,
+): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;
   const h = hstate_vma(m, vma);
@@ -335,12 +404,12 @@ function* hmm_vma_walk_hugetlb_entry(m: Machine, pt: ptdesc, pi: number, _hmask:
   return 0;
 }
 
- 
 function* hmm_vma_walk_test(_m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;
   if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) === 0 && vma.vm_flags & VM_READ) return 0;
-  if (hmm_range_need_fault(range, (start - range.start) / PAGE_SIZE, (end - start) / PAGE_SIZE, 0) !== 0) return -EFAULT;
+  if (hmm_range_need_fault(range, (start - range.start) / PAGE_SIZE, (end - start) / PAGE_SIZE, 0) !== 0)
+    return -EFAULT;
   hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
   return 1;
 }
@@ -361,7 +430,8 @@ function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): G
   if (locked !== null) fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   const vma = vma_lookup(mm, hmm_vma_walk.last);
   if (vma === null) {
-    if (m.patches.has('no-hmm-hole-check')) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
+    if (m.patches.has('no-hmm-hole-check'))
+      throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
     return -EFAULT;
   }
   if (required_fault & HMM_NEED_WRITE_FAULT) {
@@ -400,8 +470,8 @@ function* hmm_range_fault_locked(m: Machine, range: hmm_range, locked: { locked:
 }
 
 /**
- * Reads the page tables of [start, end) into range.hmm_pfns, faulting in what default_flags and the entries ask for; the
- * mmap_lock stays held. 0, or -EBUSY (invalidated meanwhile, or a handler must drop the lock), -EPERM (write to a
+ * Reads the page tables of [start, end) into range.hmm_pfns, faulting in what default_flags and the entries ask for;
+ * the mmap_lock stays held. 0, or -EBUSY (invalidated meanwhile, or a handler must drop the lock), -EPERM (write to a
  * read-only vma), -EFAULT, -ENOMEM (mm/hmm.c: hmm_range_fault()). Leaves huge puds out.
  */
 export function* hmm_range_fault(m: Machine, range: hmm_range): Gen<number> {
@@ -414,8 +484,8 @@ export function jiffies(m: Machine): number {
 }
 
 /**
- * As hmm_range_fault(), but takes the mmap_lock itself, lets fault handlers drop it, and retries by itself for `timeout`
- * jiffies (0: for ever); -EINTR if SIGKILL came (mm/hmm.c: hmm_range_fault_unlocked_timeout()).
+ * As hmm_range_fault(), but takes the mmap_lock itself, lets fault handlers drop it, and retries by itself for
+ * `timeout` jiffies (0: for ever); -EINTR if SIGKILL came (mm/hmm.c: hmm_range_fault_unlocked_timeout()).
  */
 export function* hmm_range_fault_unlocked_timeout(m: Machine, range: hmm_range, timeout: number): Gen<number> {
   const mm = range.notifier.mm;

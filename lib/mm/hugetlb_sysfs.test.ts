@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { read_text, write_text } from '../fs/testing.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { kstrtoul } from './hugetlb_sysfs.ts';
-import { sys_mmap } from './mmap.ts';
-import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -31,9 +31,22 @@ const write = (m: Machine, path: string, text: string): Gen<number> => write_tex
 
 t.test('kstrtoul takes a decimal number, a plus sign and one newline', async (t) => {
   for (const [text, value] of [
-    ['0', 0], ['12\n', 12], ['+7', 7], ['007', 7], ['', EINVAL], ['\n', EINVAL], ['-1', EINVAL], [' 1', EINVAL], ['1 ', EINVAL],
-    ['1\n\n', EINVAL], ['0x10', EINVAL], ['4k', EINVAL], ['18446744073709551615', 2 ** 64], ['18446744073709551616', ERANGE],
-  ] as const) t.equal(kstrtoul(text), value, JSON.stringify(text));
+    ['0', 0],
+    ['12\n', 12],
+    ['+7', 7],
+    ['007', 7],
+    ['', EINVAL],
+    ['\n', EINVAL],
+    ['-1', EINVAL],
+    [' 1', EINVAL],
+    ['1 ', EINVAL],
+    ['1\n\n', EINVAL],
+    ['0x10', EINVAL],
+    ['4k', EINVAL],
+    ['18446744073709551615', 2 ** 64],
+    ['18446744073709551616', ERANGE],
+  ] as const)
+    t.equal(kstrtoul(text), value, JSON.stringify(text));
 });
 
 t.test('the files of a pool show its counters', async (t) => {

@@ -2,16 +2,14 @@
 
 import type { Machine } from '../boot.ts';
 import { EINVAL, ERANGE } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { vfs_register_text } from '../fs/namei.ts';
-import { huge_page_size, set_max_huge_pages, type hstate } from './hugetlb/pool.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { huge_page_size, nr_hugepages_store_common } from './hugetlb/pool.ts';
 
-/** Resizes a pool as a write to nr_hugepages does: 0 or -errno (mm/hugetlb.c: __nr_hugepages_store_common()). */
-export function nr_hugepages_store_common(m: Machine, h: hstate, count: number): Gen<number> {
-  return set_max_huge_pages(m, h, count);
-}
-
-/** A decimal number of at most 64 bits that ends with a newline or nothing, or -errno (include/linux/kstrtox.h: kstrtoul()). */
+/**
+ * A decimal number of at most 64 bits that ends with a newline or nothing, or -errno (include/linux/kstrtox.h:
+ * kstrtoul()).
+ */
 export function kstrtoul(buf: string): number {
   if (!/^\+?\d+\n?$/.test(buf)) return -EINVAL;
   const value = BigInt(buf.trim());
@@ -19,7 +17,10 @@ export function kstrtoul(buf: string): number {
   return Number(value);
 }
 
-/** Registers /sys/kernel/mm/hugepages/hugepages-N kB for each pool, the default one first (mm/hugetlb_sysfs.c: hugetlb_sysfs_init()). */
+/**
+ * Registers /sys/kernel/mm/hugepages/hugepages-N kB for each pool, the default one first (mm/hugetlb_sysfs.c:
+ * hugetlb_sysfs_init()).
+ */
 export function hugetlb_sysfs_init(m: Machine): void {
   for (const h of m.hugetlb.hstates) {
     const dir = `/sys/kernel/mm/hugepages/hugepages-${huge_page_size(h) / 1024}kB`;

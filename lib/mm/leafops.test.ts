@@ -2,16 +2,52 @@
 
 import t from 'tap';
 import {
-  make_device_exclusive_entry, make_guard_swp_entry, make_migration_entry_dirty, make_migration_entry_young, make_poisoned_swp_entry,
-  make_pte_marker_entry, make_readable_device_private_entry, make_readable_exclusive_migration_entry, make_readable_migration_entry,
-  make_writable_device_private_entry, make_writable_migration_entry, pmd_is_device_private_entry, pmd_is_migration_entry,
-  pmd_is_valid_softleaf, pte_is_marker, pte_is_uffd_wp_marker, softleaf_from_pmd, softleaf_from_pte, softleaf_has_pfn,
-  softleaf_is_device_exclusive, softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_guard_marker,
-  softleaf_is_marker, softleaf_is_migration, softleaf_is_migration_dirty, softleaf_is_migration_read,
-  softleaf_is_migration_read_exclusive, softleaf_is_migration_write, softleaf_is_migration_young, softleaf_is_poison_marker,
-  softleaf_is_swap, softleaf_is_uffd_wp_marker, softleaf_to_marker, softleaf_to_pfn, softleaf_to_pte, swp_type,
+  pfn_pte,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_none,
+  pte_present,
+  pte_swp_mkexclusive,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  make_device_exclusive_entry,
+  make_guard_swp_entry,
+  make_migration_entry_dirty,
+  make_migration_entry_young,
+  make_poisoned_swp_entry,
+  make_pte_marker_entry,
+  make_readable_device_private_entry,
+  make_readable_exclusive_migration_entry,
+  make_readable_migration_entry,
+  make_writable_device_private_entry,
+  make_writable_migration_entry,
+  pmd_is_device_private_entry,
+  pmd_is_migration_entry,
+  pmd_is_valid_softleaf,
+  pte_is_marker,
+  pte_is_uffd_wp_marker,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_has_pfn,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_is_guard_marker,
+  softleaf_is_marker,
+  softleaf_is_migration,
+  softleaf_is_migration_dirty,
+  softleaf_is_migration_read,
+  softleaf_is_migration_read_exclusive,
+  softleaf_is_migration_write,
+  softleaf_is_migration_young,
+  softleaf_is_poison_marker,
+  softleaf_is_swap,
+  softleaf_is_uffd_wp_marker,
+  softleaf_to_marker,
+  softleaf_to_pfn,
+  softleaf_to_pte,
+  swp_type,
 } from './leafops.ts';
-import { pfn_pte, pte_mksoft_dirty, pte_mkuffd, pte_none, pte_present, pte_swp_mkexclusive } from '../arch/x86/mm/pgtable/pgtable.ts';
 
 const PFN = 0x7edcba98;
 const [UFFD_WP, POISONED, GUARD] = [1, 2, 4];
@@ -23,13 +59,21 @@ t.test('each kind of leaf is itself, keeps its pfn, and has the swap type that p
     [make_readable_exclusive_migration_entry, softleaf_is_migration_read_exclusive, 0x1a],
     [make_writable_migration_entry, softleaf_is_migration_write, 0x1b],
     [make_writable_device_private_entry, softleaf_is_device_private_write, 0x1c],
-    [make_readable_device_private_entry, (e) => softleaf_is_device_private(e) && !softleaf_is_device_private_write(e), 0x1d],
+    [
+      make_readable_device_private_entry,
+      (e) => softleaf_is_device_private(e) && !softleaf_is_device_private_write(e),
+      0x1d,
+    ],
     [make_device_exclusive_entry, softleaf_is_device_exclusive, 0x1e],
     [make_pte_marker_entry, softleaf_is_marker, 0x1f],
   ];
   for (const [i, [make, , type]] of kinds.entries()) {
     const entry = make(PFN);
-    t.same(kinds.map(([, is]) => is(entry)), kinds.map((_, k) => k === i), `type 0x${type.toString(16)} is one kind only`);
+    t.same(
+      kinds.map(([, is]) => is(entry)),
+      kinds.map((_, k) => k === i),
+      `type 0x${type.toString(16)} is one kind only`,
+    );
     t.equal(swp_type(entry), type);
     t.equal(softleaf_to_pfn(entry), PFN);
     t.equal(softleaf_is_migration(entry), type >= 0x19 && type <= 0x1b);

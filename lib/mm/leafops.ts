@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_LEAF,
+  LEAF_TYPE_MASK,
+  LEAF_TYPE_SHIFT,
+  pfn_pte,
+  pte_clear_flags,
+  pte_pfn,
+  pte_set_flags,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { page_folio, pfn_to_page } from './page.ts';
-import {
-  LEAF_TYPE_MASK, LEAF_TYPE_SHIFT, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_LEAF, pfn_pte, pte_clear_flags, pte_flags,
-  pte_pfn, pte_set_flags,
-} from '../arch/x86/mm/pgtable/pgtable.ts';
 
 // A softleaf_t is an entry number of pgtable.ts with only the leaf mark, its type, its offset and, in a migration
 // entry, the young and dirty bits. The type says what the leaf is; the number that pagemap shows for it depends on how
@@ -32,7 +39,7 @@ const MIGRATION_TO_DEVICE_PRIVATE = SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ - SOF
 export const PTE_MARKER_UFFD_WP = 1;
 export const PTE_MARKER_POISONED = 2;
 export const PTE_MARKER_GUARD = 4;
-export const PTE_MARKER_MASK = 7;
+const PTE_MARKER_MASK = 7;
 
 function mk(type: number, offset: number): number {
   return pfn_pte(offset, _PAGE_LEAF | (type << LEAF_TYPE_SHIFT));
@@ -74,13 +81,19 @@ export function softleaf_is_swap(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_SWAP;
 }
 
-/** True for any migration entry, those of device-private pages included (include/linux/leafops.h: softleaf_is_migration()). */
+/**
+ * True for any migration entry, those of device-private pages included (include/linux/leafops.h:
+ * softleaf_is_migration()).
+ */
 export function softleaf_is_migration(entry: number): boolean {
   const t = softleaf_type(entry);
   return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE;
 }
 
-/** True for a migration entry of a device-private page. NON-KERNEL (20260202113642.59295-1: softleaf_is_migration_device_private()). */
+/**
+ * True for a migration entry of a device-private page. NON-KERNEL (20260202113642.59295-1:
+ * softleaf_is_migration_device_private()).
+ */
 export function softleaf_is_migration_device_private(entry: number): boolean {
   const t = softleaf_type(entry);
   return t >= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ && t <= SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE;
@@ -299,7 +312,10 @@ export function pmd_is_migration_entry(pmd: number): boolean {
   return softleaf_is_migration(softleaf_from_pmd(pmd));
 }
 
-/** True for what may stand in a pmd: a migration or a device private leaf (include/linux/leafops.h: pmd_is_valid_softleaf()). */
+/**
+ * True for what may stand in a pmd: a migration or a device private leaf (include/linux/leafops.h:
+ * pmd_is_valid_softleaf()).
+ */
 export function pmd_is_valid_softleaf(pmd: number): boolean {
   const entry = softleaf_from_pmd(pmd);
   return softleaf_is_device_private(entry) || softleaf_is_migration(entry);
@@ -310,11 +326,20 @@ export function pmd_to_softleaf_folio(m: Machine, pmd: number): number {
   return pmd_is_valid_softleaf(pmd) ? softleaf_to_folio(m, softleaf_from_pmd(pmd)) : 0;
 }
 
-/** Types of swap entries that are none, counted from MAX_SWAPFILES on (include/linux/swap.h: SWP_MIGRATION_READ and its like). */
+/**
+ * Types of swap entries that are none, counted from MAX_SWAPFILES on (include/linux/swap.h: SWP_MIGRATION_READ and its
+ * like).
+ */
 const SWP_TYPE: Readonly<Record<number, number>> = {
-  [SOFTLEAF_HWPOISON]: 0, [SOFTLEAF_MIGRATION_READ]: 1, [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 2, [SOFTLEAF_MIGRATION_WRITE]: 3,
-  [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 4, [SOFTLEAF_DEVICE_PRIVATE_READ]: 5, [SOFTLEAF_DEVICE_EXCLUSIVE]: 6,
-  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ]: 7, [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 8,
+  [SOFTLEAF_HWPOISON]: 0,
+  [SOFTLEAF_MIGRATION_READ]: 1,
+  [SOFTLEAF_MIGRATION_READ_EXCLUSIVE]: 2,
+  [SOFTLEAF_MIGRATION_WRITE]: 3,
+  [SOFTLEAF_DEVICE_PRIVATE_WRITE]: 4,
+  [SOFTLEAF_DEVICE_PRIVATE_READ]: 5,
+  [SOFTLEAF_DEVICE_EXCLUSIVE]: 6,
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ]: 7,
+  [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 8,
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE]: 9,
 };
 /** types that are left for swap devices; device-private-offsets takes three more */
@@ -329,5 +354,3 @@ export function swp_type(entry: number, max_swapfiles = MAX_SWAPFILES): number {
   const n = SWP_TYPE[type];
   return n === undefined ? 0 : max_swapfiles + n;
 }
-
-export { pte_flags };

@@ -4,12 +4,17 @@ import t from 'tap';
 import { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once } from '../kernel/testing.ts';
-import {
-  dev_pagemap, folio_is_device_coherent, folio_is_device_private, memremap_pages, memunmap_pages, zone_device_folio_init,
-} from './memremap.ts';
-import { folio_order, page_folio, pfn_to_page } from './page.ts';
 import { folio_unlock } from './filemap/folio_lock.ts';
 import { folio_put } from './folio.ts';
+import {
+  dev_pagemap,
+  folio_is_device_coherent,
+  folio_is_device_private,
+  memremap_pages,
+  memunmap_pages,
+  zone_device_folio_init,
+} from './memremap.ts';
+import { folio_order, page_folio, pfn_to_page } from './page.ts';
 import { noting_ops } from './testing.ts';
 
 const MiB = 1024 ** 2;
@@ -85,7 +90,10 @@ t.test('coherent memory is addressable, and a second chunk on it conflicts with 
   const second = pagemap(2, SPM);
   t.equal(at_once(memremap_pages(m, second, 0)), -12);
   t.equal(second.nr_range, 1);
-  t.same(m.log.warnings.map((w) => w.fn), ['pagemap_range']);
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['pagemap_range'],
+  );
   t.ok(m.log.warnings[0]?.path.includes('memremap_pages'));
   at_once(memunmap_pages(m, pgmap));
   t.notOk(m.ram.is_linear(SPM / 4096));

@@ -3,27 +3,49 @@
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM, ENXIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { complete, completion, wait_for_completion } from '../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
-import { IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE, REGION_DISJOINT, REGION_MIXED, region_intersects } from '../kernel/resource.ts';
+import { printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import {
+  IORES_DESC_NONE,
+  IORESOURCE_SYSTEM_RAM,
+  REGION_DISJOINT,
+  region_intersects,
+  REGION_MIXED,
+} from '../kernel/resource.ts';
+import { complete, completion, wait_for_completion } from '../kernel/sched/completion.ts';
 import { __folio_set_locked } from './filemap/folio_lock.ts';
+import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
 import type { vm_fault } from './mm_types.ts';
 import {
-  FOLIO_MAPPING_ANON, PG_anon_exclusive, PG_dirty, PG_head, PG_large_rmappable, PG_locked, PG_lru, PG_partially_mapped,
-  PG_referenced, PG_reserved, PG_uptodate, PG_writeback, PGTY_none, ZONE_DEVICE, folio_nr_pages, folio_order, page_folio,
-  pfn_to_page, prep_compound_page,
+  FOLIO_MAPPING_ANON,
+  folio_nr_pages,
+  folio_order,
+  page_folio,
+  pfn_to_page,
+  PG_anon_exclusive,
+  PG_dirty,
+  PG_head,
+  PG_large_rmappable,
+  PG_locked,
+  PG_lru,
+  PG_partially_mapped,
+  PG_referenced,
+  PG_reserved,
+  PG_uptodate,
+  PG_writeback,
+  PGTY_none,
+  ZONE_DEVICE,
 } from './page.ts';
-import { PAGES_PER_SECTION, PAGE_SIZE } from './physmem.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './huge_memory/sysfs.ts';
+import { prep_compound_page } from './page_alloc.ts';
+import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
 // enum memory_type (include/linux/memremap.h)
 /** memory of a device that the CPU cannot address: never in the linear map */
 export const MEMORY_DEVICE_PRIVATE = 1;
 /** memory of a device that the CPU can address coherently */
 export const MEMORY_DEVICE_COHERENT = 2;
-export const MEMORY_DEVICE_FS_DAX = 3;
+const MEMORY_DEVICE_FS_DAX = 3;
 export const MEMORY_DEVICE_GENERIC = 4;
-export const MEMORY_DEVICE_PCI_P2PDMA = 5;
+const MEMORY_DEVICE_PCI_P2PDMA = 5;
 
 /** pages whose alignment memremap_pages() asks for: 2 MiB (include/linux/mmzone.h) */
 const PAGES_PER_SUBSECTION = 512;
@@ -41,12 +63,15 @@ export interface dev_pagemap_ops {
 }
 
 /** Physical bytes from start to end, both in it (include/linux/range.h: struct range). */
-export interface range {
+interface range {
   start: number;
   end: number;
 }
 
-/** Device memory that has struct pages (include/linux/memremap.h: struct dev_pagemap). Alternative memory maps are left out. */
+/**
+ * Device memory that has struct pages (include/linux/memremap.h: struct dev_pagemap). Alternative memory maps are left
+ * out.
+ */
 export class dev_pagemap {
   /** MEMORY_DEVICE_* */
   type = 0;
@@ -83,7 +108,10 @@ function percpu_ref_put_many(m: Machine, pgmap: dev_pagemap, nr: number): void {
   if (pgmap.ref === 0) complete(m, pgmap.done);
 }
 
-/** Lets nobody take a new reference and drops `nr` of them; pgmap.done completes with the last (percpu_ref_kill() of pgmap->ref). NON-KERNEL. */
+/**
+ * Lets nobody take a new reference and drops `nr` of them; pgmap.done completes with the last (percpu_ref_kill() of
+ * pgmap->ref). NON-KERNEL.
+ */
 export function kill_dev_pagemap(m: Machine, pgmap: dev_pagemap, nr: number): void {
   pgmap.ref_dying = true;
   percpu_ref_put_many(m, pgmap, nr);
@@ -101,7 +129,10 @@ function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
   return null;
 }
 
-/** The pgmap that has the pfn, with a reference, or null; also null once it is being unmapped (mm/memremap.c: get_dev_pagemap()). */
+/**
+ * The pgmap that has the pfn, with a reference, or null; also null once it is being unmapped (mm/memremap.c:
+ * get_dev_pagemap()).
+ */
 export function get_dev_pagemap(m: Machine, pfn: number): dev_pagemap | null {
   const pgmap = pgmap_at(m, pfn);
   if (pgmap === null || pgmap.ref_dying) return null;
@@ -110,7 +141,7 @@ export function get_dev_pagemap(m: Machine, pfn: number): dev_pagemap | null {
 }
 
 /** Gives a reference of get_dev_pagemap() back (include/linux/memremap.h: put_dev_pagemap()). */
-export function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
+function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
   if (pgmap !== null) percpu_ref_put_many(m, pgmap, 1);
 }
 
@@ -161,7 +192,9 @@ export function folio_is_fsdax(m: Machine, folio: number): boolean {
   return is_of_type(m, folio, MEMORY_DEVICE_FS_DAX);
 }
 
-/** What the driver keeps for a private folio: a number of its own (include/linux/memremap.h: folio_zone_device_data()). */
+/**
+ * What the driver keeps for a private folio: a number of its own (include/linux/memremap.h: folio_zone_device_data()).
+ */
 export function folio_zone_device_data(m: Machine, folio: number): number {
   WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
   return m.page.private[folio] as number;
@@ -184,7 +217,15 @@ export function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: num
 }
 
 /** Makes nr rows struct pages that nobody uses, with these fields. NON-KERNEL (upstream: __init_zone_device_page()). */
-export function reset_pages(m: Machine, page: number, nr: number, flags: number, zone: number, pgmap: number, refcount: number): void {
+export function reset_pages(
+  m: Machine,
+  page: number,
+  nr: number,
+  flags: number,
+  zone: number,
+  pgmap: number,
+  refcount: number,
+): void {
   const p = m.page;
   for (let i = page; i < page + nr; i++) if ((p.flags[i] as number) & PG_head) p.large.delete(i);
   p.flags.fill(flags, page, page + nr);
@@ -243,7 +284,8 @@ function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number
   const is_ram = region_intersects(m, r.start, range_len(r), IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE);
   if (is_ram !== REGION_DISJOINT) {
     const what = is_ram === REGION_MIXED ? 'mixed' : 'ram';
-    if (m.log.first(fn)) WARN_ON(m, true, fn, `attempted on ${what} region 0x${r.start.toString(16)}-0x${r.end.toString(16)}`);
+    if (m.log.first(fn))
+      WARN_ON(m, true, fn, `attempted on ${what} region 0x${r.start.toString(16)}-0x${r.end.toString(16)}`);
     return -ENXIO;
   }
   if (r.end > DIRECT_MAP_PHYSMEM_END) {
@@ -253,10 +295,11 @@ function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number
   const nr = Math.floor(range_len(r) / PAGE_SIZE);
   if (!__add_pages(m, start_pfn, nr)) return -EINVAL;
 
-  if (pgmap.id === 0) m.pgmaps.add((id) => {
-    pgmap.id = id;
-    return pgmap;
-  });
+  if (pgmap.id === 0)
+    m.pgmaps.add((id) => {
+      pgmap.id = id;
+      return pgmap;
+    });
   if (!is_private) m.ram.set_linear(start_pfn, nr, true);
   const counts_free = pgmap.type === MEMORY_DEVICE_GENERIC || m.patches.has('no-ef233450898f');
   for_each_run(m, start_pfn, nr, (page, n) => {
@@ -328,16 +371,19 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
   if ((p.mapping[folio] as number) & FOLIO_MAPPING_ANON) {
-    if (nr > 1 && !m.patches.has('no-zone-device-nr-anon')) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
+    if (nr > 1 && !m.patches.has('no-zone-device-nr-anon'))
+      mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
     for (let i = folio; i < folio + nr; i++) (p.flags[i] as number) &= ~PG_anon_exclusive;
   }
-  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC && !m.patches.has('no-7ab0ad0e74f8')) p.mapping[folio] = 0;
+  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC && !m.patches.has('no-7ab0ad0e74f8'))
+    p.mapping[folio] = 0;
   switch (pgmap.type) {
     case MEMORY_DEVICE_PRIVATE:
     case MEMORY_DEVICE_COHERENT:
     case MEMORY_DEVICE_PCI_P2PDMA: {
       const folio_free = pgmap.ops?.folio_free;
-      if (WARN_ON_ONCE(m, folio_free === undefined, 'free_zone_device_folio', 'folio_free') || folio_free === undefined) return;
+      if (WARN_ON_ONCE(m, folio_free === undefined, 'free_zone_device_folio', 'folio_free') || folio_free === undefined)
+        return;
       folio_free(m, folio);
       if (m.patches.has('no-ef233450898f')) p._refcount[folio] = 1;
       if (pgmap.type !== MEMORY_DEVICE_PCI_P2PDMA) percpu_ref_put_many(m, pgmap, nr);
@@ -349,7 +395,16 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
 }
 
 // The flags below bit 8 upstream, where the order of a former folio may stand, and what only a large folio has.
-const STALE_FLAGS = PG_locked | PG_writeback | PG_referenced | PG_uptodate | PG_dirty | PG_lru | PG_head | PG_large_rmappable | PG_partially_mapped;
+const STALE_FLAGS =
+  PG_locked |
+  PG_writeback |
+  PG_referenced |
+  PG_uptodate |
+  PG_dirty |
+  PG_lru |
+  PG_head |
+  PG_large_rmappable |
+  PG_partially_mapped;
 
 // Makes free device pages forget what they were part of.
 function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
@@ -366,7 +421,8 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
     if (!m.patches.has('no-7ab0ad0e74f8')) p.mapping[i] = 0;
     p.compound_head[i] = 0;
     p.pgmap[i] = pgmap.id;
-    if (p._refcount[i] !== 0 && !m.patches.has('no-ef233450898f')) WARN_ON(m, true, 'zone_device_page_init', 'page has references');
+    if (p._refcount[i] !== 0 && !m.patches.has('no-ef233450898f'))
+      WARN_ON(m, true, 'zone_device_page_init', 'page has references');
     if (p.zone[i] !== ZONE_DEVICE) WARN_ON(m, true, 'zone_device_page_init', 'not a device page');
   }
 }
@@ -375,7 +431,7 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
  * Makes 2^order free device pages a folio with one reference, locked; what they were part of before does not matter
  * (mm/memremap.c: zone_device_page_init()).
  */
-export function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
+function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
   const nr = 1 << order;
   const as_it_is = m.patches.has('no-12b2285bf3d1');
   if (!as_it_is) reinitialize(m, page, pgmap, nr);
@@ -392,7 +448,10 @@ export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pag
   if (order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
 }
 
-/** Tells the driver that a private folio was split: new_folio was cut off, or 0 for the original itself (include/linux/memremap.h: zone_device_private_split_cb()). */
+/**
+ * Tells the driver that a private folio was split: new_folio was cut off, or 0 for the original itself
+ * (include/linux/memremap.h: zone_device_private_split_cb()).
+ */
 export function zone_device_private_split_cb(m: Machine, original_folio: number, new_folio: number): void {
   if (!folio_is_device_private(m, original_folio)) return;
   const folio_split = page_pgmap(m, original_folio).ops?.folio_split;

@@ -4,8 +4,17 @@ import t from 'tap';
 import { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import {
-  add_mm_counter, is_cow_mapping, is_vm_hugetlb_page, linear_page_index, mm_counter, mm_counter_file, vm_area_struct, vm_fault,
-  vma_is_anonymous, vma_pages, type mm_struct,
+  add_mm_counter,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  linear_page_index,
+  mm_counter,
+  mm_counter_file,
+  type mm_struct,
+  vm_area_struct,
+  vm_fault,
+  vma_is_anonymous,
+  vma_pages,
 } from './mm_types.ts';
 
 const [VM_WRITE, VM_SHARED, VM_MAYWRITE, VM_MAYSHARE, VM_HUGETLB] = [2, 8, 0x20, 0x80, 0x400000];

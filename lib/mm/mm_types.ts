@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
+import type { address_space, file } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
-import type { file, address_space } from '../fs/fs.ts';
-import { rw_semaphore, spinlock, wait_queue_head } from '../kernel/locks.ts';
+import { rw_semaphore } from '../kernel/locking/rwsem.ts';
+import { spinlock } from '../kernel/locking/spinlock.ts';
+import { wait_queue_head } from '../kernel/sched/wait.ts';
 import type { mmu_notifier_subscriptions } from './mmu_notifier.ts';
 import { FOLIO_MAPPING_ANON, PG_swapbacked } from './page.ts';
-import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
-// vm_flags (include/linux/mm.h: VM_*). Flags above bit 31 (VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED, VM_UFFD_RWP) are not modelled.
+// vm_flags (include/linux/mm.h: VM_*). Flags above bit 31 (VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED, VM_UFFD_RWP) are not
+// modelled.
 export const VM_NONE = 0;
 export const VM_READ = 1 << 0;
 export const VM_WRITE = 1 << 1;
@@ -220,7 +223,8 @@ export const VM_FAULT_FALLBACK = 0x800;
 export const VM_FAULT_DONE_COW = 0x1000;
 export const VM_FAULT_NEEDDSYNC = 0x2000;
 export const VM_FAULT_COMPLETED = 0x4000;
-export const VM_FAULT_ERROR = VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE | VM_FAULT_FALLBACK;
+export const VM_FAULT_ERROR =
+  VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE | VM_FAULT_FALLBACK;
 
 /** What a page-fault handler is told and works on (include/linux/mm.h: struct vm_fault). */
 export class vm_fault {

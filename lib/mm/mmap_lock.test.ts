@@ -1,19 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import type { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
-import { sched_yield } from '../kernel/sched/core.ts';
+import { sched_yield } from '../kernel/sched/syscalls.ts';
 import { send_sig } from '../kernel/signal.ts';
 import { run_task, small_machine, start_task } from '../kernel/testing.ts';
+import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import {
-  __is_vma_write_locked, lock_vma_under_rcu, mmap_assert_locked, mmap_assert_write_locked, mmap_read_lock, mmap_read_lock_killable,
-  mmap_read_trylock, mmap_read_unlock, mmap_write_downgrade, mmap_write_lock, mmap_write_unlock, vma_assert_write_locked,
-  vma_end_read, vma_mark_attached, vma_mark_detached, vma_start_read, vma_start_read_locked, vma_start_write,
+  __is_vma_write_locked,
+  lock_vma_under_rcu,
+  mmap_assert_locked,
+  mmap_assert_write_locked,
+  mmap_read_lock,
+  mmap_read_lock_killable,
+  mmap_read_trylock,
+  mmap_read_unlock,
+  mmap_write_downgrade,
+  mmap_write_lock,
+  mmap_write_unlock,
+  vma_assert_write_locked,
+  vma_end_read,
+  vma_mark_attached,
+  vma_mark_detached,
+  vma_start_read,
+  vma_start_read_locked,
+  vma_start_write,
   vma_start_write_killable,
 } from './mmap_lock.ts';
-import { vm_area_struct, type mm_struct } from './mm_types.ts';
-import type { Machine } from '../boot.ts';
 
 const BASE = 0x200000000;
 const PAGE = 4096;

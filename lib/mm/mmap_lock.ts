@@ -1,20 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { STACK_LIMIT } from '../arch/x86/mm/fault.ts';
 import type { Machine } from '../boot.ts';
+import { EINTR } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import {
-  down_read, down_read_killable, down_read_trylock, down_write, down_write_killable, downgrade_write, rwsem_is_locked,
-  up_read, up_write, wait_on, wake_up,
-} from '../kernel/locks.ts';
+  down_read,
+  down_read_killable,
+  down_read_trylock,
+  down_write,
+  down_write_killable,
+  downgrade_write,
+  rwsem_is_locked,
+  up_read,
+  up_write,
+} from '../kernel/locking/rwsem.ts';
 import { BUG_ON } from '../kernel/printk.ts';
-import { TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
-import { EINTR } from '../errno.ts';
-import type { mm_struct, vm_area_struct } from './mm_types.ts';
+import { fatal_signal_pending, preempt_point, TASK_KILLABLE, TASK_UNINTERRUPTIBLE } from '../kernel/sched/core.ts';
+import { wait_on, wake_up } from '../kernel/sched/wait.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from './mm_types.ts';
+import { find_vma } from './mmap/find_vma.ts';
 import { vma_lookup } from './vma/vma.ts';
 
 // A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq, which every release of the mmap write lock
-// moves on: so all vma locks go at once. Readers are counted; upstream's one vm_refcnt word is the two fields `detached`
-// and `vm_readers` here.
+// moves on: so all vma locks go at once. Readers are counted; upstream's one vm_refcnt word is the two fields
+// `detached` and `vm_readers` here.
 
 /** Takes the address space for writing (include/linux/mmap_lock.h: mmap_write_lock()). */
 export function* mmap_write_lock(m: Machine, mm: mm_struct): Gen<void> {
@@ -27,7 +38,7 @@ export function* mmap_write_lock_killable(m: Machine, mm: mm_struct): Gen<number
 }
 
 /** Lets go of every vma write lock of the mm (include/linux/mmap_lock.h: vma_end_write_all()). */
-export function vma_end_write_all(mm: mm_struct): void {
+function vma_end_write_all(mm: mm_struct): void {
   mm.mm_lock_seq++;
 }
 
@@ -37,7 +48,10 @@ export function mmap_write_unlock(m: Machine, mm: mm_struct): void {
   up_write(m, mm.mmap_lock);
 }
 
-/** Turns the write lock into a read lock, which ends all vma write locks (include/linux/mmap_lock.h: mmap_write_downgrade()). */
+/**
+ * Turns the write lock into a read lock, which ends all vma write locks (include/linux/mmap_lock.h:
+ * mmap_write_downgrade()).
+ */
 export function mmap_write_downgrade(m: Machine, mm: mm_struct): void {
   vma_end_write_all(mm);
   downgrade_write(m, mm.mmap_lock);
@@ -73,7 +87,10 @@ export function mmap_assert_write_locked(mm: mm_struct): void {
   BUG_ON(mm.mmap_lock.writer === null, 'include/linux/mmap_lock.h: mmap_assert_write_locked()');
 }
 
-/** True if the vma is write-locked; ask only under the mmap write lock (include/linux/mmap_lock.h: __is_vma_write_locked()). */
+/**
+ * True if the vma is write-locked; ask only under the mmap write lock (include/linux/mmap_lock.h:
+ * __is_vma_write_locked()).
+ */
 export function __is_vma_write_locked(vma: vm_area_struct): boolean {
   return vma.vm_lock_seq === vma.vm_mm.mm_lock_seq;
 }
@@ -93,7 +110,10 @@ function* __vma_start_write(m: Machine, vma: vm_area_struct, state: number): Gen
   return 0;
 }
 
-/** Keeps readers of the vma's own lock out until the mmap write lock goes; that must be held (include/linux/mmap_lock.h: vma_start_write()). */
+/**
+ * Keeps readers of the vma's own lock out until the mmap write lock goes; that must be held (include/linux/mmap_lock.h:
+ * vma_start_write()).
+ */
 export function* vma_start_write(m: Machine, vma: vm_area_struct): Gen<void> {
   if (__is_vma_write_locked(vma)) return;
   yield* __vma_start_write(m, vma, TASK_UNINTERRUPTIBLE);
@@ -117,7 +137,10 @@ export function vma_start_read(vma: vm_area_struct): boolean {
   return true;
 }
 
-/** Takes the vma for reading under the mmap read lock, which keeps writers out (include/linux/mmap_lock.h: vma_start_read_locked()). */
+/**
+ * Takes the vma for reading under the mmap read lock, which keeps writers out (include/linux/mmap_lock.h:
+ * vma_start_read_locked()).
+ */
 export function vma_start_read_locked(vma: vm_area_struct): boolean {
   if (vma.detached) return false;
   vma.vm_readers++;
@@ -131,7 +154,10 @@ export function vma_end_read(m: Machine, vma: vm_area_struct): void {
   if (vma.vm_readers === 0 && vma.vm_mm.vma_writer_wait.tasks.length > 0) wake_up(m, vma.vm_mm.vma_writer_wait);
 }
 
-/** The vma at the address, read-locked, or null if there is none or it is being written to (mm/mmap_lock.c: lock_vma_under_rcu()). */
+/**
+ * The vma at the address, read-locked, or null if there is none or it is being written to (mm/mmap_lock.c:
+ * lock_vma_under_rcu()).
+ */
 export function* lock_vma_under_rcu(m: Machine, mm: mm_struct, address: number): Gen<vm_area_struct | null> {
   if (m.sched.explore) yield* preempt_point(m, 'lock_vma_under_rcu');
   const vma = vma_lookup(mm, address);
@@ -145,9 +171,28 @@ export function vma_mark_attached(vma: vm_area_struct): void {
   vma.detached = false;
 }
 
-/** Says that the vma has left its address space; it must be write-locked (include/linux/mmap_lock.h: vma_mark_detached()). */
+/**
+ * Says that the vma has left its address space; it must be write-locked (include/linux/mmap_lock.h:
+ * vma_mark_detached()).
+ */
 export function vma_mark_detached(vma: vm_area_struct): void {
   vma_assert_write_locked(vma);
   BUG_ON(vma.detached, 'include/linux/mmap_lock.h: vma_mark_detached()');
   vma.detached = true;
+}
+
+/**
+ * The vma that holds the address, with mmap_lock held for reading, or null with it released
+ * (mm/mmap_lock.c: lock_mm_and_find_vma()). A stack that would grow is not modelled.
+ */
+export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
+  if (m.sched.explore || !mmap_read_trylock(m, mm)) {
+    if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return null;
+  }
+  const vma = find_vma(mm, addr);
+  if (vma !== null && vma.vm_start <= addr) return vma;
+  if (vma !== null && (vma.vm_flags & VM_GROWSDOWN) !== 0 && vma.vm_end - addr <= STACK_LIMIT)
+    throw new Unmodelled('expand_stack_locked');
+  mmap_read_unlock(m, mm);
+  return null;
 }

@@ -1,22 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { hardware_walk, tlb_lookup } from '../arch/x86/mm/tlb.ts';
 import type { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
 import { small_machine } from '../kernel/testing.ts';
-import type { vm_area_struct, mm_struct } from './mm_types.ts';
+import type { mm_struct, vm_area_struct } from './mm_types.ts';
 import {
-  __tlb_remove_folio_pages, mmu_gather, pte_free_tlb, tlb_delay_rmap, tlb_finish_mmu, tlb_flush_mmu_tlbonly, tlb_flush_rmaps,
-  tlb_free_vmas, tlb_gather_mmu, tlb_gather_mmu_fullmm, tlb_gather_mmu_vma, tlb_remove_huge_tlb_entry, tlb_remove_page,
-  tlb_remove_tlb_entries, tlb_remove_tlb_entry,
+  __tlb_remove_folio_pages,
+  mmu_gather,
+  pte_free_tlb,
+  tlb_delay_rmap,
+  tlb_finish_mmu,
+  tlb_flush_mmu_tlbonly,
+  tlb_flush_rmaps,
+  tlb_free_vmas,
+  tlb_gather_mmu,
+  tlb_gather_mmu_fullmm,
+  tlb_gather_mmu_vma,
+  tlb_remove_huge_tlb_entry,
+  tlb_remove_page,
+  tlb_remove_tlb_entries,
+  tlb_remove_tlb_entry,
 } from './mmu_gather.ts';
 import { page_to_pfn } from './page.ts';
 import { alloc_page, folio_alloc } from './page_alloc.ts';
-import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_add_file_rmap_ptes, folio_mapcount } from './rmap/rmap.ts';
 import { make_table } from './testing.ts';
-import { hardware_walk, tlb_lookup } from '../arch/x86/mm/tlb.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -25,7 +37,13 @@ const VPN = ADDR / PAGE;
 const PRESENT_RW_USER = 7;
 const VM_PFNMAP = 0x400;
 
-interface Setup { m: Machine; mm: mm_struct; vma: vm_area_struct; pt: ptdesc; tlb: mmu_gather }
+interface Setup {
+  m: Machine;
+  mm: mm_struct;
+  vma: vm_area_struct;
+  pt: ptdesc;
+  tlb: mmu_gather;
+}
 
 function build(): Setup {
   const m = small_machine();
@@ -55,14 +73,20 @@ t.test('pages are freed after the flush that takes their translations, which is 
   }
   t.same([tlb.start, tlb.end], [ADDR + 3 * PAGE, ADDR + 8 * PAGE]);
   t.ok(tlb_lookup(m, mm, VPN + 3, true) >= 0, 'still cached');
-  t.same(pages.map((p) => m.page._refcount[p]), [1, 1]);
+  t.same(
+    pages.map((p) => m.page._refcount[p]),
+    [1, 1],
+  );
   const before = m.tlb_flushes;
   tlb_finish_mmu(m, tlb);
   t.equal(m.tlb_flushes, before + 1);
   t.equal(tlb_lookup(m, mm, VPN + 3, false), -1);
   t.equal(tlb_lookup(m, mm, VPN + 7, false), -1);
   t.ok(tlb_lookup(m, mm, VPN + 9, true) >= 0, 'outside the range');
-  t.same([...pages, other].map((p) => m.page._refcount[p]), [0, 0, 1]);
+  t.same(
+    [...pages, other].map((p) => m.page._refcount[p]),
+    [0, 0, 1],
+  );
   t.equal(mm.tlb_flush_pending, 0);
   t.end();
 });
@@ -79,7 +103,11 @@ t.test('a flush covers huge entries from one end to the other, and without any c
   t.same([tlb.cleared_ptes, tlb.end], [true, ADDR + HUGE + 4 * PAGE]);
   tlb_flush_mmu_tlbonly(m, tlb);
   t.equal(m.tlb_flushes, 1);
-  t.same([tlb.cleared_ptes, tlb.cleared_pmds, tlb.start, tlb.end], [false, false, 0x7ffffffff000, 0], 'the range starts anew');
+  t.same(
+    [tlb.cleared_ptes, tlb.cleared_pmds, tlb.start, tlb.end],
+    [false, false, 0x7ffffffff000, 0],
+    'the range starts anew',
+  );
   t.throws(() => tlb_remove_page(m, tlb, alloc_page(m, 0)), Oops, 'a page without a range');
   tlb_finish_mmu(m, tlb);
 

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pmd_free, pte_free, pud_free } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { PMD_SHIFT, PMD_SIZE, type ptdesc, PUD_SIZE, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  dec_tlb_flush_pending,
+  flush_tlb_mm_range,
+  inc_tlb_flush_pending,
+  mm_tlb_flush_nested,
+} from '../arch/x86/mm/tlb.ts';
 import type { Machine } from '../boot.ts';
 import { BUG_ON } from '../kernel/printk.ts';
-import { VM_MIXEDMAP, VM_PFNMAP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct } from './mm_types.ts';
+import { folios_put_refs } from './folio.ts';
+import { is_vm_hugetlb_page, type mm_struct, type vm_area_struct, VM_MIXEDMAP, VM_PFNMAP } from './mm_types.ts';
 import { page_folio } from './page.ts';
 import { PAGE_SHIFT, PAGE_SIZE } from './physmem.ts';
-import { PMD_SHIFT, PMD_SIZE, PUD_SIZE, TASK_SIZE, type ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_free, pte_free, pud_free } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { folio_remove_rmap_ptes } from './rmap/rmap.ts';
-import { folios_put_refs } from './folio.ts';
-import { dec_tlb_flush_pending, flush_tlb_mm_range, inc_tlb_flush_pending, mm_tlb_flush_nested } from '../arch/x86/mm/tlb.ts';
 
 const MMU_GATHER_BUNDLE = 8;
 const MAX_GATHER_BATCH = 510;
@@ -106,12 +111,20 @@ function tlb_get_unmap_shift(tlb: mmu_gather): number {
   return PAGE_SHIFT;
 }
 
-/** Flushes the TLB for what was cleared so far, if anything was (include/asm-generic/tlb.h: tlb_flush_mmu_tlbonly()). */
+/**
+ * Flushes the TLB for what was cleared so far, if anything was (include/asm-generic/tlb.h: tlb_flush_mmu_tlbonly()).
+ */
 export function tlb_flush_mmu_tlbonly(m: Machine, tlb: mmu_gather): void {
   if (!(tlb.freed_tables || tlb.cleared_ptes || tlb.cleared_pmds || tlb.cleared_puds || tlb.unshared_tables)) return;
   const all = tlb.fullmm || tlb.need_flush_all;
   flush_tlb_mm_range(
-    m, tlb.mm as mm_struct, all ? 0 : tlb.start, all ? Infinity : tlb.end, tlb_get_unmap_shift(tlb), tlb.freed_tables);
+    m,
+    tlb.mm as mm_struct,
+    all ? 0 : tlb.start,
+    all ? Infinity : tlb.end,
+    tlb_get_unmap_shift(tlb),
+    tlb.freed_tables,
+  );
   __tlb_reset_range(tlb);
 }
 
@@ -190,7 +203,10 @@ export function tlb_start_vma(_m: Machine, tlb: mmu_gather, vma: vm_area_struct)
   if (!tlb.fullmm) tlb_update_vma_flags(tlb, vma);
 }
 
-/** After the entries of one vma were cleared (include/asm-generic/tlb.h: tlb_end_vma()); x86 merges the flushes of vmas, so nothing. */
+/**
+ * After the entries of one vma were cleared (include/asm-generic/tlb.h: tlb_end_vma()); x86 merges the flushes of vmas,
+ * so nothing.
+ */
 export function tlb_end_vma(_m: Machine, _tlb: mmu_gather, _vma: vm_area_struct): void {}
 
 /** Before vmas are unlinked: a pfn mapping must be flushed by then (include/asm-generic/tlb.h: tlb_free_vmas()). */
@@ -216,7 +232,7 @@ export function tlb_flush_pmd_range(tlb: mmu_gather, address: number, size: numb
 }
 
 /** Remembers that puds of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pud_range()). */
-export function tlb_flush_pud_range(tlb: mmu_gather, address: number, size: number): void {
+function tlb_flush_pud_range(tlb: mmu_gather, address: number, size: number): void {
   __tlb_adjust_range(tlb, address, size);
   tlb.cleared_puds = true;
 }
@@ -241,7 +257,10 @@ export function tlb_remove_pud_tlb_entry(tlb: mmu_gather, address: number): void
   tlb_flush_pud_range(tlb, address, PUD_SIZE);
 }
 
-/** Remembers a cleared hugetlb entry of the given size in bytes (include/asm-generic/tlb.h: tlb_remove_huge_tlb_entry()). */
+/**
+ * Remembers a cleared hugetlb entry of the given size in bytes (include/asm-generic/tlb.h:
+ * tlb_remove_huge_tlb_entry()).
+ */
 export function tlb_remove_huge_tlb_entry(tlb: mmu_gather, huge_page_size: number, address: number): void {
   if (huge_page_size >= PUD_SIZE) tlb_flush_pud_range(tlb, address, huge_page_size);
   else if (huge_page_size >= PMD_SIZE) tlb_flush_pmd_range(tlb, address, huge_page_size);
@@ -258,8 +277,17 @@ function tlb_next_batch(tlb: mmu_gather): boolean {
   return true;
 }
 
-/** Queues consecutive pages of a folio, with a reference each, for freeing; true if a flush must come before more (mm/mmu_gather.c: __tlb_remove_folio_pages()). */
-export function __tlb_remove_folio_pages(_m: Machine, tlb: mmu_gather, page: number, nr_pages: number, delay_rmap: boolean): boolean {
+/**
+ * Queues consecutive pages of a folio, with a reference each, for freeing; true if a flush must come before more
+ * (mm/mmu_gather.c: __tlb_remove_folio_pages()).
+ */
+export function __tlb_remove_folio_pages(
+  _m: Machine,
+  tlb: mmu_gather,
+  page: number,
+  nr_pages: number,
+  delay_rmap: boolean,
+): boolean {
   BUG_ON(tlb.end === 0, 'mm/mmu_gather.c: __tlb_remove_folio_pages_size() without a range');
   const batch = tlb.batches[tlb.active] as mmu_gather_batch;
   if (delay_rmap) batch.delayed.push(batch.pages.length);
@@ -269,12 +297,18 @@ export function __tlb_remove_folio_pages(_m: Machine, tlb: mmu_gather, page: num
   return batch.nr >= batch.max - 1 && !tlb_next_batch(tlb);
 }
 
-/** Queues one page of page_size bytes for freeing; true if a flush must come before more (mm/mmu_gather.c: __tlb_remove_page_size()). */
-export function __tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, _page_size: number): boolean {
+/**
+ * Queues one page of page_size bytes for freeing; true if a flush must come before more (mm/mmu_gather.c:
+ * __tlb_remove_page_size()).
+ */
+function __tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, _page_size: number): boolean {
   return __tlb_remove_folio_pages(m, tlb, page, 1, false);
 }
 
-/** Queues one page of page_size bytes for freeing and flushes where needed (include/asm-generic/tlb.h: tlb_remove_page_size()). */
+/**
+ * Queues one page of page_size bytes for freeing and flushes where needed (include/asm-generic/tlb.h:
+ * tlb_remove_page_size()).
+ */
 export function tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, page_size: number): void {
   if (__tlb_remove_page_size(m, tlb, page, page_size)) tlb_flush_mmu(m, tlb);
 }
@@ -285,7 +319,7 @@ export function tlb_remove_page(m: Machine, tlb: mmu_gather, page: number): void
 }
 
 /** Queues a page table for freeing (mm/mmu_gather.c: tlb_remove_table()). */
-export function tlb_remove_table(m: Machine, tlb: mmu_gather, table: ptdesc): void {
+function tlb_remove_table(m: Machine, tlb: mmu_gather, table: ptdesc): void {
   tlb.tables.push(table);
   if (tlb.tables.length === MAX_TABLE_BATCH) tlb_table_flush(m, tlb);
 }

@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { task_struct } from '../kernel/sched/core.ts';
 import { mm_struct } from './mm_types.ts';
 import {
-  mmu_interval_check_retry, mmu_interval_notifier, mmu_interval_notifier_insert, mmu_interval_notifier_remove,
-  mmu_interval_read_begin, mmu_interval_read_retry, mmu_interval_set_seq, mmu_notifier, mmu_notifier_invalidate_range_end,
-  mmu_notifier_invalidate_range_start, mmu_notifier_invalidate_range_start_nonblock, mmu_notifier_range,
-  mmu_notifier_range_init, mmu_notifier_range_init_owner, mmu_notifier_register, mmu_notifier_release,
-  mmu_notifier_unregister, type mmu_interval_notifier_ops,
+  mmu_interval_check_retry,
+  mmu_interval_notifier,
+  mmu_interval_notifier_insert,
+  type mmu_interval_notifier_ops,
+  mmu_interval_notifier_remove,
+  mmu_interval_read_begin,
+  mmu_interval_read_retry,
+  mmu_interval_set_seq,
+  mmu_notifier,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_invalidate_range_start_nonblock,
+  mmu_notifier_range,
+  mmu_notifier_range_init,
+  mmu_notifier_range_init_owner,
+  mmu_notifier_register,
+  mmu_notifier_release,
+  mmu_notifier_unregister,
 } from './mmu_notifier.ts';
-import { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 
 // From the uapi and the headers, on purpose a second time.
 const EOVERFLOW = 75;
@@ -42,10 +55,13 @@ function setup(): Setup {
       const task = new task_struct(pid++, 'test');
       task.mm = mm;
       live++;
-      m.sched.start(task, (function* (): Gen<void> {
-        yield* body();
-        live--;
-      })());
+      m.sched.start(
+        task,
+        (function* (): Gen<void> {
+          yield* body();
+          live--;
+        })(),
+      );
     },
     go() {
       m.sched.run(() => live === 0);
@@ -62,7 +78,6 @@ function range_of(mm: mm_struct, start: number, end: number, event = CLEAR): mmu
 /** Ops that note what they are called for. */
 function noting(log: string[], name: string, answer = true): mmu_interval_notifier_ops {
   return {
-     
     *invalidate(_m, sub, range, cur_seq): Gen<boolean> {
       log.push(`${name} event ${range.event} seq ${cur_seq}`);
       mmu_interval_set_seq(sub, cur_seq);
@@ -176,7 +191,10 @@ t.test('a callback may refuse only where it may not block', (t) => {
     const range = range_of(mm, 0, 0x1000);
     yield* mmu_notifier_invalidate_range_start(m, range);
     yield* mmu_notifier_invalidate_range_end(m, range);
-    t.same(m.log.warnings.map((w) => w.fn), ['mn_itree_invalidate']);
+    t.same(
+      m.log.warnings.map((w) => w.fn),
+      ['mn_itree_invalidate'],
+    );
   });
   go();
   t.end();
@@ -199,7 +217,6 @@ t.test('the end of the mm reaches both kinds of subscription once, and holds the
   const log: string[] = [];
   const sub = new mmu_interval_notifier();
   const whole = new mmu_notifier({
-     
     *release(): Gen<void> {
       log.push('whole');
     },

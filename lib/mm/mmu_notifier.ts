@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EAGAIN, EINTR, EINVAL, EOVERFLOW } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
-import {
-  down_write, mutex, mutex_lock, mutex_unlock, spin_lock, spin_unlock, spinlock, up_write, wait_event, wait_queue_head, wake_up,
-  type rw_semaphore,
-} from '../kernel/locks.ts';
+import { EAGAIN, EINVAL, EOVERFLOW } from '../errno.ts';
 import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
-import { BUG_ON, WARN_ON, WARN_ON_ONCE, printk } from '../kernel/printk.ts';
-import { signal_pending } from '../kernel/sched/core.ts';
-import { mmap_write_lock, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
-import { is_vm_hugetlb_page, type mm_struct } from './mm_types.ts';
+import type { Gen } from '../kernel/gen.ts';
+import type { rw_semaphore } from '../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock, spinlock } from '../kernel/locking/spinlock.ts';
+import { BUG_ON, printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { wait_event, wait_queue_head, wake_up } from '../kernel/sched/wait.ts';
+import type { mm_struct } from './mm_types.ts';
+import { mmap_write_lock, mmap_write_unlock } from './mmap_lock.ts';
+import { mm_drop_all_locks, mm_take_all_locks } from './vma/all_locks.ts';
 
 // Why a range is invalidated (include/linux/mmu_notifier.h: enum mmu_notifier_event).
 export const MMU_NOTIFY_UNMAP = 0;
@@ -19,14 +18,17 @@ export const MMU_NOTIFY_CLEAR = 1;
 export const MMU_NOTIFY_PROTECTION_VMA = 2;
 export const MMU_NOTIFY_PROTECTION_PAGE = 3;
 export const MMU_NOTIFY_SOFT_DIRTY = 4;
-export const MMU_NOTIFY_RELEASE = 5;
+const MMU_NOTIFY_RELEASE = 5;
 export const MMU_NOTIFY_MIGRATE = 6;
 export const MMU_NOTIFY_EXCLUSIVE = 7;
 
 /** mmu_notifier_range.flags: the callbacks may sleep */
-export const MMU_NOTIFIER_RANGE_BLOCKABLE = 1 << 0;
+const MMU_NOTIFIER_RANGE_BLOCKABLE = 1 << 0;
 
-/** What is being invalidated; filled by mmu_notifier_range_init() (include/linux/mmu_notifier.h: struct mmu_notifier_range). */
+/**
+ * What is being invalidated; filled by mmu_notifier_range_init() (include/linux/mmu_notifier.h: struct
+ * mmu_notifier_range).
+ */
 export class mmu_notifier_range {
   mm!: mm_struct;
   start = 0;
@@ -40,13 +42,24 @@ export class mmu_notifier_range {
   owner: unknown = null;
 }
 
-/** What an interval subscription's owner does on an invalidation (include/linux/mmu_notifier.h: struct mmu_interval_notifier_ops). */
+/**
+ * What an interval subscription's owner does on an invalidation (include/linux/mmu_notifier.h: struct
+ * mmu_interval_notifier_ops).
+ */
 export interface mmu_interval_notifier_ops {
   /** false only if the range is not blockable and the callback would have to sleep */
-  invalidate: (m: Machine, interval_sub: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number) => Gen<boolean>;
+  invalidate: (
+    m: Machine,
+    interval_sub: mmu_interval_notifier,
+    range: mmu_notifier_range,
+    cur_seq: number,
+  ) => Gen<boolean>;
 }
 
-/** A subscription to the invalidations of one address range (include/linux/mmu_notifier.h: struct mmu_interval_notifier). */
+/**
+ * A subscription to the invalidations of one address range (include/linux/mmu_notifier.h: struct
+ * mmu_interval_notifier).
+ */
 export class mmu_interval_notifier {
   mm!: mm_struct;
   ops!: mmu_interval_notifier_ops;
@@ -68,7 +81,13 @@ export interface mmu_notifier_ops {
   test_young?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, address: number) => boolean;
   invalidate_range_start?: (m: Machine, subscription: mmu_notifier, range: mmu_notifier_range) => Gen<number>;
   invalidate_range_end?: (m: Machine, subscription: mmu_notifier, range: mmu_notifier_range) => Gen<void>;
-  arch_invalidate_secondary_tlbs?: (m: Machine, subscription: mmu_notifier, mm: mm_struct, start: number, end: number) => void;
+  arch_invalidate_secondary_tlbs?: (
+    m: Machine,
+    subscription: mmu_notifier,
+    mm: mm_struct,
+    start: number,
+    end: number,
+  ) => void;
 }
 
 /** A subscription to a whole address space (include/linux/mmu_notifier.h: struct mmu_notifier). */
@@ -114,7 +133,12 @@ function interval_tree_remove(sub: mmu_interval_notifier, itree: mmu_interval_no
 }
 
 /** The first subscription from index `from` on that [start, last] intersects, or null. */
-function interval_tree_iter(itree: mmu_interval_notifier[], from: number, start: number, last: number): mmu_interval_notifier | null {
+function interval_tree_iter(
+  itree: mmu_interval_notifier[],
+  from: number,
+  start: number,
+  last: number,
+): mmu_interval_notifier | null {
   for (let i = from; i < itree.length; i++) {
     const sub = itree[i];
     if (sub.start > last) return null;
@@ -129,7 +153,10 @@ function mn_itree_is_invalidating(subscriptions: mmu_notifier_subscriptions): bo
 
 /** Starts an invalidation; answers the first subscription hit and the sequence number that the callbacks must set. */
 function* mn_itree_inv_start_range(
-  m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range, seq: { seq: number },
+  m: Machine,
+  subscriptions: mmu_notifier_subscriptions,
+  range: mmu_notifier_range,
+  seq: { seq: number },
 ): Gen<mmu_interval_notifier | null> {
   yield* spin_lock(m, subscriptions.lock);
   subscriptions.active_invalidate_ranges++;
@@ -141,9 +168,16 @@ function* mn_itree_inv_start_range(
 }
 
 function mn_itree_inv_next(
-  subscriptions: mmu_notifier_subscriptions, interval_sub: mmu_interval_notifier, range: mmu_notifier_range,
+  subscriptions: mmu_notifier_subscriptions,
+  interval_sub: mmu_interval_notifier,
+  range: mmu_notifier_range,
 ): mmu_interval_notifier | null {
-  return interval_tree_iter(subscriptions.itree, subscriptions.itree.indexOf(interval_sub) + 1, range.start, range.end - 1);
+  return interval_tree_iter(
+    subscriptions.itree,
+    subscriptions.itree.indexOf(interval_sub) + 1,
+    range.start,
+    range.end - 1,
+  );
 }
 
 function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions): Gen<void> {
@@ -162,8 +196,8 @@ function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions
 }
 
 /**
- * Starts reading page tables of the subscription's range: waits for a running invalidation of it, and answers the number
- * that mmu_interval_read_retry() wants (mm/mmu_notifier.c: mmu_interval_read_begin()).
+ * Starts reading page tables of the subscription's range: waits for a running invalidation of it, and answers the
+ * number that mmu_interval_read_retry() wants (mm/mmu_notifier.c: mmu_interval_read_begin()).
  */
 export function* mmu_interval_read_begin(m: Machine, interval_sub: mmu_interval_notifier): Gen<number> {
   const subscriptions = interval_sub.mm.notifier_subscriptions as mmu_notifier_subscriptions;
@@ -175,17 +209,26 @@ export function* mmu_interval_read_begin(m: Machine, interval_sub: mmu_interval_
   return seq;
 }
 
-/** Must be called by every invalidate callback, under the lock that read_retry is called under (include/linux/mmu_notifier.h: mmu_interval_set_seq()). */
+/**
+ * Must be called by every invalidate callback, under the lock that read_retry is called under
+ * (include/linux/mmu_notifier.h: mmu_interval_set_seq()).
+ */
 export function mmu_interval_set_seq(interval_sub: mmu_interval_notifier, cur_seq: number): void {
   interval_sub.invalidate_seq = cur_seq;
 }
 
-/** True if an invalidation came since mmu_interval_read_begin(), so that what was read is stale (include/linux/mmu_notifier.h: mmu_interval_read_retry()). */
+/**
+ * True if an invalidation came since mmu_interval_read_begin(), so that what was read is stale
+ * (include/linux/mmu_notifier.h: mmu_interval_read_retry()).
+ */
 export function mmu_interval_read_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
   return interval_sub.invalidate_seq !== seq;
 }
 
-/** As mmu_interval_read_retry(), without the lock: true is certain, false is not (include/linux/mmu_notifier.h: mmu_interval_check_retry()). */
+/**
+ * As mmu_interval_read_retry(), without the lock: true is certain, false is not (include/linux/mmu_notifier.h:
+ * mmu_interval_check_retry()).
+ */
 export function mmu_interval_check_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
   return interval_sub.invalidate_seq !== seq;
 }
@@ -215,7 +258,10 @@ function* mn_hlist_release(m: Machine, subscriptions: mmu_notifier_subscriptions
   spin_unlock(m, subscriptions.lock);
 }
 
-/** Tells every subscription that the mm goes away, before exit_mmap() frees its pages (include/linux/mmu_notifier.h: mmu_notifier_release()). */
+/**
+ * Tells every subscription that the mm goes away, before exit_mmap() frees its pages (include/linux/mmu_notifier.h:
+ * mmu_notifier_release()).
+ */
 export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
   const subscriptions = mm.notifier_subscriptions;
   if (subscriptions === null) return;
@@ -228,27 +274,40 @@ export function mm_has_notifiers(mm: mm_struct): boolean {
   return mm.notifier_subscriptions !== null;
 }
 
-/** Asks the secondary MMUs for access marks of [start, end) and clears them, with their TLBs flushed (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()). */
+/**
+ * Asks the secondary MMUs for access marks of [start, end) and clears them, with their TLBs flushed
+ * (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()).
+ */
 export function mmu_notifier_clear_flush_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
   let young = false;
-  for (const s of mm.notifier_subscriptions?.list ?? []) young = (s.ops.clear_flush_young?.(m, s, mm, start, end) ?? false) || young;
+  for (const s of mm.notifier_subscriptions?.list ?? [])
+    young = (s.ops.clear_flush_young?.(m, s, mm, start, end) ?? false) || young;
   return young;
 }
 
-/** As mmu_notifier_clear_flush_young(), without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()). */
+/**
+ * As mmu_notifier_clear_flush_young(), without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()).
+ */
 export function mmu_notifier_clear_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
   let young = false;
-  for (const s of mm.notifier_subscriptions?.list ?? []) young = (s.ops.clear_young?.(m, s, mm, start, end) ?? false) || young;
+  for (const s of mm.notifier_subscriptions?.list ?? [])
+    young = (s.ops.clear_young?.(m, s, mm, start, end) ?? false) || young;
   return young;
 }
 
-/** True if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h: mmu_notifier_test_young()). */
+/**
+ * True if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h: mmu_notifier_test_young()).
+ */
 export function mmu_notifier_test_young(m: Machine, mm: mm_struct, address: number): boolean {
   for (const s of mm.notifier_subscriptions?.list ?? []) if (s.ops.test_young?.(m, s, mm, address)) return true;
   return false;
 }
 
-function* mn_itree_invalidate(m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range): Gen<number> {
+function* mn_itree_invalidate(
+  m: Machine,
+  subscriptions: mmu_notifier_subscriptions,
+  range: mmu_notifier_range,
+): Gen<number> {
   const cur = { seq: 0 };
   let err = 0;
   let sub = yield* mn_itree_inv_start_range(m, subscriptions, range, cur);
@@ -262,20 +321,28 @@ function* mn_itree_invalidate(m: Machine, subscriptions: mmu_notifier_subscripti
   return err;
 }
 
-function* mn_hlist_invalidate_range_start(m: Machine, subscriptions: mmu_notifier_subscriptions, range: mmu_notifier_range): Gen<number> {
+function* mn_hlist_invalidate_range_start(
+  m: Machine,
+  subscriptions: mmu_notifier_subscriptions,
+  range: mmu_notifier_range,
+): Gen<number> {
   let ret = 0;
   const blockable = mmu_notifier_range_blockable(range);
   for (const s of [...subscriptions.list]) {
     if (s.ops.invalidate_range_start === undefined) continue;
     const err = yield* s.ops.invalidate_range_start(m, s, range);
     if (err === 0) continue;
-    printk(m, `${s.ops.invalidate_range_start.name} callback failed with ${err} in ${blockable ? '' : 'non-'}blockable context.`);
+    printk(
+      m,
+      `${s.ops.invalidate_range_start.name} callback failed with ${err} in ${blockable ? '' : 'non-'}blockable context.`,
+    );
     WARN_ON(m, blockable || err !== -EAGAIN, 'mn_hlist_invalidate_range_start');
     WARN_ON(m, s.ops.invalidate_range_end !== undefined, 'mn_hlist_invalidate_range_start');
     ret = err;
   }
   if (ret !== 0) {
-    for (const s of [...subscriptions.list]) if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
+    for (const s of [...subscriptions.list])
+      if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
   }
   return ret;
 }
@@ -291,89 +358,63 @@ function* __mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_
   return 0;
 }
 
-/** Makes every subscriber drop what it knows of the range, before its page-table entries change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start()). */
+/**
+ * Makes every subscriber drop what it knows of the range, before its page-table entries change
+ * (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start()).
+ */
 export function* mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<void> {
   if (range.mm.notifier_subscriptions === null) return;
   range.flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
   yield* __mmu_notifier_invalidate_range_start(m, range);
 }
 
-/** As mmu_notifier_invalidate_range_start(), but -EAGAIN when a subscriber would have to sleep; then the entries must not change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start_nonblock()). */
+/**
+ * As mmu_notifier_invalidate_range_start(), but -EAGAIN when a subscriber would have to sleep; then the entries must
+ * not change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start_nonblock()).
+ */
 export function* mmu_notifier_invalidate_range_start_nonblock(m: Machine, range: mmu_notifier_range): Gen<number> {
   if (range.mm.notifier_subscriptions === null) return 0;
   range.flags &= ~MMU_NOTIFIER_RANGE_BLOCKABLE;
   return yield* __mmu_notifier_invalidate_range_start(m, range);
 }
 
-/** Ends what mmu_notifier_invalidate_range_start() began, after the entries changed (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_end()). */
+/**
+ * Ends what mmu_notifier_invalidate_range_start() began, after the entries changed (include/linux/mmu_notifier.h:
+ * mmu_notifier_invalidate_range_end()).
+ */
 export function* mmu_notifier_invalidate_range_end(m: Machine, range: mmu_notifier_range): Gen<void> {
   const subscriptions = range.mm.notifier_subscriptions;
   if (subscriptions === null) return;
   if (subscriptions.has_itree) yield* mn_itree_inv_end(m, subscriptions);
-  for (const s of [...subscriptions.list]) if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
+  for (const s of [...subscriptions.list])
+    if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
 }
 
-/** Flushes the TLBs of devices that share the page tables (include/linux/mmu_notifier.h: mmu_notifier_arch_invalidate_secondary_tlbs()). */
-export function mmu_notifier_arch_invalidate_secondary_tlbs(m: Machine, mm: mm_struct, start: number, end: number): void {
+/**
+ * Flushes the TLBs of devices that share the page tables (include/linux/mmu_notifier.h:
+ * mmu_notifier_arch_invalidate_secondary_tlbs()).
+ */
+export function mmu_notifier_arch_invalidate_secondary_tlbs(
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+): void {
   const subscriptions = mm.notifier_subscriptions;
   if (subscriptions === null) return;
   for (const s of subscriptions.list) s.ops.arch_invalidate_secondary_tlbs?.(m, s, mm, start, end);
-}
-
-/** One task at a time may hold the locks of a whole mm, so that two never wait for each other (mm/vma.c: mm_all_locks_mutex). */
-const mm_all_locks_mutex = new WeakMap<Machine, mutex>();
-
-/** The file and anon_vma locks that the mm's pages can be reached under, each once, in the order in which they are taken. */
-function mm_locks(mm: mm_struct): Set<rw_semaphore> {
-  const sems = new Set<rw_semaphore>();
-  for (const hugetlb of [true, false]) {
-    for (const vma of mm.mm_mt) {
-      const mapping = vma.vm_file?.f_mapping;
-      if (mapping && is_vm_hugetlb_page(vma) === hugetlb) sems.add(mapping.i_mmap_rwsem);
-    }
-  }
-  for (const vma of mm.mm_mt) for (const avc of vma.anon_vma_chain) sems.add(avc.anon_vma.root.rwsem);
-  return sems;
-}
-
-/** Keeps every change of the mm's page tables out, until the locks in `sems` go; -EINTR if a signal is pending (mm/vma.c: mm_take_all_locks()). */
-export function* mm_take_all_locks(m: Machine, mm: mm_struct, sems: rw_semaphore[]): Gen<number> {
-  let all = mm_all_locks_mutex.get(m);
-  if (all === undefined) mm_all_locks_mutex.set(m, (all = new mutex('mm_all_locks_mutex')));
-  yield* mutex_lock(m, all);
-  for (const vma of mm.mm_mt) {
-    if (signal_pending(m.current)) {
-      mutex_unlock(m, all);
-      return -EINTR;
-    }
-    yield* vma_start_write(m, vma);
-  }
-  for (const sem of mm_locks(mm)) {
-    if (signal_pending(m.current)) {
-      mm_drop_all_locks(m, sems);
-      return -EINTR;
-    }
-    yield* down_write(m, sem);
-    sems.push(sem);
-  }
-  return 0;
-}
-
-/** Undoes mm_take_all_locks() (mm/vma.c: mm_drop_all_locks()). */
-export function mm_drop_all_locks(m: Machine, sems: rw_semaphore[]): void {
-  for (const sem of sems) up_write(m, sem);
-  mutex_unlock(m, mm_all_locks_mutex.get(m) as mutex);
 }
 
 /**
  * Subscribes to the mm, whose mmap_lock the caller holds for writing; null only prepares it for interval subscriptions.
  * -EINTR if a signal came (mm/mmu_notifier.c: __mmu_notifier_register()).
  */
-export function* __mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
+function* __mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
   BUG_ON(mm.mm_users <= 0, 'mm/mmu_notifier.c: __mmu_notifier_register()');
   const ops = subscription?.ops;
-  const both = ops?.arch_invalidate_secondary_tlbs !== undefined
-    && (ops.invalidate_range_start !== undefined || ops.invalidate_range_end !== undefined);
+  const both =
+    ops?.arch_invalidate_secondary_tlbs !== undefined &&
+    (ops.invalidate_range_start !== undefined || ops.invalidate_range_end !== undefined);
   if (WARN_ON_ONCE(m, both, '__mmu_notifier_register')) return -EINVAL;
   const fresh = mm.notifier_subscriptions === null ? new mmu_notifier_subscriptions() : null;
   const sems: rw_semaphore[] = [];
@@ -405,7 +446,10 @@ export function* mmu_notifier_register(m: Machine, subscription: mmu_notifier | 
   return ret;
 }
 
-/** Ends a subscription to a whole mm, calling its release first if exit_mmap() did not (mm/mmu_notifier.c: mmu_notifier_unregister()). */
+/**
+ * Ends a subscription to a whole mm, calling its release first if exit_mmap() did not (mm/mmu_notifier.c:
+ * mmu_notifier_unregister()).
+ */
 export function* mmu_notifier_unregister(m: Machine, subscription: mmu_notifier, mm: mm_struct): Gen<void> {
   BUG_ON(mm.mm_count <= 0, 'mm/mmu_notifier.c: mmu_notifier_unregister()');
   if (subscription.hashed) {
@@ -420,8 +464,13 @@ export function* mmu_notifier_unregister(m: Machine, subscription: mmu_notifier,
 }
 
 function* __mmu_interval_notifier_insert(
-  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, subscriptions: mmu_notifier_subscriptions,
-  start: number, length: number, ops: mmu_interval_notifier_ops,
+  m: Machine,
+  interval_sub: mmu_interval_notifier,
+  mm: mm_struct,
+  subscriptions: mmu_notifier_subscriptions,
+  start: number,
+  length: number,
+  ops: mmu_interval_notifier_ops,
 ): Gen<number> {
   interval_sub.mm = mm;
   interval_sub.ops = ops;
@@ -454,7 +503,12 @@ function* __mmu_interval_notifier_insert(
  * signal came on the mm's first subscription (mm/mmu_notifier.c: mmu_interval_notifier_insert()).
  */
 export function* mmu_interval_notifier_insert(
-  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, start: number, length: number, ops: mmu_interval_notifier_ops,
+  m: Machine,
+  interval_sub: mmu_interval_notifier,
+  mm: mm_struct,
+  start: number,
+  length: number,
+  ops: mmu_interval_notifier_ops,
 ): Gen<number> {
   if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
     const ret = yield* mmu_notifier_register(m, null, mm);
@@ -464,9 +518,17 @@ export function* mmu_interval_notifier_insert(
   return yield* __mmu_interval_notifier_insert(m, interval_sub, mm, subscriptions, start, length, ops);
 }
 
-/** As mmu_interval_notifier_insert(), with the mmap_lock held for writing (mm/mmu_notifier.c: mmu_interval_notifier_insert_locked()). */
+/**
+ * As mmu_interval_notifier_insert(), with the mmap_lock held for writing (mm/mmu_notifier.c:
+ * mmu_interval_notifier_insert_locked()).
+ */
 export function* mmu_interval_notifier_insert_locked(
-  m: Machine, interval_sub: mmu_interval_notifier, mm: mm_struct, start: number, length: number, ops: mmu_interval_notifier_ops,
+  m: Machine,
+  interval_sub: mmu_interval_notifier,
+  mm: mm_struct,
+  start: number,
+  length: number,
+  ops: mmu_interval_notifier_ops,
 ): Gen<number> {
   if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
     const ret = yield* __mmu_notifier_register(m, null, mm);
@@ -476,7 +538,10 @@ export function* mmu_interval_notifier_insert_locked(
   return yield* __mmu_interval_notifier_insert(m, interval_sub, mm, subscriptions, start, length, ops);
 }
 
-/** Ends an interval subscription; once it returns no callback of it runs (mm/mmu_notifier.c: mmu_interval_notifier_remove()). */
+/**
+ * Ends an interval subscription; once it returns no callback of it runs (mm/mmu_notifier.c:
+ * mmu_interval_notifier_remove()).
+ */
 export function* mmu_interval_notifier_remove(m: Machine, interval_sub: mmu_interval_notifier): Gen<void> {
   const mm = interval_sub.mm;
   const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
@@ -503,7 +568,10 @@ export function mmu_notifier_subscriptions_init(mm: mm_struct): void {
   mm.notifier_subscriptions = null;
 }
 
-/** Called when the mm itself is freed; by then no whole-mm subscription may be left (include/linux/mmu_notifier.h: mmu_notifier_subscriptions_destroy()). */
+/**
+ * Called when the mm itself is freed; by then no whole-mm subscription may be left (include/linux/mmu_notifier.h:
+ * mmu_notifier_subscriptions_destroy()).
+ */
 export function mmu_notifier_subscriptions_destroy(mm: mm_struct): void {
   const subscriptions = mm.notifier_subscriptions;
   if (subscriptions === null) return;
@@ -511,8 +579,18 @@ export function mmu_notifier_subscriptions_destroy(mm: mm_struct): void {
   mm.notifier_subscriptions = null;
 }
 
-/** Fills a range with its event (MMU_NOTIFY_*) and [start, end) (include/linux/mmu_notifier.h: mmu_notifier_range_init()). */
-export function mmu_notifier_range_init(range: mmu_notifier_range, event: number, flags: number, mm: mm_struct, start: number, end: number): void {
+/**
+ * Fills a range with its event (MMU_NOTIFY_*) and [start, end) (include/linux/mmu_notifier.h:
+ * mmu_notifier_range_init()).
+ */
+export function mmu_notifier_range_init(
+  range: mmu_notifier_range,
+  event: number,
+  flags: number,
+  mm: mm_struct,
+  start: number,
+  end: number,
+): void {
   range.event = event;
   range.mm = mm;
   range.start = start;
@@ -520,9 +598,17 @@ export function mmu_notifier_range_init(range: mmu_notifier_range, event: number
   range.flags = flags;
 }
 
-/** As mmu_notifier_range_init(), naming who causes it (include/linux/mmu_notifier.h: mmu_notifier_range_init_owner()). */
+/**
+ * As mmu_notifier_range_init(), naming who causes it (include/linux/mmu_notifier.h: mmu_notifier_range_init_owner()).
+ */
 export function mmu_notifier_range_init_owner(
-  range: mmu_notifier_range, event: number, flags: number, mm: mm_struct, start: number, end: number, owner: unknown,
+  range: mmu_notifier_range,
+  event: number,
+  flags: number,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  owner: unknown,
 ): void {
   mmu_notifier_range_init(range, event, flags, mm, start, end);
   range.owner = owner;

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { ksys_ftruncate } from '../fs/read_write.ts';
+import { do_sys_open, ksys_ftruncate } from '../fs/open.ts';
 import { walk_address } from '../inspect.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
-import type { mm_struct } from './mm_types.ts';
 import {
-  make_device_exclusive_entry, make_readable_device_private_entry, make_writable_device_private_entry, make_writable_migration_entry,
+  make_device_exclusive_entry,
+  make_readable_device_private_entry,
+  make_writable_device_private_entry,
+  make_writable_migration_entry,
   swp_type,
 } from './leafops.ts';
-import { sys_mmap } from './mmap.ts';
+import type { mm_struct } from './mm_types.ts';
 import { sys_mprotect } from './mprotect.ts';
-import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -36,7 +38,8 @@ function run(body: (m: Machine) => Gen<void>, thp: 'never' | 'always' = 'never')
 
 /** The vmas from MAP on: pages and rights (1 read, 2 write) of each. */
 function vmas(m: Machine): number[][] {
-  return (m.current.mm as mm_struct).mm_mt.filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 4 * HUGE)
+  return (m.current.mm as mm_struct).mm_mt
+    .filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 4 * HUGE)
     .map((v) => [(v.vm_end - v.vm_start) / PAGE, v.vm_flags & 7]);
 }
 
@@ -55,14 +58,24 @@ t.test('bad arguments, holes, and more than the mapping may have', (t) => {
     t.equal(yield* sys_mprotect(m, MAP, PAGE, READ | PROT_GROWSUP), EINVAL);
     t.equal(yield* sys_mprotect(m, MAP, 0, READ), 0);
     t.equal(yield* sys_mprotect(m, MAP - PAGE, 2 * PAGE, READ), ENOMEM, 'a hole at the start changes nothing');
-    t.same(vmas(m), [[4, RW], [1, RW]]);
+    t.same(vmas(m), [
+      [4, RW],
+      [1, RW],
+    ]);
     t.equal(yield* sys_mprotect(m, MAP + 2 * PAGE, 4 * PAGE, READ), ENOMEM, 'up to a hole it is done');
-    t.same(vmas(m), [[2, RW], [2, READ], [1, RW]]);
+    t.same(vmas(m), [
+      [2, RW],
+      [2, READ],
+      [1, RW],
+    ]);
     yield* do_sys_open(m, '/tmp/file', O_RDWR | O_CREAT, 0o600);
     const fd = yield* do_sys_open(m, '/tmp/file', O_RDONLY, 0);
     yield* sys_mmap(m, MAP + 6 * PAGE, PAGE, READ, SHARED | FIXED, fd, 0);
     t.equal(yield* sys_mprotect(m, MAP + 5 * PAGE, 2 * PAGE, WRITE), EACCES);
-    t.same(vmas(m).slice(2), [[1, WRITE], [1, READ]]);
+    t.same(vmas(m).slice(2), [
+      [1, WRITE],
+      [1, READ],
+    ]);
   });
   t.end();
 });
@@ -72,7 +85,11 @@ t.test('rights split and merge mappings, and end or allow accesses at once', (t)
     yield* sys_mmap(m, MAP, 4 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_memset(m, MAP, 9, 4 * PAGE);
     t.equal(yield* sys_mprotect(m, MAP + PAGE, PAGE, READ), 0);
-    t.same(vmas(m), [[1, RW], [1, READ], [2, RW]]);
+    t.same(vmas(m), [
+      [1, RW],
+      [1, READ],
+      [2, RW],
+    ]);
     t.equal(yield* signal_of(user_store32(m, MAP + PAGE, 1)), SIGSEGV, 'in spite of what the TLB held');
     t.equal(yield* user_load32(m, MAP + PAGE), 0x09090909);
     t.equal(yield* sys_mprotect(m, MAP + 2 * PAGE, PAGE, NONE), 0);
@@ -137,7 +154,8 @@ t.test('entries that are not present lose the right to write, and exclusive ones
     yield* user_memset(m, MAP, 9, 3 * PAGE);
     const entries = [0, 1, 2].map((n) => walk_address(mm, MAP + n * PAGE));
     const pfn = (n: number): number => Math.floor((entries[n]?.entry ?? 0) / 2 ** 20);
-    const set = (n: number, entry: number): void => void ((entries[n]?.table as ptdesc).entry[entries[n]?.index ?? 0] = entry);
+    const set = (n: number, entry: number): void =>
+      void ((entries[n]?.table as ptdesc).entry[entries[n]?.index ?? 0] = entry);
     const types = (): number[] => [0, 1, 2].map((n) => swp_type(walk_address(mm, MAP + n * PAGE).entry));
     set(0, make_writable_migration_entry(pfn(0)));
     set(1, make_writable_device_private_entry(pfn(1)));
@@ -165,8 +183,14 @@ t.test('of a large folio in small mappings only the exclusive pages become writa
     yield* sys_mprotect(m, MAP, HUGE, RW);
     const writable = [...Array(512).keys()].filter((n) => flags(m, MAP + n * PAGE) & PTE_RW);
     t.same(writable, [5, 6]);
-    const pfns = [4, 5, 6, 7].map((n) => Math.floor(walk_address(m.current.mm as mm_struct, MAP + n * PAGE).entry / 2 ** 20));
-    t.same(pfns.map((p) => p - (pfns[0] as number)), [0, 1, 2, 3], 'each entry its own page');
+    const pfns = [4, 5, 6, 7].map((n) =>
+      Math.floor(walk_address(m.current.mm as mm_struct, MAP + n * PAGE).entry / 2 ** 20),
+    );
+    t.same(
+      pfns.map((p) => p - (pfns[0] as number)),
+      [0, 1, 2, 3],
+      'each entry its own page',
+    );
   }, 'always');
   t.end();
 });
@@ -181,7 +205,10 @@ t.test('a huge page is changed as a whole, and split for a part', (t) => {
     yield* sys_mprotect(m, MAP, HUGE, RW);
     t.equal(flags(m, MAP), PRESENT | PTE_RW | PSE);
     yield* sys_mprotect(m, MAP + PAGE, PAGE, READ);
-    t.same([0, 1, 2].map((n) => flags(m, MAP + n * PAGE)), [PRESENT | PTE_RW, PRESENT, PRESENT | PTE_RW]);
+    t.same(
+      [0, 1, 2].map((n) => flags(m, MAP + n * PAGE)),
+      [PRESENT | PTE_RW, PRESENT, PRESENT | PTE_RW],
+    );
     t.equal((m.current.mm as mm_struct).rss_stat[1], 512);
   }, 'always');
   t.end();

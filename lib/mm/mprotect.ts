@@ -1,60 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_USER,
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_SIZE,
+  PAGE_ALIGN,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_addr_end,
+  pmd_index,
+  pmd_none,
+  type ptdesc,
+  pte_advance_pfn,
+  pte_clear_uffd,
+  pte_dirty,
+  pte_index,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_modify,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_uffd,
+  pte_write,
+  pud_addr_end,
+  pud_index,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  folio_pte_batch_flags,
+  FPB_RESPECT_SOFT_DIRTY,
+  FPB_RESPECT_WRITE,
+  modify_prot_commit_ptes,
+  modify_prot_start_ptes,
+  pte_clear,
+  set_pte_at,
+} from '../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../boot.ts';
+import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
-import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { populate_vma_page_range } from './gup/gup.ts';
-import { __split_huge_pmd } from './huge_memory/split_pmd.ts';
 import { change_huge_pmd } from './huge_memory/change.ts';
+import { __split_huge_pmd } from './huge_memory/split_pmd.ts';
+import { pmd_is_huge } from './huge_memory/sysfs.ts';
 import { hugetlb_change_protection } from './hugetlb/vma.ts';
 import {
-  PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry_from_page,
-  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page, softleaf_from_pte, softleaf_is_device_private_write, softleaf_is_guard_marker,
-  softleaf_is_marker, softleaf_is_migration_write, softleaf_is_poison_marker, softleaf_to_flags,
-  softleaf_to_page, softleaf_to_pte,
+  make_pte_marker_entry,
+  make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  PTE_MARKER_UFFD_WP,
+  softleaf_from_pte,
+  softleaf_is_device_private_write,
+  softleaf_is_guard_marker,
+  softleaf_is_marker,
+  softleaf_is_migration_write,
+  softleaf_is_poison_marker,
+  softleaf_to_flags,
+  softleaf_to_page,
+  softleaf_to_pte,
 } from './leafops.ts';
 import { vm_normal_page } from './memory/fault.ts';
-import { calc_vm_prot_bits } from './mmap.ts';
+import { pmd_alloc, pte_alloc, pud_alloc } from './memory/pgalloc.ts';
+import {
+  is_vm_hugetlb_page,
+  type mm_struct,
+  VM_ACCESS_FLAGS,
+  VM_ACCOUNT,
+  type vm_area_struct,
+  VM_GROWSDOWN,
+  VM_HUGETLB,
+  VM_LOCKED,
+  VM_NORESERVE,
+  VM_SHARED,
+  VM_WRITE,
+  vma_is_anonymous,
+} from './mm_types.ts';
+import { vm_stat_account } from './mmap/find_vma.ts';
+import { calc_vm_prot_bits, vma_set_page_prot } from './mmap/mmap.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import {
-  VM_ACCESS_FLAGS, VM_ACCOUNT, VM_GROWSDOWN, VM_HUGETLB, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE, is_vm_hugetlb_page,
-  vma_is_anonymous, type mm_struct, type vm_area_struct,
-} from './mm_types.ts';
-import {
-  mmu_gather, tlb_change_page_size, tlb_end_vma, tlb_finish_mmu, tlb_flush_pte_range, tlb_gather_mmu, tlb_start_vma,
+  mmu_gather,
+  tlb_change_page_size,
+  tlb_end_vma,
+  tlb_finish_mmu,
+  tlb_flush_pte_range,
+  tlb_gather_mmu,
+  tlb_start_vma,
 } from './mmu_gather.ts';
 import {
-  MMU_NOTIFY_PROTECTION_VMA, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_PROTECTION_VMA,
 } from './mmu_notifier.ts';
-import { PG_anon_exclusive, PageAnon, folio_test_anon, folio_test_large, page_folio, test_flag } from './page.ts';
-import {
-  FPB_RESPECT_SOFT_DIRTY, FPB_RESPECT_WRITE, folio_pte_batch_flags, modify_prot_commit_ptes, modify_prot_start_ptes, pmd_alloc,
-  pte_alloc, pte_clear, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at,
-} from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { folio_test_anon, folio_test_large, page_folio, PageAnon, PG_anon_exclusive, test_flag } from './page.ts';
+import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
-import {
-  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_SIZE, PAGE_ALIGN, PGDIR_SIZE, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT,
-  _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW, _PAGE_USER, pgd_index, pmd_addr_end, pmd_index, pmd_none, pte_advance_pfn, pte_clear_uffd,
-  pte_dirty, pte_index, pte_mkuffd, pte_mkwrite, pte_modify, pte_none, pte_pfn, pte_present, pte_protnone, pte_uffd, pte_write,
-  pud_addr_end, pud_index, type ptdesc,
-} from '../arch/x86/mm/pgtable/pgtable.ts';
-import { vma_set_page_prot } from '../arch/x86/mm/pgprot.ts';
-import { pmd_is_huge } from './huge_memory/sysfs.ts';
 import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
-import { vm_flags_reset, vm_stat_account, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma/vma.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 import { vma_modify_flags } from './vma/merge.ts';
+import { vm_flags_reset, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma/vma.ts';
 
 // What a change of protection is for (include/linux/mm.h).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
 export const MM_CP_PROT_NUMA = 1 << 1;
 export const MM_CP_UFFD_WP = 1 << 2;
 export const MM_CP_UFFD_WP_RESOLVE = 1 << 3;
-export const MM_CP_UFFD_WP_ALL = MM_CP_UFFD_WP | MM_CP_UFFD_WP_RESOLVE;
+const MM_CP_UFFD_WP_ALL = MM_CP_UFFD_WP | MM_CP_UFFD_WP_RESOLVE;
 
 const PROT_SEM = 8;
 const PROT_GROWSDOWN = 0x01000000;
@@ -76,13 +142,19 @@ function can_change_shared_pte_writable(m: Machine, vma: vm_area_struct, pte: nu
   return maybe_change_pte_writable(m, vma, pte) && pte_dirty(pte);
 }
 
-/** True if an entry of a writable vma may be made writable without a fault's work (mm/mprotect.c: can_change_pte_writable()). Leaves out soft-dirty tracking. */
+/**
+ * True if an entry of a writable vma may be made writable without a fault's work (mm/mprotect.c:
+ * can_change_pte_writable()). Leaves out soft-dirty tracking.
+ */
 export function can_change_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
   if ((vma.vm_flags & VM_SHARED) === 0) return can_change_private_pte_writable(m, vma, addr, pte);
   return can_change_shared_pte_writable(m, vma, pte);
 }
 
-/** True if going from one present entry to another leaves translations that allow too much (arch/x86/include/asm/tlbflush.h: pte_needs_flush()). */
+/**
+ * True if going from one present entry to another leaves translations that allow too much
+ * (arch/x86/include/asm/tlbflush.h: pte_needs_flush()).
+ */
 function pte_needs_flush(oldpte: number, newpte: number): boolean {
   if ((oldpte & _PAGE_PRESENT) === 0) return false;
   if (pte_pfn(oldpte) !== pte_pfn(newpte)) return true;
@@ -92,8 +164,17 @@ function pte_needs_flush(oldpte: number, newpte: number): boolean {
 }
 
 function prot_commit_flush_ptes(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number, nr_ptes: number, idx: number,
-  set_write: boolean, tlb: mmu_gather,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  oldpte: number,
+  ptent: number,
+  nr_ptes: number,
+  idx: number,
+  set_write: boolean,
+  tlb: mmu_gather,
 ): void {
   addr += idx * PAGE_SIZE;
   oldpte = pte_advance_pfn(oldpte, idx);
@@ -105,10 +186,18 @@ function prot_commit_flush_ptes(
 
 /** Commits a batch of one anonymous folio's entries; those whose page is exclusive become writable. */
 function commit_anon_folio_batch(
-  m: Machine, vma: vm_area_struct, first_page: number, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number,
-  nr_ptes: number, tlb: mmu_gather,
+  m: Machine,
+  vma: vm_area_struct,
+  first_page: number,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  oldpte: number,
+  ptent: number,
+  nr_ptes: number,
+  tlb: mmu_gather,
 ): void {
-  for (let idx = 0; idx < nr_ptes;) {
+  for (let idx = 0; idx < nr_ptes; ) {
     const exclusive = test_flag(m, first_page + idx, PG_anon_exclusive);
     let len = 1;
     while (idx + len < nr_ptes && test_flag(m, first_page + idx + len, PG_anon_exclusive) === exclusive) len++;
@@ -118,8 +207,17 @@ function commit_anon_folio_batch(
 }
 
 function set_write_prot_commit_flush_ptes(
-  m: Machine, vma: vm_area_struct, folio: number, page: number, addr: number, pt: ptdesc, i: number, oldpte: number, ptent: number,
-  nr_ptes: number, tlb: mmu_gather,
+  m: Machine,
+  vma: vm_area_struct,
+  folio: number,
+  page: number,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  oldpte: number,
+  ptent: number,
+  nr_ptes: number,
+  tlb: mmu_gather,
 ): void {
   if (vma.vm_flags & VM_SHARED) {
     const set_write = can_change_shared_pte_writable(m, vma, ptent);
@@ -134,12 +232,22 @@ function set_write_prot_commit_flush_ptes(
 }
 
 /** Changes an entry that is not present: 1 if it did, else 0. A device exclusive entry stays as it is. */
-function change_softleaf_pte(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, oldpte: number, cp_flags: number): number {
+function change_softleaf_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  oldpte: number,
+  cp_flags: number,
+): number {
   const entry = softleaf_from_pte(oldpte);
   let newpte: number;
   if (softleaf_is_migration_write(entry)) {
     const page = softleaf_to_page(m, entry);
-    const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+    const make = PageAnon(m, page)
+      ? make_readable_exclusive_migration_entry_from_page
+      : make_readable_migration_entry_from_page;
     newpte = softleaf_to_pte(make(m, page, softleaf_to_flags(m, entry)));
   } else if (softleaf_is_device_private_write(entry)) {
     newpte = softleaf_to_pte(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
@@ -162,8 +270,17 @@ function change_softleaf_pte(m: Machine, vma: vm_area_struct, addr: number, pt: 
 }
 
 function change_present_ptes(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr_ptes: number, newprot: number,
-  folio: number, page: number, cp_flags: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr_ptes: number,
+  newprot: number,
+  folio: number,
+  page: number,
+  cp_flags: number,
 ): void {
   const oldpte = modify_prot_start_ptes(m, vma, addr, pt, i, nr_ptes);
   let ptent = pte_modify(oldpte, newprot);
@@ -176,9 +293,19 @@ function change_present_ptes(
   }
 }
 
-/** Changes the entries of one pte table; how many, or -EAGAIN if the pmd no longer points at a table (mm/mprotect.c: change_pte_range()). */
+/**
+ * Changes the entries of one pte table; how many, or -EAGAIN if the pmd no longer points at a table (mm/mprotect.c:
+ * change_pte_range()).
+ */
 function* change_pte_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number, end: number, newprot: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  newprot: number,
   cp_flags: number,
 ): Gen<number> {
   tlb_change_page_size(tlb, PAGE_SIZE);
@@ -222,7 +349,14 @@ function pgtable_populate_needed(vma: vm_area_struct, cp_flags: number): boolean
 }
 
 function* change_pmd_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, addr: number, end: number, newprot: number, cp_flags: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  addr: number,
+  end: number,
+  newprot: number,
+  cp_flags: number,
 ): Gen<number> {
   const populate = pgtable_populate_needed(vma, cp_flags);
   let pages = 0;
@@ -255,9 +389,19 @@ function* change_pmd_range(
   return pages;
 }
 
-/** The entries below one top-level entry; the notifiers hear of it from the first table that exists on (mm/mprotect.c: change_pud_range()). */
+/**
+ * The entries below one top-level entry; the notifiers hear of it from the first table that exists on (mm/mprotect.c:
+ * change_pud_range()).
+ */
 function* change_pud_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pudt: ptdesc, addr: number, end: number, newprot: number, cp_flags: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pudt: ptdesc,
+  addr: number,
+  end: number,
+  newprot: number,
+  cp_flags: number,
 ): Gen<number> {
   const populate = pgtable_populate_needed(vma, cp_flags);
   let range: mmu_notifier_range | null = null;
@@ -265,7 +409,9 @@ function* change_pud_range(
   for (let next: number; addr !== end; addr = next) {
     next = pud_addr_end(addr, end);
     const ui = pud_index(addr);
-    const pmdt = populate ? yield* pmd_alloc(m, vma.vm_mm, pudt, ui, addr) : (pudt.child as (ptdesc | null)[])[ui] ?? null;
+    const pmdt = populate
+      ? yield* pmd_alloc(m, vma.vm_mm, pudt, ui, addr)
+      : ((pudt.child as (ptdesc | null)[])[ui] ?? null);
     if (pmdt === null) {
       if (!populate) {
         if (pudt.entry[ui] !== 0) throw new Unmodelled('change_pud_range: huge puds');
@@ -286,7 +432,13 @@ function* change_pud_range(
 }
 
 function* change_protection_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, addr: number, end: number, newprot: number, cp_flags: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  addr: number,
+  end: number,
+  newprot: number,
+  cp_flags: number,
 ): Gen<number> {
   BUG_ON(addr >= end, 'mm/mprotect.c: change_protection_range() of an empty range');
   const pgd = vma.vm_mm.pgd;
@@ -296,7 +448,8 @@ function* change_protection_range(
     next = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
     const gi = pgd_index(addr);
     const pudt = pgtable_populate_needed(vma, cp_flags)
-      ? yield* pud_alloc(m, vma.vm_mm, pgd, gi, addr) : (pgd.child as (ptdesc | null)[])[gi] ?? null;
+      ? yield* pud_alloc(m, vma.vm_mm, pgd, gi, addr)
+      : ((pgd.child as (ptdesc | null)[])[gi] ?? null);
     if (pudt === null) {
       if (!pgtable_populate_needed(vma, cp_flags)) continue;
       pages = -ENOMEM;
@@ -313,7 +466,12 @@ function* change_protection_range(
  * changed (mm/mprotect.c: change_protection()). Leaves out NUMA hinting and userfaultfd's read-write protection.
  */
 export function* change_protection(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, start: number, end: number, cp_flags: number,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  cp_flags: number,
 ): Gen<number> {
   if (WARN_ON_ONCE(m, (cp_flags & MM_CP_UFFD_WP_ALL) === MM_CP_UFFD_WP_ALL, 'change_protection')) return 0;
   if (cp_flags & MM_CP_PROT_NUMA) throw new Unmodelled('change_protection: MM_CP_PROT_NUMA');
@@ -321,9 +479,18 @@ export function* change_protection(
   return yield* change_protection_range(m, tlb, vma, start, end, vma.vm_page_prot, cp_flags);
 }
 
-/** Changes the flags of part of a vma and its entries; at.prev becomes the vma that holds it then; 0 or -errno (mm/mprotect.c: mprotect_fixup()). */
-export function* mprotect_fixup(
-  m: Machine, vmi: vma_iterator, tlb: mmu_gather, vma: vm_area_struct, at: { prev: vm_area_struct | null }, start: number, end: number,
+/**
+ * Changes the flags of part of a vma and its entries; at.prev becomes the vma that holds it then; 0 or -errno
+ * (mm/mprotect.c: mprotect_fixup()).
+ */
+function* mprotect_fixup(
+  m: Machine,
+  vmi: vma_iterator,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  at: { prev: vm_area_struct | null },
+  start: number,
+  end: number,
   newflags: number,
 ): Gen<number> {
   const mm = vma.vm_mm;
@@ -428,7 +595,9 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
   return error;
 }
 
-/** The mprotect system call: -ENOMEM for a hole, -EACCES for more than the mapping may have (mm/mprotect.c: mprotect()). */
+/**
+ * The mprotect system call: -ENOMEM for a hole, -EACCES for more than the mapping may have (mm/mprotect.c: mprotect()).
+ */
 export function* sys_mprotect(m: Machine, start: number, len: number, prot: number): Gen<number> {
   return yield* do_mprotect_pkey(m, start, len, prot);
 }

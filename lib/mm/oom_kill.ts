@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Taking the memory of a process that is about to die without waiting for it. The OOM killer and its thread are not modelled.
+// Taking the memory of a process that is about to die without waiting for it. The OOM killer and its thread are not
+// modelled.
 
 import type { Machine } from '../boot.ts';
 import { EAGAIN, EBADF, EINTR, EINVAL, ESRCH } from '../errno.ts';
-import { fget, fput } from '../fs/file_table.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { fget } from '../fs/file.ts';
+import { fput } from '../fs/file_table.ts';
 import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { fatal_signal_pending, task_struct } from '../kernel/sched/core.ts';
 import { zap_vma_for_reaping } from './memory/zap.ts';
+import {
+  type mm_struct,
+  MMF_OOM_SKIP,
+  MMF_UNSTABLE,
+  VM_HUGETLB,
+  VM_PFNMAP,
+  VM_SHARED,
+  vma_is_anonymous,
+} from './mm_types.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
-import { MMF_OOM_SKIP, MMF_UNSTABLE, VM_HUGETLB, VM_PFNMAP, VM_SHARED, vma_is_anonymous, type mm_struct } from './mm_types.ts';
 
 // False if part of it could not be taken without waiting.
 function* __oom_reap_task_mm(m: Machine, mm: mm_struct): Gen<boolean> {
@@ -27,7 +37,11 @@ function* __oom_reap_task_mm(m: Machine, mm: mm_struct): Gen<boolean> {
 function __task_will_free_mem(t: task_struct): boolean {
   const leader = t.group_leader;
   // SIGKILL begins the group's exit when it is sent.
-  return leader.group_exit_code !== null || leader.thread_group.some(fatal_signal_pending) || (leader.thread_group.length === 1 && t.exiting);
+  return (
+    leader.group_exit_code !== null ||
+    leader.thread_group.some(fatal_signal_pending) ||
+    (leader.thread_group.length === 1 && t.exiting)
+  );
 }
 
 function task_will_free_mem(m: Machine, t: task_struct): boolean {
@@ -37,8 +51,8 @@ function task_will_free_mem(m: Machine, t: task_struct): boolean {
 }
 
 /**
- * Takes the memory of a process that was killed and has not gone yet: 0; -EAGAIN where only part of it could be had; -EINVAL for
- * flags or a process that lives on; -ESRCH for one without memory (mm/oom_kill.c: process_mrelease()).
+ * Takes the memory of a process that was killed and has not gone yet: 0; -EAGAIN where only part of it could be had;
+ * -EINVAL for flags or a process that lives on; -ESRCH for one without memory (mm/oom_kill.c: process_mrelease()).
  */
 export function* process_mrelease(m: Machine, pidfd: number, flags: number): Gen<number> {
   if (flags !== 0) return -EINVAL;

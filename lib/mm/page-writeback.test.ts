@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import { PG_dirty, PG_reclaim, PG_uptodate, pfn_to_page, set_flag } from './page.ts';
 import { folio_cancel_dirty, folio_mark_dirty, folio_mark_dirty_lock } from './page-writeback.ts';
+import { pfn_to_page, PG_dirty, PG_reclaim, PG_uptodate, set_flag } from './page.ts';
 
 t.test('only the first to mark a folio dirty is told that it was clean, until that is forgotten', (t) => {
   const m = new Machine({ mem: 64 * 1024 * 1024 });

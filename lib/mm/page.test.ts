@@ -3,11 +3,38 @@
 import t from 'tap';
 import { Machine } from '../boot.ts';
 import {
-  PG_dirty, PG_head, PG_large_rmappable, PG_locked, PG_uptodate, PageCompound, PageList, PageTail, clear_flag, destroy_compound_page,
-  folio_nr_pages, folio_order, folio_ref_count, folio_ref_freeze, folio_ref_unfreeze, folio_size, folio_try_get, folio_get, large,
-  list_add, list_add_before, list_add_tail, list_del, page_folio, page_to_pfn, pfn_folio, pfn_to_page, prep_compound_page, set_flag,
-  test_and_clear_flag, test_and_set_flag, test_flag,
+  clear_flag,
+  folio_get,
+  folio_nr_pages,
+  folio_order,
+  folio_ref_count,
+  folio_ref_freeze,
+  folio_ref_unfreeze,
+  folio_size,
+  folio_try_get,
+  large,
+  list_add,
+  list_add_before,
+  list_add_tail,
+  list_del,
+  page_folio,
+  page_to_pfn,
+  PageCompound,
+  PageList,
+  PageTail,
+  pfn_folio,
+  pfn_to_page,
+  PG_dirty,
+  PG_head,
+  PG_large_rmappable,
+  PG_locked,
+  PG_uptodate,
+  set_flag,
+  test_and_clear_flag,
+  test_and_set_flag,
+  test_flag,
 } from './page.ts';
+import { destroy_compound_page, prep_compound_page } from './page_alloc.ts';
 
 const SECTION = 32768;
 

@@ -45,7 +45,10 @@ export const ZONE_DEVICE = 4;
 export const FOLIO_MAPPING_ANON = 1;
 export const FOLIO_MAPPING_FLAGS = 3;
 
-/** What upstream keeps in the first tail pages of a folio of more than one page (include/linux/mm_types.h: struct folio). */
+/**
+ * What upstream keeps in the first tail pages of a folio of more than one page (include/linux/mm_types.h: struct
+ * folio).
+ */
 export class large_folio {
   _large_mapcount = -1;
   _entire_mapcount = -1;
@@ -63,7 +66,11 @@ export class large_folio {
 
 const GROWTH = PAGES_PER_SECTION;
 
-function grow<T extends Int32Array | Uint32Array | Uint8Array | Uint16Array | Float64Array>(old: T, make: (n: number) => T, n: number): T {
+function grow<T extends Int32Array | Uint32Array | Uint8Array | Uint16Array | Float64Array>(
+  old: T,
+  make: (n: number) => T,
+  n: number,
+): T {
   const a = make(n);
   a.set(old);
   return a;
@@ -148,8 +155,9 @@ export class Vmemmap {
   }
 
   /**
-   * Calls back for the rows of [from, to), both multiples of 16, that have a reference or belong to a larger page. Looks at 16
-   * rows at a time, since most of a machine's are free: neither column holds negative numbers, so a sum is 0 only if all are.
+   * Calls back for the rows of [from, to), both multiples of 16, that have a reference or belong to a larger page.
+   * Looks at 16 rows at a time, since most of a machine's are free: neither column holds negative numbers, so a sum is
+   * 0 only if all are.
    */
   for_each_used(from: number, to: number, visit: (page: number) => void): void {
     const { _refcount, compound_head } = this;
@@ -158,7 +166,8 @@ export class Vmemmap {
     for (let k = 0; k < refs.length; k += 8) {
       if (sum_of_8(refs, k) === 0 && sum_of_8(heads, k) === 0) continue;
       const first = from + 2 * k;
-      for (let page = first; page < first + 16; page++) if (_refcount[page] !== 0 || compound_head[page] !== 0) visit(page);
+      for (let page = first; page < first + 16; page++)
+        if (_refcount[page] !== 0 || compound_head[page] !== 0) visit(page);
     }
   }
 
@@ -368,30 +377,9 @@ export function folio_ref_unfreeze(m: Machine, folio: number, count: number): vo
 }
 
 /**
- * Makes 2^order pages one folio: order in 1 to 18, the head's row aligned to it within its section
- * (mm/page_alloc.c: prep_compound_page()).
+ * A list of pages linked through their lru fields; a page is on one list at a time (include/linux/types.h: struct
+ * list_head).
  */
-export function prep_compound_page(m: Machine, page: number, order: number): void {
-  const p = m.page;
-  (p.flags[page] as number) |= PG_head;
-  p.order[page] = order;
-  const nr = 1 << order;
-  p.compound_head.fill(page, page + 1, page + nr);
-  p.mapping.fill(0, page + 1, page + nr);
-  p.large.set(page, new large_folio());
-}
-
-/** Undoes prep_compound_page(): 2^order single pages again. NON-KERNEL (mm/page_alloc.c: __free_pages_prepare()). */
-export function destroy_compound_page(m: Machine, page: number): void {
-  const p = m.page;
-  const nr = folio_nr_pages(m, page);
-  (p.flags[page] as number) &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
-  p.compound_head.fill(0, page + 1, page + nr);
-  p.order[page] = 0;
-  p.large.delete(page);
-}
-
-/** A list of pages linked through their lru fields; a page is on one list at a time (include/linux/types.h: struct list_head). */
 export class PageList {
   first = 0;
   last = 0;
@@ -420,7 +408,10 @@ export function list_add_tail(m: Machine, page: number, list: PageList): void {
   list.count++;
 }
 
-/** Puts the page in front of `at`, which is on the list (include/linux/list.h: list_add_tail() to an entry). NON-KERNEL name. */
+/**
+ * Puts the page in front of `at`, which is on the list (include/linux/list.h: list_add_tail() to an entry). NON-KERNEL
+ * name.
+ */
 export function list_add_before(m: Machine, page: number, at: number, list: PageList): void {
   const p = m.page;
   const prev = p.lru_prev[at] as number;

@@ -2,8 +2,16 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
-import { PGTY_buddy, PGTY_none, ZONE_DMA32, ZONE_NORMAL, folio_order, page_to_pfn, pfn_to_page } from './page.ts';
-import { __free_pages, alloc_page, alloc_pages, folio_alloc, free_bytes, free_frozen_pages, split_page } from './page_alloc.ts';
+import { folio_order, page_to_pfn, pfn_to_page, PGTY_buddy, PGTY_none, ZONE_DMA32, ZONE_NORMAL } from './page.ts';
+import {
+  __free_pages,
+  alloc_page,
+  alloc_pages,
+  folio_alloc,
+  free_bytes,
+  free_frozen_pages,
+  split_page,
+} from './page_alloc.ts';
 
 const [ZERO, COMP] = [0x100, 0x40000];
 const START = 0x10000;
@@ -45,7 +53,10 @@ t.test('a block is halved until it fits, and freeing joins the halves again', (t
 t.test('the block that was freed last is handed out first', (t) => {
   const m = machine();
   const pages = [0, 1, 2, 3, 4, 5].map(() => alloc_page(m, 0));
-  t.same(pages.map((p) => page_to_pfn(m, p) - START), [0, 1, 2, 3, 4, 5]);
+  t.same(
+    pages.map((p) => page_to_pfn(m, p) - START),
+    [0, 1, 2, 3, 4, 5],
+  );
   __free_pages(m, pages[1] as number, 0);
   __free_pages(m, pages[4] as number, 0);
   t.equal(alloc_page(m, 0), pages[4]);

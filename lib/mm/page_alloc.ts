@@ -2,12 +2,27 @@
 
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
+import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
 import {
-  FOLIO_MAPPING_ANON, PGTY_buddy, PGTY_hugetlb, PGTY_none, PG_head, PG_large_rmappable, PG_locked, PageList, ZONE_DMA32, ZONE_NORMAL, destroy_compound_page, list_add, list_del,
-  page_to_pfn, pfn_to_page, prep_compound_page,
+  FOLIO_MAPPING_ANON,
+  folio_nr_pages,
+  large_folio,
+  list_add,
+  list_del,
+  page_to_pfn,
+  PageList,
+  pfn_to_page,
+  PG_head,
+  PG_large_rmappable,
+  PG_locked,
+  PG_partially_mapped,
+  PGTY_buddy,
+  PGTY_hugetlb,
+  PGTY_none,
+  ZONE_DMA32,
+  ZONE_NORMAL,
 } from './page.ts';
 import { PAGE_SIZE } from './physmem.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from './huge_memory/sysfs.ts';
 
 export const MAX_PAGE_ORDER = 10;
 
@@ -23,7 +38,10 @@ export const GFP_HIGHUSER_MOVABLE = 0x100cca;
 export const GFP_TRANSHUGE = 0x1c24ca;
 export const GFP_TRANSHUGE_LIGHT = 0x1c20ca;
 
-/** Physical memory between two pfns, of which the part from `untouched` on was never handed out and has no struct pages yet. */
+/**
+ * Physical memory between two pfns, of which the part from `untouched` on was never handed out and has no struct pages
+ * yet.
+ */
 interface Span {
   readonly start: number;
   readonly end: number;
@@ -33,7 +51,8 @@ interface Span {
 /**
  * The buddy allocator: free blocks of 2^order pages, order 0 to MAX_PAGE_ORDER, split and coalesced. Memory that was
  * never asked for is a range, not a list, so that a machine of any size boots at once (upstream: deferred struct page
- * initialisation). One zone serves all; watermarks and migrate types are not modelled. (include/linux/mmzone.h: struct zone)
+ * initialisation). One zone serves all; watermarks and migrate types are not modelled. (include/linux/mmzone.h: struct
+ * zone)
  */
 export class zone {
   readonly free_area: PageList[] = [];
@@ -118,7 +137,10 @@ export function alloc_pages(m: Machine, gfp: number, order: number): number {
   return page;
 }
 
-/** A folio of 2^order pages with one reference, marked as one that rmap may map in parts, or 0 (mm/page_alloc.c: __folio_alloc_noprof()). */
+/**
+ * A folio of 2^order pages with one reference, marked as one that rmap may map in parts, or 0 (mm/page_alloc.c:
+ * __folio_alloc_noprof()).
+ */
 export function folio_alloc(m: Machine, gfp: number, order: number): number {
   const folio = alloc_pages(m, gfp | (order > 0 ? __GFP_COMP : 0), order);
   if (folio !== 0 && order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
@@ -131,7 +153,8 @@ export function alloc_page(m: Machine, gfp: number): number {
 }
 
 /**
- * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c: free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
+ * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c:
+ * free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
  */
 export function free_frozen_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
@@ -143,9 +166,12 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
   if ((p.flags[page] as number) & PG_head) destroy_compound_page(m, page);
   for (let i = page; i < page + nr; i++) {
     if ((p._mapcount[i] as number) !== -1 || (p._refcount[i] as number) !== 0) {
-      throw new Oops(`BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${(p._mapcount[i] as number) + 1}`);
+      throw new Oops(
+        `BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${(p._mapcount[i] as number) + 1}`,
+      );
     }
-    if ((p.flags[i] as number) & PG_locked) throw new Oops(`BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked`);
+    if ((p.flags[i] as number) & PG_locked)
+      throw new Oops(`BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked`);
     if (p.lru_next[i] !== 0 || p.lru_prev[i] !== 0) throw new Oops(`BUG: Bad page state: page ${i} is on a list`);
   }
   p.flags.fill(0, page, page + nr);
@@ -174,7 +200,9 @@ function __free_one_page(m: Machine, page: number, order: number): void {
   add_to_free_list(m, pfn_to_page(m, pfn), order);
 }
 
-/** Frees 2^order pages that were allocated without __GFP_COMP and have one reference (mm/page_alloc.c: __free_pages()). */
+/**
+ * Frees 2^order pages that were allocated without __GFP_COMP and have one reference (mm/page_alloc.c: __free_pages()).
+ */
 export function __free_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
   if (order > 0 && !((p.flags[page] as number) & PG_head)) p._refcount.fill(0, page, page + (1 << order));
@@ -182,7 +210,10 @@ export function __free_pages(m: Machine, page: number, order: number): void {
   free_frozen_pages(m, page, order);
 }
 
-/** Splits the 2^order pages of a plain allocation into single pages with a reference each (mm/page_alloc.c: split_page()). */
+/**
+ * Splits the 2^order pages of a plain allocation into single pages with a reference each (mm/page_alloc.c:
+ * split_page()).
+ */
 export function split_page(m: Machine, page: number, order: number): void {
   BUG_ON(((m.page.flags[page] as number) & PG_head) !== 0, 'mm/page_alloc.c: split_page() of a compound page');
   m.page._refcount.fill(1, page, page + (1 << order));
@@ -191,4 +222,28 @@ export function split_page(m: Machine, page: number, order: number): void {
 /** Free memory in bytes. NON-KERNEL (include/linux/mmzone.h: NR_FREE_PAGES). */
 export function free_bytes(m: Machine): number {
   return m.zone.nr_free * PAGE_SIZE;
+}
+
+/**
+ * Makes 2^order pages one folio: order in 1 to 18, the head's row aligned to it within its section
+ * (mm/page_alloc.c: prep_compound_page()).
+ */
+export function prep_compound_page(m: Machine, page: number, order: number): void {
+  const p = m.page;
+  (p.flags[page] as number) |= PG_head;
+  p.order[page] = order;
+  const nr = 1 << order;
+  p.compound_head.fill(page, page + 1, page + nr);
+  p.mapping.fill(0, page + 1, page + nr);
+  p.large.set(page, new large_folio());
+}
+
+/** Undoes prep_compound_page(): 2^order single pages again. NON-KERNEL (mm/page_alloc.c: __free_pages_prepare()). */
+export function destroy_compound_page(m: Machine, page: number): void {
+  const p = m.page;
+  const nr = folio_nr_pages(m, page);
+  (p.flags[page] as number) &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+  p.compound_head.fill(0, page + 1, page + nr);
+  p.order[page] = 0;
+  p.large.delete(page);
 }

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { pmd_populate } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { pfn_pte, pmd_index, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mk_pmd } from '../arch/x86/mm/pgtable/pmd.ts';
 import { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { at_once } from '../kernel/testing.ts';
-import { make_device_exclusive_entry, make_readable_migration_entry, make_writable_device_private_entry } from './leafops.ts';
-import { vm_area_struct, type mm_struct } from './mm_types.ts';
+import {
+  make_device_exclusive_entry,
+  make_readable_migration_entry,
+  make_writable_device_private_entry,
+} from './leafops.ts';
+import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import { page_to_pfn } from './page.ts';
 import { folio_alloc } from './page_alloc.ts';
 import {
-  DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_last, page_vma_mapped_walk_restart,
+  DEFINE_FOLIO_VMA_WALK,
+  page_vma_mapped_walk,
+  page_vma_mapped_walk_done,
+  page_vma_mapped_walk_last,
+  page_vma_mapped_walk_restart,
   vma_address_end,
 } from './page_vma_mapped.ts';
-import { mm_alloc_pmd, mm_find_pmd, pmd_populate } from '../arch/x86/mm/pgtable/pgalloc.ts';
-import { folio_mk_pmd } from '../arch/x86/mm/pgtable/pmd.ts';
-import { pfn_pte, pmd_index, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { mm_find_pmd } from './rmap/rmap.ts';
 import { make_pte } from './testing.ts';
+import { mm_alloc_pmd } from './userfaultfd/mfill.ts';
 
 const [PAGE, BASE] = [4096, 0x200000000];
 const [MIGRATION, CROSSED] = [2, 0x10000];
@@ -36,7 +46,10 @@ function map(m: Machine, vma: vm_area_struct, page: number, entry: number): void
   pt.entry[i] = entry;
 }
 
-/** The pages at which a walk for the folio, whose first page belongs at `page`, finds entries, `pmd` for a huge one; every find must hold the lock, the end none. */
+/**
+ * The pages at which a walk for the folio, whose first page belongs at `page`, finds entries, `pmd` for a huge one;
+ * every find must hold the lock, the end none.
+ */
 function found(m: Machine, folio: number, vma: vm_area_struct, page: number, flags = 0): (number | string)[] {
   m.page.index[folio] = page;
   const walk = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE + page * PAGE, flags);
@@ -83,18 +96,21 @@ t.test('a large folio in ptes is found entry by entry, over the edge of a table,
   t.end();
 });
 
-t.test('a walk of mappings takes device entries for such and leaves migration entries; one of migration entries leaves all else', (t) => {
-  const { m, vma, folio, pfn } = setting(3);
-  map(m, vma, 0, pfn_pte(pfn, PRESENT));
-  map(m, vma, 1, make_readable_migration_entry(pfn + 1));
-  map(m, vma, 2, make_writable_device_private_entry(pfn + 2));
-  map(m, vma, 3, make_device_exclusive_entry(pfn + 3));
-  map(m, vma, 4, make_readable_migration_entry(pfn + 8));
-  map(m, vma, 5, make_readable_migration_entry(pfn + 5));
-  t.same(found(m, folio, vma, 0), [0, 2, 3]);
-  t.same(found(m, folio, vma, 0, MIGRATION), [1, 5]);
-  t.end();
-});
+t.test(
+  'a walk of mappings takes device entries for such and leaves migration entries; one of migration entries leaves all else',
+  (t) => {
+    const { m, vma, folio, pfn } = setting(3);
+    map(m, vma, 0, pfn_pte(pfn, PRESENT));
+    map(m, vma, 1, make_readable_migration_entry(pfn + 1));
+    map(m, vma, 2, make_writable_device_private_entry(pfn + 2));
+    map(m, vma, 3, make_device_exclusive_entry(pfn + 3));
+    map(m, vma, 4, make_readable_migration_entry(pfn + 8));
+    map(m, vma, 5, make_readable_migration_entry(pfn + 5));
+    t.same(found(m, folio, vma, 0), [0, 2, 3]);
+    t.same(found(m, folio, vma, 0, MIGRATION), [1, 5]);
+    t.end();
+  },
+);
 
 t.test('a huge mapping is one find, and where another folio is mapped hugely the walk goes on behind it', (t) => {
   const { m, vma, folio } = setting(9);

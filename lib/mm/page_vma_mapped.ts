@@ -1,23 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_index,
+  pmd_is_table,
+  pmd_pfn,
+  pmd_present,
+  PMD_SIZE,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_index,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pud_index,
+  PUD_SIZE,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EFAULT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locks.ts';
+import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locking/spinlock.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
 import { preempt_point } from '../kernel/sched/core.ts';
 import { hstate_vma, huge_page_size, pages_per_huge_page } from './hugetlb/pool.ts';
 import { huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get } from './hugetlb/vma.ts';
 import {
-  pmd_is_device_private_entry, pmd_is_migration_entry, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_exclusive,
-  softleaf_is_device_private, softleaf_is_migration, softleaf_to_pfn,
+  pmd_is_device_private_entry,
+  pmd_is_migration_entry,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_migration,
+  softleaf_to_pfn,
 } from './leafops.ts';
 import { is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import { folio_nr_pages, folio_test_anon, page_folio } from './page.ts';
-import {
-  ALIGN_DOWN, HPAGE_PMD_NR, PGDIR_SIZE, PMD_SIZE, PUD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_pfn, pmd_present,
-  pmd_trans_huge, pte_index, pte_none, pte_pfn, pte_present, pud_index, type ptdesc,
-} from '../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap/rmap.ts';
 
 /** wait for page-table locks rather than trust a lockless look */
@@ -25,11 +46,13 @@ export const PVMW_SYNC = 1;
 /** look for migration entries instead of mappings */
 export const PVMW_MIGRATION = 2;
 /** the pages' numbers are offsets of device-private pages; only with device-private-offsets */
-export const PVMW_DEVICE_PRIVATE = 4;
+const PVMW_DEVICE_PRIVATE = 4;
 /** result: the folio's ptes lie in more than one table */
-export const PVMW_PGTABLE_CROSSED = 1 << 16;
+const PVMW_PGTABLE_CROSSED = 1 << 16;
 
-/** Where a walk over the mappings of a pfn range in one vma stands (include/linux/rmap.h: struct page_vma_mapped_walk). */
+/**
+ * Where a walk over the mappings of a pfn range in one vma stands (include/linux/rmap.h: struct page_vma_mapped_walk).
+ */
 export interface page_vma_mapped_walk {
   pfn: number;
   nr_pages: number;
@@ -52,16 +75,34 @@ export interface page_vma_mapped_walk {
 }
 
 /** PVMW_* for a walk of the folio. NON-KERNEL (20260202113642.59295-1: page_vma_walk_flags()). */
-export function page_vma_walk_flags(m: Machine, folio: number, flags: number): number {
-  return m.device_private.by_offset(folio) && !m.patches.has('offsets-no-pvmw-flag') ? flags | PVMW_DEVICE_PRIVATE : flags;
+function page_vma_walk_flags(m: Machine, folio: number, flags: number): number {
+  return m.device_private.by_offset(folio) && !m.patches.has('offsets-no-pvmw-flag')
+    ? flags | PVMW_DEVICE_PRIVATE
+    : flags;
 }
 
 /** A walk over the folio's mappings in the vma from the address on (include/linux/rmap.h: DEFINE_FOLIO_VMA_WALK()). */
-export function DEFINE_FOLIO_VMA_WALK(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): page_vma_mapped_walk {
+export function DEFINE_FOLIO_VMA_WALK(
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): page_vma_mapped_walk {
   const space = m.device_private;
   return {
-    pfn: space.page_number(folio), nr_pages: folio_nr_pages(m, folio), pgoff: folio_pgoff(m, folio), vma, address, pmdt: null, pi: 0,
-    pte: null, ptei: 0, ptl: null, flags: page_vma_walk_flags(m, folio, flags), pgoff_is_anon: folio_test_anon(m, folio),
+    pfn: space.page_number(folio),
+    nr_pages: folio_nr_pages(m, folio),
+    pgoff: folio_pgoff(m, folio),
+    vma,
+    address,
+    pmdt: null,
+    pi: 0,
+    pte: null,
+    ptei: 0,
+    ptl: null,
+    flags: page_vma_walk_flags(m, folio, flags),
+    pgoff_is_anon: folio_test_anon(m, folio),
   };
 }
 
@@ -71,8 +112,8 @@ export function page_vma_mapped_walk_done(m: Machine, pvmw: page_vma_mapped_walk
 }
 
 /**
- * Ends the walk of a single page's pte mapping, which can have no second entry in the vma; false for any other walk, which
- * goes on. NON-KERNEL: saves a generator on the path of every 4 KiB page that migrates.
+ * Ends the walk of a single page's pte mapping, which can have no second entry in the vma; false for any other walk,
+ * which goes on. NON-KERNEL: saves a generator on the path of every 4 KiB page that migrates.
  */
 export function page_vma_mapped_walk_last(m: Machine, pvmw: page_vma_mapped_walk): boolean {
   if (pvmw.nr_pages !== 1 || pvmw.pte === null || is_vm_hugetlb_page(pvmw.vma)) return false;
@@ -80,7 +121,10 @@ export function page_vma_mapped_walk_last(m: Machine, pvmw: page_vma_mapped_walk
   return true;
 }
 
-/** Gives the lock back and lets the walk look again from the same address on (include/linux/rmap.h: page_vma_mapped_walk_restart()). */
+/**
+ * Gives the lock back and lets the walk look again from the same address on (include/linux/rmap.h:
+ * page_vma_mapped_walk_restart()).
+ */
 export function page_vma_mapped_walk_restart(m: Machine, pvmw: page_vma_mapped_walk): void {
   WARN_ON_ONCE(m, pvmw.pmdt === null && pvmw.pte === null, 'page_vma_mapped_walk_restart', 'position');
   if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
@@ -115,7 +159,10 @@ function pfn_in_walk(pvmw: page_vma_mapped_walk, pfn: number, nr: number): boole
 
 // A pfn and an offset are never the same page's, even where the numbers are equal.
 function same_space(m: Machine, pvmw: page_vma_mapped_walk, entry: number): boolean {
-  return m.device_private.entry_by_offset(entry) === ((pvmw.flags & PVMW_DEVICE_PRIVATE) !== 0) || m.patches.has('offsets-no-pvmw-flag');
+  return (
+    m.device_private.entry_by_offset(entry) === ((pvmw.flags & PVMW_DEVICE_PRIVATE) !== 0) ||
+    m.patches.has('offsets-no-pvmw-flag')
+  );
 }
 
 function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_nr: number): boolean {
@@ -123,9 +170,10 @@ function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_
     return (pvmw.flags & (PVMW_MIGRATION | PVMW_DEVICE_PRIVATE)) === 0 && pfn_in_walk(pvmw, pte_pfn(ptent), pte_nr);
   }
   const entry = softleaf_from_pte(ptent);
-  const wanted = pvmw.flags & PVMW_MIGRATION
-    ? softleaf_is_migration(entry)
-    : softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
+  const wanted =
+    pvmw.flags & PVMW_MIGRATION
+      ? softleaf_is_migration(entry)
+      : softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
   return wanted && same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
 }
 
@@ -134,12 +182,15 @@ function check_pte(m: Machine, pvmw: page_vma_mapped_walk): boolean {
 }
 
 function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolean {
-  if (pmd_present(pmde)) return (pvmw.flags & PVMW_DEVICE_PRIVATE) === 0 && pfn_in_walk(pvmw, pmd_pfn(pmde), HPAGE_PMD_NR);
+  if (pmd_present(pmde))
+    return (pvmw.flags & PVMW_DEVICE_PRIVATE) === 0 && pfn_in_walk(pvmw, pmd_pfn(pmde), HPAGE_PMD_NR);
   const entry = softleaf_from_pmd(pmde);
   return same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), HPAGE_PMD_NR);
 }
 
-/** False for a pte of which a lockless look already says that the walk is not for it (mm/page_vma_mapped.c: map_pte()). */
+/**
+ * False for a pte of which a lockless look already says that the walk is not for it (mm/page_vma_mapped.c: map_pte()).
+ */
 function maybe_wanted(pvmw: page_vma_mapped_walk, ptent: number): boolean {
   if (pte_none(ptent)) return false;
   const is_migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
@@ -157,7 +208,8 @@ function* walk_hugetlb(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
   if (pvmw.pte === null) return false;
   pvmw.ptei = huge_pte_index(h, pvmw.address);
   pvmw.ptl = yield* huge_pte_lock(m, h, vma.vm_mm, pvmw.pte);
-  if (!check_entry(m, pvmw, huge_ptep_get(m, vma.vm_mm, pvmw.address, pvmw.pte, pvmw.ptei), pages_per_huge_page(h))) return not_found(m, pvmw);
+  if (!check_entry(m, pvmw, huge_ptep_get(m, vma.vm_mm, pvmw.address, pvmw.pte, pvmw.ptei), pages_per_huge_page(h)))
+    return not_found(m, pvmw);
   return true;
 }
 
@@ -276,7 +328,8 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
 }
 
 /**
- * Where the vma maps the page, in whichever folio that is, or -EFAULT if it does not (mm/page_vma_mapped.c: page_mapped_in_vma()).
+ * Where the vma maps the page, in whichever folio that is, or -EFAULT if it does not (mm/page_vma_mapped.c:
+ * page_mapped_in_vma()).
  */
 export function* page_mapped_in_vma(m: Machine, page: number, vma: vm_area_struct): Gen<number> {
   const folio = page_folio(m, page);

@@ -1,31 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_addr_end,
+  pmd_index,
+  pmd_none,
+  pmd_present,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_index,
+  pte_none,
+  pud_addr_end,
+  pud_index,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { split_huge_pmd } from './huge_memory/split_pmd.ts';
 import { hstate_vma, huge_page_size } from './hugetlb/pool.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from './hugetlb/resv.ts';
 import { huge_pte_index, huge_pte_offset } from './hugetlb/vma.ts';
+import { pmd_alloc, pte_alloc, pud_alloc } from './memory/pgalloc.ts';
+import { is_vm_hugetlb_page, type mm_struct, type vm_area_struct, VM_PFNMAP } from './mm_types.ts';
+import { find_vma } from './mmap/find_vma.ts';
 import { mmap_assert_locked, mmap_assert_write_locked, vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
-import { VM_PFNMAP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct } from './mm_types.ts';
-import { pmd_alloc, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, pud_alloc, set_pte_at } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
-import {
-  ALIGN_DOWN, PGDIR_SIZE, pgd_index, pmd_addr_end, pmd_index, pmd_none, pmd_present, pmd_trans_huge, pte_index, pte_none,
-  pud_addr_end, pud_index, type ptdesc,
-} from '../arch/x86/mm/pgtable/pgtable.ts';
-import { find_vma } from './vma/vma.ts';
 
 // What a walk does about locks (include/linux/pagewalk.h: enum page_walk_lock).
 export const PGWALK_RDLOCK = 0;
-export const PGWALK_WRLOCK = 1;
-export const PGWALK_WRLOCK_VERIFY = 2;
+const PGWALK_WRLOCK = 1;
+const PGWALK_WRLOCK_VERIFY = 2;
 export const PGWALK_VMA_RDLOCK_VERIFY = 3;
 
 // What a pud_entry or pmd_entry callback wants next (include/linux/pagewalk.h: enum page_walk_action).
-export const ACTION_SUBTREE = 0;
+const ACTION_SUBTREE = 0;
 export const ACTION_CONTINUE = 1;
 export const ACTION_AGAIN = 2;
 
@@ -38,7 +52,15 @@ export interface mm_walk_ops<T = unknown> {
   pmd_entry?: (m: Machine, pmdt: ptdesc, pi: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pte_entry?: (m: Machine, pt: ptdesc, i: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pte_hole?: (m: Machine, addr: number, next: number, depth: number, walk: mm_walk<T>) => Gen<number>;
-  hugetlb_entry?: (m: Machine, pt: ptdesc, i: number, size: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
+  hugetlb_entry?: (
+    m: Machine,
+    pt: ptdesc,
+    i: number,
+    size: number,
+    addr: number,
+    next: number,
+    walk: mm_walk<T>,
+  ) => Gen<number>;
   /** whether to walk a vma at all: 1 skips it */
   test_walk?: (m: Machine, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pre_vma?: (m: Machine, start: number, end: number, walk: mm_walk<T>) => Gen<number>;
@@ -66,7 +88,14 @@ export class mm_walk<T = unknown> {
   }
 }
 
-function* walk_pte_range<T>(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
+function* walk_pte_range<T>(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<T>,
+): Gen<number> {
   const ops = walk.ops;
   const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
   if (pt === null) {
@@ -110,7 +139,8 @@ function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number,
     if (err) return err;
     if (walk.action === (ACTION_AGAIN as number)) continue;
     const pmd = pmdt.entry[pi] as number;
-    const descend = walk.action === ACTION_SUBTREE && (has_handler || (has_install && !(pmd_present(pmd) && pmd_trans_huge(pmd))));
+    const descend =
+      walk.action === ACTION_SUBTREE && (has_handler || (has_install && !(pmd_present(pmd) && pmd_trans_huge(pmd))));
     if (descend) {
       yield* split_huge_pmd(m, walk.vma as vm_area_struct, pmdt, pi, addr);
       err = yield* walk_pte_range(m, pmdt, pi, addr, next, walk);
@@ -195,7 +225,8 @@ function* walk_hugetlb_range<T>(m: Machine, addr: number, end: number, walk: mm_
     const start = ALIGN_DOWN(addr, sz);
     const pt = huge_pte_offset(m, walk.mm, start, sz);
     if (pt !== null) {
-      if (ops.hugetlb_entry !== undefined) err = yield* ops.hugetlb_entry(m, pt, huge_pte_index(h, start), sz, addr, next, walk);
+      if (ops.hugetlb_entry !== undefined)
+        err = yield* ops.hugetlb_entry(m, pt, huge_pte_index(h, start), sz, addr, next, walk);
     } else if (ops.pte_hole !== undefined) {
       err = yield* ops.pte_hole(m, addr, next, -1, walk);
     }
@@ -240,9 +271,16 @@ function* process_vma_walk_lock(m: Machine, vma: vm_area_struct, walk_lock: numb
   else if (walk_lock === PGWALK_WRLOCK_VERIFY) vma_assert_write_locked(vma);
 }
 
-/** walk_page_range() for core code, whose walks may also install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()). */
+/**
+ * walk_page_range() for core code, whose walks may also install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()).
+ */
 export function* walk_page_range_mm_unsafe<T>(
-  m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  ops: mm_walk_ops<T>,
+  priv: T,
 ): Gen<number> {
   const walk = new mm_walk(ops, mm, null, priv);
   if (start >= end) return -EINVAL;
@@ -275,14 +313,26 @@ export function* walk_page_range_mm_unsafe<T>(
  * Calls ops' callbacks for the page tables of [start, end), vma by vma, and pte_hole where there are none; 0, or what a
  * callback ended the walk with (mm/pagewalk.c: walk_page_range()).
  */
-export function* walk_page_range<T>(m: Machine, mm: mm_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T): Gen<number> {
+export function* walk_page_range<T>(
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  ops: mm_walk_ops<T>,
+  priv: T,
+): Gen<number> {
   if (ops.install_pte !== undefined) return -EINVAL;
   return yield* walk_page_range_mm_unsafe(m, mm, start, end, ops, priv);
 }
 
 /** walk_page_range_vma() for core code (mm/pagewalk.c: walk_page_range_vma_unsafe()). */
 export function* walk_page_range_vma_unsafe<T>(
-  m: Machine, vma: vm_area_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  ops: mm_walk_ops<T>,
+  priv: T,
 ): Gen<number> {
   if (start >= end || start < vma.vm_start || end > vma.vm_end) return -EINVAL;
   process_mm_walk_lock(vma.vm_mm, ops.walk_lock);
@@ -292,7 +342,12 @@ export function* walk_page_range_vma_unsafe<T>(
 
 /** A walk within one vma, which no test_walk can skip (mm/pagewalk.c: walk_page_range_vma()). */
 export function* walk_page_range_vma<T>(
-  m: Machine, vma: vm_area_struct, start: number, end: number, ops: mm_walk_ops<T>, priv: T,
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  ops: mm_walk_ops<T>,
+  priv: T,
 ): Gen<number> {
   if (ops.install_pte !== undefined) return -EINVAL;
   return yield* walk_page_range_vma_unsafe(m, vma, start, end, ops, priv);

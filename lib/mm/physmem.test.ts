@@ -9,7 +9,10 @@ const CHUNK = 512;
 t.test('only memory of the linear map can be addressed, and what leaves it loses its contents', (t) => {
   const ram = new PhysMem();
   ram.set_linear(1024, 1024, true);
-  t.same([1023, 1024, 2047, 2048].map((pfn) => ram.is_linear(pfn)), [false, true, true, false]);
+  t.same(
+    [1023, 1024, 2047, 2048].map((pfn) => ram.is_linear(pfn)),
+    [false, true, true, false],
+  );
   ram.bytes(1600)[0] = 9;
   t.equal(ram.bytes(1600)[0], 9);
   ram.set_linear(1536, CHUNK, false);
@@ -59,7 +62,10 @@ t.test('copies and reads go over the edges of the pieces that memory comes in', 
   ram.set_linear(0, 4 * CHUNK, true);
   for (let i = 0; i < 6; i++) ram.bytes(509 + i).fill(0x10 + i);
   ram.copy(1021, 509, 6);
-  t.same([0, 1, 2, 3, 4, 5].map((i) => ram.bytes(1021 + i)[PAGE - 1]), [0x10, 0x11, 0x12, 0x13, 0x14, 0x15]);
+  t.same(
+    [0, 1, 2, 3, 4, 5].map((i) => ram.bytes(1021 + i)[PAGE - 1]),
+    [0x10, 0x11, 0x12, 0x13, 0x14, 0x15],
+  );
   ram.copy(600, 513);
   t.equal(ram.bytes(600)[0], 0x14);
   t.equal(ram.bytes(601)[0], 0);
@@ -67,7 +73,10 @@ t.test('copies and reads go over the edges of the pieces that memory comes in', 
   t.equal(ram.bytes(600)[0], 0, 'a copy is a use');
   const to = new Uint8Array(5 * PAGE);
   ram.read(510, 4, to, PAGE);
-  t.same([0, 1, 2, 3, 4].map((i) => to[i * PAGE + 5]), [0, 0x11, 0x12, 0x13, 0x14]);
+  t.same(
+    [0, 1, 2, 3, 4].map((i) => to[i * PAGE + 5]),
+    [0, 0x11, 0x12, 0x13, 0x14],
+  );
   t.throws(() => ram.copy(2047, 0, 2), { name: 'Oops' });
   t.end();
 });

@@ -39,7 +39,12 @@ export class PhysMem {
     const i = pfn >>> SECTION_SHIFT;
     let s = this.sections[i];
     if (s === undefined) {
-      s = { pfn: i * PAGES_PER_SECTION, page_base: 0, linear: new Uint8Array(PAGES_PER_SECTION / SLAB_PAGES), slabs: [] };
+      s = {
+        pfn: i * PAGES_PER_SECTION,
+        page_base: 0,
+        linear: new Uint8Array(PAGES_PER_SECTION / SLAB_PAGES),
+        slabs: [],
+      };
       while (this.sections.length <= i) this.sections.push(undefined);
       this.sections[i] = s;
     }

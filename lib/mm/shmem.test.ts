@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../boot.ts';
-import { fget, fput } from '../fs/file_table.ts';
-import type { file } from '../fs/fs.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { ksys_fallocate, ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from '../fs/read_write.ts';
-import { kernel_clone } from '../kernel/fork/fork.ts';
-import { kernel_wait4 } from '../kernel/exit.ts';
-import type { Gen } from '../kernel/gen.ts';
 import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
-import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from './mmap.ts';
-import type { mm_struct } from './mm_types.ts';
-import { lru_add_drain_all } from './folio.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import type { Machine } from '../boot.ts';
+import { fget } from '../fs/file.ts';
+import { fput } from '../fs/file_table.ts';
+import type { file } from '../fs/fs.ts';
+import { do_sys_open, ksys_fallocate, ksys_ftruncate } from '../fs/open.ts';
+import { ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from '../fs/read_write.ts';
+import { kernel_wait4 } from '../kernel/exit.ts';
+import { kernel_clone } from '../kernel/fork/fork.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
+import { lru_add_drain_all } from './folio.ts';
+import type { mm_struct } from './mm_types.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;

@@ -1,47 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { clear_user, copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EEXIST, EFAULT, EFBIG, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP } from '../errno.ts';
+import { alloc_file, fput } from '../fs/file_table.ts';
+import {
+  type address_space,
+  type file,
+  type file_operations,
+  FMODE_LSEEK,
+  FMODE_PREAD,
+  FMODE_PWRITE,
+  type inode,
+  O_RDWR,
+} from '../fs/fs.ts';
+import { new_inode } from '../fs/inode.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { down_write, up_write, wait_queue_head, wait_on, wake_up } from '../kernel/locks.ts';
+import { down_write, up_write } from '../kernel/locking/rwsem.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending } from '../kernel/sched/core.ts';
-import { alloc_file, fput } from '../fs/file_table.ts';
-import type { inode} from '../fs/fs.ts';
-import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_RDWR, type address_space, type file, type file_operations } from '../fs/fs.ts';
-import { new_inode } from '../fs/namei.ts';
+import { wait_on, wait_queue_head, wake_up } from '../kernel/sched/wait.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import {
-  __filemap_add_folio, alloc_address_space, filemap_get_entry, filemap_map_pages, filemap_remove_folio, mapping_indices, mapping_load,
-  mapping_next_index, mapping_range_empty, maybe_unlock_mmap_for_io,
+  __filemap_add_folio,
+  alloc_address_space,
+  filemap_get_entry,
+  filemap_map_pages,
+  filemap_remove_folio,
+  mapping_indices,
+  mapping_load,
+  mapping_next_index,
+  mapping_range_empty,
+  maybe_unlock_mmap_for_io,
 } from './filemap/filemap.ts';
 import { folio_lock, folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
+import { folio_add_lru, folio_mark_accessed, folio_put } from './folio.ts';
+import { fault_in_readable } from './gup/fault_in.ts';
+import {
+  count_mthp_stat,
+  count_vm_event,
+  highest_order,
+  MTHP_STAT_SHMEM_ALLOC,
+  MTHP_STAT_SHMEM_FALLBACK,
+  next_order,
+  pick,
+  SHMEM_MODES,
+  thp_vma_suitable_orders,
+  vma_thp_disabled,
+} from './huge_memory/sysfs.ts';
 import { unmap_mapping_range } from './memory/zap.ts';
 import {
-  VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_NORESERVE, VM_UFFD_MISSING, linear_page_index,
-  type vm_area_struct, type vm_fault, type vm_operations_struct,
+  linear_page_index,
+  type mm_struct,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_LOCKED,
+  VM_FAULT_NOPAGE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_NORESERVE,
+  type vm_operations_struct,
+  VM_UFFD_MISSING,
 } from './mm_types.ts';
-import {
-  PG_locked, PG_referenced, PG_swapbacked, PG_uptodate, folio_nr_pages, folio_pfn, folio_size, folio_test_large, set_flag, test_flag,
-} from './page.ts';
-import { GFP_HIGHUSER_MOVABLE, folio_alloc } from './page_alloc.ts';
+import { mm_get_unmapped_area } from './mmap/unmapped_area.ts';
 import { folio_mark_dirty } from './page-writeback.ts';
-import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_add_lru, folio_mark_accessed, folio_put } from './folio.ts';
-import { count_mthp_stat, count_vm_event, highest_order, next_order, thp_vma_suitable_orders, vma_thp_disabled, MTHP_STAT_SHMEM_ALLOC, MTHP_STAT_SHMEM_FALLBACK } from './huge_memory/sysfs.ts';
+import {
+  folio_nr_pages,
+  folio_pfn,
+  folio_size,
+  folio_test_large,
+  PG_locked,
+  PG_referenced,
+  PG_swapbacked,
+  PG_uptodate,
+  set_flag,
+  test_flag,
+} from './page.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE } from './page_alloc.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
-import { copy_from_user, copy_to_user, clear_user, fault_in_readable } from '../arch/x86/mm/uaccess.ts';
-import { mm_get_unmapped_area } from './unmapped_area.ts';
 import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
-import type { mm_struct } from './mm_types.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 
 // What to do about a hole (include/linux/shmem_fs.h: enum sgp_type).
-export const SGP_READ = 0;
-export const SGP_NOALLOC = 1;
-export const SGP_CACHE = 2;
-export const SGP_WRITE = 3;
-export const SGP_FALLOC = 4;
+const SGP_READ = 0;
+const SGP_NOALLOC = 1;
+const SGP_CACHE = 2;
+const SGP_WRITE = 3;
+const SGP_FALLOC = 4;
 
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
@@ -72,9 +119,9 @@ function SHMEM_I(node: inode): shmem_inode_info {
 }
 
 /** What a mapping of a named tmpfs file does (mm/shmem.c: shmem_vm_ops). */
-export const shmem_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
+const shmem_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
 /** What a mapping of an unlinked tmpfs file or of shared anonymous memory does (mm/shmem.c: shmem_anon_vm_ops). */
-export const shmem_anon_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
+const shmem_anon_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
 
 /** True for a tmpfs page cache (mm/shmem.c: shmem_mapping()). */
 export function shmem_mapping(mapping: address_space | null): boolean {
@@ -82,7 +129,7 @@ export function shmem_mapping(mapping: address_space | null): boolean {
 }
 
 /** True for a mapping of unlinked tmpfs, such as shared anonymous memory (mm/shmem.c: vma_is_anon_shmem()). */
-export function vma_is_anon_shmem(vma: vm_area_struct): boolean {
+function vma_is_anon_shmem(vma: vm_area_struct): boolean {
   return vma.vm_ops === shmem_anon_vm_ops;
 }
 
@@ -140,13 +187,16 @@ function __shmem_file_setup(m: Machine, name: string, size: number, vm_flags: nu
   return f;
 }
 
-/** An unlinked file of that many bytes, or -errno; of vm_flags only VM_NORESERVE counts (mm/shmem.c: shmem_file_setup()). */
+/**
+ * An unlinked file of that many bytes, or -errno; of vm_flags only VM_NORESERVE counts (mm/shmem.c:
+ * shmem_file_setup()).
+ */
 export function shmem_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
   return __shmem_file_setup(m, name, size, vm_flags);
 }
 
 /** As shmem_file_setup(), without security checks, which are not modelled (mm/shmem.c: shmem_kernel_file_setup()). */
-export function shmem_kernel_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
+function shmem_kernel_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
   return __shmem_file_setup(m, name, size, vm_flags);
 }
 
@@ -160,8 +210,18 @@ export function shmem_zero_setup(m: Machine, vma: vm_area_struct): number {
   return 0;
 }
 
-/** Where to map a tmpfs file or, with a null file, shared anonymous memory: an address or -errno (mm/shmem.c: shmem_get_unmapped_area()). */
-export function shmem_get_unmapped_area(m: Machine, f: file | null, uaddr: number, len: number, pgoff: number, flags: number): number {
+/**
+ * Where to map a tmpfs file or, with a null file, shared anonymous memory: an address or -errno (mm/shmem.c:
+ * shmem_get_unmapped_area()).
+ */
+export function shmem_get_unmapped_area(
+  m: Machine,
+  f: file | null,
+  uaddr: number,
+  len: number,
+  pgoff: number,
+  flags: number,
+): number {
   if (len > TASK_SIZE) return -ENOMEM;
   const addr = mm_get_unmapped_area(m, f, uaddr, len, pgoff, flags);
   if (addr < 0 || addr % 4096 !== 0 || addr > TASK_SIZE - len) return addr;
@@ -188,7 +248,14 @@ export function shmem_get_unmapped_area(m: Machine, f: file | null, uaddr: numbe
  * Orders of folios that may be allocated at an index, as a mask; shmem_huge_force is MADV_COLLAPSE's wish
  * (mm/shmem.c: shmem_allowable_huge_orders()). tmpfs is mounted with huge=never.
  */
-export function shmem_allowable_huge_orders(m: Machine, _node: inode, vma: vm_area_struct | null, _index: number, _write_end: number, shmem_huge_force: boolean): number {
+export function shmem_allowable_huge_orders(
+  m: Machine,
+  _node: inode,
+  vma: vm_area_struct | null,
+  _index: number,
+  _write_end: number,
+  shmem_huge_force: boolean,
+): number {
   const vm_flags = vma === null ? 0 : vma.vm_flags;
   if (vma !== null && vma_thp_disabled(vma, vm_flags)) return 0;
   const mode = m.thp.shmem_enabled;
@@ -199,12 +266,21 @@ export function shmem_allowable_huge_orders(m: Machine, _node: inode, vma: vm_ar
 }
 
 /** Puts a new locked folio in a tmpfs page cache: 0 or -EEXIST (mm/shmem.c: shmem_add_to_page_cache()). */
-export function shmem_add_to_page_cache(m: Machine, folio: number, mapping: address_space, index: number): number {
-  BUG_ON(!test_flag(m, folio, PG_swapbacked), 'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked');
+function shmem_add_to_page_cache(m: Machine, folio: number, mapping: address_space, index: number): number {
+  BUG_ON(
+    !test_flag(m, folio, PG_swapbacked),
+    'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked',
+  );
   return __filemap_add_folio(m, mapping, folio, index);
 }
 
-function shmem_suitable_orders(m: Machine, vmf: vm_fault | null, mapping: address_space, index: number, orders: number): number {
+function shmem_suitable_orders(
+  m: Machine,
+  vmf: vm_fault | null,
+  mapping: address_space,
+  index: number,
+  orders: number,
+): number {
   if (vmf !== null) orders = thp_vma_suitable_orders(vmf.vma, vmf.address, orders);
   if (orders === 0) return 0;
   let order = highest_order(orders);
@@ -217,7 +293,13 @@ function shmem_suitable_orders(m: Machine, vmf: vm_fault | null, mapping: addres
   return orders;
 }
 
-function shmem_alloc_and_add_folio(m: Machine, vmf: vm_fault | null, node: inode, index: number, orders: number): number {
+function shmem_alloc_and_add_folio(
+  m: Machine,
+  vmf: vm_fault | null,
+  node: inode,
+  index: number,
+  orders: number,
+): number {
   const mapping = node.i_mapping as address_space;
   let folio = 0;
   if (orders > 0) {
@@ -261,7 +343,15 @@ interface fault_type {
  * The locked folio at an index with a reference, 0 for a hole that sgp leaves one, or -errno; what userfaultfd answered
  * stands in `type` (mm/shmem.c: shmem_get_folio_gfp()). Without swap.
  */
-function* shmem_get_folio_gfp(m: Machine, node: inode, index: number, write_end: number, sgp: number, vmf: vm_fault | null, type: fault_type | null): Gen<number> {
+function* shmem_get_folio_gfp(
+  m: Machine,
+  node: inode,
+  index: number,
+  write_end: number,
+  sgp: number,
+  vmf: vm_fault | null,
+  type: fault_type | null,
+): Gen<number> {
   const mapping = node.i_mapping as address_space;
   const vma = vmf === null ? null : vmf.vma;
   if (index > MAX_LFS_FILESIZE / 4096) return -EFBIG;
@@ -269,7 +359,8 @@ function* shmem_get_folio_gfp(m: Machine, node: inode, index: number, write_end:
     if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) return -EINVAL;
     let alloced = false;
     let folio = filemap_get_entry(m, mapping, index);
-    if (folio !== 0 && vma !== null && userfaultfd_minor(vma)) throw new Unmodelled('shmem_get_folio_gfp: handle_userfault(VM_UFFD_MINOR)');
+    if (folio !== 0 && vma !== null && userfaultfd_minor(vma))
+      throw new Unmodelled('shmem_get_folio_gfp: handle_userfault(VM_UFFD_MINOR)');
     let found = false;
     if (folio !== 0) {
       yield* folio_lock(m, folio);
@@ -331,8 +422,11 @@ function* shmem_get_folio_gfp(m: Machine, node: inode, index: number, write_end:
   }
 }
 
-/** The locked folio at an index with a reference, 0 for a hole that sgp (SGP_*) leaves one, or -errno (mm/shmem.c: shmem_get_folio()). */
-export function* shmem_get_folio(m: Machine, node: inode, index: number, write_end: number, sgp: number): Gen<number> {
+/**
+ * The locked folio at an index with a reference, 0 for a hole that sgp (SGP_*) leaves one, or -errno (mm/shmem.c:
+ * shmem_get_folio()).
+ */
+function* shmem_get_folio(m: Machine, node: inode, index: number, write_end: number, sgp: number): Gen<number> {
   return yield* shmem_get_folio_gfp(m, node, index, write_end, sgp, null, null);
 }
 
@@ -346,7 +440,7 @@ function* shmem_falloc_wait(m: Machine, vmf: vm_fault, falloc: shmem_falloc): Ge
 }
 
 /** Finds or makes the page of a fault, locked, in vmf.page (mm/shmem.c: shmem_fault()). */
-export function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
+function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const node = vmf.vma.vm_file?.f_inode as inode;
   const falloc = SHMEM_I(node).falloc;
   if (falloc !== null) {
@@ -383,9 +477,11 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     const folio = mapping_load(m, mapping, first);
     if (folio === 0) continue;
     const next = first + folio_nr_pages(m, folio);
-    if (m.page.index[folio] !== first || first < start || next > end || filemap_get_entry(m, mapping, first) !== folio) continue;
+    if (m.page.index[folio] !== first || first < start || next > end || filemap_get_entry(m, mapping, first) !== folio)
+      continue;
     if (folio_trylock(m, folio)) {
-      if (m.page.mapping[folio] === mapping.id * 4 && (!unfalloc || !test_flag(m, folio, PG_uptodate))) yield* truncate_inode_folio(m, mapping, folio);
+      if (m.page.mapping[folio] === mapping.id * 4 && (!unfalloc || !test_flag(m, folio, PG_uptodate)))
+        yield* truncate_inode_folio(m, mapping, folio);
       folio_unlock(m, folio);
     }
     folio_put(m, folio);
@@ -429,7 +525,8 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     if (!unfalloc || !test_flag(m, folio, PG_uptodate)) {
       if (m.page.mapping[folio] !== mapping.id * 4) index = found;
       else if (!folio_test_large(m, folio)) yield* truncate_inode_folio(m, mapping, folio);
-      else if ((yield* truncate_inode_partial_folio(m, folio, lstart, lend)) && !folio_test_large(m, folio)) index = start;
+      else if ((yield* truncate_inode_partial_folio(m, folio, lstart, lend)) && !folio_test_large(m, folio))
+        index = start;
     }
     folio_unlock(m, folio);
     folio_put(m, folio);
@@ -438,12 +535,12 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
 }
 
 /** Frees the bytes [lstart, lend] of a file; lend may be Infinity (mm/shmem.c: shmem_truncate_range()). */
-export function* shmem_truncate_range(m: Machine, node: inode, lstart: number, lend: number): Gen<void> {
+function* shmem_truncate_range(m: Machine, node: inode, lstart: number, lend: number): Gen<void> {
   yield* shmem_undo_range(m, node, lstart, lend, false);
 }
 
 /** Sets a file's size as ftruncate() does, with i_rwsem held: 0 or -errno (mm/shmem.c: shmem_setattr()). */
-export function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> {
+function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> {
   const node = f.f_inode;
   const info = SHMEM_I(node);
   const oldsize = node.i_size;
@@ -466,7 +563,7 @@ export function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<n
 }
 
 /** Punches a hole or allocates pages: 0 or -errno (mm/shmem.c: shmem_fallocate()). */
-export function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
+function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   const node = f.f_inode;
   const info = SHMEM_I(node);
   const mapping = node.i_mapping as address_space;
@@ -477,7 +574,8 @@ export function* shmem_fallocate(m: Machine, f: file, mode: number, offset: numb
     const unmap_end = offset + len - ((offset + len) % 4096) - 1;
     const waitq = new wait_queue_head('shmem_falloc');
     info.falloc = { waitq, start: unmap_start / 4096, next: (unmap_end + 1) / 4096 };
-    if (unmap_end > unmap_start) yield* unmap_mapping_range(m, mapping, unmap_start, 1 + unmap_end - unmap_start, false);
+    if (unmap_end > unmap_start)
+      yield* unmap_mapping_range(m, mapping, unmap_start, 1 + unmap_end - unmap_start, false);
     yield* shmem_truncate_range(m, node, offset, offset + len - 1);
     info.falloc = null;
     wake_up(m, waitq);
@@ -490,8 +588,10 @@ export function* shmem_fallocate(m: Machine, f: file, mode: number, offset: numb
   const undo_fallocend = info.fallocend;
   if (info.fallocend < end) info.fallocend = end;
   let error = 0;
-  for (let index = start; index < end;) {
-    const folio = fatal_signal_pending(m.current) ? -EINTR : yield* shmem_get_folio(m, node, index, offset + len, SGP_FALLOC);
+  for (let index = start; index < end; ) {
+    const folio = fatal_signal_pending(m.current)
+      ? -EINTR
+      : yield* shmem_get_folio(m, node, index, offset + len, SGP_FALLOC);
     if (folio < 0) {
       error = folio;
       info.fallocend = undo_fallocend;
@@ -564,7 +664,10 @@ function shmem_write_end(m: Machine, node: inode, pos: number, copied: number, f
   folio_put(m, folio);
 }
 
-/** Writes user memory to a file: bytes or -errno (mm/shmem.c: shmem_file_write_iter(), mm/filemap.c: generic_perform_write()). */
+/**
+ * Writes user memory to a file: bytes or -errno (mm/shmem.c: shmem_file_write_iter(), mm/filemap.c:
+ * generic_perform_write()).
+ */
 function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   const node = f.f_inode;
   yield* down_write(m, node.i_rwsem);
@@ -666,7 +769,12 @@ export function shmem_mfill_filemap_remove(m: Machine, folio: number, vma: vm_ar
 export function shmem_enabled_store(m: Machine, buf: string): number {
   const word = buf.endsWith('\n') ? buf.slice(0, -1) : buf;
   switch (word) {
-    case 'always': case 'within_size': case 'advise': case 'never': case 'deny': case 'force':
+    case 'always':
+    case 'within_size':
+    case 'advise':
+    case 'never':
+    case 'deny':
+    case 'force':
       m.thp.shmem_enabled = word;
       return 0;
     default:
@@ -674,3 +782,7 @@ export function shmem_enabled_store(m: Machine, buf: string): number {
   }
 }
 
+/** What transparent_hugepage/shmem_enabled reads as (mm/shmem.c: shmem_enabled_show()). */
+export function shmem_enabled_show(m: Machine): string {
+  return pick(SHMEM_MODES, m.thp.shmem_enabled);
+}

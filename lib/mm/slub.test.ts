@@ -2,8 +2,9 @@
 
 import t from 'tap';
 import { Machine } from '../boot.ts';
+import { should_fail } from '../fault-inject.ts';
 import { task_struct } from '../kernel/sched/core.ts';
-import { kcalloc, kvcalloc, kvfree, should_fail } from './slub.ts';
+import { kcalloc, kvcalloc, kvfree } from './slub.ts';
 
 const GFP_KERNEL = 0xcc0;
 const NOFAIL = 0x8000;

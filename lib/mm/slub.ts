@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
+import { should_fail } from '../fault-inject.ts';
 import { __GFP_NOFAIL } from './page_alloc.ts';
 
 /** Kernel arrays that drivers allocate; of all of slab and vmalloc only these are counted. NON-KERNEL. */
@@ -9,16 +10,6 @@ export class slab_state {
   live = 0;
   /** tasks, by pid, whose n-th allocation from now on fails (include/linux/sched.h: task_struct.fail_nth) */
   readonly fail_nth = new Map<number, number>();
-}
-
-/** True if the current task asked for this allocation to fail (lib/fault-inject.c: should_fail_ex(), of which only fail-nth). */
-export function should_fail(m: Machine): boolean {
-  const pid = m.current.pid;
-  const nth = m.slab.fail_nth.get(pid) ?? 0;
-  if (nth === 0) return false;
-  if (nth === 1) m.slab.fail_nth.delete(pid);
-  else m.slab.fail_nth.set(pid, nth - 1);
-  return nth === 1;
 }
 
 /**
@@ -31,7 +22,10 @@ export function kcalloc(m: Machine, n: number, gfp: number): Float64Array | null
   return new Float64Array(n);
 }
 
-/** As kcalloc(); memory in single pages serves it where one piece cannot be had, so that it does not fail (include/linux/slab.h: kvcalloc()). */
+/**
+ * As kcalloc(); memory in single pages serves it where one piece cannot be had, so that it does not fail
+ * (include/linux/slab.h: kvcalloc()).
+ */
 export function kvcalloc(m: Machine, n: number, gfp: number): Float64Array {
   return kcalloc(m, n, gfp | __GFP_NOFAIL) as Float64Array;
 }

@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { walk_address } from '../inspect.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { folio_lock } from './filemap/folio_lock.ts';
+import { lru_add_drain } from './folio.ts';
 import type { mm_struct } from './mm_types.ts';
 import { page_to_pfn } from './page.ts';
 import { alloc_page } from './page_alloc.ts';
-import { lru_add_drain } from './folio.ts';
-import { bare_machine, leaf_at, load_words, make_pte, make_table, map_anon, page_at, pte_at, release, replace_folio, run_thp, vma_of } from './testing.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import {
+  bare_machine,
+  leaf_at,
+  load_words,
+  make_pte,
+  make_table,
+  map_anon,
+  page_at,
+  pte_at,
+  release,
+  replace_folio,
+  run_thp,
+  vma_of,
+} from './testing.ts';
 
 const [PAGE, HUGE, MAP] = [4096, 2 * 1024 * 1024, 0x200000000];
 
@@ -56,7 +69,7 @@ t.test('a folio takes the place of another one, which is free then', (t) => {
     t.equal(page_at(m, mm, MAP + HUGE), dst);
     t.equal(m.page._refcount[dst], 1);
     t.equal(m.zone.nr_free, free + 1);
-    t.equal(yield* user_load32(m, MAP + HUGE), 0, 'what it held is the caller\'s to copy');
+    t.equal(yield* user_load32(m, MAP + HUGE), 0, "what it held is the caller's to copy");
   });
   t.equal(m.config.thp, 'always');
   t.end();

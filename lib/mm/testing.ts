@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { Machine } from '../boot.ts';
-import { vma_at, walk_address, type Leaf } from '../inspect.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { at_once, run_clean, small_machine, type Asserts } from '../kernel/testing.ts';
-import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
-import { dev_pagemap, type dev_pagemap_ops } from './memremap.ts';
-import { remove_migration_ptes } from './migrate/entry.ts';
-import { vm_area_struct, type mm_struct } from './mm_types.ts';
-import { sys_mmap } from './mmap.ts';
-import { folio_get } from './page.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import {
-  mm_alloc_pmd, p4d_populate, pmd_alloc_one, pmd_populate, pte_alloc, pte_alloc_one, pud_alloc_one, pud_populate,
+  p4d_populate,
+  pmd_alloc_one,
+  pmd_populate,
+  pte_alloc_one,
+  pud_alloc_one,
+  pud_populate,
 } from '../arch/x86/mm/pgtable/pgalloc.ts';
-import { pmd_index, pte_index, pte_pfn, pud_index, type ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { try_to_migrate } from './rmap/walk.ts';
+import { pmd_index, type ptdesc, pte_index, pte_pfn, pud_index } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32 } from '../arch/x86/mm/uaccess.ts';
+import { Machine } from '../boot.ts';
+import { type Leaf, vma_at, walk_address } from '../inspect.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { type Asserts, at_once, run_clean, small_machine } from '../kernel/testing.ts';
+import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
 import { folio_put } from './folio.ts';
 import { TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG } from './huge_memory/sysfs.ts';
-import { user_load32 } from '../arch/x86/mm/uaccess.ts';
+import { pte_alloc } from './memory/pgalloc.ts';
+import { dev_pagemap, type dev_pagemap_ops } from './memremap.ts';
+import { remove_migration_ptes } from './migrate/entry.ts';
+import { type mm_struct, vm_area_struct } from './mm_types.ts';
+import { folio_get } from './page.ts';
+import { try_to_migrate } from './rmap/walk.ts';
+import { mm_alloc_pmd } from './userfaultfd/mfill.ts';
 
 const [PAGE, RW, PRIVATE, FIXED_ANON] = [4096, 3, 2, 0x30];
 
@@ -63,7 +70,10 @@ export function make_pte(m: Machine, mm: mm_struct, addr: number): { pt: ptdesc;
   return { pt: pmdt.child?.[pmd_index(addr)] as ptdesc, i: pte_index(addr) };
 }
 
-/** Makes the current task's address space one with a vma of 2 MiB at an address and an empty pte table for it. NON-KERNEL. */
+/**
+ * Makes the current task's address space one with a vma of 2 MiB at an address and an empty pte table for it.
+ * NON-KERNEL.
+ */
 export function make_table(m: Machine, mm: mm_struct, addr: number): { vma: vm_area_struct; pt: ptdesc } {
   m.current.mm = mm;
   const pud = pud_alloc_one(m, mm, addr) as ptdesc;
@@ -75,7 +85,9 @@ export function make_table(m: Machine, mm: mm_struct, addr: number): { vma: vm_a
   return { vma: new vm_area_struct(mm, addr, addr + 512 * PAGE), pt };
 }
 
-/** 128 MiB of device private memory at the end of the physical addresses, ready to be added to the machine. NON-KERNEL. */
+/**
+ * 128 MiB of device private memory at the end of the physical addresses, ready to be added to the machine. NON-KERNEL.
+ */
 export function private_pagemap(owner: unknown, freed: number[] = []): dev_pagemap {
   const pgmap = new dev_pagemap();
   pgmap.type = 1;
@@ -101,7 +113,12 @@ export function* load_words(m: Machine, at: number, n: number): Gen<number[]> {
 }
 
 /** Runs a process with huge pages, the huge zero page too, and a mapping for them. NON-KERNEL. */
-export function run_thp(t: Asserts, addr: number, size: number, body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
+export function run_thp(
+  t: Asserts,
+  addr: number,
+  size: number,
+  body: (m: Machine, mm: mm_struct) => Gen<void>,
+): Machine {
   const m = small_machine({ thp: 'always' });
   m.thp.set(TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG, true);
   return run_clean(t, m, function* (_m, mm) {
@@ -123,7 +140,9 @@ export function* replace_folio(m: Machine, src: number, dst: number): Gen<void> 
   release(m, dst);
 }
 
-/** The ops of a device driver that notes the folios that come back, and for whose memory no CPU ever asks. NON-KERNEL. */
+/**
+ * The ops of a device driver that notes the folios that come back, and for whose memory no CPU ever asks. NON-KERNEL.
+ */
 export function noting_ops(freed: number[]): dev_pagemap_ops {
   return {
     folio_free: (_m, folio) => void freed.push(folio),

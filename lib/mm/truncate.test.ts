@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { address_space } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { mapping_load } from './filemap/filemap.ts';
 import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
-import { sys_mmap } from './mmap.ts';
-import { PG_dirty, folio_get, folio_order, folio_pfn, test_flag } from './page.ts';
-import { shmem_enabled_store } from './shmem.ts';
 import { folio_put, lru_add_drain } from './folio.ts';
+import { find_vma } from './mmap/find_vma.ts';
+import { folio_get, folio_order, folio_pfn, PG_dirty, test_flag } from './page.ts';
+import { shmem_enabled_store } from './shmem.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
-import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { find_vma } from './vma/vma.ts';
 
 const [PAGE, HUGE, BASE] = [4096, 2 * 1024 * 1024, 0x200000000];
 const EIO = 5;
@@ -66,9 +66,23 @@ t.test('a folio leaves its file and every mapping, unless it left before', (t) =
 t.test('of a small folio a part is zeroed, and it stays', (t) => {
   run(false, function* (m, mapping) {
     t.equal(yield* partial(m, mapping, 1, PAGE + 100, PAGE + 103), true);
-    t.same([yield* user_load32(m, BASE + PAGE + 96), yield* user_load32(m, BASE + PAGE + 100), yield* user_load32(m, BASE + PAGE + 104)], [0x55555555, 0, 0x55555555]);
+    t.same(
+      [
+        yield* user_load32(m, BASE + PAGE + 96),
+        yield* user_load32(m, BASE + PAGE + 100),
+        yield* user_load32(m, BASE + PAGE + 104),
+      ],
+      [0x55555555, 0, 0x55555555],
+    );
     t.equal(yield* partial(m, mapping, 2, 2 * PAGE + 8, Infinity), true);
-    t.same([yield* user_load32(m, BASE + 2 * PAGE + 4), yield* user_load32(m, BASE + 3 * PAGE - 4), yield* user_load32(m, BASE + 3 * PAGE)], [0x55555555, 0, 0x55555555]);
+    t.same(
+      [
+        yield* user_load32(m, BASE + 2 * PAGE + 4),
+        yield* user_load32(m, BASE + 3 * PAGE - 4),
+        yield* user_load32(m, BASE + 3 * PAGE),
+      ],
+      [0x55555555, 0, 0x55555555],
+    );
     t.equal(yield* partial(m, mapping, 3, 0, 3 * PAGE + 7), true);
     t.same([yield* user_load32(m, BASE + 3 * PAGE + 4), yield* user_load32(m, BASE + 3 * PAGE + 8)], [0, 0x55555555]);
     t.equal(mapping.nrpages, 8);
@@ -97,7 +111,14 @@ t.test('a range of a folio is zeroed to the byte, over page edges', (t) => {
     const folio = mapping_load(m, mapping, 0);
     folio_zero_range(m, folio, 2 * PAGE - 1, PAGE + 2);
     const bytes = [1, 2, 3].map((i) => m.ram.bytes(folio_pfn(m, folio) + i));
-    t.same(bytes.map((b) => [b[0], b[1], b[PAGE - 2], b[PAGE - 1]]), [[0x55, 0x55, 0x55, 0], [0, 0, 0, 0], [0, 0x55, 0x55, 0x55]]);
+    t.same(
+      bytes.map((b) => [b[0], b[1], b[PAGE - 2], b[PAGE - 1]]),
+      [
+        [0x55, 0x55, 0x55, 0],
+        [0, 0, 0, 0],
+        [0, 0x55, 0x55, 0x55],
+      ],
+    );
     folio_zero_range(m, folio, 0, 0);
     t.equal(yield* user_load32(m, BASE), 0x55555555);
   });

@@ -2,18 +2,21 @@
 
 import type { Machine } from '../boot.ts';
 import { EIO } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
 import type { address_space } from '../fs/fs.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { filemap_get_entry, filemap_remove_folio } from './filemap/filemap.ts';
 import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
+import { folio_put } from './folio.ts';
 import { folio_split } from './huge_memory/split_folio.ts';
 import { unmap_mapping_folio } from './memory/zap.ts';
-import { PG_dirty, folio_pfn, folio_size, folio_test_large, test_flag } from './page.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
+import { folio_pfn, folio_size, folio_test_large, PG_dirty, test_flag } from './page.ts';
 import { folio_mapped } from './rmap/rmap.ts';
-import { folio_put } from './folio.ts';
 
-/** Takes a locked folio out of a file, unmapping it first: 0, or -EIO if it left the mapping meanwhile (mm/truncate.c: truncate_inode_folio()). */
+/**
+ * Takes a locked folio out of a file, unmapping it first: 0, or -EIO if it left the mapping meanwhile (mm/truncate.c:
+ * truncate_inode_folio()).
+ */
 export function* truncate_inode_folio(m: Machine, mapping: address_space, folio: number): Gen<number> {
   if (m.page.mapping[folio] !== mapping.id * 4) return -EIO;
   if (folio_mapped(m, folio)) yield* unmap_mapping_folio(m, folio);
@@ -35,8 +38,8 @@ export function folio_zero_range(m: Machine, folio: number, start: number, lengt
 }
 
 /**
- * What truncation does to a folio of which [start, end] (bytes, end may be Infinity) goes: removed if all of it does, else
- * zeroed there and split. False if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
+ * What truncation does to a folio of which [start, end] (bytes, end may be Infinity) goes: removed if all of it does,
+ * else zeroed there and split. False if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
  */
 export function* truncate_inode_partial_folio(m: Machine, folio: number, start: number, end: number): Gen<boolean> {
   const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;

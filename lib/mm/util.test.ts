@@ -2,12 +2,13 @@
 
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
+import { stable_page_flags } from '../fs/proc/page.ts';
 import { memremap_device_private_pagemap } from './device_private.ts';
 import { dev_pagemap } from './memremap.ts';
-import { FOLIO_MAPPING_ANON, page_to_pfn, prep_compound_page, pfn_to_page } from './page.ts';
-import { alloc_page } from './page_alloc.ts';
-import { snapshot_page, stable_page_flags } from './util.ts';
+import { FOLIO_MAPPING_ANON, page_to_pfn, pfn_to_page } from './page.ts';
+import { alloc_page, prep_compound_page } from './page_alloc.ts';
 import { noting_ops } from './testing.ts';
+import { snapshot_page } from './util.ts';
 
 const SERIES = ['device-private-offsets'];
 // include/uapi/linux/kernel-page-flags.h
@@ -42,12 +43,15 @@ t.test('pages of RAM', (t) => {
   t.end();
 });
 
-t.test('a private page with the number of the page of zeroes is not that, unless the snapshot forgets that it is an offset', (t) => {
-  const { m, page } = machine(SERIES);
-  t.same(snapshot_page(m, page), { pfn: page_to_pfn(m, m.zero_page), idx: 0, flags: FAITHFUL + DEVICE_PRIVATE });
-  t.equal(stable_page_flags(m, page), RESERVED);
-  t.equal(stable_page_flags(m, m.zero_page), ZERO_PAGE + RESERVED);
-  const forgetful = machine([...SERIES, 'offsets-no-snapshot-flag']);
-  t.equal(stable_page_flags(forgetful.m, forgetful.page), ZERO_PAGE + RESERVED);
-  t.end();
-});
+t.test(
+  'a private page with the number of the page of zeroes is not that, unless the snapshot forgets that it is an offset',
+  (t) => {
+    const { m, page } = machine(SERIES);
+    t.same(snapshot_page(m, page), { pfn: page_to_pfn(m, m.zero_page), idx: 0, flags: FAITHFUL + DEVICE_PRIVATE });
+    t.equal(stable_page_flags(m, page), RESERVED);
+    t.equal(stable_page_flags(m, m.zero_page), ZERO_PAGE + RESERVED);
+    const forgetful = machine([...SERIES, 'offsets-no-snapshot-flag']);
+    t.equal(stable_page_flags(forgetful.m, forgetful.page), ZERO_PAGE + RESERVED);
+    t.end();
+  },
+);

@@ -1,24 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_pte_batch_flags } from '../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../boot.ts';
-import { is_zero_pfn } from './gup/pin.ts';
+import { EINTR, EINVAL, ENOMEM } from '../errno.ts';
+import type { address_space, file } from '../fs/fs.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { printk } from '../kernel/printk.ts';
+import { mm_populate } from './gup/gup.ts';
+import { COPY_NS_PER_PAGE } from './migrate/entry.ts';
+import type { anon_vma, mm_struct } from './mm_types.ts';
+import { do_mmap } from './mmap/mmap.ts';
+import { mmap_write_lock_killable, mmap_write_unlock } from './mmap_lock.ts';
 import {
-  PGTY_buddy, PGTY_offline, PGTY_table, PG_active, PG_dirty, PG_head, PG_hwpoison, PG_idle, PG_large_rmappable, PG_locked, PG_lru,
-  PG_mlocked, PG_private, PG_reclaim, PG_referenced, PG_reserved, PG_swapbacked, PG_swapcache, PG_unevictable, PG_uptodate, PG_writeback,
-  folio_test_anon, folio_test_hugetlb, folio_test_large, page_folio, test_flag,
+  FOLIO_MAPPING_ANON,
+  FOLIO_MAPPING_FLAGS,
+  folio_nr_pages,
+  folio_pfn,
+  page_folio,
+  PG_active,
+  PG_dirty,
+  PG_idle,
+  PG_locked,
+  PG_lru,
+  PG_mlocked,
+  PG_private,
+  PG_reclaim,
+  PG_referenced,
+  PG_reserved,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_uptodate,
+  PG_writeback,
+  PGTY_buddy,
+  test_flag,
 } from './page.ts';
-import { folio_mapped } from './rmap/rmap.ts';
-import { is_huge_zero_pfn } from './huge_memory/sysfs.ts';
+import { userfaultfd_unmap_complete, type userfaultfd_unmap_ctxs } from './userfaultfd/userfaultfd.ts';
 
 // struct page_snapshot's flags (include/linux/mm.h)
-export const PAGE_SNAPSHOT_FAITHFUL = 1 << 0;
+const PAGE_SNAPSHOT_FAITHFUL = 1 << 0;
 export const PAGE_SNAPSHOT_PG_BUDDY = 1 << 1;
 export const PAGE_SNAPSHOT_PG_IDLE = 1 << 2;
 /** pfn is the offset of a device-private page; only with device-private-offsets */
 export const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
-/** A page as it is at one moment (include/linux/mm.h: struct page_snapshot). The copies of struct page and folio are left out. */
-export interface page_snapshot {
+/**
+ * A page as it is at one moment (include/linux/mm.h: struct page_snapshot). The copies of struct page and folio are
+ * left out.
+ */
+interface page_snapshot {
   pfn: number;
   /** the page's place in its folio */
   idx: number;
@@ -32,7 +63,8 @@ export function snapshot_page(m: Machine, page: number): page_snapshot {
   let flags = PAGE_SNAPSHOT_FAITHFUL;
   if (m.page.page_type[page] === PGTY_buddy) flags |= PAGE_SNAPSHOT_PG_BUDDY;
   if (test_flag(m, folio, PG_idle)) flags |= PAGE_SNAPSHOT_PG_IDLE;
-  if (m.device_private.by_offset(page) && !m.patches.has('offsets-no-snapshot-flag')) flags |= PAGE_SNAPSHOT_DEVICE_PRIVATE;
+  if (m.device_private.by_offset(page) && !m.patches.has('offsets-no-snapshot-flag'))
+    flags |= PAGE_SNAPSHOT_DEVICE_PRIVATE;
   return { pfn: m.device_private.page_number(page), idx: page - folio, flags };
 }
 
@@ -43,43 +75,114 @@ export const KPF_COMPOUND_HEAD = 2 ** 15;
 export const KPF_COMPOUND_TAIL = 2 ** 16;
 export const KPF_THP = 2 ** 22;
 export const KPF_ZERO_PAGE = 2 ** 24;
-const KPF_BUDDY = 2 ** 10;
+export const KPF_BUDDY = 2 ** 10;
 const KPF_SWAPCACHE = 2 ** 13;
-const KPF_HUGE = 2 ** 17;
-const KPF_HWPOISON = 2 ** 19;
-const KPF_NOPAGE = 2 ** 20;
-const KPF_OFFLINE = 2 ** 23;
-const KPF_IDLE = 2 ** 25;
-const KPF_PGTABLE = 2 ** 26;
+export const KPF_HUGE = 2 ** 17;
+export const KPF_HWPOISON = 2 ** 19;
+export const KPF_NOPAGE = 2 ** 20;
+export const KPF_OFFLINE = 2 ** 23;
+export const KPF_IDLE = 2 ** 25;
+export const KPF_PGTABLE = 2 ** 26;
 const KPF_RESERVED = 2 ** 32;
 const KPF_PRIVATE = 2 ** 35;
 
-const COPIED: readonly (readonly [number, number])[] = [
-  [PG_locked, 2 ** 0], [PG_referenced, 2 ** 2], [PG_uptodate, 2 ** 3], [PG_dirty, 2 ** 4], [PG_lru, 2 ** 5], [PG_active, 2 ** 6],
-  [PG_writeback, 2 ** 8], [PG_reclaim, 2 ** 9], [PG_swapcache, KPF_SWAPCACHE], [PG_swapbacked, 2 ** 14], [PG_unevictable, 2 ** 18],
-  [PG_mlocked, 2 ** 33], [PG_reserved, KPF_RESERVED], [PG_private, KPF_PRIVATE],
+export const COPIED: readonly (readonly [number, number])[] = [
+  [PG_locked, 2 ** 0],
+  [PG_referenced, 2 ** 2],
+  [PG_uptodate, 2 ** 3],
+  [PG_dirty, 2 ** 4],
+  [PG_lru, 2 ** 5],
+  [PG_active, 2 ** 6],
+  [PG_writeback, 2 ** 8],
+  [PG_reclaim, 2 ** 9],
+  [PG_swapcache, KPF_SWAPCACHE],
+  [PG_swapbacked, 2 ** 14],
+  [PG_unevictable, 2 ** 18],
+  [PG_mlocked, 2 ** 33],
+  [PG_reserved, KPF_RESERVED],
+  [PG_private, KPF_PRIVATE],
 ];
 
-/** The page's KPF_* bits as one exact number (fs/proc/page.c: stable_page_flags()). KSM, slab, and the flags of file systems and architectures are left out. */
-export function stable_page_flags(m: Machine, page: number): number {
-  if (page === 0) return KPF_NOPAGE;
-  const ps = snapshot_page(m, page);
-  const folio = page_folio(m, page);
-  let u = 0;
-  if (folio_mapped(m, folio)) u += KPF_MMAP;
-  if (folio_test_anon(m, folio)) u += KPF_ANON;
-  if (ps.idx !== 0) u += KPF_COMPOUND_TAIL;
-  else if (test_flag(m, folio, PG_head)) u += KPF_COMPOUND_HEAD;
-  const has_pfn = (ps.flags & PAGE_SNAPSHOT_DEVICE_PRIVATE) === 0;
-  if (folio_test_hugetlb(m, folio)) u += KPF_HUGE;
-  else if (folio_test_large(m, folio) && test_flag(m, folio, PG_large_rmappable)) u += KPF_THP;
-  else if (has_pfn && is_huge_zero_pfn(m, ps.pfn)) u += KPF_ZERO_PAGE + KPF_THP;
-  else if (has_pfn && is_zero_pfn(m, ps.pfn)) u += KPF_ZERO_PAGE;
-  if (ps.flags & PAGE_SNAPSHOT_PG_BUDDY) u += KPF_BUDDY;
-  if (ps.flags & PAGE_SNAPSHOT_PG_IDLE) u += KPF_IDLE;
-  if (m.page.page_type[folio] === PGTY_offline) u += KPF_OFFLINE;
-  if (m.page.page_type[folio] === PGTY_table) u += KPF_PGTABLE;
-  for (const [flag, kpf] of COPIED) if (test_flag(m, folio, flag)) u += kpf;
-  if (test_flag(m, page, PG_hwpoison)) u += KPF_HWPOISON;
-  return u;
+/** do_mmap() with the mmap lock taken, and populated if asked (mm/util.c: vm_mmap_pgoff()). */
+export function* vm_mmap_pgoff(
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  prot: number,
+  flags: number,
+  pgoff: number,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const populate = { len: 0 };
+  const uf: userfaultfd_unmap_ctxs = [];
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  const ret = yield* do_mmap(m, f, addr, len, prot, flags, 0, pgoff, populate, uf);
+  mmap_write_unlock(m, mm);
+  yield* userfaultfd_unmap_complete(m, mm, uf);
+  if (populate.len !== 0) yield* mm_populate(m, ret, populate.len);
+  return ret;
+}
+
+/** vm_mmap_pgoff() with an offset in bytes; -EINVAL if that is unaligned (mm/util.c: vm_mmap()). */
+export function* vm_mmap(
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  prot: number,
+  flags: number,
+  offset: number,
+): Gen<number> {
+  if (offset % 4096 !== 0) return -EINVAL;
+  return yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, offset / 4096);
+}
+
+/** folio_pte_batch_flags() without flags (mm/util.c: folio_pte_batch()). */
+export function folio_pte_batch(m: Machine, folio: number, pt: ptdesc, i: number, pte: number, max_nr: number): number {
+  return folio_pte_batch_flags(m, folio, null, pt, i, { pte }, max_nr, 0);
+}
+
+/** Copies the contents of a folio to one of the same size (mm/util.c: folio_copy()); both must be in the linear map. */
+export function folio_copy(m: Machine, dst: number, src: number): void {
+  const nr = folio_nr_pages(m, src);
+  m.ram.copy(folio_pfn(m, dst), folio_pfn(m, src), nr);
+  m.sched.spend(nr * COPY_NS_PER_PAGE);
+}
+
+/**
+ * The file that the folio caches a part of, or null for anonymous memory and free pages (mm/util.c: folio_mapping()).
+ * Swap cache is not modelled.
+ */
+export function folio_mapping(m: Machine, folio: number): address_space | null {
+  const mapping = m.page.mapping[folio] as number;
+  if (mapping === 0 || (mapping & FOLIO_MAPPING_FLAGS) !== 0) return null;
+  return m.mappings.get(mapping >> 2) as address_space | null;
+}
+
+/** The anon_vma that an anonymous folio's mapping names, else null (mm/util.c: folio_anon_vma()). */
+export function folio_anon_vma(m: Machine, folio: number): anon_vma | null {
+  const mapping = m.page.mapping[folio] as number;
+  if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON) return null;
+  return m.mappings.get(mapping >> 2) as anon_vma | null;
+}
+
+/** Gives back pages that security_vm_enough_memory_mm() charged (include/linux/mman.h: vm_unacct_memory()). */
+export function vm_unacct_memory(m: Machine, pages: number): void {
+  m.vm_committed_as -= pages;
+}
+
+/**
+ * Charges pages of private writable memory; -ENOMEM if one request is more than all memory
+ * (mm/util.c: __vm_enough_memory()). Overcommit is the default heuristic; there is no swap.
+ */
+export function security_vm_enough_memory_mm(m: Machine, _mm: mm_struct, pages: number): number {
+  m.vm_committed_as += pages;
+  if (pages <= m.zone.managed_pages) return 0;
+  printk(
+    m,
+    `__vm_enough_memory: pid: ${m.current.pid}, comm: ${m.current.comm}, bytes: ${pages * 4096} not enough memory for the allocation`,
+  );
+  vm_unacct_memory(m, pages);
+  return -ENOMEM;
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { audit } from '../audit.ts';
 import { start_process } from '../kernel/exec.ts';
-import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from './mmap.ts';
 import type { mm_struct } from './mm_types.ts';
+import { sys_munmap } from './mmap/mmap.ts';
 import { sys_mprotect } from './mprotect.ts';
-import { user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from './vma/unmap.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 
 const PAGE = 4096;
 const ENOMEM = 12;
@@ -29,7 +29,10 @@ t.test('one request may have all memory there is, however much others were promi
     t.equal(m.vm_committed_as, before + 2 * all);
     t.equal(security_vm_enough_memory_mm(m, mm, all + 1), -ENOMEM);
     t.equal(m.vm_committed_as, before + 2 * all);
-    t.match(m.log.lines.at(-1), /^__vm_enough_memory: pid: \d+, comm: greedy, bytes: \d+ not enough memory for the allocation$/);
+    t.match(
+      m.log.lines.at(-1),
+      /^__vm_enough_memory: pid: \d+, comm: greedy, bytes: \d+ not enough memory for the allocation$/,
+    );
     t.ok(m.log.lines.at(-1)?.includes(`bytes: ${(all + 1) * PAGE} `));
     vm_unacct_memory(m, 2 * all);
     t.equal(yield* sys_mmap(m, 0, (all + 1) * PAGE, RW, PRIVATE | ANON, -1, 0), -ENOMEM);

@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Reclaim of anonymous memory in a machine without swap: only what MADV_FREE gave away and nobody has written since can go.
+// Reclaim of anonymous memory in a machine without swap: only what MADV_FREE gave away and nobody has written since can
+// go.
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { BUG_ON } from '../kernel/printk.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
+import { folio_add_lru, folio_put, lruvec_del_folio } from './folio.ts';
 import {
-  PG_active, PG_dirty, PG_mlocked, PG_swapbacked, clear_flag, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, set_flag,
+  clear_flag,
+  folio_get,
+  folio_nr_pages,
+  folio_ref_count,
+  folio_test_anon,
+  folio_test_large,
+  PG_active,
+  PG_dirty,
+  PG_lru,
+  PG_mlocked,
+  PG_swapbacked,
+  set_flag,
   test_flag,
 } from './page.ts';
 import { folio_mapped } from './rmap/rmap.ts';
-import { TTU_BATCH_FLUSH, try_to_unmap } from './rmap/walk.ts';
-import { folio_put, folio_putback_lru } from './folio.ts';
+import { try_to_unmap, TTU_BATCH_FLUSH } from './rmap/walk.ts';
 
 // How many pages of the isolated folio are free now; it goes back to its list if none are.
 function* shrink_folio(m: Machine, folio: number): Gen<number> {
@@ -38,7 +51,10 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
   return nr;
 }
 
-/** Frees what can be freed of folios that were taken off their lists, and puts the others back: how many pages are free (mm/vmscan.c: reclaim_pages()). */
+/**
+ * Frees what can be freed of folios that were taken off their lists, and puts the others back: how many pages are free
+ * (mm/vmscan.c: reclaim_pages()).
+ */
 export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<number> {
   let nr = 0;
   for (const folio of folios) {
@@ -46,4 +62,25 @@ export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<numbe
     nr += yield* shrink_folio(m, folio);
   }
   return nr;
+}
+
+/**
+ * Takes the folio off its LRU list, with a reference of its own; false if it was on none (mm/vmscan.c:
+ * folio_isolate_lru()).
+ */
+export function folio_isolate_lru(m: Machine, folio: number): boolean {
+  BUG_ON(m.page._refcount[folio] === 0, 'mm/vmscan.c: folio_isolate_lru() of a free folio');
+  if (!test_flag(m, folio, PG_lru)) return false;
+  clear_flag(m, folio, PG_lru);
+  folio_get(m, folio);
+  lruvec_del_folio(m, folio);
+  return true;
+}
+
+/**
+ * Queues an isolated folio for its list again and drops the isolation's reference (mm/vmscan.c: folio_putback_lru()).
+ */
+export function folio_putback_lru(m: Machine, folio: number): void {
+  folio_add_lru(m, folio);
+  folio_put(m, folio);
 }

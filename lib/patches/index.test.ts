@@ -25,7 +25,8 @@ t.test('each state is asked for somewhere in the kernel, or another one needs or
   const lib = fileURLToPath(new URL('..', import.meta.url));
   const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.startsWith('patches'))
-    .map((name) => readFileSync(`${lib}${name}`, 'utf8')).join('\n');
+    .map((name) => readFileSync(`${lib}${name}`, 'utf8'))
+    .join('\n');
   for (const p of patch_states) t.ok(sources.includes(`'${p.id}'`), p.id);
   t.end();
 });
@@ -47,7 +48,10 @@ t.test('what a state needs or excludes exists, and two that exclude each other a
 });
 
 t.test('a machine is refused a state that does not exist, and has those that it was given', (t) => {
-  t.throws(() => check_patches(['no-such-state']), /^patch state no-such-state: there is no such state; npm run -s regression -- list/);
+  t.throws(
+    () => check_patches(['no-such-state']),
+    /^patch state no-such-state: there is no such state; npm run -s regression -- list/,
+  );
   t.throws(() => boot({ mem: 64 * 1024 * 1024, patches: ['no-such-state'] }), RangeError);
   const id = 'fix-coherent-chunk';
   const m = boot({ mem: 64 * 1024 * 1024, patches: [id] });

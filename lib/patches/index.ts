@@ -14,8 +14,14 @@ export type { PatchState } from './patch_state.ts';
 
 /** Every state in which a machine can differ from Linux 7.3.4: series applied, fixes taken back out, fixes proposed. */
 export const patch_states: readonly PatchState[] = [
-  ...offsets_states, ...exclusive_states, ...coherent_states, ...hmm_v14_states, ...owner_states,
-  ...reverted_faults, ...reverted_migration, ...proposed_fixes,
+  ...offsets_states,
+  ...exclusive_states,
+  ...coherent_states,
+  ...hmm_v14_states,
+  ...owner_states,
+  ...reverted_faults,
+  ...reverted_migration,
+  ...proposed_fixes,
 ];
 
 /**
@@ -25,9 +31,13 @@ export const patch_states: readonly PatchState[] = [
 export function check_patches(ids: readonly string[]): void {
   for (const id of ids) {
     const state = patch_states.find((p) => p.id === id);
-    if (state === undefined) throw new RangeError(`patch state ${id}: there is no such state; npm run -s regression -- list shows those that are`);
+    if (state === undefined)
+      throw new RangeError(
+        `patch state ${id}: there is no such state; npm run -s regression -- list shows those that are`,
+      );
     const clash = (state.excludes ?? []).find((x) => ids.includes(x));
-    if (clash !== undefined) throw new RangeError(`patch states ${id} and ${clash} exclude each other: take one of them`);
+    if (clash !== undefined)
+      throw new RangeError(`patch states ${id} and ${clash} exclude each other: take one of them`);
     const missing = (state.needs ?? []).find((x) => !ids.includes(x));
     if (missing !== undefined) throw new RangeError(`patch state ${id} needs ${missing} too`);
   }

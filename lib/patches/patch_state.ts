@@ -4,7 +4,10 @@
 export interface PatchState {
   /** what boot({ patches }) takes */
   id: string;
-  /** 'series': applied as posted or merged; 'reverted': a fix of 7.3.4 taken back out; 'proposed': a fix that 7.3.4 lacks */
+  /**
+   * 'series': applied as posted or merged; 'reverted': a fix of 7.3.4 taken back out; 'proposed': a fix that 7.3.4
+   * lacks
+   */
   kind: 'series' | 'reverted' | 'proposed';
   /** of the patch or of the cover letter */
   subject: string;

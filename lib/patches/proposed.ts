@@ -11,7 +11,8 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'recorded oopses in dmirror_do_read() and dmirror_do_write()',
     merged: false,
-    changes: 'dmirror_do_fault() enters the backing page of a private page into the mirror\'s page table, as dmirror_migrate_finalize_and_map() does, instead of the private page itself, which has no kernel address.',
+    changes:
+      "dmirror_do_fault() enters the backing page of a private page into the mirror's page table, as dmirror_migrate_finalize_and_map() does, instead of the private page itself, which has no kernel address.",
   },
   {
     id: 'fix-hmm-absent-pmd-pfn',
@@ -20,7 +21,8 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'found with the model, by a case',
     merged: false,
-    changes: 'hmm_vma_handle_absent_pmd() adds the offset of the walk inside of the huge page to the pfn, as hmm_vma_handle_pmd() does.',
+    changes:
+      'hmm_vma_handle_absent_pmd() adds the offset of the walk inside of the huge page to the pfn, as hmm_vma_handle_pmd() does.',
   },
   {
     id: 'fix-coherent-chunk',
@@ -29,7 +31,8 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'recorded warnings in memremap_pages()',
     merged: false,
-    changes: 'A coherent device whose one range is in use does not remap it once more, and takes single pages from a free huge one when no others are left.',
+    changes:
+      'A coherent device whose one range is in use does not remap it once more, and takes single pages from a free huge one when no others are left.',
   },
   {
     id: 'fix-migrate-alloc-null',
@@ -47,7 +50,8 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'recorded BUG at mm/migrate.c:368',
     merged: false,
-    changes: 'migrate_device_unmap() splits the pmds through which other address spaces map a large folio, since the folio may be split before it is mapped again.',
+    changes:
+      'migrate_device_unmap() splits the pmds through which other address spaces map a large folio, since the folio may be split before it is mapped again.',
   },
   {
     id: 'fix-collect-coherent-pmd',
@@ -56,7 +60,8 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'recorded results of migrate_multiple and warnings in dmirror_migrate_alloc_and_copy()',
     merged: false,
-    changes: 'migrate_vma_collect_huge_pmd() takes a huge page of coherent device memory for a migration of its owner\'s coherent pages, and no longer for one of system pages.',
+    changes:
+      "migrate_vma_collect_huge_pmd() takes a huge page of coherent device memory for a migration of its owner's coherent pages, and no longer for one of system pages.",
   },
   {
     id: 'fix-compound-cpages',
@@ -74,6 +79,7 @@ export const proposed_fixes: readonly PatchState[] = [
     date: '2026',
     where: 'recorded results of migrate_anon_huge_err and migrate_anon_huge_zero_err',
     merged: false,
-    changes: 'The flag makes the next allocation of a huge page fail and lets single pages alone, whose failure nothing makes good.',
+    changes:
+      'The flag makes the next allocation of a huge page fail and lets single pages alone, whose failure nothing makes good.',
   },
 ];

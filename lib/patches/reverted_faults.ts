@@ -11,7 +11,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2022',
     where: '8a295dbbaf72',
     merged: true,
-    changes: 'hmm_range_fault() answers -EFAULT for a private page of another device\'s instead of bringing it to system memory.',
+    changes:
+      "hmm_range_fault() answers -EFAULT for a private page of another device's instead of bringing it to system memory.",
   },
   {
     id: 'no-10b9feee2d0d',
@@ -20,7 +21,7 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2025',
     where: '10b9feee2d0d',
     merged: true,
-    changes: 'hmm_range_fault() takes a device-private pmd for an error, even the caller\'s own.',
+    changes: "hmm_range_fault() takes a device-private pmd for an error, even the caller's own.",
   },
   {
     id: 'no-hmm-walk-pmd-pfns',
@@ -65,7 +66,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2026',
     where: 'b570f37a2ce4',
     merged: true,
-    changes: 'A fault that finds a private page locked comes again at once instead of sleeping; the kernel is one that is not preempted, so its CPU runs nothing else meanwhile.',
+    changes:
+      'A fault that finds a private page locked comes again at once instead of sleeping; the kernel is one that is not preempted, so its CPU runs nothing else meanwhile.',
   },
   {
     id: 'no-16ce101db85d',
@@ -74,7 +76,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2022',
     where: '16ce101db85d',
     merged: true,
-    changes: 'do_swap_page() calls migrate_to_ram() with neither a reference on the private page nor a second look at the pte, and migrate_vma has no fault_page.',
+    changes:
+      'do_swap_page() calls migrate_to_ram() with neither a reference on the private page nor a second look at the pte, and migrate_vma has no fault_page.',
     excludes: ['no-migrate-to-ram-ret'],
   },
   {
@@ -112,7 +115,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2025',
     where: 'CVE-2025-22034',
     merged: true,
-    changes: 'FOLL_SPLIT_PMD splits the pmd of a hugetlb mapping as if it were a transparent huge page, and make_device_exclusive() takes hugetlb folios.',
+    changes:
+      'FOLL_SPLIT_PMD splits the pmd of a hugetlb mapping as if it were a transparent huge page, and make_device_exclusive() takes hugetlb folios.',
   },
   {
     id: 'no-exclusive-mapcount',
@@ -139,7 +143,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2025',
     where: 'merged (no commit id at hand)',
     merged: true,
-    changes: 'Long-term pinning takes an empty list of isolated folios for nothing to do, though coherent pages are never on it.',
+    changes:
+      'Long-term pinning takes an empty list of isolated folios for nothing to do, though coherent pages are never on it.',
   },
   {
     id: 'no-evict-on-close',
@@ -166,7 +171,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2026',
     where: 'merged (no commit id at hand)',
     merged: true,
-    changes: 'dmirror_migrate_to_system() allocates its arrays before it looks whether the mirrored address space is there.',
+    changes:
+      'dmirror_migrate_to_system() allocates its arrays before it looks whether the mirrored address space is there.',
   },
   {
     id: 'no-coherent-devt',
@@ -184,7 +190,8 @@ export const reverted_faults: readonly PatchState[] = [
     date: '2024',
     where: 'c2af060d1c18',
     merged: true,
-    changes: 'dmirror_device_evict_chunk() allocates its arrays in one piece each, without __GFP_NOFAIL and without a check.',
+    changes:
+      'dmirror_device_evict_chunk() allocates its arrays in one piece each, without __GFP_NOFAIL and without a check.',
   },
   {
     id: 'no-read-retry',

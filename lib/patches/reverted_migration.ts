@@ -20,7 +20,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2026',
     where: 'f84ca9b1888d',
     merged: true,
-    changes: 'page_vma_mapped_walk() stops at every device-private pmd, whose it may be, whether mappings or migration entries are wanted, and without a second look once it has the lock.',
+    changes:
+      'page_vma_mapped_walk() stops at every device-private pmd, whose it may be, whether mappings or migration entries are wanted, and without a second look once it has the lock.',
   },
   {
     id: 'no-pin-before-split',
@@ -29,7 +30,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2026',
     where: 'merged (no commit id at hand)',
     merged: true,
-    changes: 'migrate_vma_collect_pmd() takes its reference on a large folio that it has to split after it has given the page-table lock back.',
+    changes:
+      'migrate_vma_collect_pmd() takes its reference on a large folio that it has to split after it has given the page-table lock back.',
   },
   {
     id: 'no-zone-device-nr-anon',
@@ -47,7 +49,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2019',
     where: 'merged (no commit id at hand)',
     merged: true,
-    changes: 'Unmapping a private page looks for its struct page by the pfn that pte_pfn() reads in the device-private entry.',
+    changes:
+      'Unmapping a private page looks for its struct page by the pfn that pte_pfn() reads in the device-private entry.',
   },
   {
     id: 'no-ebdf8321eeeb',
@@ -56,7 +59,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2020',
     where: 'ebdf8321eeeb',
     merged: true,
-    changes: 'remove_migration_pte() marks a device-private entry write-protected for userfaultfd by the bit of present ptes, which belongs to the offset of a leaf.',
+    changes:
+      'remove_migration_pte() marks a device-private entry write-protected for userfaultfd by the bit of present ptes, which belongs to the offset of a leaf.',
   },
   {
     id: 'no-ad7df764b7e1',
@@ -65,7 +69,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2020',
     where: 'ad7df764b7e1',
     merged: true,
-    changes: 'Migration of a private page takes soft-dirty and userfaultfd\'s write protection from the bits of present ptes, which belong to the offset of a leaf.',
+    changes:
+      "Migration of a private page takes soft-dirty and userfaultfd's write protection from the bits of present ptes, which belong to the offset of a leaf.",
   },
   {
     id: 'no-ef233450898f',
@@ -83,16 +88,18 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2022',
     where: '44af0b45d58d',
     merged: true,
-    changes: 'migrate_vma_setup() counts in cpages the pages that it unmapped only, and none of the empty places that can be filled.',
+    changes:
+      'migrate_vma_setup() counts in cpages the pages that it unmapped only, and none of the empty places that can be filled.',
   },
   {
     id: 'no-41cddf83d8b0',
     kind: 'reverted',
-    subject: 'mm/migrate_device: don\'t add folio to be freed to LRU in migrate_device_finalize()',
+    subject: "mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()",
     date: '2025',
     where: '41cddf83d8b0',
     merged: true,
-    changes: 'The end of a migration gives every folio of system memory back through the LRU, the one that is left behind too.',
+    changes:
+      'The end of a migration gives every folio of system memory back through the LRU, the one that is left behind too.',
   },
   {
     id: 'no-12b2285bf3d1',
@@ -110,7 +117,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2019',
     where: '7ab0ad0e74f8',
     merged: true,
-    changes: 'A device page keeps its mapping when it is freed and when it is used again, and, as in 2019, a new anonymous page that has one is not given another.',
+    changes:
+      'A device page keeps its mapping when it is freed and when it is used again, and, as in 2019, a new anonymous page that has one is not given another.',
   },
   {
     id: 'no-34f5e9b9d199',
@@ -119,7 +127,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2021',
     where: '34f5e9b9d199',
     merged: true,
-    changes: 'migrate_vma_insert_page() makes no pte for device memory that is neither private nor coherent and uses it all the same; the kernel is one that KMSAN watches.',
+    changes:
+      'migrate_vma_insert_page() makes no pte for device memory that is neither private nor coherent and uses it all the same; the kernel is one that KMSAN watches.',
   },
   {
     id: 'no-63451de16e0a',
@@ -128,7 +137,8 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2026',
     where: '63451de16e0a',
     merged: true,
-    changes: 'migrate_vma_insert_huge_pmd_page() gives up in an address space that is being reaped without giving the pmd lock back.',
+    changes:
+      'migrate_vma_insert_huge_pmd_page() gives up in an address space that is being reaped without giving the pmd lock back.',
   },
   {
     id: 'no-insert-page-stable-check',
@@ -155,6 +165,7 @@ export const reverted_migration: readonly PatchState[] = [
     date: '2026',
     where: 'merged (no commit id at hand)',
     merged: true,
-    changes: 'test_hmm registers a device before it has memory, and lets it stand when it gets none and the module fails to load.',
+    changes:
+      'test_hmm registers a device before it has memory, and lets it stand when it gets none and the module fails to load.',
   },
 ];

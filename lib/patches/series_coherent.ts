@@ -11,8 +11,9 @@ export const coherent_states: readonly PatchState[] = [
     date: '2022-01-10',
     where: 'seed 002, 20220110223201.31024-1-alex.sierra@amd.com',
     merged: false,
-    changes: 'try_to_migrate() passes over coherent pages; pinning them for long fails with -EFAULT, and works by the fast path; migrate_vma selects the zero page '
-      + 'whatever the flags. struct hmm_dmirror_cmd has a sixth u64, zone_device_type, for HMM_DMIRROR_GET_MEM_DEV_TYPE, which is the last ioctl.',
+    changes:
+      'try_to_migrate() passes over coherent pages; pinning them for long fails with -EFAULT, and works by the fast path; migrate_vma selects the zero page ' +
+      'whatever the flags. struct hmm_dmirror_cmd has a sixth u64, zone_device_type, for HMM_DMIRROR_GET_MEM_DEV_TYPE, which is the last ioctl.',
     excludes: ['src-owner', 'no-800bb1c8dc80', 'no-any-unpinnable'],
   },
 ];

@@ -11,8 +11,9 @@ export const exclusive_states: readonly PatchState[] = [
     date: '2021-05-24',
     where: 'seed 001, b756a3b5e7ea of Linux 5.15; the rework of 2025 replaced it',
     merged: false,
-    changes: 'make_device_exclusive_range() takes every mapping of each page\'s folio down through rmap and answers which pages of the range it got; it passes over a '
-      + 'folio whose lock is taken. test_hmm asks for 64 pages at a time and answers -EBUSY unless it gets them all.',
+    changes:
+      "make_device_exclusive_range() takes every mapping of each page's folio down through rmap and answers which pages of the range it got; it passes over a " +
+      'folio whose lock is taken. test_hmm asks for 64 pages at a time and answers -EBUSY unless it gets them all.',
     excludes: ['no-exclusive-ebusy-fix'],
     needs: ['no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   },

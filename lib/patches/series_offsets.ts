@@ -14,7 +14,8 @@ export const offsets_states: readonly PatchState[] = [
     date: '2026-01-07',
     where: 'seed 000, 20260107091823.68974-1, as corrected up to 20260202113642.59295-1 (v6)',
     merged: false,
-    changes: 'Device-private pages have no pfns but offsets in a space of their own, from 0 on; entries, mpfns, hmm_pfns and rmap walks say which of the two a number is, and three swap types less are left for swap devices.',
+    changes:
+      'Device-private pages have no pfns but offsets in a space of their own, from 0 on; entries, mpfns, hmm_pfns and rmap walks say which of the two a number is, and three swap types less are left for swap devices.',
   },
 
   // What revisions of the series had wrong.
@@ -46,7 +47,8 @@ export const offsets_states: readonly PatchState[] = [
     date: '2025-12-31',
     where: '20251231043154.42931-1 (v1)',
     merged: false,
-    changes: 'A migration entry that fork() or mprotect() takes the right to write from loses its young and dirty bits.',
+    changes:
+      'A migration entry that fork() or mprotect() takes the right to write from loses its young and dirty bits.',
     needs: NEEDS,
   },
   {
@@ -66,7 +68,7 @@ export const offsets_states: readonly PatchState[] = [
     date: '2026-01-07',
     where: '20260107091823.68974-1 (v2)',
     merged: false,
-    changes: 'memremap_device_private_pagemap() takes node -1 as it is, and such memory has no node\'s counters.',
+    changes: "memremap_device_private_pagemap() takes node -1 as it is, and such memory has no node's counters.",
     needs: NEEDS,
   },
   {
@@ -76,7 +78,7 @@ export const offsets_states: readonly PatchState[] = [
     date: '2026-01-07',
     where: '20260107091823.68974-1 (v2); a reading of the patch that no reviewer is known to share',
     merged: false,
-    changes: 'page_mapped_in_vma() looks for the number of the folio\'s first page, whichever page it is asked for.',
+    changes: "page_mapped_in_vma() looks for the number of the folio's first page, whichever page it is asked for.",
     needs: NEEDS,
   },
 
@@ -119,7 +121,8 @@ export const offsets_states: readonly PatchState[] = [
     kind: 'series',
     subject: `${SERIES}, without patch 5 of 11`,
     date: '2026-01-07',
-    where: '20260107091823.68974-1: mm/page_vma_mapped: Add flags to page_vma_mapped_walk::pfn to track device private pages',
+    where:
+      '20260107091823.68974-1: mm/page_vma_mapped: Add flags to page_vma_mapped_walk::pfn to track device private pages',
     merged: false,
     changes: 'A walk over mappings compares numbers without asking which of them are offsets.',
     needs: NEEDS,

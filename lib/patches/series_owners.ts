@@ -11,8 +11,9 @@ export const owner_states: readonly PatchState[] = [
     date: '2020-03-16',
     where: 'seed 004, 800bb1c8dc80 of Linux 5.7; 5143192cd410 replaced it',
     merged: false,
-    changes: 'struct migrate_vma has src_owner in the place of pgmap_owner and flags: NULL selects system pages, an owner its private pages and nothing else. '
-      + 'A migration is MMU_NOTIFY_CLEAR to its own device too, and test_hmm has no coherent devices.',
+    changes:
+      'struct migrate_vma has src_owner in the place of pgmap_owner and flags: NULL selects system pages, an owner its private pages and nothing else. ' +
+      'A migration is MMU_NOTIFY_CLEAR to its own device too, and test_hmm has no coherent devices.',
     excludes: ['no-800bb1c8dc80'],
   },
   {
@@ -22,6 +23,7 @@ export const owner_states: readonly PatchState[] = [
     date: '2020-03-16',
     where: 'seed 004, 800bb1c8dc80',
     merged: true,
-    changes: 'migrate_vma selects system pages and the private pages of every device, with neither owner nor flags; the rest is as in src-owner.',
+    changes:
+      'migrate_vma selects system pages and the private pages of every device, with neither owner nor flags; the rest is as in src-owner.',
   },
 ];

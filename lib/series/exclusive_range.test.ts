@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { pte_pfn, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { walk_address } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
-import { make_device_exclusive_range } from './exclusive_range.ts';
 import { folio_lock, folio_unlock } from '../mm/filemap/folio_lock.ts';
-import { softleaf_from_pte, softleaf_is_device_exclusive } from '../mm/leafops.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
-import type { mm_struct } from '../mm/mm_types.ts';
-import { page_folio, pfn_to_page } from '../mm/page.ts';
-import { pte_pfn, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapped } from '../mm/rmap/rmap.ts';
 import { folio_put } from '../mm/folio.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { softleaf_from_pte, softleaf_is_device_exclusive } from '../mm/leafops.ts';
+import type { mm_struct } from '../mm/mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
+import { page_folio, pfn_to_page } from '../mm/page.ts';
+import { folio_mapped } from '../mm/rmap/rmap.ts';
+import { make_device_exclusive_range } from './exclusive_range.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -23,7 +23,14 @@ const MAP = 0x200000000;
 const [RW, PRIVATE, FIXED, ANON] = [3, 2, 0x10, 0x20];
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
-  run_clean(t, small_machine({ thp: 'always', patches: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'] }), body);
+  run_clean(
+    t,
+    small_machine({
+      thp: 'always',
+      patches: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
+    }),
+    body,
+  );
 }
 
 /** Which pages of the range were made exclusive; they are unlocked and released right away. */
@@ -48,11 +55,17 @@ t.test('pages become exclusive and unmapped, but for one whose lock is taken; a 
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, 3 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     for (let i = 0; i < 3; i++) yield* user_store32(m, MAP + i * PAGE, 40 + i);
-    const [first, second] = [0, 1].map((i) => pfn_to_page(m, pte_pfn(walk_address(mm, MAP + i * PAGE).entry))) as [number, number];
+    const [first, second] = [0, 1].map((i) => pfn_to_page(m, pte_pfn(walk_address(mm, MAP + i * PAGE).entry))) as [
+      number,
+      number,
+    ];
     yield* folio_lock(m, second);
     t.same(yield* make(m, mm, MAP, 3), [true, false, true]);
     folio_unlock(m, second);
-    t.same([0, 1, 2].map((i) => exclusive(mm, MAP + i * PAGE)), [true, false, true]);
+    t.same(
+      [0, 1, 2].map((i) => exclusive(mm, MAP + i * PAGE)),
+      [true, false, true],
+    );
     t.notOk(folio_mapped(m, first));
     for (let i = 0; i < 3; i++) t.equal(yield* user_load32(m, MAP + i * PAGE), 40 + i);
     t.notOk(exclusive(mm, MAP));
@@ -68,7 +81,11 @@ t.test('of a huge page the first is had, and with it every other, whose lock is 
     t.same(yield* make(m, mm, MAP, 2), [true, false]);
     t.ok(exclusive(mm, MAP + 511 * PAGE));
     t.equal(yield* user_load32(m, MAP + 5 * PAGE), 0);
-    t.same(yield* make(m, mm, MAP + 5 * PAGE, 1), [false], 'an entry of the folio that is exclusive already ends the walk');
+    t.same(
+      yield* make(m, mm, MAP + 5 * PAGE, 1),
+      [false],
+      'an entry of the folio that is exclusive already ends the walk',
+    );
   });
   t.end();
 });

@@ -1,27 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Exclusive access as the series of 2021 had it: for a range, through rmap, page by page as far as it goes.
 
+import {
+  type ptdesc,
+  pte_dirty,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_pfn,
+  pte_present,
+  pte_soft_dirty,
+  pte_uffd,
+  pte_write,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { folio_trylock, folio_unlock } from '../mm/filemap/folio_lock.ts';
-import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE, get_user_pages_remote } from '../mm/gup/gup.ts';
+import { folio_put } from '../mm/folio.ts';
+import { get_user_pages_remote } from '../mm/gup/gup.ts';
+import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE } from '../mm/gup/pin.ts';
 import { make_device_exclusive_entry } from '../mm/leafops.ts';
+import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmap_assert_locked } from '../mm/mmap_lock.ts';
 import {
-  MMU_NOTIFY_EXCLUSIVE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init_owner,
+  MMU_NOTIFY_EXCLUSIVE,
 } from '../mm/mmu_notifier.ts';
-import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
+import { folio_mark_dirty } from '../mm/page-writeback.ts';
 import { folio_nr_pages, folio_test_anon, page_folio, pfn_to_page } from '../mm/page.ts';
 import { DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done } from '../mm/page_vma_mapped.ts';
-import { folio_mark_dirty } from '../mm/page-writeback.ts';
-import { set_pte_at } from '../arch/x86/mm/pgtable/pgalloc.ts';
-import { PAGE_SIZE, pte_dirty, pte_mksoft_dirty, pte_mkuffd, pte_pfn, pte_present, pte_soft_dirty, pte_uffd, pte_write, type ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { ptep_clear_flush } from '../mm/pgtable-generic.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { folio_mapcount, folio_mapped, folio_remove_rmap_pte } from '../mm/rmap/rmap.ts';
 import { folio_lock_anon_vma_read, rmap_walk } from '../mm/rmap/walk.ts';
-import { folio_put } from '../mm/folio.ts';
-import { ptep_clear_flush } from '../arch/x86/mm/tlb.ts';
 
 /** Where the page is expected, and whether it was found there, writable. */
 interface make_exclusive_args {
@@ -31,7 +46,13 @@ interface make_exclusive_args {
   valid: boolean;
 }
 
-function* page_make_device_exclusive_one(m: Machine, folio: number, vma: vm_area_struct, start: number, args: make_exclusive_args): Gen<boolean> {
+function* page_make_device_exclusive_one(
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct,
+  start: number,
+  args: make_exclusive_args,
+): Gen<boolean> {
   const mm = vma.vm_mm;
   const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, 0);
   const range = new mmu_notifier_range();
@@ -65,7 +86,13 @@ function* page_make_device_exclusive_one(m: Machine, folio: number, vma: vm_area
 }
 
 // Takes every mapping of the locked folio down; true if one of them was at the address and none is left.
-function* folio_make_device_exclusive(m: Machine, folio: number, mm: mm_struct, address: number, owner: unknown): Gen<boolean> {
+function* folio_make_device_exclusive(
+  m: Machine,
+  folio: number,
+  mm: mm_struct,
+  address: number,
+  owner: unknown,
+): Gen<boolean> {
   if (!folio_test_anon(m, folio)) return false;
   const args: make_exclusive_args = { mm, address, owner, valid: false };
   yield* rmap_walk(m, folio, {
@@ -77,16 +104,29 @@ function* folio_make_device_exclusive(m: Machine, folio: number, mm: mm_struct, 
 }
 
 /**
- * Makes the pages of [start, end) a device's alone, as many as can be: those in `pages` that are not 0 afterwards, whose
- * folios are locked and have a reference. Answers how many pages were found there, or -errno. The mmap lock is held.
- * NON-KERNEL (b756a3b5e7ea, as it stood from Linux 5.15 until 2025). Entries for reading are not
- * told from those for writing: restoring asks can_change_pte_writable(), which answers the same for anonymous memory.
+ * Makes the pages of [start, end) a device's alone, as many as can be: those in `pages` that are not 0 afterwards,
+ * whose folios are locked and have a reference. Answers how many pages were found there, or -errno. The mmap lock is
+ * held. NON-KERNEL (b756a3b5e7ea, as it stood from Linux 5.15 until 2025). Entries for reading are not told from those
+ * for writing: restoring asks can_change_pte_writable(), which answers the same for anonymous memory.
  */
 export function* make_device_exclusive_range(
-  m: Machine, mm: mm_struct, start: number, end: number, pages: Int32Array, owner: unknown,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  pages: Int32Array,
+  owner: unknown,
 ): Gen<number> {
   mmap_assert_locked(mm);
-  const npages = yield* get_user_pages_remote(m, mm, start, (end - start) / PAGE_SIZE, FOLL_GET | FOLL_WRITE | FOLL_SPLIT_PMD, pages, null);
+  const npages = yield* get_user_pages_remote(
+    m,
+    mm,
+    start,
+    (end - start) / PAGE_SIZE,
+    FOLL_GET | FOLL_WRITE | FOLL_SPLIT_PMD,
+    pages,
+    null,
+  );
   for (let i = 0; i < npages; i++) {
     const folio = page_folio(m, pages[i] as number);
     if (!folio_trylock(m, folio)) {

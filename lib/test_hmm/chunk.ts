@@ -4,29 +4,76 @@ import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { MINOR } from '../fs/char_dev.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { mutex_lock, mutex_unlock, spin_lock_leaf, spin_unlock } from '../kernel/locks.ts';
-import { WARN_ON, printk } from '../kernel/printk.ts';
+import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
+import { spin_lock_leaf, spin_unlock } from '../kernel/locking/spinlock.ts';
+import { printk, WARN_ON } from '../kernel/printk.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
 import { preempt_point } from '../kernel/sched/core.ts';
-import { Unmodelled } from '../unmodelled.ts';
-import { device_private_page_to_offset, memremap_device_private_pagemap, memunmap_device_private_pagemap } from '../mm/device_private.ts';
+import {
+  device_private_page_to_offset,
+  memremap_device_private_pagemap,
+  memunmap_device_private_pagemap,
+} from '../mm/device_private.ts';
 import { lock_page } from '../mm/filemap/folio_lock.ts';
 import {
-  MEMORY_DEVICE_COHERENT, MEMORY_DEVICE_PRIVATE, dev_pagemap, folio_zone_device_data, is_device_coherent_page,
-  is_device_private_page, memremap_pages, memunmap_pages, page_pgmap, zone_device_folio_init, type dev_pagemap_ops,
+  dev_pagemap,
+  type dev_pagemap_ops,
+  folio_zone_device_data,
+  is_device_coherent_page,
+  is_device_private_page,
+  MEMORY_DEVICE_COHERENT,
+  MEMORY_DEVICE_PRIVATE,
+  memremap_pages,
+  memunmap_pages,
+  page_pgmap,
+  zone_device_folio_init,
 } from '../mm/memremap.ts';
-import { folio_copy } from '../mm/migrate/entry.ts';
 import {
-  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, migrate_device_finalize, migrate_device_pages,
-  migrate_device_range, migrate_pfn, migrate_pfn_from_page, migrate_pfn_to_page,
-} from '../mm/migrate_device/pages.ts';
-import { PG_head, clear_flag, folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
-import { GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+  migrate_pfn,
+  MIGRATE_PFN_COMPOUND,
+  migrate_pfn_from_page,
+  MIGRATE_PFN_MIGRATE,
+  migrate_pfn_to_page,
+  MIGRATE_PFN_WRITE,
+} from '../mm/migrate_device/migrate_vma.ts';
+import { migrate_device_finalize, migrate_device_pages, migrate_device_range } from '../mm/migrate_device/pages.ts';
+import {
+  clear_flag,
+  folio_nr_pages,
+  folio_order,
+  folio_page,
+  page_folio,
+  page_to_pfn,
+  pfn_to_page,
+  PG_head,
+} from '../mm/page.ts';
+import {
+  __free_pages,
+  __GFP_NOFAIL,
+  alloc_page,
+  folio_alloc,
+  GFP_HIGHUSER,
+  GFP_HIGHUSER_MOVABLE,
+  GFP_KERNEL,
+} from '../mm/page_alloc.ts';
 import { kcalloc, kvcalloc, kvfree } from '../mm/slub.ts';
+import { folio_copy } from '../mm/util.ts';
+import { Unmodelled } from '../unmodelled.ts';
 import {
-  BACKING_PAGE, COPY_PAGE_NS, DEVMEM_CHUNKS_RESERVE, DEVMEM_CHUNK_SIZE, PAGE_SIZE, dmirror_chunk, dmirror_is_private_zone,
-  dmirror_page_to_chunk, dmirror_page_to_device, null_page, set_zone_device_data, zone_device_data, type dmirror,
+  BACKING_PAGE,
+  COPY_PAGE_NS,
+  DEVMEM_CHUNK_SIZE,
+  DEVMEM_CHUNKS_RESERVE,
+  type dmirror,
+  dmirror_chunk,
   type dmirror_device,
+  dmirror_is_private_zone,
+  dmirror_page_to_chunk,
+  dmirror_page_to_device,
+  null_page,
+  PAGE_SIZE,
+  set_zone_device_data,
+  zone_device_data,
 } from './dmirror.ts';
 import { dmirror_devmem_fault } from './migrate.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
@@ -69,10 +116,16 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
 }
 
 /**
- * Gives the device 256 MiB more memory, as 2 MiB folios or as pages, and with `ppage` takes the first of them right away.
+ * Gives the device 256 MiB more memory, as 2 MiB folios or as pages, and with `ppage` takes the first of them right
+ * away.
  * 0, or -ENOMEM, -EINVAL or what memremap_pages() answers (lib/test_hmm.c: dmirror_allocate_chunk()).
  */
-export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppage: { page: number } | null, is_large: boolean): Gen<number> {
+export function* dmirror_allocate_chunk(
+  m: Machine,
+  mdevice: dmirror_device,
+  ppage: { page: number } | null,
+  is_large: boolean,
+): Gen<number> {
   const pagemap = new dev_pagemap();
   const range = pagemap.range;
   const by_offset = mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE && m.device_private.offsets;
@@ -94,7 +147,8 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
     return -EINVAL;
   }
   // A coherent device has the one range only.
-  if (pagemap.type === MEMORY_DEVICE_COHERENT && mdevice.devmem_chunks !== null && m.patches.has('fix-coherent-chunk')) return -ENOMEM;
+  if (pagemap.type === MEMORY_DEVICE_COHERENT && mdevice.devmem_chunks !== null && m.patches.has('fix-coherent-chunk'))
+    return -ENOMEM;
   pagemap.nr_range = 1;
   pagemap.ops = dmirror_devmem_ops;
   pagemap.owner = mdevice;
@@ -105,7 +159,8 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
   const err = by_offset ? memremap_device_private_pagemap(m, pagemap, 0) : yield* memremap_pages(m, pagemap, 0);
   if (err < 0) {
     mutex_unlock(m, mdevice.devmem_lock);
-    if (pagemap.type === MEMORY_DEVICE_PRIVATE && !by_offset) release_mem_region(m, range.start, range.end - range.start + 1);
+    if (pagemap.type === MEMORY_DEVICE_PRIVATE && !by_offset)
+      release_mem_region(m, range.start, range.end - range.start + 1);
     return err;
   }
   const pfn_first = range.start / PAGE_SIZE;
@@ -114,11 +169,14 @@ export function* dmirror_allocate_chunk(m: Machine, mdevice: dmirror_device, ppa
   mutex_unlock(m, mdevice.devmem_lock);
 
   const mb = DEVMEM_CHUNK_SIZE / MIB;
-  printk(m, `added new ${mb} MB chunk (total ${chunks.length} chunks, ${chunks.length * mb} MB) `
-    + `PFNs [0x${pfn_first.toString(16)} 0x${pfn_last.toString(16)})`);
+  printk(
+    m,
+    `added new ${mb} MB chunk (total ${chunks.length} chunks, ${chunks.length * mb} MB) ` +
+      `PFNs [0x${pfn_first.toString(16)} 0x${pfn_last.toString(16)})`,
+  );
 
   spin_lock_leaf(m, mdevice.lock);
-  for (let pfn = pfn_first; pfn < pfn_last;) {
+  for (let pfn = pfn_first; pfn < pfn_last; ) {
     const large = is_large && pfn % HPAGE_PMD_NR === 0 && pfn + HPAGE_PMD_NR <= pfn_last;
     put_free(m, mdevice, by_offset ? m.device_private.offset_to_page(pfn) : pfn_to_page(m, pfn), large);
     pfn += large ? HPAGE_PMD_NR : 1;
@@ -147,7 +205,8 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
   spin_lock_leaf(m, mdevice.lock);
   let dpage = take_free(m, mdevice, is_large);
-  if (dpage === 0 && !is_large && rpage === 0 && m.patches.has('fix-coherent-chunk')) dpage = split_free_folio(m, mdevice);
+  if (dpage === 0 && !is_large && rpage === 0 && m.patches.has('fix-coherent-chunk'))
+    dpage = split_free_folio(m, mdevice);
   spin_unlock(m, mdevice.lock);
   if (dpage === 0) {
     const got = { page: 0 };
@@ -179,7 +238,10 @@ function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages:
   return { first, npages: Math.min(end, last) - first };
 }
 
-/** Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c: dmirror_device_evict_chunk()). */
+/**
+ * Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c:
+ * dmirror_device_evict_chunk()).
+ */
 export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'dmirror_device_evict_chunk');
   const { first: start_pfn, npages } = pfns_in_use(m, chunk.pagemap);
@@ -196,7 +258,10 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
     if ((src & MIGRATE_PFN_MIGRATE) === 0) continue;
     let spage = migrate_pfn_to_page(m, src);
     if (spage === 0) continue;
-    if (WARN_ON(m, !is_device_private_page(m, spage) && !is_device_coherent_page(m, spage), 'dmirror_device_evict_chunk')) continue;
+    if (
+      WARN_ON(m, !is_device_private_page(m, spage) && !is_device_coherent_page(m, spage), 'dmirror_device_evict_chunk')
+    )
+      continue;
     let order = folio_order(m, page_folio(m, spage));
     spage = BACKING_PAGE(m, spage);
     let dpage: number;
@@ -219,7 +284,10 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
   kvfree(m, dst_pfns);
 }
 
-/** Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c: dmirror_remove_free_pages()). */
+/**
+ * Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c:
+ * dmirror_remove_free_pages()).
+ */
 function dmirror_remove_free_pages(m: Machine, devmem: dmirror_chunk): void {
   const mdevice = devmem.mdevice;
   for (let folio = mdevice.free_folios; folio !== 0; folio = folio_zone_device_data(m, folio)) {
@@ -258,7 +326,9 @@ export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_devic
   mutex_unlock(m, mdevice.devmem_lock);
 }
 
-/** Takes back a device folio whose last reference went, and frees what backs it (lib/test_hmm.c: dmirror_devmem_free()). */
+/**
+ * Takes back a device folio whose last reference went, and frees what backs it (lib/test_hmm.c: dmirror_devmem_free()).
+ */
 function dmirror_devmem_free(m: Machine, folio: number): void {
   const page = folio;
   const rpage = BACKING_PAGE(m, page);
@@ -275,8 +345,8 @@ function dmirror_devmem_free(m: Machine, folio: number): void {
 }
 
 /**
- * A device folio is being split: gives each new folio `tail` its share of the memory behind the folio `head`, and at the
- * end, with tail 0, makes a single page of the head's (lib/test_hmm.c: dmirror_devmem_folio_split()).
+ * A device folio is being split: gives each new folio `tail` its share of the memory behind the folio `head`, and at
+ * the end, with tail 0, makes a single page of the head's (lib/test_hmm.c: dmirror_devmem_folio_split()).
  */
 function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): void {
   const p = m.page;
@@ -315,7 +385,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
 }
 
 /** What device memory calls the driver for. */
-export const dmirror_devmem_ops: dev_pagemap_ops = {
+const dmirror_devmem_ops: dev_pagemap_ops = {
   folio_free: dmirror_devmem_free,
   migrate_to_ram: dmirror_devmem_fault,
   folio_split: dmirror_devmem_folio_split,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { DPT_XA_TAG_ATOMIC, DPT_XA_TAG_WRITE, device_page_table, xa_pointer_tag, xa_untag_pointer } from './dmirror.ts';
+import { device_page_table, DPT_XA_TAG_ATOMIC, DPT_XA_TAG_WRITE, xa_pointer_tag, xa_untag_pointer } from './dmirror.ts';
 
 t.test('an entry answers its page and its tag', (t) => {
   const pt = new device_page_table();
@@ -17,7 +17,10 @@ t.test('erasing takes both ends, over as many pieces as it covers', (t) => {
   const pt = new device_page_table();
   for (let pfn = 500; pfn < 2000; pfn++) pt.store(pfn, pfn, 0);
   pt.erase(510, 1030);
-  t.same([509, 510, 1030, 1031].map((pfn) => pt.load(pfn) !== 0), [true, false, false, true]);
+  t.same(
+    [509, 510, 1030, 1031].map((pfn) => pt.load(pfn) !== 0),
+    [true, false, false, true],
+  );
   pt.erase(0, 2 ** 52);
   t.equal(pt.load(1999), 0);
   t.end();

@@ -4,15 +4,20 @@ import type { Machine } from '../boot.ts';
 import { ENOENT, ENOMEM } from '../errno.ts';
 import { cdev, device } from '../fs/char_dev.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { mutex, mutex_lock, mutex_trylock, mutex_unlock, spinlock } from '../kernel/locks.ts';
+import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
+import { spinlock } from '../kernel/locking/spinlock.ts';
 import { Oops } from '../kernel/printk.ts';
-import { Unmodelled } from '../unmodelled.ts';
-import { is_device_private_page, page_pgmap, type dev_pagemap } from '../mm/memremap.ts';
+import { type dev_pagemap, is_device_private_page, page_pgmap } from '../mm/memremap.ts';
 import {
-  MMU_NOTIFY_MIGRATE, mmu_interval_notifier, mmu_interval_set_seq, mmu_notifier_range_blockable,
-  type mmu_interval_notifier_ops, type mmu_notifier_range,
+  mmu_interval_notifier,
+  type mmu_interval_notifier_ops,
+  mmu_interval_set_seq,
+  type mmu_notifier_range,
+  mmu_notifier_range_blockable,
+  MMU_NOTIFY_MIGRATE,
 } from '../mm/mmu_notifier.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
+import { Unmodelled } from '../unmodelled.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
 
 export const PAGE_SIZE = 4096;
@@ -30,7 +35,8 @@ export const COPY_PAGE_NS = 150;
 
 /**
  * A mirror's page table: by page of the address space, the struct page that the device uses for it (a row) with a
- * DPT_XA_TAG_*, as one number `page * 4 + tag`; 0 is empty. Kept in pieces of 512 pages (upstream: dmirror->pt, an xarray).
+ * DPT_XA_TAG_*, as one number `page * 4 + tag`; 0 is empty. Kept in pieces of 512 pages (upstream: dmirror->pt, an
+ * xarray).
  */
 export class device_page_table {
   private readonly pieces = new Map<number, Int32Array>();
@@ -165,7 +171,10 @@ export function null_page(offset: number): Oops {
   return new Oops(`BUG: kernel NULL pointer dereference, address: ${offset.toString(16).padStart(16, '0')}`);
 }
 
-/** struct page.zone_device_data: a page of the free list, the page that backs a private one, or a mirror's number. NON-KERNEL. */
+/**
+ * struct page.zone_device_data: a page of the free list, the page that backs a private one, or a mirror's number.
+ * NON-KERNEL.
+ */
 export function zone_device_data(m: Machine, page: number): number {
   return m.page.private[page];
 }
@@ -176,7 +185,10 @@ export function set_zone_device_data(m: Machine, page: number, data: number): vo
   m.page.private[page] = data;
 }
 
-/** The system page that holds a private device page's bytes; a coherent page is its own (lib/test_hmm.c: BACKING_PAGE()). */
+/**
+ * The system page that holds a private device page's bytes; a coherent page is its own (lib/test_hmm.c:
+ * BACKING_PAGE()).
+ */
 export function BACKING_PAGE(m: Machine, page: number): number {
   if (page === 0) throw null_page(8);
   return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
@@ -200,7 +212,8 @@ export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number):
 
 /** Dies if the mirror was closed, and so freed, while a fault worked with it. NON-KERNEL. */
 export function check_dmirror(d: dmirror): void {
-  if (d.mdevice.mod.dmirrors.get(d.id) !== d) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror was closed during a fault');
+  if (d.mdevice.mod.dmirrors.get(d.id) !== d)
+    throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror was closed during a fault');
 }
 
 /** The chunk that a device page is in (lib/test_hmm.c: dmirror_page_to_chunk()). */
@@ -238,13 +251,22 @@ export class dmirror_bounce {
     return this.bytes;
   }
   free(): void {
-    if (this.bytes !== null && this.bytes.length <= 1 << 28 && this.mod.spare.length < 4) this.mod.spare.push(this.bytes);
+    if (this.bytes !== null && this.bytes.length <= 1 << 28 && this.mod.spare.length < 4)
+      this.mod.spare.push(this.bytes);
     this.bytes = null;
   }
 }
 
-/** A bounce buffer for `size` bytes from address `addr` on, or -ENOMEM if that is more than all memory (lib/test_hmm.c: dmirror_bounce_init()). */
-export function dmirror_bounce_init(m: Machine, mod: test_hmm_state, addr: number, size: number): dmirror_bounce | number {
+/**
+ * A bounce buffer for `size` bytes from address `addr` on, or -ENOMEM if that is more than all memory (lib/test_hmm.c:
+ * dmirror_bounce_init()).
+ */
+export function dmirror_bounce_init(
+  m: Machine,
+  mod: test_hmm_state,
+  addr: number,
+  size: number,
+): dmirror_bounce | number {
   const pages = size / PAGE_SIZE;
   if (pages > m.zone.managed_pages) return -ENOMEM;
   if (pages > m.zone.nr_free) throw new Unmodelled('vmalloc: more than free memory, which wakes the OOM killer');
@@ -256,12 +278,20 @@ export function dmirror_bounce_fini(bounce: dmirror_bounce): void {
   bounce.free();
 }
 
-/** Forgets the pages of an invalidated range, and the page after it too, since the end counts (lib/test_hmm.c: dmirror_do_update()). */
+/**
+ * Forgets the pages of an invalidated range, and the page after it too, since the end counts (lib/test_hmm.c:
+ * dmirror_do_update()).
+ */
 function dmirror_do_update(d: dmirror, start: number, end: number): void {
   d.pt.erase(Math.floor(start / PAGE_SIZE), Math.floor(end / PAGE_SIZE));
 }
 
-function* dmirror_interval_invalidate(m: Machine, mni: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number): Gen<boolean> {
+function* dmirror_interval_invalidate(
+  m: Machine,
+  mni: mmu_interval_notifier,
+  range: mmu_notifier_range,
+  cur_seq: number,
+): Gen<boolean> {
   const d = mni.container as dmirror;
   if (range.event === MMU_NOTIFY_MIGRATE && range.owner === d.mdevice) return true;
   if (mmu_notifier_range_blockable(range)) yield* mutex_lock(m, d.mutex);
@@ -278,8 +308,9 @@ export const dmirror_min_ops: mmu_interval_notifier_ops = {
 };
 
 /**
- * Copies the mirrored pages [start, end) into the bounce buffer, counting them in cpages: 0, or -ENOENT at the first that
- * the device has no page for. A private page, which has no kernel address, is an oops (lib/test_hmm.c: dmirror_do_read()).
+ * Copies the mirrored pages [start, end) into the bounce buffer, counting them in cpages: 0, or -ENOENT at the first
+ * that the device has no page for. A private page, which has no kernel address, is an oops (lib/test_hmm.c:
+ * dmirror_do_read()).
  */
 export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
   let at = start - bounce.addr;
@@ -299,7 +330,9 @@ export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: numb
   return 0;
 }
 
-/** As dmirror_do_read() the other way; -ENOENT also where the device may not write (lib/test_hmm.c: dmirror_do_write()). */
+/**
+ * As dmirror_do_read() the other way; -ENOENT also where the device may not write (lib/test_hmm.c: dmirror_do_write()).
+ */
 export function dmirror_do_write(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
   let at = start - bounce.addr;
   for (let pfn = start / PAGE_SIZE; pfn < end / PAGE_SIZE; pfn++, at += PAGE_SIZE) {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { do_sys_open } from '../fs/namei.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { do_sys_open } from '../fs/open.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
-import { sched_yield } from '../kernel/sched/core.ts';
-import { sys_mmap } from '../mm/mmap.ts';
+import { sched_yield } from '../kernel/sched/syscalls.ts';
+import { sys_munmap } from '../mm/mmap/mmap.ts';
 import { sys_mprotect } from '../mm/mprotect.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma/unmap.ts';
-import { BUF, MIRROR, counts, dev, run_dmirror, snapshot } from './testing.ts';
+import { BUF, counts, dev, MIRROR, run_dmirror, snapshot } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.
 const [READ, WRITE, TO_DEV, SNAPSHOT, READ_UNLOCKED] = [0, 1, 2, 4, 9].map((nr) => 0xc0284800 + nr);
@@ -35,7 +35,7 @@ t.test('a read faults in what the mirror lacks, once for all of it, and not agai
   t.end();
 });
 
-t.test('reading untouched memory maps the page of zeroes, writing makes a page of one\'s own', (t) => {
+t.test("reading untouched memory maps the page of zeroes, writing makes a page of one's own", (t) => {
   run_dmirror(t, 0, function* (m, fd) {
     t.same(yield* snapshot(t, m, fd, 2), [0, 0], 'a snapshot faults nothing in');
     t.equal(yield* dev(m, fd, READ, 2), 0);

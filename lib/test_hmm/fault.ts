@@ -1,34 +1,66 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EFAULT, EINVAL, ENOENT } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locks.ts';
 import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { WARN_ON } from '../kernel/printk.ts';
 import { is_zero_pfn } from '../mm/gup/pin.ts';
 import {
-  HMM_PFN_ERROR, HMM_PFN_REQ_FAULT, HMM_PFN_REQ_WRITE, HMM_PFN_VALID, HMM_PFN_WRITE, HMM_RANGE_DEFAULT_TIMEOUT,
-  hmm_pfn_flags, hmm_pfn_to_map_order, hmm_pfn_to_page, hmm_range, hmm_range_fault, hmm_range_fault_unlocked_timeout,
+  HMM_PFN_ERROR,
+  hmm_pfn_flags,
+  HMM_PFN_REQ_FAULT,
+  HMM_PFN_REQ_WRITE,
+  hmm_pfn_to_map_order,
+  hmm_pfn_to_page,
+  HMM_PFN_VALID,
+  HMM_PFN_WRITE,
+  hmm_range,
+  HMM_RANGE_DEFAULT_TIMEOUT,
+  hmm_range_fault,
+  hmm_range_fault_unlocked_timeout,
   jiffies,
 } from '../mm/hmm.ts';
 import { is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import {
-  mmu_interval_notifier, mmu_interval_notifier_insert, mmu_interval_notifier_remove, mmu_interval_read_begin,
-  mmu_interval_read_retry, mmu_interval_set_seq, mmu_notifier_range_blockable, type mmu_interval_notifier_ops,
+  mmu_interval_notifier,
+  mmu_interval_notifier_insert,
+  type mmu_interval_notifier_ops,
+  mmu_interval_notifier_remove,
+  mmu_interval_read_begin,
+  mmu_interval_read_retry,
+  mmu_interval_set_seq,
   type mmu_notifier_range,
+  mmu_notifier_range_blockable,
 } from '../mm/mmu_notifier.ts';
 import { page_to_pfn } from '../mm/page.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import {
-  DPT_XA_TAG_WRITE, PAGE_SIZE, backing_page_in_folio, dmirror_bounce_fini, dmirror_bounce_init, dmirror_do_read, dmirror_do_write,
-  dmirror_page_to_device, type dmirror, type dmirror_bounce,
+  backing_page_in_folio,
+  type dmirror,
+  type dmirror_bounce,
+  dmirror_bounce_fini,
+  dmirror_bounce_init,
+  dmirror_do_read,
+  dmirror_do_write,
+  dmirror_page_to_device,
+  DPT_XA_TAG_WRITE,
+  PAGE_SIZE,
 } from './dmirror.ts';
 import {
-  HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL, HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE, HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL,
-  HMM_DMIRROR_PROT_DEV_PRIVATE_REMOTE, HMM_DMIRROR_PROT_ERROR, HMM_DMIRROR_PROT_NONE, HMM_DMIRROR_PROT_PMD,
-  HMM_DMIRROR_PROT_PUD, HMM_DMIRROR_PROT_READ, HMM_DMIRROR_PROT_WRITE, HMM_DMIRROR_PROT_ZERO,
+  HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL,
+  HMM_DMIRROR_PROT_DEV_COHERENT_REMOTE,
+  HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL,
+  HMM_DMIRROR_PROT_DEV_PRIVATE_REMOTE,
+  HMM_DMIRROR_PROT_ERROR,
+  HMM_DMIRROR_PROT_NONE,
+  HMM_DMIRROR_PROT_PMD,
+  HMM_DMIRROR_PROT_PUD,
+  HMM_DMIRROR_PROT_READ,
+  HMM_DMIRROR_PROT_WRITE,
+  HMM_DMIRROR_PROT_ZERO,
 } from './uapi.ts';
 
 /** Pages that the driver asks hmm_range_fault() for at a time. */
@@ -132,7 +164,14 @@ function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, writ
 }
 
 /** As dmirror_fault(), without the mmap_lock held (lib/test_hmm.c: dmirror_fault_unlocked()). */
-function* dmirror_fault_unlocked(m: Machine, d: dmirror, start: number, end: number, write: boolean, timeout: number): Gen<number> {
+function* dmirror_fault_unlocked(
+  m: Machine,
+  d: dmirror,
+  start: number,
+  end: number,
+  write: boolean,
+  timeout: number,
+): Gen<number> {
   const mm = d.notifier.mm;
   if (!mmget_not_zero(mm)) return m.patches.has('no-dmirror-fault-mm-gone') ? 0 : -EFAULT;
   const range = new_range(d, write);
@@ -148,8 +187,12 @@ function* dmirror_fault_unlocked(m: Machine, d: dmirror, start: number, end: num
 
 /** Reads or writes page by page, faulting in what the mirror lacks: the loop of dmirror_read() and dmirror_write(). */
 function* access(
-  m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, bounce: dmirror_bounce,
-  copy: typeof dmirror_do_read, fault: (start: number, end: number) => Gen<number>,
+  m: Machine,
+  d: dmirror,
+  cmd: hmm_dmirror_cmd,
+  bounce: dmirror_bounce,
+  copy: typeof dmirror_do_read,
+  fault: (start: number, end: number) => Gen<number>,
 ): Gen<number> {
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
   let start = cmd.addr;
@@ -165,7 +208,12 @@ function* access(
   }
 }
 
-function* read_by(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, fault: (start: number, end: number) => Gen<number>): Gen<number> {
+function* read_by(
+  m: Machine,
+  d: dmirror,
+  cmd: hmm_dmirror_cmd,
+  fault: (start: number, end: number) => Gen<number>,
+): Gen<number> {
   const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
   if (typeof bounce === 'number') return bounce;
   let ret = yield* access(m, d, cmd, bounce, dmirror_do_read, fault);
@@ -175,17 +223,25 @@ function* read_by(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, fault: (start: n
   return ret;
 }
 
-/** HMM_DMIRROR_READ: the device reads npages pages from addr on into the memory at ptr (lib/test_hmm.c: dmirror_read()). */
+/**
+ * HMM_DMIRROR_READ: the device reads npages pages from addr on into the memory at ptr (lib/test_hmm.c: dmirror_read()).
+ */
 export function* dmirror_read(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   return yield* read_by(m, d, cmd, (start, end) => dmirror_fault(m, d, start, end, false));
 }
 
-/** HMM_DMIRROR_READ_UNLOCKED: as dmirror_read(), with faults that may drop the mmap_lock (lib/test_hmm.c: dmirror_read_unlocked()). */
+/**
+ * HMM_DMIRROR_READ_UNLOCKED: as dmirror_read(), with faults that may drop the mmap_lock (lib/test_hmm.c:
+ * dmirror_read_unlocked()).
+ */
 export function* dmirror_read_unlocked(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, timeout: number): Gen<number> {
   return yield* read_by(m, d, cmd, (start, end) => dmirror_fault_unlocked(m, d, start, end, false, timeout));
 }
 
-/** HMM_DMIRROR_WRITE: the device writes the memory at ptr to npages pages from addr on (lib/test_hmm.c: dmirror_write()). */
+/**
+ * HMM_DMIRROR_WRITE: the device writes the memory at ptr to npages pages from addr on (lib/test_hmm.c:
+ * dmirror_write()).
+ */
 export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
   if (typeof bounce === 'number') return bounce;
@@ -198,7 +254,10 @@ export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Ge
   return ret;
 }
 
-/** Returns the contents of the pages that the mirror has, for the caller to verify: the end of a migration to the device. NON-KERNEL. */
+/**
+ * Returns the contents of the pages that the mirror has, for the caller to verify: the end of a migration to the
+ * device. NON-KERNEL.
+ */
 export function* dmirror_copy_back(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const size = cmd.npages * PAGE_SIZE;
   const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, size);
@@ -235,7 +294,12 @@ function dmirror_mkentry(m: Machine, d: dmirror, entry: number): number {
   return perm;
 }
 
-function* dmirror_snapshot_invalidate(m: Machine, mni: mmu_interval_notifier, range: mmu_notifier_range, cur_seq: number): Gen<boolean> {
+function* dmirror_snapshot_invalidate(
+  m: Machine,
+  mni: mmu_interval_notifier,
+  range: mmu_notifier_range,
+  cur_seq: number,
+): Gen<boolean> {
   const d = mni.container as dmirror;
   if (mmu_notifier_range_blockable(range)) yield* mutex_lock(m, d.mutex);
   else if (!mutex_trylock(m, d.mutex)) return false;
@@ -253,7 +317,14 @@ function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm:
   const notifier = new mmu_interval_notifier();
   notifier.container = d;
   range.notifier = notifier;
-  let ret = yield* mmu_interval_notifier_insert(m, notifier, d.notifier.mm, range.start, range.end - range.start, dmirror_mrn_ops);
+  let ret = yield* mmu_interval_notifier_insert(
+    m,
+    notifier,
+    d.notifier.mm,
+    range.start,
+    range.end - range.start,
+    dmirror_mrn_ops,
+  );
   if (ret !== 0) return ret;
   ret = yield* fault_until_stable(m, d, range);
   if (ret === 0) {
@@ -265,7 +336,10 @@ function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm:
   return ret;
 }
 
-/** HMM_DMIRROR_SNAPSHOT: writes one byte a page to ptr, without faulting anything in (lib/test_hmm.c: dmirror_snapshot()). */
+/**
+ * HMM_DMIRROR_SNAPSHOT: writes one byte a page to ptr, without faulting anything in (lib/test_hmm.c:
+ * dmirror_snapshot()).
+ */
 export function* dmirror_snapshot(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { do_sys_open } from '../fs/namei.ts';
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { do_sys_open } from '../fs/open.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
-import { sys_mmap } from '../mm/mmap.ts';
+import { sys_munmap } from '../mm/mmap/mmap.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from '../mm/vma/unmap.ts';
 import type { dmirror, test_hmm_state } from './dmirror.ts';
 import { dmirror_check_atomic } from './migrate.ts';
-import { BUF, MIRROR, counts, dev, run_dmirror, snapshot } from './testing.ts';
+import { BUF, counts, dev, MIRROR, run_dmirror, snapshot } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.
 const [READ, TO_DEV, TO_SYS, EXCLUSIVE, CHECK_EXCLUSIVE, FLAGS] = [0, 2, 3, 5, 6, 8].map((nr) => 0xc0284800 + nr);
@@ -89,14 +89,21 @@ t.test('an allocation that fails on the way back is tried again by the CPU, and 
   t.end();
 });
 
-t.test('exclusive pages are the device\'s until the CPU touches one', (t) => {
+t.test("exclusive pages are the device's until the CPU touches one", (t) => {
   run_dmirror(t, 3, function* (m, fd) {
     t.equal(yield* dev(m, fd, EXCLUSIVE, 3), 0);
     t.same(yield* counts(m), [3, 0]);
     t.same(yield* load_words(m, MIRROR, 3), [100, 101, 102]);
     const mirrors = (m.modules.data.get('test_hmm') as test_hmm_state).dmirrors;
     const d = [...mirrors.values()][0] as dmirror;
-    t.same([[0, 1], [1, 3], [3, 4]].map(([a, b]) => dmirror_check_atomic(d, BUF + a * PAGE, BUF + b * PAGE)), [EPERM, EPERM, 0]);
+    t.same(
+      [
+        [0, 1],
+        [1, 3],
+        [3, 4],
+      ].map(([a, b]) => dmirror_check_atomic(d, BUF + a * PAGE, BUF + b * PAGE)),
+      [EPERM, EPERM, 0],
+    );
     t.equal(yield* user_load32(m, BUF), 100);
     t.equal(yield* dev(m, fd, CHECK_EXCLUSIVE, 1), 0);
     t.equal(yield* dev(m, fd, CHECK_EXCLUSIVE, 3), EPERM);

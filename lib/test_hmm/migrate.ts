@@ -2,31 +2,64 @@
 
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
-import { make_device_exclusive } from '../mm/rmap/device_exclusive.ts';
-import { make_device_exclusive_range } from '../series/exclusive_range.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { folio_unlock, lock_page, unlock_page } from '../mm/filemap/folio_lock.ts';
+import { folio_put, put_page } from '../mm/folio.ts';
 import { folio_zone_device_data, is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import {
-  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_SHIFT, MIGRATE_PFN_VALID, MIGRATE_PFN_WRITE,
-  MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT, MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
-  MIGRATE_VMA_SELECT_SYSTEM, migrate_pfn_from_page, migrate_pfn_to_page, migrate_vma, migrate_vma_finalize, migrate_vma_pages,
-  migrate_vma_setup,
-} from '../mm/migrate_device/pages.ts';
-import { VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ, type vm_fault } from '../mm/mm_types.ts';
+  MIGRATE_PFN_COMPOUND,
+  migrate_pfn_from_page,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_SHIFT,
+  migrate_pfn_to_page,
+  MIGRATE_PFN_VALID,
+  MIGRATE_PFN_WRITE,
+  migrate_vma,
+  MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_COHERENT,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+} from '../mm/migrate_device/migrate_vma.ts';
+import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
+import { type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
-import { folio_is_zone_device, folio_nr_pages, folio_order, folio_page, folio_test_large, page_folio, page_to_pfn } from '../mm/page.ts';
-import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL, __GFP_NOFAIL, __free_pages, alloc_page, folio_alloc } from '../mm/page_alloc.ts';
+import {
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_order,
+  folio_page,
+  folio_test_large,
+  page_folio,
+  page_to_pfn,
+} from '../mm/page.ts';
+import {
+  __free_pages,
+  __GFP_NOFAIL,
+  alloc_page,
+  folio_alloc,
+  GFP_HIGHUSER_MOVABLE,
+  GFP_KERNEL,
+} from '../mm/page_alloc.ts';
+import { make_device_exclusive } from '../mm/rmap/device_exclusive.ts';
 import { kvcalloc, kvfree } from '../mm/slub.ts';
-import { folio_put, put_page } from '../mm/folio.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
+import { make_device_exclusive_range } from '../series/exclusive_range.ts';
 import { dmirror_devmem_alloc_page } from './chunk.ts';
 import {
-  BACKING_PAGE, COPY_PAGE_NS, DPT_XA_TAG_ATOMIC, DPT_XA_TAG_WRITE, PAGE_SIZE, dmirror_is_private_zone,
-  check_dmirror, dmirror_page_to_device, page_to_dmirror, set_zone_device_data, type dmirror,
+  BACKING_PAGE,
+  check_dmirror,
+  COPY_PAGE_NS,
+  type dmirror,
+  dmirror_is_private_zone,
+  dmirror_page_to_device,
+  DPT_XA_TAG_ATOMIC,
+  DPT_XA_TAG_WRITE,
+  PAGE_SIZE,
+  page_to_dmirror,
+  set_zone_device_data,
 } from './dmirror.ts';
 import { dmirror_copy_back, type hmm_dmirror_cmd } from './fault.ts';
 import { HMM_DMIRROR_FLAG_FAIL_ALLOC } from './uapi.ts';
@@ -54,7 +87,9 @@ function fail_alloc(d: dmirror): boolean {
   return true;
 }
 
-/** Gives every page that can move a device page with its contents (lib/test_hmm.c: dmirror_migrate_alloc_and_copy()). */
+/**
+ * Gives every page that can move a device page with its contents (lib/test_hmm.c: dmirror_migrate_alloc_and_copy()).
+ */
 function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<void> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
@@ -152,7 +187,8 @@ function* dmirror_migrate_finalize_and_map(m: Machine, args: migrate_vma, d: dmi
   mutex_unlock(m, d.mutex);
 }
 
-// As dmirror_exclusive() did it with make_device_exclusive_range(), 64 pages at a time: -EBUSY if one of them could not be had.
+// As dmirror_exclusive() did it with make_device_exclusive_range(), 64 pages at a time: -EBUSY if one of them could not
+// be had.
 function* dmirror_exclusive_range(m: Machine, d: dmirror, start: number, end: number): Gen<number> {
   const pages = new Int32Array(EXCLUSIVE_PAGES);
   for (let addr = start, next: number; addr < end; addr = next) {
@@ -188,7 +224,10 @@ function* dmirror_exclusive_pages(m: Machine, d: dmirror, start: number, end: nu
   return 0;
 }
 
-/** HMM_DMIRROR_EXCLUSIVE: makes the device the only one to access each page, and returns their contents (lib/test_hmm.c: dmirror_exclusive()). */
+/**
+ * HMM_DMIRROR_EXCLUSIVE: makes the device the only one to access each page, and returns their contents (lib/test_hmm.c:
+ * dmirror_exclusive()).
+ */
 export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const start = cmd.addr;
@@ -253,7 +292,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     for (let i = 0; i < nr; i++) {
       const page = alloc_page(m, GFP_HIGHUSER_MOVABLE);
       if (page === 0) {
-        for (let n = i; n > 0;) {
+        for (let n = i; n > 0; ) {
           const fpage = migrate_pfn_to_page(m, dst[k + --n]);
           unlock_page(m, fpage);
           __free_pages(m, fpage, 0);
@@ -290,11 +329,15 @@ function dmirror_successful_migrated_pages(m: Machine, migrate: migrate_vma): nu
   const both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
   let cpages = 0;
   const compound = m.patches.has('fix-compound-cpages') ? HPAGE_PMD_NR : 1;
-  for (let i = 0; i < migrate.npages; i++) if ((src[i] & both) === both) cpages += src[i] & MIGRATE_PFN_COMPOUND ? compound : 1;
+  for (let i = 0; i < migrate.npages; i++)
+    if ((src[i] & both) === both) cpages += src[i] & MIGRATE_PFN_COMPOUND ? compound : 1;
   return cpages;
 }
 
-/** HMM_DMIRROR_MIGRATE_TO_SYS: brings device pages back; cpages counts those that moved (lib/test_hmm.c: dmirror_migrate_to_system()). */
+/**
+ * HMM_DMIRROR_MIGRATE_TO_SYS: brings device pages back; cpages counts those that moved (lib/test_hmm.c:
+ * dmirror_migrate_to_system()).
+ */
 export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
@@ -335,7 +378,10 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
   return ret;
 }
 
-/** HMM_DMIRROR_MIGRATE_TO_DEV: moves pages to the device and returns their contents (lib/test_hmm.c: dmirror_migrate_to_device()). */
+/**
+ * HMM_DMIRROR_MIGRATE_TO_DEV: moves pages to the device and returns their contents (lib/test_hmm.c:
+ * dmirror_migrate_to_device()).
+ */
 export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
@@ -370,7 +416,10 @@ export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmir
   return yield* dmirror_copy_back(m, d, cmd);
 }
 
-/** The CPU touched a private page: brings it, or the whole folio that a pmd maps, back to system memory (lib/test_hmm.c: dmirror_devmem_fault()). */
+/**
+ * The CPU touched a private page: brings it, or the whole folio that a pmd maps, back to system memory (lib/test_hmm.c:
+ * dmirror_devmem_fault()).
+ */
 export function* dmirror_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const folio = page_folio(m, vmf.page);
   const rpage = folio_zone_device_data(m, folio);

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { user_load32, user_load64, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { boot, type Machine, type MachineConfig } from '../boot.ts';
-import { ksys_close } from '../fs/file_table.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open, ksys_close } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module, unload_module } from '../kernel/module.ts';
 import { run_clean } from '../kernel/testing.ts';
-import { vm_mmap } from '../mm/mmap.ts';
 import { load_words } from '../mm/testing.ts';
-import { user_load32, user_load64, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { vm_mmap } from '../mm/util.ts';
 import { dev, load_bytes } from './testing.ts';
 
 // From test_hmm_uapi.h, on purpose a second time.
-const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((nr) => 0xc0284800 + nr);
+const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8,
+].map((nr) => 0xc0284800 + nr);
 const ENOENT = 2;
 const EAGAIN = 11;
 const ENOMEM = 12;
@@ -92,7 +93,7 @@ t.test('a process and a private device work on the same memory', (t) => {
     t.same(yield* u.sums(u.mirror, n), numbers(500, n));
     t.same(yield* u.snapshot(n), Array(n).fill(0x22), 'all on this device, writable');
     t.equal(yield* user_load32(u.m, u.buf + PAGE), 501, 'the CPU brings a page back');
-    t.same((yield* u.snapshot(3)), [0x22, 0x02, 0x22]);
+    t.same(yield* u.snapshot(3), [0x22, 0x02, 0x22]);
     t.equal(yield* u.dev(TO_SYS, n), 0);
     t.equal(yield* u.cpages(), n - 1);
     t.same(yield* u.sums(u.buf, n), numbers(500, n));

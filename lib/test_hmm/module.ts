@@ -1,51 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../errno.ts';
 import {
-  MAJOR, MKDEV, alloc_chrdev_region, cdev_device_add, cdev_device_del, cdev_init, cdev_lookup, dev_set_name,
-  device_initialize, unregister_chrdev_region,
+  alloc_chrdev_region,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  cdev_lookup,
+  dev_set_name,
+  device_initialize,
+  MAJOR,
+  MKDEV,
+  unregister_chrdev_region,
 } from '../fs/char_dev.ts';
 import type { file, file_operations, inode } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { mutex_lock, mutex_unlock } from '../kernel/locks.ts';
+import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import type { Module, ModuleParams } from '../kernel/module.ts';
 import { Oops, printk } from '../kernel/printk.ts';
+import { put_page } from '../mm/folio.ts';
 import { vm_insert_page } from '../mm/memory/zap.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
-import { GFP_KERNEL, __GFP_ZERO, __free_pages, alloc_page } from '../mm/page_alloc.ts';
-import { put_page } from '../mm/folio.ts';
-import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
+import { __free_pages, __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
 import {
-  DMIRROR_NDEVICES, PAGE_SIZE, dmirror, dmirror_device, dmirror_is_private_zone, dmirror_min_ops, test_hmm_state,
+  dmirror,
   type dmirror_chunk,
+  dmirror_device,
+  dmirror_is_private_zone,
+  dmirror_min_ops,
+  DMIRROR_NDEVICES,
+  PAGE_SIZE,
+  test_hmm_state,
 } from './dmirror.ts';
 import { dmirror_read, dmirror_read_unlocked, dmirror_snapshot, dmirror_write, type hmm_dmirror_cmd } from './fault.ts';
-import { dmirror_check_atomic, dmirror_exclusive, dmirror_migrate_to_device, dmirror_migrate_to_system } from './migrate.ts';
 import {
-  HMM_DMIRROR_CHECK_EXCLUSIVE, HMM_DMIRROR_CMD, HMM_DMIRROR_CMD_V3, HMM_DMIRROR_EXCLUSIVE, HMM_DMIRROR_FLAGS,
-  HMM_DMIRROR_GET_MEM_DEV_TYPE, HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MIGRATE_TO_DEV,
-  HMM_DMIRROR_MIGRATE_TO_SYS, HMM_DMIRROR_READ, HMM_DMIRROR_READ_UNLOCKED, HMM_DMIRROR_RELEASE, HMM_DMIRROR_SNAPSHOT,
-  HMM_DMIRROR_WRITE, iowr,
+  dmirror_check_atomic,
+  dmirror_exclusive,
+  dmirror_migrate_to_device,
+  dmirror_migrate_to_system,
+} from './migrate.ts';
+import {
+  HMM_DMIRROR_CHECK_EXCLUSIVE,
+  HMM_DMIRROR_CMD,
+  HMM_DMIRROR_CMD_V3,
+  HMM_DMIRROR_EXCLUSIVE,
+  HMM_DMIRROR_FLAGS,
+  HMM_DMIRROR_GET_MEM_DEV_TYPE,
+  HMM_DMIRROR_MEMORY_DEVICE_COHERENT,
+  HMM_DMIRROR_MEMORY_DEVICE_PRIVATE,
+  HMM_DMIRROR_MIGRATE_TO_DEV,
+  HMM_DMIRROR_MIGRATE_TO_SYS,
+  HMM_DMIRROR_READ,
+  HMM_DMIRROR_READ_UNLOCKED,
+  HMM_DMIRROR_RELEASE,
+  HMM_DMIRROR_SNAPSHOT,
+  HMM_DMIRROR_WRITE,
+  iowr,
 } from './uapi.ts';
 
 const MODULE_NAME = 'test_hmm';
 
 function this_module(m: Machine): test_hmm_state {
   const state = m.modules.data.get(MODULE_NAME);
-  if (!(state instanceof test_hmm_state)) throw new Oops('BUG: unable to handle page fault: the module test_hmm is gone');
+  if (!(state instanceof test_hmm_state))
+    throw new Oops('BUG: unable to handle page fault: the module test_hmm is gone');
   return state;
 }
 
-/** Opens the mirror of the caller's address space: 0, or -EINTR when a signal came (lib/test_hmm.c: dmirror_fops_open()). */
+/**
+ * Opens the mirror of the caller's address space: 0, or -EINTR when a signal came (lib/test_hmm.c:
+ * dmirror_fops_open()).
+ */
 function* dmirror_fops_open(m: Machine, node: inode, filp: file): Gen<number> {
   const mod = this_module(m);
   const cdevice = cdev_lookup(m, node.i_rdev);
   const mdevice = mod.dmirror_devices.find((x) => x.cdevice === cdevice) as dmirror_device;
   const d = new dmirror(mod.next_id++, mdevice);
-  const ret = yield* mmu_interval_notifier_insert(m, d.notifier, m.current.mm as mm_struct, 0, 2 ** 64 - PAGE_SIZE, dmirror_min_ops);
+  const ret = yield* mmu_interval_notifier_insert(
+    m,
+    d.notifier,
+    m.current.mm as mm_struct,
+    0,
+    2 ** 64 - PAGE_SIZE,
+    dmirror_min_ops,
+  );
   if (ret !== 0) return ret;
   mod.dmirrors.set(d.id, d);
   filp.private_data = d;
@@ -58,20 +100,24 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
   const mdevice = d.mdevice;
   yield* mmu_interval_notifier_remove(m, d.notifier);
   if (mdevice.devmem_chunks !== null && !m.patches.has('no-evict-on-close')) {
-    for (let i = 0; i < (mdevice.devmem_chunks?.length ?? 0); i++) yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
+    for (let i = 0; i < (mdevice.devmem_chunks?.length ?? 0); i++)
+      yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
   }
   mdevice.mod.dmirrors.delete(d.id);
   return 0;
 }
 
 /**
- * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Page numbers are
- * below 2^52, so that sums and the multiples of 4096 are exact in spite of being up to 2^64.
+ * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Page numbers
+ * are below 2^52, so that sums and the multiples of 4096 are exact in spite of being up to 2^64.
  */
 function decode_cmd(view: DataView): hmm_dmirror_cmd | number {
   if (view.getUint32(HMM_DMIRROR_CMD.addr, true) & (PAGE_SIZE - 1)) return -EINVAL;
-  const start = view.getUint32(HMM_DMIRROR_CMD.addr + 4, true) * 2 ** 20 + (view.getUint32(HMM_DMIRROR_CMD.addr, true) >>> 12);
-  const npages = (view.getUint32(HMM_DMIRROR_CMD.npages + 4, true) & 0xfffff) * 2 ** 32 + view.getUint32(HMM_DMIRROR_CMD.npages, true);
+  const start =
+    view.getUint32(HMM_DMIRROR_CMD.addr + 4, true) * 2 ** 20 + (view.getUint32(HMM_DMIRROR_CMD.addr, true) >>> 12);
+  const npages =
+    (view.getUint32(HMM_DMIRROR_CMD.npages + 4, true) & 0xfffff) * 2 ** 32 +
+    view.getUint32(HMM_DMIRROR_CMD.npages, true);
   const end = (start + npages) % 2 ** 52;
   if (start >= end) return -EINVAL;
   const ptr = view.getUint32(HMM_DMIRROR_CMD.ptr + 4, true) * 2 ** 32 + view.getUint32(HMM_DMIRROR_CMD.ptr, true);
@@ -107,7 +153,8 @@ function* run_command(m: Machine, d: dmirror, command: number, cmd: hmm_dmirror_
   }
 }
 
-// The command of today that a number of January 2022 stands for; 0 for none. Those of the first seven differ in the size that they hold.
+// The command of today that a number of January 2022 stands for; 0 for none. Those of the first seven differ in the
+// size that they hold.
 function command_of_v3(command: number): number {
   const nr = command % 256;
   return nr < 7 && command === iowr(nr, HMM_DMIRROR_CMD_V3.size) ? iowr(nr) : 0;
@@ -121,7 +168,10 @@ function* dmirror_get_device_type(m: Machine, d: dmirror, view: DataView): Gen<n
   return 0;
 }
 
-/** An HMM_DMIRROR_* command on the struct at user address `arg`, into which cpages and faults are written (lib/test_hmm.c: dmirror_fops_unlocked_ioctl()). */
+/**
+ * An HMM_DMIRROR_* command on the struct at user address `arg`, into which cpages and faults are written
+ * (lib/test_hmm.c: dmirror_fops_unlocked_ioctl()).
+ */
 function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, arg: number): Gen<number> {
   const d = filp.private_data as dmirror | null;
   if (d === null) return -EINVAL;
@@ -132,7 +182,9 @@ function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, a
   const cmd = decode_cmd(view);
   if (typeof cmd === 'number') return cmd;
   const gets_type = v3 && command === HMM_DMIRROR_GET_MEM_DEV_TYPE;
-  const ret = gets_type ? yield* dmirror_get_device_type(m, d, view) : yield* run_command(m, d, v3 ? command_of_v3(command) : command, cmd, view);
+  const ret = gets_type
+    ? yield* dmirror_get_device_type(m, d, view)
+    : yield* run_command(m, d, v3 ? command_of_v3(command) : command, cmd, view);
   if (ret !== 0) return ret;
   view.setBigUint64(HMM_DMIRROR_CMD.cpages, BigInt(cmd.cpages), true);
   view.setBigUint64(HMM_DMIRROR_CMD.faults, BigInt(cmd.faults), true);
@@ -198,7 +250,8 @@ function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
   m.modules.data.set(MODULE_NAME, mod);
   const types = [HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE];
   const coherent = !m.patches.has('src-owner') && !m.patches.has('no-800bb1c8dc80');
-  if (coherent && spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0) types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
+  if (coherent && spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0)
+    types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
   for (const type of types) mod.dmirror_devices.push(new dmirror_device(mod, type));
   for (let id = 0; id < types.length; id++) {
     const ret = yield* dmirror_device_init(m, mod.dmirror_devices[id], id);

@@ -1,31 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
+import { user_load64, user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../boot.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { sys_ioctl } from '../fs/read_write.ts';
+import { sys_ioctl } from '../fs/ioctl.ts';
+import { do_sys_open } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module } from '../kernel/module.ts';
-import { run_clean, type Asserts } from '../kernel/testing.ts';
-import { sys_mmap } from '../mm/mmap.ts';
-import { user_load64, user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
+import { type Asserts, run_clean } from '../kernel/testing.ts';
 
 // The layout of the process and the number of the ioctl are the tests' own: nothing here comes from uapi.ts.
 const [PAGE, RW, PRIVATE_ANON_FIXED, O_RDWR, SNAPSHOT] = [4096, 3, 0x32, 2, 0xc0284804];
 /** Buffer, mirror and command of the process that run_dmirror() starts. */
 export const [BUF, MIRROR, CMD] = [0x200000000, 0x210000000, 0x220000000];
 
-/** Runs a process with a mirror device, buffers at fixed addresses, and words in the first `filled` pages of BUF. NON-KERNEL. */
+/**
+ * Runs a process with a mirror device, buffers at fixed addresses, and words in the first `filled` pages of BUF.
+ * NON-KERNEL.
+ */
 export function run_dmirror(t: Asserts, filled: number, body: (m: Machine, fd: number) => Gen<void>): void {
   run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never' }), function* (m) {
     t.equal(yield* load_module(m, 'test_hmm'), 0);
-    for (const [at, n] of [[BUF, 80], [MIRROR, 80], [CMD, 1]]) yield* sys_mmap(m, at, n * PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
+    for (const [at, n] of [
+      [BUF, 80],
+      [MIRROR, 80],
+      [CMD, 1],
+    ])
+      yield* sys_mmap(m, at, n * PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     for (let i = 0; i < filled; i++) yield* user_store32(m, BUF + i * PAGE, 100 + i);
     yield* body(m, yield* do_sys_open(m, '/dev/hmm_dmirror0', O_RDWR, 0));
   });
 }
 
 /** The ioctl's answer; cpages and faults stay in the structure. NON-KERNEL. */
-export function* dev(m: Machine, fd: number, command: number, npages: number, addr = BUF, cmd = CMD, mirror = MIRROR): Gen<number> {
+export function* dev(
+  m: Machine,
+  fd: number,
+  command: number,
+  npages: number,
+  addr = BUF,
+  cmd = CMD,
+  mirror = MIRROR,
+): Gen<number> {
   yield* user_store64(m, cmd, addr);
   yield* user_store64(m, cmd + 8, mirror);
   yield* user_store64(m, cmd + 16, npages);

@@ -7,7 +7,10 @@ export const HMM_DMIRROR_CMD = { size: 40, addr: 0, ptr: 8, npages: 16, cpages: 
 /** The struct of the series of January 2022, which had a sixth u64. NON-KERNEL (20220110223201.31024-7). */
 export const HMM_DMIRROR_CMD_V3 = { ...HMM_DMIRROR_CMD, size: 48, zone_device_type: 40 } as const;
 
-/** An ioctl number of type 'H' that reads and writes a command of `size` bytes; above 2^31 (include/uapi/asm-generic/ioctl.h: _IOWR()). */
+/**
+ * An ioctl number of type 'H' that reads and writes a command of `size` bytes; above 2^31
+ * (include/uapi/asm-generic/ioctl.h: _IOWR()).
+ */
 export function iowr(nr: number, size: number = HMM_DMIRROR_CMD.size): number {
   return 3 * 2 ** 30 + size * 2 ** 16 + 0x48 * 2 ** 8 + nr;
 }

@@ -5,26 +5,26 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   ALIGN,
-  HMM_BUFFER_SIZE,
-  INT,
-  NTIMES,
-  TWOMEG,
   buffer_npages,
   fill_ints,
+  type Hmm,
   hmm_buffer,
   hmm_buffer_alloc,
   hmm_buffer_free,
+  HMM_BUFFER_SIZE,
   hmm_dmirror_cmd,
   hmm_migrate_sys_to_dev,
   hmm_open,
+  type HmmBuffer,
+  INT,
   ints,
+  NTIMES,
+  TWOMEG,
   zero_ints,
 } from './buffer.ts';
-import type { Hmm, HmmBuffer } from './buffer.ts';
-import { default_huge_page_size, hugetlb_free_default_pages } from './hugepage_settings.ts';
-import type { HugetlbSettings } from './hugepage_settings.ts';
-import * as U from './uapi.ts';
+import { default_huge_page_size, hugetlb_free_default_pages, type HugetlbSettings } from './hugepage_settings.ts';
 import { read_pmd_pagesize } from './vm_util.ts';
+import * as U from './uapi.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
@@ -128,8 +128,8 @@ export function* anon_write_prot(env: Hmm): Gen<void> {
 }
 
 /**
- * A child's device writes memory that parent and child share copy-on-write: the parent must not see it. Once for each of
- * system and device memory, with and without huge pages.
+ * A child's device writes memory that parent and child share copy-on-write: the parent must not see it. Once for each
+ * of system and device memory, with and without huge pages.
  */
 export function* anon_write_child(env: Hmm): Gen<void> {
   const { self, c, t } = env;
@@ -288,7 +288,9 @@ export function* anon_read_multiple(env: Hmm): Gen<void> {
   }
 }
 
-/** A random u32 from the descriptor of /dev/urandom that `fd` holds, opened at the first call; 2^32-1 if there is none. */
+/**
+ * A random u32 from the descriptor of /dev/urandom that `fd` holds, opened at the first call; 2^32-1 if there is none.
+ */
 function* hmm_random(c: Libc, fd: { urandom: number }): Gen<number> {
   if (fd.urandom < 0) {
     fd.urandom = yield* c.open('/dev/urandom', U.O_RDONLY);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What Linux 7.3.4 answers to bad input: of each call, what it says to each kind of it, and that nothing is left behind.
+// What Linux 7.3.4 answers to bad input: of each call, what it says to each kind of it, and that nothing is left
+// behind.
 
 import t, { type Test } from 'tap';
-import { runProgram, type Libc } from '../../harness/kselftest/libc.ts';
+import { type Libc, runProgram } from '../../harness/kselftest/libc.ts';
 import { audit } from '../../lib/audit.ts';
 import { boot } from '../../lib/boot.ts';
 import { start_process } from '../../lib/kernel/exec.ts';
@@ -18,8 +19,18 @@ const [LAST, ROUNDS_TO_ZERO] = [2 ** 64 - PAGE, 2 ** 64 - 2048];
 const [NONE, R, W, RW] = [0, 1, 2, 3];
 const [SHARED, PRIVATE, SHARED_VALIDATE, FIXED, ANON] = [1, 2, 3, 0x10, 0x20];
 const [GROWSDOWN, HUGETLB, SYNC, NOREPLACE] = [0x100, 0x40000, 0x80000, 0x100000];
-const [DONTNEED, FREE, DOFORK, DODUMP, HUGEPAGE, WIPEONFORK, POPULATE_READ, POPULATE_WRITE, GUARD_INSTALL, GUARD_REMOVE] =
-  [4, 8, 11, 17, 14, 18, 22, 23, 102, 103];
+const [
+  DONTNEED,
+  FREE,
+  DOFORK,
+  DODUMP,
+  HUGEPAGE,
+  WIPEONFORK,
+  POPULATE_READ,
+  POPULATE_WRITE,
+  GUARD_INSTALL,
+  GUARD_REMOVE,
+] = [4, 8, 11, 17, 14, 18, 22, 23, 102, 103];
 const [O_RDONLY, O_WRONLY, O_RDWR] = [0, 1, 2];
 
 // Where things lie; nothing is mapped between them.
@@ -51,21 +62,32 @@ function run(t: Test, program: (c: Libc) => Gen<void>): void {
   });
   m.sched.run(() => modprobe.exit_state !== 'alive');
   const free = m.zone.nr_free;
-  t.equal(runProgram(m, function* (c) {
-    yield* ground(c);
-    yield* program(c);
-    // Pages on their way to an LRU list would be freed later: populating empties the CPU's batches of them.
-    yield* c.munmap(SHM, 9 * PAGE);
-    yield* c.madvise(CMD, PAGE, POPULATE_READ);
-    return 0;
-  }), 0);
+  t.equal(
+    runProgram(m, function* (c) {
+      yield* ground(c);
+      yield* program(c);
+      // Pages on their way to an LRU list would be freed later: populating empties the CPU's batches of them.
+      yield* c.munmap(SHM, 9 * PAGE);
+      yield* c.madvise(CMD, PAGE, POPULATE_READ);
+      return 0;
+    }),
+    0,
+  );
   t.same(audit(m), []);
   t.equal(m.zone.nr_free, free, 'every page is free again');
   t.same([m.log.warnings, m.log.oopses], [[], []]);
 }
 
 /** An ioctl on the driver: 0 or the errno. */
-function* command(c: Libc, fd: number, request: number, addr: number, npages: number, ptr = MIRROR, at = CMD): Gen<number> {
+function* command(
+  c: Libc,
+  fd: number,
+  request: number,
+  addr: number,
+  npages: number,
+  ptr = MIRROR,
+  at = CMD,
+): Gen<number> {
   yield* c.store64(CMD, addr);
   yield* c.store64(CMD + 8, ptr);
   yield* c.store64(CMD + 16, npages);
@@ -73,11 +95,13 @@ function* command(c: Libc, fd: number, request: number, addr: number, npages: nu
 }
 
 const HMM = 0xc0284800;
-const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS, READ_UNLOCKED] =
-  Array.from({ length: 10 }, (_, nr) => HMM + nr);
+const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS, READ_UNLOCKED] = Array.from(
+  { length: 10 },
+  (_, nr) => HMM + nr,
+);
 
-// What a command answers to a range where nothing is mapped, to one of the kernel's, to no memory for its data, to memory
-// that is read-only, to memory without access, and to 2^40 pages. SNAPSHOT runs until its bytes have no place.
+// What a command answers to a range where nothing is mapped, to one of the kernel's, to no memory for its data, to
+// memory that is read-only, to memory without access, and to 2^40 pages. SNAPSHOT runs until its bytes have no place.
 type Errnos = [unmapped: number, kernel: number, no_data: number, read_only: number, no_access: number, huge: number];
 const commands: [name: string, request: number, ...Errnos][] = [
   ['READ', READ, EFAULT, EFAULT, EFAULT, OK, EFAULT, ENOMEM],
@@ -125,7 +149,8 @@ t.test('every command of the driver', (t) => {
           yield* c.store32(MIRROR + i * PAGE, WORD + i);
         }
         t.equal(yield* command(c, at_fd, request, addr, npages, ptr, at), errno, `${name}: ${what}`);
-        for (let i = 0; i < 4; i++) if ((yield* c.load32(BUF + i * PAGE)) !== WORD + i) t.fail(`${name}: ${what}: page ${i} changed`);
+        for (let i = 0; i < 4; i++)
+          if ((yield* c.load32(BUF + i * PAGE)) !== WORD + i) t.fail(`${name}: ${what}: page ${i} changed`);
         if ((yield* c.load32(READ_ONLY)) !== WORD) t.fail(`${name}: ${what}: the read-only page changed`);
       }
     }
@@ -226,20 +251,26 @@ const mprotect_rows: Rows = [
 ];
 
 const madvise_rows: Rows = [
-  ...[-1, 5, 6, 7, 26, 99, 104].map((advice): Rows[number] => [`advice ${advice}`, EINVAL, (c) => c.madvise(BUF, PAGE, advice)]),
-  ['an unknown advice on nothing', EINVAL, (c) => c.madvise(BUF, 0, 5)],
-  ...[DONTNEED, FREE, HUGEPAGE, POPULATE_READ, POPULATE_WRITE, GUARD_INSTALL, GUARD_REMOVE].flatMap((advice): Rows => [
-    [`${advice} beside a page`, EINVAL, (c) => c.madvise(BUF + 8, PAGE, advice)],
-    [`${advice} on no bytes beside a page`, EINVAL, (c) => c.madvise(BUF + 8, 0, advice)],
-    [`${advice} on no bytes`, OK, (c) => c.madvise(BUF, 0, advice)],
-    [`${advice} on no bytes where nothing is`, OK, (c) => c.madvise(NOWHERE, 0, advice)],
-    [`${advice} on a length that rounds up to 2^64`, EINVAL, (c) => c.madvise(BUF, ROUNDS_TO_ZERO, advice)],
-    [`${advice} on a range that wraps`, EINVAL, (c) => c.madvise(BUF, LAST, advice)],
-    [`${advice} up to 2^64`, EINVAL, (c) => c.madvise(LAST, PAGE, advice)],
-    [`${advice} where nothing is`, ENOMEM, (c) => c.madvise(NOWHERE, PAGE, advice)],
-    [`${advice} beyond user space`, ENOMEM, (c) => c.madvise(TASK_SIZE, PAGE, advice)],
-    [`${advice} on a hole at the start`, ENOMEM, (c) => c.madvise(GAP + PAGE, 3 * PAGE, advice)],
+  ...[-1, 5, 6, 7, 26, 99, 104].map((advice): Rows[number] => [
+    `advice ${advice}`,
+    EINVAL,
+    (c) => c.madvise(BUF, PAGE, advice),
   ]),
+  ['an unknown advice on nothing', EINVAL, (c) => c.madvise(BUF, 0, 5)],
+  ...[DONTNEED, FREE, HUGEPAGE, POPULATE_READ, POPULATE_WRITE, GUARD_INSTALL, GUARD_REMOVE].flatMap(
+    (advice): Rows => [
+      [`${advice} beside a page`, EINVAL, (c) => c.madvise(BUF + 8, PAGE, advice)],
+      [`${advice} on no bytes beside a page`, EINVAL, (c) => c.madvise(BUF + 8, 0, advice)],
+      [`${advice} on no bytes`, OK, (c) => c.madvise(BUF, 0, advice)],
+      [`${advice} on no bytes where nothing is`, OK, (c) => c.madvise(NOWHERE, 0, advice)],
+      [`${advice} on a length that rounds up to 2^64`, EINVAL, (c) => c.madvise(BUF, ROUNDS_TO_ZERO, advice)],
+      [`${advice} on a range that wraps`, EINVAL, (c) => c.madvise(BUF, LAST, advice)],
+      [`${advice} up to 2^64`, EINVAL, (c) => c.madvise(LAST, PAGE, advice)],
+      [`${advice} where nothing is`, ENOMEM, (c) => c.madvise(NOWHERE, PAGE, advice)],
+      [`${advice} beyond user space`, ENOMEM, (c) => c.madvise(TASK_SIZE, PAGE, advice)],
+      [`${advice} on a hole at the start`, ENOMEM, (c) => c.madvise(GAP + PAGE, 3 * PAGE, advice)],
+    ],
+  ),
   ['DONTNEED across a hole', ENOMEM, (c) => c.madvise(AFTER_GAP + PAGE, 11 * PAGE, DONTNEED)],
   ['FREE of shared memory', EINVAL, (c) => c.madvise(SHM, PAGE, FREE)],
   ['WIPEONFORK of shared memory', EINVAL, (c) => c.madvise(SHM, PAGE, WIPEONFORK)],
@@ -261,7 +292,11 @@ const mremap_rows: Rows = [
   ['to all addresses', ENOMEM, (c) => c.mremap(BUF, LEN, TASK_SIZE, MAYMOVE)],
   ['an unknown flag', EINVAL, (c) => c.mremap(BUF, LEN, LEN, 8)],
   ['a copy of private memory', EINVAL, (c) => c.mremap(BUF, 0, LEN, MAYMOVE)],
-  ['a copy of private memory, of a length that rounds up to 2^64', EINVAL, (c) => c.mremap(BUF, ROUNDS_TO_ZERO, LEN, MAYMOVE)],
+  [
+    'a copy of private memory, of a length that rounds up to 2^64',
+    EINVAL,
+    (c) => c.mremap(BUF, ROUNDS_TO_ZERO, LEN, MAYMOVE),
+  ],
   ['nothing', EFAULT, (c) => c.mremap(NOWHERE, LEN, LEN, 0)],
   ['nothing, to more', EFAULT, (c) => c.mremap(NOWHERE, LEN, 2 * LEN, MAYMOVE)],
   ['nothing, to a place', EFAULT, (c) => c.mremap(NOWHERE, LEN, LEN, MAYMOVE | MFIXED, NOWHERE + 0x1000000)],
@@ -271,7 +306,11 @@ const mremap_rows: Rows = [
   ['no room, and not to be moved', ENOMEM, (c) => c.mremap(BUF, LEN, 7 * PAGE, 0)],
   ['to a place, without moving', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MFIXED, NOWHERE)],
   ['to a place beside a page', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, NOWHERE + 8)],
-  ['to a place across the end of user space', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, TASK_SIZE - PAGE)],
+  [
+    'to a place across the end of user space',
+    EINVAL,
+    (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, TASK_SIZE - PAGE),
+  ],
   ['to a place in the kernel', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, LAST)],
   ['onto itself', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, BUF)],
   ['over its end', EINVAL, (c) => c.mremap(BUF, LEN, LEN, MAYMOVE | MFIXED, BUF + 3 * PAGE)],
@@ -282,16 +321,26 @@ const mremap_rows: Rows = [
 t.test('every call that changes the address space', (t) => {
   run(t, function* (c) {
     const fds = {
-      zero: yield* c.open('/dev/zero', O_RDWR), zero_ro: yield* c.open('/dev/zero', O_RDONLY),
+      zero: yield* c.open('/dev/zero', O_RDWR),
+      zero_ro: yield* c.open('/dev/zero', O_RDONLY),
       zero_wo: yield* c.open('/dev/zero', O_WRONLY),
-      null: yield* c.open('/dev/null', O_RDWR), dir: yield* c.open('/tmp', O_RDONLY), event: yield* c.eventfd(0, 0),
-      file: yield* c.open('/tmp', 0o20200000 | O_RDWR, 0o600), dev: yield* c.open('/dev/hmm_dmirror0', O_RDWR),
+      null: yield* c.open('/dev/null', O_RDWR),
+      dir: yield* c.open('/tmp', O_RDONLY),
+      event: yield* c.eventfd(0, 0),
+      file: yield* c.open('/tmp', 0o20200000 | O_RDWR, 0o600),
+      dev: yield* c.open('/dev/hmm_dmirror0', O_RDWR),
     };
     yield* map(c, SHM + 8 * PAGE, 1, R, SHARED, fds.zero_ro);
     yield* map(c, DEV, 1, R, SHARED, fds.dev);
     yield* c.read_file('/proc/self/maps');
     const before = yield* c.read_file('/proc/self/maps');
-    const calls = { mmap: mmap_rows, munmap: munmap_rows, mprotect: mprotect_rows, madvise: madvise_rows, mremap: mremap_rows };
+    const calls = {
+      mmap: mmap_rows,
+      munmap: munmap_rows,
+      mprotect: mprotect_rows,
+      madvise: madvise_rows,
+      mremap: mremap_rows,
+    };
     for (const [name, rows] of Object.entries(calls)) {
       for (const [what, errno, call] of rows) {
         for (let i = 0; i < 4; i++) yield* c.store32(BUF + i * PAGE, WORD + i);
@@ -299,7 +348,8 @@ t.test('every call that changes the address space', (t) => {
         t.equal(ret === -1 ? c.errno : OK, errno, `${name}: ${what}`);
         const maps: string | null = yield* c.read_file('/proc/self/maps');
         if (maps !== before) t.fail(`${name}: ${what}: the mappings changed`);
-        for (let i = 0; i < 4; i++) if ((yield* c.load32(BUF + i * PAGE)) !== WORD + i) t.fail(`${name}: ${what}: page ${i} changed`);
+        for (let i = 0; i < 4; i++)
+          if ((yield* c.load32(BUF + i * PAGE)) !== WORD + i) t.fail(`${name}: ${what}: page ${i} changed`);
       }
     }
 

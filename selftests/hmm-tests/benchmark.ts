@@ -3,10 +3,17 @@
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { TWOMEG, hmm_buffer_alloc, hmm_buffer_free, hmm_migrate_dev_to_sys, hmm_migrate_sys_to_dev } from './buffer.ts';
-import type { Hmm, HmmBuffer } from './buffer.ts';
-import * as U from './uapi.ts';
+import {
+  type Hmm,
+  hmm_buffer_alloc,
+  hmm_buffer_free,
+  hmm_migrate_dev_to_sys,
+  hmm_migrate_sys_to_dev,
+  type HmmBuffer,
+  TWOMEG,
+} from './buffer.ts';
 import { read_pmd_pagesize } from './vm_util.ts';
+import * as U from './uapi.ts';
 
 const INT_MAX = 2 ** 31 - 1;
 
@@ -110,7 +117,14 @@ function* run_migration_benchmark(
   iterations: number,
   results: BenchmarkResults,
 ): Gen<number> {
-  const buffer = yield* hmm_buffer_alloc(c, buffer_size, buffer_size, U.PROT_READ | U.PROT_WRITE, U.MAP_PRIVATE | U.MAP_ANONYMOUS, -1);
+  const buffer = yield* hmm_buffer_alloc(
+    c,
+    buffer_size,
+    buffer_size,
+    U.PROT_READ | U.PROT_WRITE,
+    U.MAP_PRIVATE | U.MAP_ANONYMOUS,
+    -1,
+  );
   if (buffer === null) return -1;
   const ret = yield* migrate_repeatedly(c, fd, buffer, use_thp, buffer_size, iterations, results);
   yield* hmm_buffer_free(c, buffer);

@@ -61,12 +61,12 @@ export function ALIGN(x: number, a: number): number {
 }
 
 /** A C `unsigned long` as the harness prints it: a negative number wraps at 2^64. */
-export function ulong(x: number): number | bigint {
+function ulong(x: number): number | bigint {
   return x < 0 ? BigInt.asUintN(64, BigInt(x)) : x;
 }
 
 /** The address that a test compares with NULL. */
-export function address(buffer: HmmBuffer | null): number {
+function address(buffer: HmmBuffer | null): number {
   return buffer === null ? U.NULL : buffer.addr;
 }
 
@@ -129,8 +129,8 @@ export function* hmm_buffer_free(c: Libc, buffer: HmmBuffer | null): Gen<void> {
 }
 
 /**
- * A mapping of mmap_size bytes and a mirror of mirror_size bytes beside it; null, with a message printed and nothing left
- * behind, if memory cannot be had.
+ * A mapping of mmap_size bytes and a mirror of mirror_size bytes beside it; null, with a message printed and nothing
+ * left behind, if memory cannot be had.
  */
 export function* hmm_buffer_alloc(
   c: Libc,
@@ -200,8 +200,10 @@ export function* fill_ints(c: Libc, ptr: number, from: number, to: number, sign 
   yield* c.store32_seq(ptr + from * INT, to - from, sign * from + add, sign);
 }
 
-/** Both sides of an assertion that `ptr[i]` is what it should be: the first pair that differs, else a pair that agrees. */
-export type Pair = [expected: number | bigint, seen: number | bigint];
+/**
+ * Both sides of an assertion that `ptr[i]` is what it should be: the first pair that differs, else a pair that agrees.
+ */
+type Pair = [expected: number | bigint, seen: number | bigint];
 
 /** Reads ptr[i], an int, for from <= i < to in order, and stops at the first that is not sign * i + add. */
 export function* ints(c: Libc, ptr: number, from: number, to: number, sign = 1, add = 0): Gen<Pair> {

@@ -3,8 +3,18 @@
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { INT, buffer_npages, fill_ints, hmm_buffer, hmm_buffer_free, hmm_dmirror_cmd, ints, ints_increment } from './buffer.ts';
-import type { Hmm, HmmBuffer } from './buffer.ts';
+import {
+  buffer_npages,
+  fill_ints,
+  type Hmm,
+  hmm_buffer,
+  hmm_buffer_free,
+  hmm_dmirror_cmd,
+  type HmmBuffer,
+  INT,
+  ints,
+  ints_increment,
+} from './buffer.ts';
 import * as U from './uapi.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;

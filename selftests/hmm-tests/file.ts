@@ -2,8 +2,17 @@
 // The device reads and writes a file that is mapped shared. Neither test closes the file: exit does.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { INT, buffer_npages, fill_ints, hmm_buffer, hmm_buffer_free, hmm_create_file, hmm_dmirror_cmd, ints } from './buffer.ts';
-import type { Hmm } from './buffer.ts';
+import {
+  buffer_npages,
+  fill_ints,
+  type Hmm,
+  hmm_buffer,
+  hmm_buffer_free,
+  hmm_create_file,
+  hmm_dmirror_cmd,
+  INT,
+  ints,
+} from './buffer.ts';
 import * as U from './uapi.ts';
 
 /** The device reads what pwrite() put into the file. */

@@ -4,17 +4,17 @@
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  INT,
   fill_ints,
+  type Hmm,
   hmm_buffer,
   hmm_buffer_free,
   hmm_dmirror_cmd,
   hmm_is_coherent_type,
   hmm_migrate_sys_to_dev,
+  INT,
   ints,
   perror,
 } from './buffer.ts';
-import type { Hmm } from './buffer.ts';
 import * as U from './uapi.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;
@@ -47,8 +47,8 @@ function* gup_test_exec(
 }
 
 /**
- * Four pages on the device, each taken by another kind of get_user_pages(). Long-term pins move the page to system memory
- * first; the others leave a coherent page where it is.
+ * Four pages on the device, each taken by another kind of get_user_pages(). Long-term pins move the page to system
+ * memory first; the others leave a coherent page where it is.
  */
 export function* hmm_gup_test(env: Hmm): Gen<void> {
   const { self, variant, c, t } = env;
@@ -76,7 +76,15 @@ export function* hmm_gup_test(env: Hmm): Gen<void> {
     'gup_test_exec(gup_fd, (unsigned long)buffer->ptr + 1 * self->page_size, GUP_FAST_BENCHMARK, 1, self->page_size, 0)',
     '0',
   );
-  ret = yield* gup_test_exec(c, gup_fd, buffer.ptr + 2 * page_size, U.PIN_FAST_BENCHMARK, 1, page_size, U.FOLL_LONGTERM);
+  ret = yield* gup_test_exec(
+    c,
+    gup_fd,
+    buffer.ptr + 2 * page_size,
+    U.PIN_FAST_BENCHMARK,
+    1,
+    page_size,
+    U.FOLL_LONGTERM,
+  );
   t.ASSERT_EQ(
     ret,
     0,

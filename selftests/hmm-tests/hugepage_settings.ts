@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The hugetlb half of tools/testing/selftests/mm/hugepage_settings.c: what HUGETLB_SETUP_DEFAULT_PAGES() does before main()
-// and what is put back at exit and on the usual signals. Left out: the THP half, which this suite does not use.
+// The hugetlb half of tools/testing/selftests/mm/hugepage_settings.c: what HUGETLB_SETUP_DEFAULT_PAGES() does before
+// main() and what is put back at exit and on the usual signals. Left out: the THP half, which this suite does not use.
 
 import { KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import { SIGHUP, SIGINT, SIGQUIT, SIGTERM } from '../../harness/kselftest/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { SIGHUP, SIGINT, SIGQUIT, SIGTERM } from './uapi.ts';
 import { read_num, write_num_ignore_einval } from './vm_util.ts';
 
 const SYSFS_HUGEPAGES = '/sys/kernel/mm/hugepages/';
@@ -29,7 +29,7 @@ export function hugetlb_settings(): HugetlbSettings {
 }
 
 /** The pool sizes that the kernel offers, at most max, each with a line printed the first time. */
-export function* detect_hugetlb_page_sizes(c: Libc, s: HugetlbSettings, max: number): Gen<number[]> {
+function* detect_hugetlb_page_sizes(c: Libc, s: HugetlbSettings, max: number): Gen<number[]> {
   if (s.saved) return s.sizes.slice(0, max);
   const entries = yield* c.scandir(SYSFS_HUGEPAGES);
   const sizes: number[] = [];
@@ -57,17 +57,17 @@ function hugetlb_sysfs_path(size: number, attr: string): string {
 }
 
 /** Pages in the pool of that page size. */
-export function* hugetlb_nr_pages(c: Libc, size: number): Gen<number> {
+function* hugetlb_nr_pages(c: Libc, size: number): Gen<number> {
   return yield* read_num(c, hugetlb_sysfs_path(size, 'nr_hugepages'));
 }
 
 /** Resizes the pool of that page size; a kernel that cannot (EINVAL) leaves it as it is. */
-export function* hugetlb_set_nr_pages(c: Libc, size: number, nr: number): Gen<void> {
+function* hugetlb_set_nr_pages(c: Libc, size: number, nr: number): Gen<void> {
   yield* write_num_ignore_einval(c, hugetlb_sysfs_path(size, 'nr_hugepages'), nr);
 }
 
 /** Free pages in the pool of that page size. */
-export function* hugetlb_free_pages(c: Libc, size: number): Gen<number> {
+function* hugetlb_free_pages(c: Libc, size: number): Gen<number> {
   return yield* read_num(c, hugetlb_sysfs_path(size, 'free_hugepages'));
 }
 

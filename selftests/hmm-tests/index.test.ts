@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { hmm_tests } from './index.ts';
 
-t.test('the suite has upstream\'s 78 tests, in the order in which Linux ran them', async (t) => {
+t.test("the suite has upstream's 78 tests, in the order in which Linux ran them", async (t) => {
   const ktap = readFileSync(new URL('../results/smoke.ktap', import.meta.url), 'utf8');
   const recorded = [...ktap.matchAll(/^(?:not )?ok \d+ (\S+)/gm)].map((hit) => hit[1]);
   t.equal(recorded.length, 78);

@@ -3,6 +3,7 @@
 
 import { FIXTURE, TestList } from '../../harness/kselftest/kselftest_harness.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import { _SC_PAGESIZE } from '../../harness/kselftest/uapi.ts';
 import {
   anon_read,
   anon_read_multiple,
@@ -18,14 +19,17 @@ import {
 } from './anon.ts';
 import { benchmark_thp_migration } from './benchmark.ts';
 import {
+  type Hmm2Self,
+  type Hmm2Variant,
   HMM_COHERENCE_DEVICE_ONE,
   HMM_COHERENCE_DEVICE_TWO,
-  HMM_PRIVATE_DEVICE_ONE,
-  HMM_PRIVATE_DEVICE_TWO,
   hmm_is_coherent_type,
   hmm_open,
+  HMM_PRIVATE_DEVICE_ONE,
+  HMM_PRIVATE_DEVICE_TWO,
+  type HmmSelf,
+  type HmmVariant,
 } from './buffer.ts';
-import type { Hmm2Self, Hmm2Variant, HmmSelf, HmmVariant } from './buffer.ts';
 import { exclusive, exclusive_cow, exclusive_mprotect } from './exclusive.ts';
 import { file_read, file_write } from './file.ts';
 import { hmm_cow_in_device, hmm_gup_test } from './gup.ts';
@@ -50,7 +54,6 @@ import {
   migrate_partial_unmap_fault,
   migrate_remap_fault,
 } from './thp.ts';
-import { _SC_PAGESIZE } from './uapi.ts';
 import { userfaultfd_read } from './userfaultfd.ts';
 
 /** The page size as sysconf(3) has it, and its number of bits. */
@@ -79,8 +82,14 @@ export function hmm_tests(): TestList {
   });
 
   const hmm2 = FIXTURE<Hmm2Self, Hmm2Variant>('hmm2');
-  hmm2.VARIANT_ADD('hmm2_device_private', { device_number0: HMM_PRIVATE_DEVICE_ONE, device_number1: HMM_PRIVATE_DEVICE_TWO });
-  hmm2.VARIANT_ADD('hmm2_device_coherent', { device_number0: HMM_COHERENCE_DEVICE_ONE, device_number1: HMM_COHERENCE_DEVICE_TWO });
+  hmm2.VARIANT_ADD('hmm2_device_private', {
+    device_number0: HMM_PRIVATE_DEVICE_ONE,
+    device_number1: HMM_PRIVATE_DEVICE_TWO,
+  });
+  hmm2.VARIANT_ADD('hmm2_device_coherent', {
+    device_number0: HMM_COHERENCE_DEVICE_ONE,
+    device_number1: HMM_COHERENCE_DEVICE_TWO,
+  });
   hmm2.SETUP(function* ({ self, variant, c, t }) {
     Object.assign(self, page_size(c));
     self.fd0 = yield* hmm_open(c, variant.device_number0);

@@ -3,10 +3,10 @@
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  INT,
-  NTIMES,
   buffer_npages,
   fill_ints,
+  type Hmm,
+  type Hmm2,
   hmm_buffer,
   hmm_buffer_free,
   hmm_create_file,
@@ -14,9 +14,11 @@ import {
   hmm_is_coherent_type,
   hmm_migrate_dev_to_sys,
   hmm_migrate_sys_to_dev,
+  type HmmBuffer,
+  INT,
   ints,
+  NTIMES,
 } from './buffer.ts';
-import type { Hmm, Hmm2, HmmBuffer } from './buffer.ts';
 import * as U from './uapi.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;
@@ -99,8 +101,8 @@ export function* migrate_shared(env: Hmm): Gen<void> {
 }
 
 /**
- * Six pages: 0 without access, 1 a hole, 2 the zero page read-only, 3 read-only, 4 and 5 writable. Ranges that no one vma
- * covers are refused, pages 2 to 5 go to device 1, and device 0 does not get what device 1 has.
+ * Six pages: 0 without access, 1 a hole, 2 the zero page read-only, 3 read-only, 4 and 5 writable. Ranges that no one
+ * vma covers are refused, pages 2 to 5 go to device 1, and device 0 does not get what device 1 has.
  */
 export function* migrate_mixed(env: Hmm2): Gen<void> {
   const { self, c, t } = env;

@@ -9,18 +9,31 @@ import { hmm_tests } from './index.ts';
 const GIB = 1024 ** 3;
 /** What Linux 7.3.4 fails with coherent memory; with SLOW=1 all 78 run. */
 const FAILING = [
-  'migrate_multiple', 'hmm_gup_test', 'hmm_cow_in_device', 'migrate_partial_unmap_fault', 'migrate_remap_fault', 'migrate_anon_huge_err',
-  'migrate_anon_huge_zero_err', 'snapshot',
+  'migrate_multiple',
+  'hmm_gup_test',
+  'hmm_cow_in_device',
+  'migrate_partial_unmap_fault',
+  'migrate_remap_fault',
+  'migrate_anon_huge_err',
+  'migrate_anon_huge_zero_err',
+  'snapshot',
 ];
 const slow = process.env.SLOW === '1';
-const filters = slow ? [] : ['-V', 'hmm_device_private', '-V', 'hmm2_device_private', ...FAILING.flatMap((name) => ['-t', name])];
+const filters = slow
+  ? []
+  : ['-V', 'hmm_device_private', '-V', 'hmm2_device_private', ...FAILING.flatMap((name) => ['-t', name])];
 const count = slow ? 78 : FAILING.length;
 
 for (const thp of ['always', 'madvise'] as const) {
   t.test(`with all proposed fixes ${count} tests pass, thp=${thp}`, { timeout: 300_000 }, async (t) => {
     let out = '';
     const patches = proposed_fixes.map((p) => p.id);
-    const run = run_suite(hmm_tests(), { thp, spm: SPM_DEFAULT, mem: 6 * GIB, patches }, filters, (text) => (out += text));
+    const run = run_suite(
+      hmm_tests(),
+      { thp, spm: SPM_DEFAULT, mem: 6 * GIB, patches },
+      filters,
+      (text) => (out += text),
+    );
     t.equal(run.code, 0, `npm run -s hmm-tests -- --spm --thp=${thp} --patches=${patches.join(',')}`);
     t.match(out, new RegExp(`# Totals: pass:${count} fail:0 `));
     t.same(run.findings, []);

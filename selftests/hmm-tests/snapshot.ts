@@ -4,20 +4,20 @@
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   ALIGN,
-  INT,
-  TWOMEG,
   fill_ints,
+  type Hmm,
+  type Hmm2,
   hmm_buffer,
   hmm_buffer_alloc,
   hmm_buffer_free,
   hmm_dmirror_cmd,
   hmm_is_coherent_type,
   hmm_migrate_sys_to_dev,
+  INT,
   ints,
+  TWOMEG,
 } from './buffer.ts';
-import type { Hmm, Hmm2 } from './buffer.ts';
-import { default_huge_page_size, hugetlb_free_default_pages } from './hugepage_settings.ts';
-import type { HugetlbSettings } from './hugepage_settings.ts';
+import { default_huge_page_size, hugetlb_free_default_pages, type HugetlbSettings } from './hugepage_settings.ts';
 import * as U from './uapi.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;
@@ -87,7 +87,12 @@ export function* snapshot(env: Hmm2): Gen<void> {
   const W = U.HMM_DMIRROR_PROT_WRITE;
   t.ASSERT_EQ(m[0], U.HMM_DMIRROR_PROT_ERROR, 'm[0]', 'HMM_DMIRROR_PROT_ERROR');
   t.ASSERT_EQ(m[1], U.HMM_DMIRROR_PROT_ERROR, 'm[1]', 'HMM_DMIRROR_PROT_ERROR');
-  t.ASSERT_EQ(m[2], U.HMM_DMIRROR_PROT_ZERO | U.HMM_DMIRROR_PROT_READ, 'm[2]', 'HMM_DMIRROR_PROT_ZERO | HMM_DMIRROR_PROT_READ');
+  t.ASSERT_EQ(
+    m[2],
+    U.HMM_DMIRROR_PROT_ZERO | U.HMM_DMIRROR_PROT_READ,
+    'm[2]',
+    'HMM_DMIRROR_PROT_ZERO | HMM_DMIRROR_PROT_READ',
+  );
   t.ASSERT_EQ(m[3], U.HMM_DMIRROR_PROT_READ, 'm[3]', 'HMM_DMIRROR_PROT_READ');
   t.ASSERT_EQ(m[4], W, 'm[4]', 'HMM_DMIRROR_PROT_WRITE');
   if (!hmm_is_coherent_type(variant.device_number0)) {

@@ -4,26 +4,30 @@
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   ALIGN,
-  INT,
-  TWOMEG,
   fill_ints,
+  type Hmm,
   hmm_buffer,
   hmm_buffer_free,
   hmm_dmirror_cmd,
   hmm_is_coherent_type,
   hmm_migrate_dev_to_sys,
   hmm_migrate_sys_to_dev,
+  type HmmBuffer,
+  INT,
   ints,
+  TWOMEG,
   zero_ints,
 } from './buffer.ts';
-import type { Hmm, HmmBuffer } from './buffer.ts';
+import { pagemap_get_entry, PAGEMAP_PATH, PAGEMAP_PRESENT, PM_SWAP_HI, read_pmd_pagesize } from './vm_util.ts';
 import * as U from './uapi.ts';
-import { PAGEMAP_PATH, PAGEMAP_PRESENT, PM_SWAP_HI, pagemap_get_entry, read_pmd_pagesize } from './vm_util.ts';
 
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** A buffer twice the size of a huge page, so that an aligned one (`map`) lies inside; `old_ptr` is where it really starts. */
+/**
+ * A buffer twice the size of a huge page, so that an aligned one (`map`) lies inside; `old_ptr` is where it really
+ * starts.
+ */
 interface HugeBuffer {
   buffer: HmmBuffer;
   size: number;
@@ -219,7 +223,9 @@ export function* migrate_remap_fault(env: Hmm): Gen<void> {
   }
 }
 
-/** Unmaps the whole buffer and maps a fresh one, advised huge; ptr moves to its aligned part. Answers its real start. */
+/**
+ * Unmaps the whole buffer and maps a fresh one, advised huge; ptr moves to its aligned part. Answers its real start.
+ */
 function* remap({ c, t }: Hmm, huge: HugeBuffer, prot: number): Gen<number> {
   const { buffer, size, old_ptr } = huge;
   let ret = yield* c.munmap(old_ptr, 2 * size);
@@ -273,7 +279,8 @@ export function* migrate_anon_huge_zero_err(env: Hmm): Gen<void> {
   t.ASSERT_EQ(yield* c.load32(ptr + 2048 * INT), 0, 'ptr[2048]', '0');
 
   const old_ptr = yield* remap(env, huge, U.PROT_READ);
-  // upstream reads through the pointer into the mapping that it has just replaced; the new one lands on the same address
+  // upstream reads through the pointer into the mapping that it has just replaced; the new one lands on the same
+  // address
   const ret = yield* c.load32(ptr);
   t.ASSERT_EQ(ret, 0, 'ret', '0');
 

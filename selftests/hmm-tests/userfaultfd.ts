@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The device reads pages that a thread of the process supplies through userfaultfd, while the kernel has dropped its lock.
+// The device reads pages that a thread of the process supplies through userfaultfd, while the kernel has dropped its
+// lock.
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { hmm_buffer_free, hmm_dmirror_cmd } from './buffer.ts';
-import type { Hmm, HmmBuffer } from './buffer.ts';
+import { type Hmm, hmm_buffer_free, hmm_dmirror_cmd, type HmmBuffer } from './buffer.ts';
 import * as U from './uapi.ts';
 
 interface UffdThreadArgs {

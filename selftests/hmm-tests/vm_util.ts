@@ -2,16 +2,16 @@
 // The part of tools/testing/selftests/mm/vm_util.c that the suite stands on: small files of /proc and /sys read and
 // written through descriptors, pagemap entries, and the way such a helper gives up.
 
-import { KSFT_FAIL, Ksft } from '../../harness/kselftest/kselftest.ts';
+import { Ksft, KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import { EINVAL, O_RDONLY, O_WRONLY, strerror } from '../../harness/kselftest/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { EINVAL, O_RDONLY, O_WRONLY, strerror } from './uapi.ts';
 
 const PMD_SIZE_FILE_PATH = '/sys/kernel/mm/transparent_hugepage/hpage_pmd_size';
 export const PAGEMAP_PATH = '/proc/self/pagemap';
 
 /** A pagemap entry: its two 32-bit halves. */
-export interface PagemapEntry {
+interface PagemapEntry {
   lo: number;
   hi: number;
 }
@@ -37,7 +37,7 @@ export function* pagemap_get_entry(c: Libc, fd: number, start: number): Gen<Page
 }
 
 /** Ends the program with TAP's `Bail out!`. The counters are those of a process that has counted nothing yet. */
-export function* ksft_exit_fail_msg(c: Libc, text: string): Gen<never> {
+function* ksft_exit_fail_msg(c: Libc, text: string): Gen<never> {
   const ksft = new Ksft((line) => c.print(line));
   ksft.printf(`Bail out! ${text}`);
   ksft.ksft_print_cnts();
@@ -99,6 +99,9 @@ export function* write_num_ignore_einval(c: Libc, path: string, num: number): Ge
     yield* ksft_exit_fail_msg(c, `${path} write(${text}) failed: ${strerror(errno)}\n`);
   }
   if (n !== text.length) {
-    yield* ksft_exit_fail_msg(c, `${path} write(${text}) is truncated, expected ${text.length} bytes, got ${n} bytes\n`);
+    yield* ksft_exit_fail_msg(
+      c,
+      `${path} write(${text}) is truncated, expected ${text.length} bytes, got ${n} bytes\n`,
+    );
   }
 }

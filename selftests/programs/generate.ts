@@ -2,7 +2,7 @@
 // Programs of ops made at random, in the manner of the recorded ones, that shrink well when one of them fails.
 
 import fc from 'fast-check';
-import { ADVICE, DEV_CMDS, GUP_CMDS, PROTS, THP_MODES, type Config } from '../../harness/replay/format.ts';
+import { ADVICE, type Config, DEV_CMDS, GUP_CMDS, PROTS, THP_MODES } from '../../harness/replay/format.ts';
 
 /** A program that the model can run. */
 export interface Generated {
@@ -32,8 +32,22 @@ const FLAGS = [0, 1, 0x100, 0x101];
 
 /** How often each op is drawn, as weights. */
 const WEIGHTS: [string, number][] = [
-  ['load', 12], ['store', 8], ['dev', 26], ['pagemap', 6], ['smaps', 2], ['mmap', 5], ['munmap', 2], ['mprotect', 4], ['madvise', 6],
-  ['mremap', 3], ['fork', 4], ['exit', 1], ['gup', 4], ['open', 3], ['close', 1], ['uffd', 1],
+  ['load', 12],
+  ['store', 8],
+  ['dev', 26],
+  ['pagemap', 6],
+  ['smaps', 2],
+  ['mmap', 5],
+  ['munmap', 2],
+  ['mprotect', 4],
+  ['madvise', 6],
+  ['mremap', 3],
+  ['fork', 4],
+  ['exit', 1],
+  ['gup', 4],
+  ['open', 3],
+  ['close', 1],
+  ['uffd', 1],
 ];
 const TABLE = WEIGHTS.flatMap(([name, n]) => new Array<string>(n).fill(name));
 
@@ -63,7 +77,18 @@ class Builder {
   }
 
   private mmap(proc: number, d: Draw): string {
-    const kinds = ['anon', 'anon', 'anon', 'anon', 'anon', 'shared', 'filepriv', 'fileshared', 'huge', `dmirror${this.device(d)}`];
+    const kinds = [
+      'anon',
+      'anon',
+      'anon',
+      'anon',
+      'anon',
+      'shared',
+      'filepriv',
+      'fileshared',
+      'huge',
+      `dmirror${this.device(d)}`,
+    ];
     const kind = kinds[d.pick % kinds.length] as string;
     const prot = PROTS[d.len % 5 === 0 ? 1 + (d.at % 2) : 0];
     const big = kind === 'huge' || (kind === 'anon' && d.at % 3 === 0);
@@ -88,25 +113,38 @@ class Builder {
 
   private text(what: string, proc: number, d: Draw): string | null {
     switch (what) {
-      case 'load': return `${proc} load ${this.range(d)}`;
-      case 'store': return `${proc} store ${this.range(d)} 0x${this.value.toString(16)}`;
-      case 'pagemap': return `${proc} pagemap ${this.range(d)}`;
-      case 'smaps': return `${proc} smaps`;
-      case 'mmap': return this.mmap(proc, d);
-      case 'munmap': return `${proc} munmap ${this.range(d)}`;
-      case 'mprotect': return `${proc} mprotect ${this.range(d)} ${PROTS[d.pick % PROTS.length]}`;
-      case 'madvise': return `${proc} madvise ${this.range(d)} ${ADVICE[d.pick % ADVICE.length]}`;
-      case 'mremap': return `${proc} mremap ${this.range(d)} ${d.pick % 2 === 0 ? 460 + (d.at % 40) : 5120 + 512 * (d.at % 2)}${d.dev % 3 === 0 ? ' dontunmap' : ''}`;
-      case 'gup': return `${proc} gup ${GUP_CMDS[d.pick % GUP_CMDS.length]} ${this.range(d)} 0x${(FLAGS[d.at % FLAGS.length] as number).toString(16)}`;
-      case 'open': return `${proc} open ${this.device(d)}`;
-      case 'close': return `${proc} close ${this.device(d)}`;
+      case 'load':
+        return `${proc} load ${this.range(d)}`;
+      case 'store':
+        return `${proc} store ${this.range(d)} 0x${this.value.toString(16)}`;
+      case 'pagemap':
+        return `${proc} pagemap ${this.range(d)}`;
+      case 'smaps':
+        return `${proc} smaps`;
+      case 'mmap':
+        return this.mmap(proc, d);
+      case 'munmap':
+        return `${proc} munmap ${this.range(d)}`;
+      case 'mprotect':
+        return `${proc} mprotect ${this.range(d)} ${PROTS[d.pick % PROTS.length]}`;
+      case 'madvise':
+        return `${proc} madvise ${this.range(d)} ${ADVICE[d.pick % ADVICE.length]}`;
+      case 'mremap':
+        return `${proc} mremap ${this.range(d)} ${d.pick % 2 === 0 ? 460 + (d.at % 40) : 5120 + 512 * (d.at % 2)}${d.dev % 3 === 0 ? ' dontunmap' : ''}`;
+      case 'gup':
+        return `${proc} gup ${GUP_CMDS[d.pick % GUP_CMDS.length]} ${this.range(d)} 0x${(FLAGS[d.at % FLAGS.length] as number).toString(16)}`;
+      case 'open':
+        return `${proc} open ${this.device(d)}`;
+      case 'close':
+        return `${proc} close ${this.device(d)}`;
       // The recorded programs' handler answers with a single page, which a hugetlb fault waits on for ever.
       case 'uffd': {
         const small = this.areas.filter((a) => a.page < HUGE[0]);
         const area = small[d.area % Math.max(1, small.length)];
         return area === undefined ? null : `${proc} uffd ${area.page} ${area.pages}`;
       }
-      case 'dev': return this.dev(proc, d);
+      case 'dev':
+        return this.dev(proc, d);
       case 'exit':
         if (proc === 0) return null;
         this.alive.splice(this.alive.indexOf(proc), 1);
@@ -127,14 +165,23 @@ class Builder {
 }
 
 const draw = fc.record({
-  what: fc.nat({ max: 999 }), proc: fc.nat({ max: 7 }), area: fc.nat({ max: 7 }), at: fc.nat({ max: 1023 }), len: fc.nat({ max: 63 }),
-  pick: fc.nat({ max: 59 }), dev: fc.nat({ max: 11 }),
+  what: fc.nat({ max: 999 }),
+  proc: fc.nat({ max: 7 }),
+  area: fc.nat({ max: 7 }),
+  at: fc.nat({ max: 1023 }),
+  len: fc.nat({ max: 63 }),
+  pick: fc.nat({ max: 59 }),
+  dev: fc.nat({ max: 11 }),
 });
 
 /** Programs of up to `max` ops in every configuration. */
 export function programs(max: number): fc.Arbitrary<Generated> {
   return fc
-    .record({ thp: fc.constantFrom(...THP_MODES), spm: fc.boolean(), draws: fc.array(draw, { minLength: 4, maxLength: max, size: 'max' }) })
+    .record({
+      thp: fc.constantFrom(...THP_MODES),
+      spm: fc.boolean(),
+      draws: fc.array(draw, { minLength: 4, maxLength: max, size: 'max' }),
+    })
     .map(({ thp, spm, draws }) => {
       const b = new Builder(spm);
       for (const d of draws) b.add(d);

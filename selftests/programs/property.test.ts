@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Whatever a program does, nothing in the machine contradicts anything else after any op, and nothing is left when its processes are gone.
+// Whatever a program does, nothing in the machine contradicts anything else after any op, and nothing is left when its
+// processes are gone.
 
 import fc from 'fast-check';
 import t from 'tap';
-import { audit } from '../../lib/audit.ts';
 import { parse_ops, run_ops } from '../../harness/replay/run.ts';
-import { programs, type Generated } from './generate.ts';
+import { audit } from '../../lib/audit.ts';
+import { type Generated, programs } from './generate.ts';
 
 const SEED = 20260731;
 const slow = process.env.SLOW === '1';
 const RUNS = slow ? 2500 : 30;
 
-/** The first thing wrong in a run of the program, or null. An oops is Linux's own answer to some programs, and ends them. */
+/**
+ * The first thing wrong in a run of the program, or null. An oops is Linux's own answer to some programs, and ends
+ * them.
+ */
 function first_fault({ config, ops }: Generated): string | null {
   let fault: string | null = null;
   const { machine, stop } = run_ops(config, parse_ops(ops, 'a generated program'), {

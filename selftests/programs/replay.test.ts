@@ -4,8 +4,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Test } from 'tap';
 import { read_recording } from '../../harness/replay/format.ts';
-import { do_tasks } from '../../harness/replay/jobs.ts';
-import type { Task } from '../../harness/replay/jobs.ts';
+import { do_tasks, type Task } from '../../harness/replay/jobs.ts';
 
 const slow = process.env.SLOW === '1';
 

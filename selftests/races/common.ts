@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the cases share. Everything that a race does not need is done and touched beforehand, so that few steps are left.
+// What the cases share. Everything that a race does not need is done and touched beforehand, so that few steps are
+// left.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-
-export { U };
+import * as U from '../../harness/kselftest/uapi.ts';
 
 /** What a helper needs of a case's context. */
 export type Checks = Pick<CaseContext, 'check'>;
@@ -35,8 +34,8 @@ function* anonymous(c: Libc, x: Checks, npages: number): Gen<number> {
 }
 
 /**
- * Private anonymous memory; the first word of page i is OLD + i. The CPU's LRU batches are drained, as MADV_POPULATE_WRITE does, since the
- * reference that a batch holds would keep a page alive that a race frees too early.
+ * Private anonymous memory; the first word of page i is OLD + i. The CPU's LRU batches are drained, as
+ * MADV_POPULATE_WRITE does, since the reference that a batch holds would keep a page alive that a race frees too early.
  */
 export function* filled(c: Libc, x: Checks, npages: number): Gen<number> {
   const ptr = yield* anonymous(c, x, npages);
@@ -69,7 +68,10 @@ export function* dmirror(c: Libc, fd: number, request: number, cmd: Command): Ge
 export function* to_device(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   const cmd = yield* command(c, ptr, npages);
   const ret = yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd);
-  x.check(ret === 0 && (yield* c.load64(cmd.at + U.HMM_DMIRROR_CMD.cpages)) === npages, `migrating to the device beforehand: ${ret}`);
+  x.check(
+    ret === 0 && (yield* c.load64(cmd.at + U.HMM_DMIRROR_CMD.cpages)) === npages,
+    `migrating to the device beforehand: ${ret}`,
+  );
 }
 
 /** Makes the pages of a command exclusive to the device. */
@@ -78,7 +80,12 @@ export function* to_exclusive(c: Libc, x: Checks, fd: number, cmd: Command): Gen
 }
 
 /** A mirror, npages pages of memory, and a command for them with a mirror as command() makes it. */
-export function* in_memory(c: Libc, x: Checks, npages: number, first = 0): Gen<{ fd: number; ptr: number; cmd: Command }> {
+export function* in_memory(
+  c: Libc,
+  x: Checks,
+  npages: number,
+  first = 0,
+): Gen<{ fd: number; ptr: number; cmd: Command }> {
   const fd = yield* open_device(c, x);
   const ptr = yield* filled(c, x, npages);
   const cmd = yield* command(c, ptr, npages, first);
@@ -94,26 +101,45 @@ export function* on_device(c: Libc, x: Checks, npages: number): Gen<{ fd: number
 }
 
 /** Mirrors of two devices, two pages of memory, and a command for each device. */
-export function* two_devices(c: Libc, x: Checks): Gen<{ fds: [number, number]; ptr: number; cmds: [Command, Command] }> {
+export function* two_devices(
+  c: Libc,
+  x: Checks,
+): Gen<{ fds: [number, number]; ptr: number; cmds: [Command, Command] }> {
   const fds: [number, number] = [yield* open_device(c, x), yield* open_device(c, x, 1)];
   const ptr = yield* filled(c, x, 2);
   return { fds, ptr, cmds: [yield* command(c, ptr, 2), yield* command(c, ptr, 2)] };
 }
 
-/** What the first words of npages pages may be: page i holds what it held before the race, with one of `added` added to it. */
+/**
+ * What the first words of npages pages may be: page i holds what it held before the race, with one of `added` added to
+ * it.
+ */
 export function olds(npages: number, added: readonly number[] = [0]): number[][] {
   return Array.from({ length: npages }, (_, i) => added.map((n) => OLD + i + n));
 }
 
 /** The first word of page i of the memory at ptr, which must be one of the values given. */
-export function* expect_word(c: Libc, x: Checks, ptr: number, i: number, allowed: readonly number[], who: string): Gen<number> {
+export function* expect_word(
+  c: Libc,
+  x: Checks,
+  ptr: number,
+  i: number,
+  allowed: readonly number[],
+  who: string,
+): Gen<number> {
   const v = yield* c.load32(ptr + i * PAGE);
   x.check(allowed.includes(v), `${who}: page ${i} holds ${v}, expected ${allowed.join(' or ')}`);
   return v;
 }
 
 /** The first words of the pages at ptr; `values` lists for each page what it may hold. */
-export function* expect_words(c: Libc, x: Checks, ptr: number, values: readonly (readonly number[])[], who: string): Gen<void> {
+export function* expect_words(
+  c: Libc,
+  x: Checks,
+  ptr: number,
+  values: readonly (readonly number[])[],
+  who: string,
+): Gen<void> {
   for (let i = 0; i < values.length; i++) yield* expect_word(c, x, ptr, i, values[i] as number[], who);
 }
 
@@ -175,11 +201,22 @@ export function* expect_coherent(c: Libc, x: Checks, fd: number, ptr: number, np
 /** No page of the range may still be the device's alone once the CPU touched them all. */
 export function* expect_not_exclusive(c: Libc, x: Checks, fd: number, ptr: number, npages: number): Gen<void> {
   const cmd = yield* command(c, ptr, npages);
-  expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_CHECK_EXCLUSIVE, cmd), [0], 'CHECK_EXCLUSIVE after the CPU touched all pages');
+  expect_ret(
+    x,
+    yield* dmirror(c, fd, U.HMM_DMIRROR_CHECK_EXCLUSIVE, cmd),
+    [0],
+    'CHECK_EXCLUSIVE after the CPU touched all pages',
+  );
 }
 
 /** How most races end: the pages at ptr hold `values`, the device sees them too, and its mirror is closed. */
-export function* expect_end(c: Libc, x: Checks, fd: number, ptr: number, values: readonly (readonly number[])[]): Gen<void> {
+export function* expect_end(
+  c: Libc,
+  x: Checks,
+  fd: number,
+  ptr: number,
+  values: readonly (readonly number[])[],
+): Gen<void> {
   yield* expect_words(c, x, ptr, values, 'in the end');
   yield* expect_coherent(c, x, fd, ptr, values.length);
   yield* c.close(fd);

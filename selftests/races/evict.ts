@@ -5,14 +5,32 @@ import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_end, expect_ret, expect_word, expect_words, filled, fork_behind, in_memory,
-  increment, olds, on_device, open_device, open_gate, shut_gate, to_device,
+  command,
+  dmirror,
+  expect_end,
+  expect_ret,
+  expect_word,
+  expect_words,
+  filled,
+  fork_behind,
+  in_memory,
+  increment,
+  OLD,
+  olds,
+  on_device,
+  open_device,
+  open_gate,
+  PAGE,
+  shut_gate,
+  to_device,
 } from './common.ts';
 import { closing, forked, incrementing, migrating, moving, releasing, thread, unmapping } from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const close_vs_fault: RaceCase = {
   name: 'close-vs-fault',
-  summary: "a mirror is closed, which evicts all of the device's memory, while a thread faults pages of another mirror of it",
+  summary:
+    "a mirror is closed, which evicts all of the device's memory, while a thread faults pages of another mirror of it",
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const { fd: other, ptr } = yield* on_device(c, x, 2);
@@ -23,7 +41,8 @@ const close_vs_fault: RaceCase = {
 
 const close_vs_migrate: RaceCase = {
   name: 'close-vs-migrate',
-  summary: "a mirror is closed, which evicts all of the device's memory, while another mirror of it migrates pages there",
+  summary:
+    "a mirror is closed, which evicts all of the device's memory, while another mirror of it migrates pages there",
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const other = yield* open_device(c, x);
@@ -61,7 +80,8 @@ const close_vs_mremap: RaceCase = {
 
 const close_vs_fork: RaceCase = {
   name: 'close-vs-fork',
-  summary: 'a mirror is closed while a thread forks that has pages of another one; parent and child keep the pages and do not see what the other writes',
+  summary:
+    'a mirror is closed while a thread forks that has pages of another one; parent and child keep the pages and do not see what the other writes',
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const { fd: other, ptr } = yield* on_device(c, x, 2);
@@ -127,12 +147,20 @@ export function* releasing_under_migration(c: Libc, x: CaseContext, npages: numb
 
 const release_vs_migrate: RaceCase = {
   name: 'release-vs-migrate',
-  summary: "the device's memory is taken away (RELEASE) while a thread migrates a page to it and then touches that page",
+  summary:
+    "the device's memory is taken away (RELEASE) while a thread migrates a page to it and then touches that page",
   *run(c, x) {
     yield* releasing_under_migration(c, x, 1);
   },
 };
 
 export const evict_cases: readonly RaceCase[] = [
-  close_vs_fault, close_vs_migrate, close_vs_munmap, close_vs_mremap, close_vs_fork, close_vs_exit, release_vs_fault, release_vs_migrate,
+  close_vs_fault,
+  close_vs_migrate,
+  close_vs_munmap,
+  close_vs_mremap,
+  close_vs_fork,
+  close_vs_exit,
+  release_vs_fault,
+  release_vs_migrate,
 ];

@@ -5,13 +5,44 @@ import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
-  U, command, expect_both_coherent, expect_coherent, expect_gone, expect_not_exclusive, expect_stores, expect_words, in_memory, olds,
-  open_gate, shut_gate, to_exclusive, two_devices, type Checks,
+  type Checks,
+  command,
+  expect_both_coherent,
+  expect_coherent,
+  expect_gone,
+  expect_not_exclusive,
+  expect_stores,
+  expect_words,
+  in_memory,
+  olds,
+  open_gate,
+  shut_gate,
+  to_exclusive,
+  two_devices,
 } from './common.ts';
-import { dropping, forking, incrementing, making_exclusive, migrating, storing, storing_words, unmapping } from './racers.ts';
+import {
+  dropping,
+  forking,
+  incrementing,
+  making_exclusive,
+  migrating,
+  storing,
+  storing_words,
+  unmapping,
+} from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
-/** How most of them end: the pages at ptr hold `values`, the CPU has them back, the device sees them too, and its mirror is closed. */
-function* expect_given_back(c: Libc, x: Checks, fd: number, ptr: number, values: readonly (readonly number[])[]): Gen<void> {
+/**
+ * How most of them end: the pages at ptr hold `values`, the CPU has them back, the device sees them too, and its mirror
+ * is closed.
+ */
+function* expect_given_back(
+  c: Libc,
+  x: Checks,
+  fd: number,
+  ptr: number,
+  values: readonly (readonly number[])[],
+): Gen<void> {
   yield* expect_words(c, x, ptr, values, 'in the end');
   yield* expect_not_exclusive(c, x, fd, ptr, values.length);
   yield* expect_coherent(c, x, fd, ptr, values.length);
@@ -113,6 +144,11 @@ const exclusive_vs_own_migrate: RaceCase = {
 };
 
 export const exclusive_cases: readonly RaceCase[] = [
-  exclusive_vs_store, exclusive_vs_stores, exclusive_vs_munmap, exclusive_fault_vs_munmap, exclusive_vs_fork, exclusive_vs_migrate,
+  exclusive_vs_store,
+  exclusive_vs_stores,
+  exclusive_vs_munmap,
+  exclusive_fault_vs_munmap,
+  exclusive_vs_fork,
+  exclusive_vs_migrate,
   exclusive_vs_own_migrate,
 ];

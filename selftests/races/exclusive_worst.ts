@@ -2,16 +2,17 @@
 // What the worst CPU access to a page that is exclusive to a device costs, found by search: the question of seed 001.
 //   node --import tsx selftests/races/exclusive_worst.ts [--retakes=N] [--preemptions=N] [--schedules=N] [--patches=NAME,NAME]
 
-import { DfsChooser, RandomChooser, ReplayChooser, type Choice, type Chooser } from '../../harness/explore/choosers.ts';
-import { run_on, type Numbering, type RaceCase, type Run } from '../../harness/explore/engine.ts';
+import { type Choice, type Chooser, DfsChooser, RandomChooser, ReplayChooser } from '../../harness/explore/choosers.ts';
+import { type Numbering, type RaceCase, type Run, run_on } from '../../harness/explore/engine.ts';
 import { format_schedule, parse_schedule } from '../../harness/explore/schedule.ts';
 import { Stage } from '../../harness/explore/stage.ts';
 import { nr_invalidations } from '../../lib/inspect.ts';
-import { U, dmirror, expect_ret, expect_word, in_memory, to_exclusive } from './common.ts';
+import { dmirror, expect_ret, expect_word, in_memory, to_exclusive } from './common.ts';
 import { thread } from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 /** What happened from the access, which faults at once, to its end. */
-export interface Cost {
+interface Cost {
   /** steps that the accessing task took: pieces of work between two points where another task may come in */
   own: number;
   /** steps that all tasks took */
@@ -21,7 +22,7 @@ export interface Cost {
 }
 
 /** The highest of each cost that was found, and a schedule that leads to it. */
-export interface Worst {
+interface Worst {
   schedules: number;
   /** every schedule with so many preemptions was tried */
   complete: boolean;
@@ -74,8 +75,10 @@ function race(meter: Meter, retakes: number): RaceCase {
           meter.stop();
         }),
         thread('device', function* (t) {
-          // Its contents are not there to be returned if the CPU has been faster; the range of 2021 answers so, too, where the lock is taken.
-          for (let i = 0; i < retakes; i++) expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT, -16], 'EXCLUSIVE');
+          // Its contents are not there to be returned if the CPU has been faster; the range of 2021 answers so, too,
+          // where the lock is taken.
+          for (let i = 0; i < retakes; i++)
+            expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_EXCLUSIVE, cmd), [0, -U.ENOENT, -16], 'EXCLUSIVE');
         }),
       ]);
       yield* expect_word(c, x, ptr, 0, [7], 'in the end');
@@ -90,7 +93,8 @@ function run_with(stage: Stage, c: RaceCase, meter: Meter, seed: number, chooser
     meter.chooser = chooser(e);
     return meter;
   });
-  if (run.failure !== null) throw new Error(`${format_schedule(run.schedule)}: ${run.failure.kind}: ${run.failure.text}`);
+  if (run.failure !== null)
+    throw new Error(`${format_schedule(run.schedule)}: ${run.failure.kind}: ${run.failure.text}`);
   return run;
 }
 
@@ -103,8 +107,15 @@ export function cost_of(patches: readonly string[], retakes: number, schedule: s
   return meter.cost;
 }
 
-/** The worst of all schedules with at most `preemptions` preemptions, or, if that is null, of `schedules` random ones. */
-export function worst_of(patches: readonly string[], retakes: number, preemptions: number | null, schedules = Infinity): Worst {
+/**
+ * The worst of all schedules with at most `preemptions` preemptions, or, if that is null, of `schedules` random ones.
+ */
+export function worst_of(
+  patches: readonly string[],
+  retakes: number,
+  preemptions: number | null,
+  schedules = Infinity,
+): Worst {
   const meter = new Meter();
   const c = race(meter, retakes);
   const stage = new Stage(c, patches).keep();
@@ -115,7 +126,8 @@ export function worst_of(patches: readonly string[], retakes: number, preemption
     const seed = preemptions === null ? ++worst.schedules : 1;
     const run = run_with(stage, c, meter, seed, () => (preemptions === null ? new RandomChooser(seed) : dfs));
     for (const what of ['own', 'all', 'notifier_calls'] as const) {
-      if (meter.cost[what] > worst[what].most) worst[what] = { most: meter.cost[what], schedule: format_schedule(run.schedule) };
+      if (meter.cost[what] > worst[what].most)
+        worst[what] = { most: meter.cost[what], schedule: format_schedule(run.schedule) };
     }
     if (preemptions === null) continue;
     worst.schedules++;
@@ -134,7 +146,9 @@ function main(): void {
   const patches = option('patches')?.split(',') ?? [];
   const w = worst_of(patches, retakes, preemptions, Number(option('schedules') ?? Infinity));
   const which = preemptions === null ? 'random schedules' : `schedules, all with at most ${preemptions} preemptions`;
-  process.stdout.write(`a store to an exclusive page that the device takes ${retakes} times more: ${w.schedules} ${which}\n`);
+  process.stdout.write(
+    `a store to an exclusive page that the device takes ${retakes} times more: ${w.schedules} ${which}\n`,
+  );
   process.stdout.write(`  notifier calls  ${w.notifier_calls.most}  ${w.notifier_calls.schedule}\n`);
   process.stdout.write(`  its own steps   ${w.own.most}  ${w.own.schedule}\n`);
   process.stdout.write(`  all steps       ${w.all.most}  ${w.all.schedule}\n`);

@@ -3,8 +3,20 @@
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import {
-  OLD, PAGE, expect_end, expect_gone, expect_coherent, expect_state_that_was, expect_stores, expect_word, in_memory, olds, on_device,
-  open_gate, shut_gate, try_load,
+  expect_coherent,
+  expect_end,
+  expect_gone,
+  expect_state_that_was,
+  expect_stores,
+  expect_word,
+  in_memory,
+  OLD,
+  olds,
+  on_device,
+  open_gate,
+  PAGE,
+  shut_gate,
+  try_load,
 } from './common.ts';
 import { forked, forking, incrementing, migrating, storing, storing_words, thread, unmapping } from './racers.ts';
 
@@ -105,5 +117,10 @@ const fault_vs_exit: RaceCase = {
 };
 
 export const fault_cases: readonly RaceCase[] = [
-  fault_vs_fault, faults_of_three, fault_vs_migrate, fault_vs_munmap, fault_vs_fork, fault_vs_exit,
+  fault_vs_fault,
+  faults_of_three,
+  fault_vs_migrate,
+  fault_vs_munmap,
+  fault_vs_fork,
+  fault_vs_exit,
 ];

@@ -9,11 +9,15 @@ import { range_cases } from './range.ts';
 import { reap_cases } from './reap.ts';
 import { thp_cases } from './thp.ts';
 import { uffd_cases } from './uffd.ts';
-import { upstream_faults } from './upstream.ts';
-
-export { upstream_faults };
 
 /** The races that Linux 7.3.4 wins, whatever the interleaving. */
 export const race_cases: readonly RaceCase[] = [
-  ...fault_cases, ...evict_cases, ...exclusive_cases, ...range_cases, ...migrate_cases, ...thp_cases, ...uffd_cases, ...reap_cases,
+  ...fault_cases,
+  ...evict_cases,
+  ...exclusive_cases,
+  ...range_cases,
+  ...migrate_cases,
+  ...thp_cases,
+  ...uffd_cases,
+  ...reap_cases,
 ];

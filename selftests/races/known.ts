@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Races that Linux once lost: each comes back when its fix is taken out, and is found within the explorer's default budget.
+// Races that Linux once lost: each comes back when its fix is taken out, and is found within the explorer's default
+// budget.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { KnownRace } from '../../harness/explore/known.ts';
@@ -16,7 +17,10 @@ export const known_races: readonly KnownRace[] = [
     patch: 'no-16ce101db85d',
     race: race('fault-vs-fault'),
     strategy: 'pct',
-    fails: { kind: 'oops', text: /slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault/ },
+    fails: {
+      kind: 'oops',
+      text: /slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault/,
+    },
     schedule: 'hmm1:20:3.1>2:23.a6f1c6ed',
   },
   {
@@ -58,7 +62,10 @@ export const known_races: readonly KnownRace[] = [
     patch: 'no-evict-on-close',
     race: race('close-vs-mremap'),
     strategy: 'random',
-    fails: { kind: 'oops', text: /slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault/ },
+    fails: {
+      kind: 'oops',
+      text: /slab-use-after-free: the dmirror of a device page was closed in page_to_dmirror <- dmirror_devmem_fault/,
+    },
     schedule: 'hmm1:1::32.c0c3a8c3',
   },
   {

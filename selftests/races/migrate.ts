@@ -3,10 +3,27 @@
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import {
-  OLD, PAGE, U, command, expect_both_coherent, expect_coherent, expect_end, expect_gone, expect_word, expect_words, filled, fork_behind,
-  in_memory, olds, on_device, open_device, open_gate, shut_gate, two_devices,
+  command,
+  expect_both_coherent,
+  expect_coherent,
+  expect_end,
+  expect_gone,
+  expect_word,
+  expect_words,
+  filled,
+  fork_behind,
+  in_memory,
+  OLD,
+  olds,
+  on_device,
+  open_device,
+  open_gate,
+  PAGE,
+  shut_gate,
+  two_devices,
 } from './common.ts';
 import { forked, incrementing, migrating, migrating_back, moving, thread, unmapping } from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const migrate_vs_migrate: RaceCase = {
   name: 'migrate-two-devices',
@@ -107,5 +124,10 @@ const migrate_vs_fork: RaceCase = {
 };
 
 export const migrate_cases: readonly RaceCase[] = [
-  migrate_vs_migrate, back_vs_fault, migrate_vs_munmap, migrate_vs_fork, cow_vs_migrate, mremap_vs_migrate,
+  migrate_vs_migrate,
+  back_vs_fault,
+  migrate_vs_munmap,
+  migrate_vs_fork,
+  cow_vs_migrate,
+  mremap_vs_migrate,
 ];

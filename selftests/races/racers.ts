@@ -4,7 +4,18 @@
 import type { Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { PAGE, U, dmirror, expect_ret, expect_words, fork_behind, increment, type Checks, type Command, type Gate } from './common.ts';
+import {
+  type Checks,
+  type Command,
+  dmirror,
+  expect_ret,
+  expect_words,
+  fork_behind,
+  type Gate,
+  increment,
+  PAGE,
+} from './common.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 /** A racer that is a thread of the case's process. */
 export function thread(name: string, run: (t: Libc) => Gen<void>): Racer {
@@ -16,13 +27,23 @@ export function forked(name: string, run: (t: Libc) => Gen<void>): Racer {
   return { name, kind: 'process', run };
 }
 
-/** What a racer that commands a mirror may be told: what the driver answers, and if that is 0 the first words that it copies back. */
+/**
+ * What a racer that commands a mirror may be told: what the driver answers, and if that is 0 the first words that it
+ * copies back.
+ */
 interface Answers {
   rets?: readonly number[];
   values?: readonly (readonly number[])[];
 }
 
-function commanding(x: Checks, name: string, what: 'READ' | 'EXCLUSIVE' | 'MIGRATE_TO_DEV' | 'MIGRATE_TO_SYS' | 'RELEASE', fd: number, cmd: Command, a: Answers): Racer {
+function commanding(
+  x: Checks,
+  name: string,
+  what: 'READ' | 'EXCLUSIVE' | 'MIGRATE_TO_DEV' | 'MIGRATE_TO_SYS' | 'RELEASE',
+  fd: number,
+  cmd: Command,
+  a: Answers,
+): Racer {
   return thread(name, function* (t) {
     const ret = yield* dmirror(t, fd, U[`HMM_DMIRROR_${what}`], cmd);
     expect_ret(x, ret, a.rets ?? [0], what);

@@ -3,10 +3,40 @@
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import {
-  OLD, PAGE, U, command, dmirror, expect_both_coherent, expect_coherent, expect_end, expect_gone, expect_ret, expect_state_that_was,
-  expect_word, expect_words, filled, in_memory, olds, open_device, open_gate, shut_gate, to_device, two_devices,
+  command,
+  dmirror,
+  expect_both_coherent,
+  expect_coherent,
+  expect_end,
+  expect_gone,
+  expect_ret,
+  expect_state_that_was,
+  expect_word,
+  expect_words,
+  filled,
+  in_memory,
+  OLD,
+  olds,
+  open_device,
+  open_gate,
+  PAGE,
+  shut_gate,
+  to_device,
+  two_devices,
 } from './common.ts';
-import { dropping, forked, forking, incrementing, migrating, protecting, reading, storing, thread, unmapping } from './racers.ts';
+import {
+  dropping,
+  forked,
+  forking,
+  incrementing,
+  migrating,
+  protecting,
+  reading,
+  storing,
+  thread,
+  unmapping,
+} from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const anon_teardown: RaceCase = {
   name: 'anon-teardown',
@@ -63,9 +93,18 @@ const read_vs_dontneed: RaceCase = {
   summary: 'the device reads pages that another thread drops (MADV_DONTNEED)',
   *run(c, x) {
     const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
-    yield* x.together([reading(x, fd, cmd, { values: [[OLD, 0], [OLD + 1, 0]] }), dropping(x, ptr, 2)]);
+    yield* x.together([
+      reading(x, fd, cmd, {
+        values: [
+          [OLD, 0],
+          [OLD + 1, 0],
+        ],
+      }),
+      dropping(x, ptr, 2),
+    ]);
     yield* expect_word(c, x, ptr, 1, [0], 'in the end');
-    // Page 0 was not read: the zero page that a read finds would be copied on the next write, which the device is told of.
+    // Page 0 was not read: the zero page that a read finds would be copied on the next write, which the device is told
+    // of.
     yield* expect_coherent(c, x, fd, ptr, 1);
     yield* c.close(fd);
   },
@@ -165,7 +204,10 @@ const snapshot_vs_migrate: RaceCase = {
         expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, cmd), [0], 'SNAPSHOT');
         for (let i = 0; i < 2; i++) {
           const seen = yield* t.load8(cmd.mirror + i);
-          x.check([U.HMM_DMIRROR_PROT_NONE, PRESENT, IN_DEVICE].includes(seen), `the snapshot of page ${i} is 0x${seen.toString(16)}`);
+          x.check(
+            [U.HMM_DMIRROR_PROT_NONE, PRESENT, IN_DEVICE].includes(seen),
+            `the snapshot of page ${i} is 0x${seen.toString(16)}`,
+          );
         }
       }),
       thread('migrate', function* (t) {
@@ -178,6 +220,13 @@ const snapshot_vs_migrate: RaceCase = {
 };
 
 export const range_cases: readonly RaceCase[] = [
-  anon_teardown, read_vs_store, read_vs_cow, read_vs_dontneed, write_vs_mprotect, write_vs_fork, read_vs_migrate, read_vs_migrate_back,
+  anon_teardown,
+  read_vs_store,
+  read_vs_cow,
+  read_vs_dontneed,
+  write_vs_mprotect,
+  write_vs_fork,
+  read_vs_migrate,
+  read_vs_migrate_back,
   snapshot_vs_migrate,
 ];

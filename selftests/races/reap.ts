@@ -4,22 +4,26 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import { happen, new_event, wait_for } from '../regression_tools.ts';
-import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, filled, open_device, type Command } from './common.ts';
+import { command, type Command, dmirror, expect_ret, expect_word, filled, OLD, open_device, PAGE } from './common.ts';
 import { huge_command, warm } from './thp.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const HPAGE = 512 * PAGE;
 
 const dontneed_vs_migrate: RaceCase = {
   name: 'dontneed-vs-migrate',
-  summary: 'a thread drops a page (MADV_DONTNEED) while it migrates to the device, and must not see its contents any more',
+  summary:
+    'a thread drops a page (MADV_DONTNEED) while it migrates to the device, and must not see its contents any more',
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 1);
     const cmd = yield* command(c, ptr, 1);
     // The pte of a page that is not exclusive, since a child had it too, is not flushed by itself when it is replaced.
-    yield* c.waitpid(yield* c.fork(function* () {
-      // does nothing
-    }));
+    yield* c.waitpid(
+      yield* c.fork(function* () {
+        // does nothing
+      }),
+    );
     yield* x.together([
       {
         name: 'migrate',
@@ -60,7 +64,12 @@ const reap_vs_migrate: RaceCase = {
       yield* v.fork(function* (r: Libc) {
         yield* happen(r, ready);
         yield* wait_for(r, go);
-        expect_ret(x, yield* dmirror(r, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT, -U.ENOENT, -U.EINVAL], 'MIGRATE_TO_DEV');
+        expect_ret(
+          x,
+          yield* dmirror(r, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd),
+          [-U.EFAULT, -U.ENOENT, -U.EINVAL],
+          'MIGRATE_TO_DEV',
+        );
         yield* happen(r, done);
         // Its exit would only make the race longer.
         yield* wait_for(r, end);

@@ -4,8 +4,19 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { OLD, PAGE, U, command, dmirror, expect_ret, expect_word, open_device, type Checks, type Command } from './common.ts';
+import {
+  type Checks,
+  command,
+  type Command,
+  dmirror,
+  expect_ret,
+  expect_word,
+  OLD,
+  open_device,
+  PAGE,
+} from './common.ts';
 import { incrementing, migrating, protecting, storing, thread, unmapping } from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const HPAGE = 2 * 1024 * 1024;
 const NR = 512;
@@ -20,8 +31,8 @@ function* huge(c: Libc, x: Checks, used: readonly number[]): Gen<number> {
 }
 
 /**
- * A command for a whole huge page. Its mirror is not mapped, so that the driver's copying back, 512 pages of it, ends at
- * the first: -EFAULT then says that the rest went well.
+ * A command for a whole huge page. Its mirror is not mapped, so that the driver's copying back, 512 pages of it, ends
+ * at the first: -EFAULT then says that the rest went well.
  */
 export function* huge_command(c: Libc, ptr: number): Gen<Command> {
   const cmd = yield* command(c, ptr, 1);
@@ -32,7 +43,12 @@ export function* huge_command(c: Libc, ptr: number): Gen<Command> {
 
 function* huge_to_device(c: Libc, x: Checks, fd: number, ptr: number): Gen<void> {
   const cmd = yield* huge_command(c, ptr);
-  expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [-U.EFAULT], 'migrating to the device beforehand');
+  expect_ret(
+    x,
+    yield* dmirror(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd),
+    [-U.EFAULT],
+    'migrating to the device beforehand',
+  );
 }
 
 /** What comes before every case: the device gets its memory for huge pages, which takes longer than all else. */
@@ -112,7 +128,10 @@ const read_vs_split: RaceCase = {
         for (const i of [0, 1]) {
           const seen = yield* t.load8(snapshot.mirror + i);
           const whole = U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
-          x.check(seen === whole || seen === U.HMM_DMIRROR_PROT_WRITE, `the snapshot of page ${i} is 0x${seen.toString(16)}`);
+          x.check(
+            seen === whole || seen === U.HMM_DMIRROR_PROT_WRITE,
+            `the snapshot of page ${i} is 0x${seen.toString(16)}`,
+          );
         }
       }),
       protecting(x, ptr + 300 * PAGE, 1),
@@ -150,5 +169,9 @@ const write_vs_split: RaceCase = {
 };
 
 export const thp_cases: readonly RaceCase[] = [
-  thp_fault_vs_fault, thp_fault_vs_munmap, thp_fault_vs_migrate, read_vs_split, write_vs_split,
+  thp_fault_vs_fault,
+  thp_fault_vs_munmap,
+  thp_fault_vs_migrate,
+  read_vs_split,
+  write_vs_split,
 ];

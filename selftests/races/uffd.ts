@@ -4,8 +4,9 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { PAGE, U, expect_gone, expect_ret, try_load, type Checks } from './common.ts';
+import { type Checks, expect_gone, expect_ret, PAGE, try_load } from './common.ts';
 import { thread, unmapping } from './racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 interface Uffd {
   uffd: number;
@@ -50,7 +51,9 @@ function* register(c: Libc, x: Checks, ptr: number): Gen<Uffd> {
   return { uffd, stop, msg, copy, range };
 }
 
-/** Answers faults until the faulting thread says that it is done; a page that is gone is answered by waking who waits. */
+/**
+ * Answers faults until the faulting thread says that it is done; a page that is gone is answered by waking who waits.
+ */
 function* answer(t: Libc, x: Checks, u: Uffd): Gen<void> {
   const fds = [
     { fd: u.uffd, events: U.POLLIN, revents: 0 },

@@ -2,12 +2,12 @@
 // Races that Linux 7.3.4 itself loses, all of them in the test driver. Each has its schedule.
 
 import type { FailureKind, RaceCase } from '../../harness/explore/engine.ts';
-import { OLD, command, expect_coherent, expect_end, expect_words, in_memory, olds, on_device } from './common.ts';
+import { command, expect_coherent, expect_end, expect_words, in_memory, OLD, olds, on_device } from './common.ts';
 import { releasing_under_migration } from './evict.ts';
 import { closing, dropping, incrementing, making_exclusive, migrating, reading } from './racers.ts';
 
 /** A race that Linux 7.3.4 loses. */
-export interface UpstreamFault extends RaceCase {
+interface UpstreamFault extends RaceCase {
   /** what goes wrong in the kernel, step by step */
   why: string;
   /** how: the kind, and words that the report must contain */
@@ -20,7 +20,7 @@ const close_vs_own_fault: UpstreamFault = {
   name: 'close-vs-own-fault',
   summary: 'a mirror is closed, which evicts its pages, while a thread faults them',
   why:
-    'dmirror_fops_release() evicts and then frees the dmirror. A fault that holds the page\'s lock at that time makes ' +
+    "dmirror_fops_release() evicts and then frees the dmirror. A fault that holds the page's lock at that time makes " +
     'eviction skip the page (migrate_device_range() only tries the lock), and goes on in dmirror_devmem_fault() with the ' +
     'freed dmirror.',
   fails: { kind: 'oops', text: 'slab-use-after-free' },
@@ -54,13 +54,21 @@ const migrate_vs_dontneed: UpstreamFault = {
   summary: 'pages migrate to the device while another thread drops them (MADV_DONTNEED)',
   why:
     'The pages are dropped between migrate_vma_setup() and dmirror_migrate_finalize_and_map(), which enters them in the ' +
-    'mirror\'s page table all the same: no sequence number is checked. migrate_vma_finalize() frees them, and the device ' +
+    "mirror's page table all the same: no sequence number is checked. migrate_vma_finalize() frees them, and the device " +
     'reads freed memory.',
   fails: { kind: 'assertion', text: 'the device, reading page 0 after the CPU wrote it' },
   schedule: 'hmm1:2:10.1>2',
   *run(c, x) {
     const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
-    yield* x.together([migrating(x, fd, cmd, { values: [[OLD, 0], [OLD + 1, 0]] }), dropping(x, ptr, 2)]);
+    yield* x.together([
+      migrating(x, fd, cmd, {
+        values: [
+          [OLD, 0],
+          [OLD + 1, 0],
+        ],
+      }),
+      dropping(x, ptr, 2),
+    ]);
     yield* expect_coherent(c, x, fd, ptr, 2);
     yield* c.close(fd);
   },
@@ -97,5 +105,9 @@ const release_vs_migrate_two: UpstreamFault = {
 
 /** Races that Linux 7.3.4 loses. */
 export const upstream_faults: readonly UpstreamFault[] = [
-  close_vs_own_fault, read_vs_own_migrate, migrate_vs_dontneed, exclusive_vs_dontneed, release_vs_migrate_two,
+  close_vs_own_fault,
+  read_vs_own_migrate,
+  migrate_vs_dontneed,
+  exclusive_vs_dontneed,
+  release_vs_migrate_two,
 ];

@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run a-huge-page-counts-as-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: count the pages of a huge page that came back',

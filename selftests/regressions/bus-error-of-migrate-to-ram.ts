@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run bus-error-of-migrate-to-ram
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/memory.c: return vm_fault_t from migrate_to_ram()',
@@ -33,15 +33,17 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const ret = yield* c.ioctl(fd, 0, b.ptr);
     x.check(ret === 0, `migrating to the device ended with ${ret}`);
     let sig = 0;
-    yield* x.together([{
-      name: 'touch the page',
-      kind: 'thread',
-      run: function* (t) {
-        sig = yield* t.catch_signal(function* () {
-          yield* t.load32(b.ptr);
-        });
+    yield* x.together([
+      {
+        name: 'touch the page',
+        kind: 'thread',
+        run: function* (t) {
+          sig = yield* t.catch_signal(function* () {
+            yield* t.load32(b.ptr);
+          });
+        },
       },
-    }]);
+    ]);
     x.check(sig === U.SIGBUS, `the access ended with signal ${sig}`);
   },
 };

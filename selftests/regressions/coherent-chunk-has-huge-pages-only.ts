@@ -12,8 +12,18 @@
 // Running: npm run -s regression -- run coherent-chunk-has-huge-pages-only
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  huge_buffer,
+  HUGE_PAGES,
+  mirrored,
+  must,
+  open_device,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, coherent_config, coherent_params, huge_buffer, mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: one chunk a coherent device',

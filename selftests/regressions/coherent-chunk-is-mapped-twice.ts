@@ -11,8 +11,16 @@
 // Running: npm run -s regression -- run coherent-chunk-is-mapped-twice
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  expect_kept,
+  huge_buffer,
+  HUGE_PAGES,
+  must,
+  open_device,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, coherent_config, coherent_params, expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: one chunk a coherent device',

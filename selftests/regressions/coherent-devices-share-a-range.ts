@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run coherent-devices-share-a-range
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { coherent_config, coherent_params, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib: test_hmm: use device devt for coherent device range selection',

@@ -12,8 +12,17 @@
 // Running: npm run -s regression -- run coherent-huge-page-cannot-come-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  hex,
+  huge_buffer,
+  HUGE_PAGES,
+  must,
+  open_device,
+  snapshot,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, coherent_config, coherent_params, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: select coherent huge pages as coherent',
@@ -36,7 +45,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, HUGE_PAGES, 'migrating back');
     x.check(b.cpages === HUGE_PAGES, `cpages is ${b.cpages}`);
     const bytes = yield* snapshot(c, fd, b, 1);
-    const byte = typeof bytes === 'number' ? bytes : bytes[0] as number;
+    const byte = typeof bytes === 'number' ? bytes : (bytes[0] as number);
     x.check((byte & U.HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL) === 0, `the page is ${hex(byte)} in the snapshot`);
   },
 };

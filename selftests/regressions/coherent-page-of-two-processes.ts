@@ -13,9 +13,20 @@
 // Running: npm run -s regression -- run coherent-page-of-two-processes
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { fork_behind, open_gate, shut_gate } from '../races/common.ts';
-import { PAGE, coherent_config, coherent_params, expect_kept, hex, must_either, open_device, small_buffer, snapshot_of_either, word } from '../regression_tools.ts';
+import {
+  coherent_config,
+  coherent_params,
+  expect_kept,
+  hex,
+  must_either,
+  open_device,
+  PAGE,
+  small_buffer,
+  snapshot_of_either,
+  word,
+} from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: add zone device coherent type memory support',
@@ -41,14 +52,18 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 'migrating to the device');
     const gate = yield* shut_gate(c, x);
     yield* fork_behind(c, x, gate, function* (child) {
-      for (let i = 0; i < 2; i++) x.check((yield* child.load32(b.ptr + i * PAGE)) === word(i), `the child finds something else in page ${i}`);
+      for (let i = 0; i < 2; i++)
+        x.check((yield* child.load32(b.ptr + i * PAGE)) === word(i), `the child finds something else in page ${i}`);
     });
     yield* must_either(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 2, 'migrating back');
     const came = b.cpages;
     const bytes = yield* snapshot_of_either(c, x, fd, b, 2);
     yield* open_gate(c, x, gate);
     x.check(came === 2, `${came} of 2 pages that are mapped by two processes came back`);
-    x.check(bytes.every((v) => v === U.HMM_DMIRROR_PROT_READ), `the pages are ${bytes.map(hex).join()} in the snapshot`);
+    x.check(
+      bytes.every((v) => v === U.HMM_DMIRROR_PROT_READ),
+      `the pages are ${bytes.map(hex).join()} in the snapshot`,
+    );
     yield* expect_kept(c, x, b, [0, 1]);
   },
 };

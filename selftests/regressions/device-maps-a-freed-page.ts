@@ -13,8 +13,8 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import { ANON, command, mirrored, must, open_device, PAGE, RW, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { ANON, PAGE, RW, command, mirrored, must, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'the retry rule of Documentation/mm/hmm.rst',
@@ -22,7 +22,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   bug: [
     'A device reads a page: hmm_range_fault() answers which page it is.',
     'Before the driver enters it into its page table another thread gives the memory up; the invalidation finds nothing to take out.',
-    'The driver enters the page, which is free and soon somebody else\'s, and reads that from then on.',
+    "The driver enters the page, which is free and soon somebody else's, and reads that from then on.",
   ],
   without: ['no-read-retry'],
   with: [],
@@ -33,7 +33,13 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1);
     const other = (yield* hmm_buffer_alloc(c, PAGE, PAGE, RW, ANON, -1)) as HmmBuffer;
     yield* x.together([
-      { name: 'read by the device', kind: 'thread', run: function* (t) { yield* command(t, fd, U.HMM_DMIRROR_READ, b, 1); } },
+      {
+        name: 'read by the device',
+        kind: 'thread',
+        run: function* (t) {
+          yield* command(t, fd, U.HMM_DMIRROR_READ, b, 1);
+        },
+      },
       {
         name: 'give the page up',
         kind: 'thread',

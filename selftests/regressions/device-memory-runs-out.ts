@@ -13,8 +13,19 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import {
+  ANON,
+  coherent_config,
+  coherent_params,
+  command,
+  HUGE,
+  HUGE_PAGES,
+  open_device,
+  PAGE,
+  RW,
+  word,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { ANON, HUGE, HUGE_PAGES, PAGE, RW, coherent_config, coherent_params, command, open_device, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: check every page that takes the place of a huge one',
@@ -41,7 +52,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
       const full = i === pages - HUGE_PAGES;
       x.check(ret === (full ? -U.ENOENT : 0), `migrating huge page ${i / HUGE_PAGES} ended with ${ret}`);
     }
-    for (let i = 0; i < pages; i += HUGE_PAGES) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    for (let i = 0; i < pages; i += HUGE_PAGES)
+      x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
   },
 };
 

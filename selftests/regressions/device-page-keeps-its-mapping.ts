@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run device-page-keeps-its-mapping
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { hex, MADV_DONTNEED, must, open_device, PAGE, small_buffer, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { MADV_DONTNEED, PAGE, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: fix ZONE_DEVICE anon page mapping reuse',
@@ -20,7 +20,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   bug: [
     'A device page is freed and keeps the anon_vma of its last user in page->mapping.',
     'The device fills an empty place with it. The page has a mapping already and is not given that of its new user.',
-    'Whoever looks for the page\'s mappings looks in the wrong place: the device cannot take the page back.',
+    "Whoever looks for the page's mappings looks in the wrong place: the device cannot take the page back.",
   ],
   without: ['no-7ab0ad0e74f8'],
   with: [],
@@ -36,7 +36,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, other, 1, 'filling an empty place');
     yield* c.close(fd);
     const found = yield* snapshot(c, yield* open_device(c, x, 0), other, 1);
-    const how = Array.isArray(found) ? found[0] as number : found;
+    const how = Array.isArray(found) ? (found[0] as number) : found;
     x.check(how === U.HMM_DMIRROR_PROT_WRITE, `evicted, the page is mapped as ${hex(how)}`);
   },
 };

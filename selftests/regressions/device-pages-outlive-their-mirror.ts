@@ -11,14 +11,14 @@
 // Running: npm run -s regression -- run device-pages-outlive-their-mirror
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib: test_hmm: evict device pages on file close to avoid use-after-free',
   upstream: 'Fixes b2ef9f5a5cb3',
   bug: [
-    'A page is in the device\'s private memory; what backs it names the mirror that put it there.',
+    "A page is in the device's private memory; what backs it names the mirror that put it there.",
     'The mirror is closed and freed; the page stays.',
     'The process touches the page, and migrate_to_ram() uses the mirror.',
   ],

@@ -13,16 +13,16 @@
 // Running: npm run -s regression -- run device-reads-its-own-private-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: read private pages through what backs them',
   upstream: 'recorded oopses in dmirror_do_read() and dmirror_do_write()',
   bug: [
-    'A page is in the device\'s private memory, and a second mirror of the same device, whose page table is empty, reads it.',
-    'hmm_range_fault() answers the private page itself, as it does for the page\'s owner, and dmirror_do_fault() enters it.',
-    'dmirror_do_read() copies from the private page\'s kernel address, and there is none.',
+    "A page is in the device's private memory, and a second mirror of the same device, whose page table is empty, reads it.",
+    "hmm_range_fault() answers the private page itself, as it does for the page's owner, and dmirror_do_fault() enters it.",
+    "dmirror_do_read() copies from the private page's kernel address, and there is none.",
   ],
   without: [],
   with: ['fix-dmirror-backing-page'],

@@ -11,7 +11,15 @@
 // Running: npm run -s regression -- run empty-places-are-not-counted
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { BLOCK_TO_DEVICE, MADV_DONTNEED, PAGE, block_command, open_block, small_buffer, word } from '../regression_tools.ts';
+import {
+  block_command,
+  BLOCK_TO_DEVICE,
+  MADV_DONTNEED,
+  open_block,
+  PAGE,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: return number of migrating pages in args->cpages',
@@ -30,7 +38,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.madvise(b.ptr + PAGE, 2 * PAGE, MADV_DONTNEED);
     const { ret, cpages } = yield* block_command(c, fd, BLOCK_TO_DEVICE, b, 4);
     x.check(ret === 0, `the device took ${cpages} of 4 pages: ${ret}`);
-    for (const [i, v] of [word(0), 0, 0, word(3)].entries()) x.check((yield* c.load32(b.ptr + i * PAGE)) === v, `page ${i} has lost its contents`);
+    for (const [i, v] of [word(0), 0, 0, word(3)].entries())
+      x.check((yield* c.load32(b.ptr + i * PAGE)) === v, `page ${i} has lost its contents`);
   },
 };
 

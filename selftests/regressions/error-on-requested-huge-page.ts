@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run error-on-requested-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, command, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: return -EFAULT when setting HMM_PFN_ERROR on requested valid pages',

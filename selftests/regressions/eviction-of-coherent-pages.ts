@@ -11,8 +11,17 @@
 // Running: npm run -s regression -- run eviction-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  expect_kept,
+  hex,
+  must_either,
+  open_device,
+  small_buffer,
+  snapshot_of_either,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { coherent_config, coherent_params, expect_kept, hex, must_either, open_device, small_buffer, snapshot_of_either } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: add zone device coherent type memory support',
@@ -33,7 +42,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.close(fd);
     const again = yield* open_device(c, x, 2);
     const bytes = yield* snapshot_of_either(c, x, again, b, 2);
-    x.check(bytes.every((v) => v === U.HMM_DMIRROR_PROT_WRITE), `after the device was closed the pages are ${bytes.map(hex).join()} in the snapshot`);
+    x.check(
+      bytes.every((v) => v === U.HMM_DMIRROR_PROT_WRITE),
+      `after the device was closed the pages are ${bytes.map(hex).join()} in the snapshot`,
+    );
     yield* expect_kept(c, x, b);
   },
 };

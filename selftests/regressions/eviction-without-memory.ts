@@ -11,15 +11,15 @@
 // Running: npm run -s regression -- run eviction-without-memory
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm.c: handle src_pfns and dst_pfns allocation failure',
   upstream: 'c2af060d1c18',
   bug: [
-    'A page is on the device and the mirror is closed, so that the device\'s memory is to be evicted.',
-    'The array for the chunk\'s 65536 pages cannot be allocated.',
+    "A page is on the device and the mirror is closed, so that the device's memory is to be evicted.",
+    "The array for the chunk's 65536 pages cannot be allocated.",
     'Nobody looks whether it could, and the first entry is written to address 0.',
   ],
   without: ['no-c2af060d1c18'],

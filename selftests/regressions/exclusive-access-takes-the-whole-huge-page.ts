@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run exclusive-access-takes-the-whole-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, huge_buffer, HUGE_PAGES, open_device, PAGE } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, PAGE, command, huge_buffer, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',

@@ -14,18 +14,28 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { thread } from '../races/racers.ts';
-import { PAGE, command, open_device, small_buffer } from '../regression_tools.ts';
+import { command, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 /** Two devices take one page for exclusive access at the same time, and neither is refused. */
 export function* two_devices_take_a_page(c: Libc, x: CaseContext): Gen<void> {
   const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];
   const b = yield* small_buffer(c, x, 1);
   const ret = [1, 1];
-  yield* x.together([0, 1].map((n) => thread(`device ${n}`, function* (t) {
-    ret[n] = yield* command(t, fds[n] as number, U.HMM_DMIRROR_EXCLUSIVE, { ...b, mirror: yield* t.malloc(PAGE) }, 1);
-  })));
+  yield* x.together(
+    [0, 1].map((n) =>
+      thread(`device ${n}`, function* (t) {
+        ret[n] = yield* command(
+          t,
+          fds[n] as number,
+          U.HMM_DMIRROR_EXCLUSIVE,
+          { ...b, mirror: yield* t.malloc(PAGE) },
+          1,
+        );
+      }),
+    ),
+  );
   // The copy that follows may find that the other device has taken the page meanwhile.
   for (const r of ret) x.check(r === 0 || r === -U.ENOENT, `exclusive access ended with ${r}`);
 }
@@ -35,7 +45,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   upstream: 'seed 001, part of the rework of 2025',
   bug: [
     'Two devices want exclusive access to one page at the same time.',
-    'The first has the folio\'s lock while it takes the mapping down.',
+    "The first has the folio's lock while it takes the mapping down.",
     'make_device_exclusive() for the second finds the lock taken and answers -EBUSY instead of waiting.',
   ],
   without: ['no-exclusive-ebusy-fix'],

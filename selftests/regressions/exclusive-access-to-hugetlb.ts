@@ -17,9 +17,9 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { thread } from '../races/racers.ts';
-import { ANON, HUGE, RW, command, expect_kept, open_device, word } from '../regression_tools.ts';
+import { ANON, command, expect_kept, HUGE, open_device, RW, word } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const EOPNOTSUPP = 95;
 
@@ -31,9 +31,11 @@ export function* take_hugetlb(c: Libc, x: CaseContext, npages: number): Gen<numb
   if (b === null) return 0;
   yield* c.store32(b.ptr, word(0));
   let ret = 1;
-  yield* x.together([thread('take the pages', function* (t) {
-    ret = yield* command(t, fd, U.HMM_DMIRROR_EXCLUSIVE, b, npages);
-  })]);
+  yield* x.together([
+    thread('take the pages', function* (t) {
+      ret = yield* command(t, fd, U.HMM_DMIRROR_EXCLUSIVE, b, npages);
+    }),
+  ]);
   yield* expect_kept(c, x, b);
   return ret;
 }

@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run exclusive-access-to-pages-of-a-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',

@@ -11,8 +11,19 @@
 // Running: npm run -s regression -- run exclusive-page-cannot-be-migrated
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  command,
+  expect_kept,
+  must,
+  open_device,
+  open_pfn,
+  PFN_MIGRATE,
+  SELECT_DEVICE_PRIVATE,
+  SELECT_SYSTEM,
+  selected,
+  small_buffer,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PFN_MIGRATE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, command, expect_kept, must, open_device, open_pfn, selected, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',

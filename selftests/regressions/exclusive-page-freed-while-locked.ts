@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run exclusive-page-freed-while-locked
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { giving_up, must, open_device, PAGE, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, giving_up, must, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: take a page reference when removing device exclusive entries',
@@ -33,7 +33,13 @@ const regression: Omit<RegressionCase, 'slug'> = {
     // Takes the page out of the CPU's batches, whose references would keep it.
     yield* c.madvise(b.ptr + PAGE, PAGE, U.MADV_POPULATE_WRITE);
     yield* x.together([
-      { name: 'touch the page', kind: 'thread', run: function* (t) { yield* t.load32(b.ptr); } },
+      {
+        name: 'touch the page',
+        kind: 'thread',
+        run: function* (t) {
+          yield* t.load32(b.ptr);
+        },
+      },
       giving_up(b.ptr, 'give it up'),
     ]);
   },

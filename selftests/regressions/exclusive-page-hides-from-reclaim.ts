@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run exclusive-page-hides-from-reclaim
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, open_device, open_pfn, PFN_LOOK, RECLAIMABLE, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PFN_LOOK, RECLAIMABLE, must, open_device, open_pfn, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
@@ -34,7 +34,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     x.check(before === RECLAIMABLE, `reclaim sees ${before} of a page that is not exclusive`);
     yield* must(c, x, fd, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 'exclusive access');
     const seen = yield* c.ioctl(pfn, PFN_LOOK, 0);
-    x.check(seen === RECLAIMABLE, `reclaim sees ${seen} of an exclusive page, not ${RECLAIMABLE}: mapped (1), found by rmap (2), on an LRU list (4)`);
+    x.check(
+      seen === RECLAIMABLE,
+      `reclaim sees ${seen} of an exclusive page, not ${RECLAIMABLE}: mapped (1), found by rmap (2), on an LRU list (4)`,
+    );
   },
 };
 

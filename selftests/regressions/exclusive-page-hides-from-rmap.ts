@@ -13,8 +13,8 @@
 // Running: npm run -s regression -- run exclusive-page-hides-from-rmap
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, hex, huge_buffer, HUGE_PAGES, open_device, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, command, hex, huge_buffer, open_device, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
@@ -34,7 +34,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     x.check(ret === 0, `taking page 5 for exclusive access ended with ${ret}`);
     yield* command(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES);
     const bytes = yield* snapshot(c, fd, b, 1, 100);
-    const byte = typeof bytes === 'number' ? bytes : bytes[0] as number;
+    const byte = typeof bytes === 'number' ? bytes : (bytes[0] as number);
     const want = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE;
     x.check(byte === want, `page 100 is ${hex(byte)} in the snapshot, not ${hex(want)}: it has not moved`);
   },

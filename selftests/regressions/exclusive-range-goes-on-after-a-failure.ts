@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run exclusive-range-goes-on-after-a-failure
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, open_device, PAGE, RW, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, RW, command, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: convert make_device_exclusive_range() to make_device_exclusive()',
@@ -21,7 +21,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   bug: [
     'A device wants exclusive access to two pages; the first is of shared memory, which is not supported.',
     'The range is taken as far as it goes, with a hole for the first page.',
-    'The request fails, but the second page has become the device\'s alone: the caller has no way to know which of them did.',
+    "The request fails, but the second page has become the device's alone: the caller has no way to know which of them did.",
   ],
   without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],

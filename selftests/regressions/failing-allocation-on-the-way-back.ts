@@ -12,8 +12,17 @@
 // Running: npm run -s regression -- run failing-allocation-on-the-way-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  command,
+  expect_kept,
+  huge_buffer,
+  HUGE_PAGES,
+  must,
+  open_device,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, coherent_config, coherent_params, command, expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages',

@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run failing-allocation-without-huge-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, huge_buffer, HUGE_PAGES, mirrored, must, open_device, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, command, huge_buffer, mirrored, must, open_device, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages',
@@ -32,7 +32,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const ret = yield* command(c, fd, U.HMM_DMIRROR_FLAGS, b, U.HMM_DMIRROR_FLAG_FAIL_ALLOC);
     x.check(ret === 0, `setting the flag ended with ${ret}`);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
-    for (const i of [0, 300, 511]) x.check((yield* mirrored(c, b, i)) === word(i), `the device read something else from page ${i}`);
+    for (const i of [0, 300, 511])
+      x.check((yield* mirrored(c, b, i)) === word(i), `the device read something else from page ${i}`);
   },
 };
 

@@ -13,8 +13,8 @@
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: Trylock device page in do_swap_page',
@@ -28,12 +28,21 @@ const regression: Omit<RegressionCase, 'slug'> = {
   with: [],
   fails: { kind: 'livelock', text: 'no end after' },
   budget: 2000,
-  schedule: 'hmm1:9:0.1>4,4.4>2,60.2>3,69.4>2,74.2>3,275.4>1,276.1>3,477.4>1,478.1>3,679.4>1,680.1>3,881.4>1,882.1>3,1083.4>1,1084.1>3,1285.4>1,1286.1>3,1487.4>1,1488.1>3,1689.4>1,1690.1>3,1891.4>1,1892.1>3',
+  schedule:
+    'hmm1:9:0.1>4,4.4>2,60.2>3,69.4>2,74.2>3,275.4>1,276.1>3,477.4>1,478.1>3,679.4>1,680.1>3,881.4>1,882.1>3,1083.4>1,1084.1>3,1285.4>1,1286.1>3,1487.4>1,1488.1>3,1689.4>1,1690.1>3,1891.4>1,1892.1>3',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
-    yield* x.together([1, 2, 3, 4].map((n) => ({ name: `touch ${n}`, kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } })));
+    yield* x.together(
+      [1, 2, 3, 4].map((n) => ({
+        name: `touch ${n}`,
+        kind: 'thread',
+        run: function* (t: Libc): Gen<void> {
+          yield* t.load32(b.ptr);
+        },
+      })),
+    );
     yield* expect_kept(c, x, b);
   },
 };

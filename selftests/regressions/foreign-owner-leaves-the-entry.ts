@@ -11,8 +11,17 @@
 // Running: npm run -s regression -- run foreign-owner-leaves-the-entry
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  expect_kept,
+  must,
+  open_device,
+  SELECT_DEVICE_PRIVATE,
+  SELECT_SYSTEM,
+  selected,
+  small_buffer,
+  snapshot,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, expect_kept, must, open_device, selected, small_buffer, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: handle multiple owners of device private pages in migrate_vma',
@@ -29,7 +38,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 2);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 'migrating to device 1');
     for (const [flags, owner, want] of [
-      [SELECT_DEVICE_PRIVATE, 0, '--'], [SELECT_DEVICE_PRIVATE, null, '--'], [SELECT_DEVICE_PRIVATE | SELECT_SYSTEM, 0, '--'], [SELECT_DEVICE_PRIVATE, 1, 'ss'],
+      [SELECT_DEVICE_PRIVATE, 0, '--'],
+      [SELECT_DEVICE_PRIVATE, null, '--'],
+      [SELECT_DEVICE_PRIVATE | SELECT_SYSTEM, 0, '--'],
+      [SELECT_DEVICE_PRIVATE, 1, 'ss'],
     ] as const) {
       const found = yield* selected(c, x, b, 2, flags, owner);
       x.check(found === want, `flags ${flags} with owner ${owner ?? 'NULL'} selects ${found}, not ${want}`);

@@ -14,8 +14,8 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 /** A device is closed that has a page; the page comes back with its contents. */
 export function* close_device_of_a_page(c: Libc, x: CaseContext): Gen<void> {

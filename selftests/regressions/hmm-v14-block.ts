@@ -15,8 +15,8 @@
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { must, must_v14, open_device, open_v14, small_buffer, V14_ACCESS, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { V14_ACCESS, must, must_v14, open_device, open_v14, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 10/16] mm/hmm/mirror: device page fault handler',
@@ -38,8 +38,20 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, other, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 'exclusive access');
     yield* c.store32(b.mirror, 0);
     yield* x.together([
-      { name: 'touch', kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } },
-      { name: 'access by the device', kind: 'thread', run: function* (t: Libc): Gen<void> { yield* must_v14(t, x, fd, V14_ACCESS, b.ptr, 1, b.mirror); } },
+      {
+        name: 'touch',
+        kind: 'thread',
+        run: function* (t: Libc): Gen<void> {
+          yield* t.load32(b.ptr);
+        },
+      },
+      {
+        name: 'access by the device',
+        kind: 'thread',
+        run: function* (t: Libc): Gen<void> {
+          yield* must_v14(t, x, fd, V14_ACCESS, b.ptr, 1, b.mirror);
+        },
+      },
     ]);
     x.check((yield* c.load32(b.mirror)) === word(0), 'the device read something else');
   },

@@ -14,8 +14,18 @@
 // Running: npm run -s regression -- run hmm-v14-broken-device-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  expect_kept,
+  must_move,
+  must_v14,
+  open_v14,
+  PAGE,
+  small_buffer,
+  V14_BREAK,
+  V14_TO_DEVICE,
+  V14_TO_SYSTEM,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, V14_BREAK, V14_TO_DEVICE, V14_TO_SYSTEM, expect_kept, must_move, must_v14, open_v14, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

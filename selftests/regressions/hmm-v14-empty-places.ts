@@ -10,7 +10,7 @@
 // Running: npm run -s regression -- run hmm-v14-empty-places
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { PAGE, RW, ANON, V14_READ, V14_TO_DEVICE, must_move, must_v14, open_v14 } from '../regression_tools.ts';
+import { ANON, must_move, must_v14, open_v14, PAGE, RW, V14_READ, V14_TO_DEVICE } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -31,7 +31,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must_move(c, x, fd, V14_TO_DEVICE, ptr, 4, 4);
     yield* must_v14(c, x, fd, V14_READ, ptr, 4, mirror);
     for (let i = 0; i < 4; i++) {
-      x.check((yield* c.load32(mirror + i * PAGE)) === (i === 2 ? 42 : 0), `the device reads something else of page ${i}`);
+      x.check(
+        (yield* c.load32(mirror + i * PAGE)) === (i === 2 ? 42 : 0),
+        `the device reads something else of page ${i}`,
+      );
       x.check((yield* c.load32(ptr + i * PAGE)) === (i === 2 ? 42 : 0), `the CPU reads something else of page ${i}`);
     }
   },

@@ -11,7 +11,7 @@
 // Running: npm run -s regression -- run hmm-v14-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { HUGE_PAGES, PAGE, V14_TO_DEVICE, huge_buffer, must_move, open_v14, word } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, must_move, open_v14, PAGE, V14_TO_DEVICE, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -28,7 +28,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_v14(c, x);
     const b = yield* huge_buffer(c, x);
     yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, HUGE_PAGES, HUGE_PAGES);
-    for (let i = 0; i < HUGE_PAGES; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    for (let i = 0; i < HUGE_PAGES; i++)
+      x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
   },
 };
 

@@ -10,7 +10,7 @@
 // Running: npm run -s regression -- run hmm-v14-no-vma
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { PAGE, V14_TO_DEVICE, open_v14, small_buffer, v14 } from '../regression_tools.ts';
+import { open_v14, PAGE, small_buffer, v14, V14_TO_DEVICE } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -28,7 +28,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.munmap(b.ptr, b.size);
     const ret = yield* v14(c, fd, V14_TO_DEVICE, b.ptr, 2);
     x.check(ret === -22, `migrating where nothing is mapped ended with ${JSON.stringify(ret)}`);
-    const past = yield* v14(c, fd, V14_TO_DEVICE, b.mirror, b.size / PAGE * 1024);
+    const past = yield* v14(c, fd, V14_TO_DEVICE, b.mirror, (b.size / PAGE) * 1024);
     x.check(past === -22, `migrating past the end of a mapping ended with ${JSON.stringify(past)}`);
   },
 };

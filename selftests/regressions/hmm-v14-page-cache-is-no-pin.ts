@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run hmm-v14-page-cache-is-no-pin
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must_move, open_v14, PAGE, RW, V14_MOVE, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, RW, V14_MOVE, must_move, open_v14, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -30,7 +30,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const ptr = yield* c.mmap(0, 4 * PAGE, RW, U.MAP_SHARED | U.MAP_ANONYMOUS, -1, 0);
     for (let i = 0; i < 4; i++) yield* c.store32(ptr + i * PAGE, word(i));
     yield* must_move(c, x, fd, V14_MOVE, ptr, 4, 4);
-    for (let i = 0; i < 4; i++) x.check((yield* c.load32(ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
+    for (let i = 0; i < 4; i++)
+      x.check((yield* c.load32(ptr + i * PAGE)) === word(i), `page ${i} has lost its contents`);
   },
 };
 

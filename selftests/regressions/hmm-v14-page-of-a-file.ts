@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run hmm-v14-page-of-a-file
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must_v14, open_v14, PAGE, RW, touch, V14_TO_DEVICE } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, RW, V14_TO_DEVICE, must_v14, open_v14, touch } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

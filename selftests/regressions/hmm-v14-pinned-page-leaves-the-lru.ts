@@ -11,7 +11,16 @@
 // Running: npm run -s regression -- run hmm-v14-pinned-page-leaves-the-lru
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { V14_HOLD, V14_RELEASE, V14_TO_DEVICE, expect_kept, must_move, must_v14, open_v14, small_buffer } from '../regression_tools.ts';
+import {
+  expect_kept,
+  must_move,
+  must_v14,
+  open_v14,
+  small_buffer,
+  V14_HOLD,
+  V14_RELEASE,
+  V14_TO_DEVICE,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -12,7 +12,17 @@
 // Running: npm run -s regression -- run hmm-v14-round-trip
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { PAGE, V14_READ, V14_TO_DEVICE, V14_TO_SYSTEM, must_move, must_v14, open_v14, small_buffer, word } from '../regression_tools.ts';
+import {
+  must_move,
+  must_v14,
+  open_v14,
+  PAGE,
+  small_buffer,
+  V14_READ,
+  V14_TO_DEVICE,
+  V14_TO_SYSTEM,
+  word,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -29,7 +39,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 4);
     yield* must_move(c, x, fd, V14_TO_DEVICE, b.ptr, 4, 4);
     yield* must_v14(c, x, fd, V14_READ, b.ptr, 4, b.mirror);
-    for (let i = 0; i < 4; i++) x.check((yield* c.load32(b.mirror + i * PAGE)) === word(i), `the device reads something else of page ${i}`);
+    for (let i = 0; i < 4; i++)
+      x.check((yield* c.load32(b.mirror + i * PAGE)) === word(i), `the device reads something else of page ${i}`);
     yield* must_move(c, x, fd, V14_TO_SYSTEM, b.ptr, 2, 2);
     yield* c.store32(b.ptr + 3 * PAGE, 7);
     x.check((yield* c.load32(b.ptr + 2 * PAGE)) === word(2), 'page 2 has lost its contents on the way back');

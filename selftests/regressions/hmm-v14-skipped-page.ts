@@ -11,7 +11,18 @@
 // Running: npm run -s regression -- run hmm-v14-skipped-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { PAGE, V14_READ, V14_SKIP, V14_TO_DEVICE, expect_kept, must_move, must_v14, open_v14, small_buffer, v14 } from '../regression_tools.ts';
+import {
+  expect_kept,
+  must_move,
+  must_v14,
+  open_v14,
+  PAGE,
+  small_buffer,
+  v14,
+  V14_READ,
+  V14_SKIP,
+  V14_TO_DEVICE,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run hmm-v14-write-without-permission
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { open_v14, small_buffer, v14, V14_ACCESS_WRITE } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { V14_ACCESS_WRITE, open_v14, small_buffer, v14 } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 10/16] mm/hmm/mirror: device page fault handler',
@@ -30,13 +30,15 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_v14(c, x);
     const b = yield* small_buffer(c, x, 1, U.PROT_READ);
     let ret: unknown = 0;
-    yield* x.together([{
-      name: 'write by the device',
-      kind: 'thread',
-      run: function* (t) {
-        ret = yield* v14(t, fd, V14_ACCESS_WRITE, b.ptr, 1, b.mirror);
+    yield* x.together([
+      {
+        name: 'write by the device',
+        kind: 'thread',
+        run: function* (t) {
+          ret = yield* v14(t, fd, V14_ACCESS_WRITE, b.ptr, 1, b.mirror);
+        },
       },
-    }]);
+    ]);
     x.check(ret === -U.EPERM, `writing to a read-only mapping ended with ${JSON.stringify(ret)}`);
   },
 };

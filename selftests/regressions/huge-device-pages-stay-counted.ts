@@ -10,8 +10,8 @@
 // Running: npm run -s regression -- run huge-device-pages-stay-counted
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { HUGE, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE, HUGE_PAGES, huge_buffer, must, open_device } from '../regression_tools.ts';
 
 const NR_ANON = '/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/stats/nr_anon';
 
@@ -19,7 +19,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()',
   upstream: 'merged in 2026 (no commit id at hand)',
   bug: [
-    'A huge page migrates to the device: the device\'s folio now counts as a large anonymous folio.',
+    "A huge page migrates to the device: the device's folio now counts as a large anonymous folio.",
     'It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.',
   ],
   without: ['no-zone-device-nr-anon'],

@@ -12,8 +12,18 @@
 // Running: npm run -s regression -- run huge-page-split-under-another-pmd
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  expect_kept,
+  huge_buffer,
+  HUGE_PAGES,
+  must,
+  open_device,
+  PAGE,
+  word,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, PAGE, coherent_config, coherent_params, expect_kept, huge_buffer, must, open_device, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: unmap large folios by ptes elsewhere',
@@ -21,7 +31,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   bug: [
     'A process and its child map a huge page, each by a pmd. The child migrates it to a coherent device: both pmds become migration entries.',
     'The device has no huge page, so the folio is split; of the pmds only that of the child is split with it.',
-    'remove_migration_pte() finds the parent\'s pmd, a migration entry for a folio that is a single page by now.',
+    "remove_migration_pte() finds the parent's pmd, a migration entry for a folio that is a single page by now.",
   ],
   without: ['fix-coherent-chunk'],
   with: ['fix-coherent-chunk', 'fix-split-other-pmds'],
@@ -33,7 +43,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const pid = yield* c.fork(function* (child) {
       const fd = yield* open_device(child, x, 3);
       yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
-      for (const i of [0, 300, 511]) x.check((yield* child.load32(b.ptr + i * PAGE)) === word(i), `page ${i} of the child has lost its contents`);
+      for (const i of [0, 300, 511])
+        x.check((yield* child.load32(b.ptr + i * PAGE)) === word(i), `page ${i} of the child has lost its contents`);
     });
     yield* c.waitpid(pid);
     yield* expect_kept(c, x, b, [0, 300, 511]);

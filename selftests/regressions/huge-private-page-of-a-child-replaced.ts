@@ -16,17 +16,30 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
+import {
+  happen,
+  HUGE,
+  huge_buffer,
+  HUGE_PAGES,
+  MADV_DONTNEED,
+  must,
+  new_event,
+  open_device,
+  wait_for,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE, HUGE_PAGES, MADV_DONTNEED, happen, huge_buffer, must, new_event, open_device, wait_for } from '../regression_tools.ts';
 
 const CHILD = 77;
 
-/** A child puts a huge page of its own, which holds `value`, in the place of the one that it shares, and on the device, whose descriptor it answers. */
+/**
+ * A child puts a huge page of its own, which holds `value`, in the place of the one that it shares, and on the device,
+ * whose descriptor it answers.
+ */
 export function* own_page_on_device(child: Libc, x: CaseContext, b: HmmBuffer, value: number): Gen<number> {
   const fd = yield* open_device(child, x, 0);
   yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
   yield* child.store32(b.ptr, value);
-  yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the child\'s page');
+  yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, "migrating the child's page");
   return fd;
 }
 
@@ -34,9 +47,9 @@ const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/page_vma_mapped: fix device-private PMD handling',
   upstream: 'f84ca9b1888d',
   bug: [
-    'A process and its child have huge pages of their own at the same address; the child\'s is on the device.',
+    "A process and its child have huge pages of their own at the same address; the child's is on the device.",
     'The process migrates its page. At the end remove_migration_ptes() looks for migration entries in the child too.',
-    'page_vma_mapped_walk() stops at the child\'s device-private pmd, though migration entries are wanted, and the child gets its parent\'s page.',
+    "page_vma_mapped_walk() stops at the child's device-private pmd, though migration entries are wanted, and the child gets its parent's page.",
   ],
   without: ['no-f84ca9b1888d'],
   with: [],
@@ -54,7 +67,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     });
     yield* wait_for(c, migrated);
     const fd = yield* open_device(c, x, 0);
-    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating the parent\'s page');
+    yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, "migrating the parent's page");
     yield* happen(c, go);
     yield* c.waitpid(pid);
   },

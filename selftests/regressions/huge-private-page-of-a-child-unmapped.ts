@@ -12,9 +12,19 @@
 // Running: npm run -s regression -- run huge-private-page-of-a-child-unmapped
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, happen, hex, huge_buffer, must, new_event, open_device, snapshot, wait_for } from '../regression_tools.ts';
+import {
+  happen,
+  hex,
+  huge_buffer,
+  HUGE_PAGES,
+  must,
+  new_event,
+  open_device,
+  snapshot,
+  wait_for,
+} from '../regression_tools.ts';
 import { own_page_on_device } from './huge-private-page-of-a-child-replaced.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const ON_DEVICE = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
 
@@ -28,7 +38,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   ],
   without: ['no-f84ca9b1888d'],
   with: [],
-  fails: { kind: 'assertion', text: 'the child\'s page is mapped as 0x0' },
+  fails: { kind: 'assertion', text: "the child's page is mapped as 0x0" },
   *run(c, x) {
     const b = yield* huge_buffer(c, x);
     const migrated = yield* new_event(c, x);
@@ -39,7 +49,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
       yield* happen(child, migrated);
       yield* wait_for(child, go);
       const found = yield* snapshot(child, fd, b, 1);
-      x.check(Array.isArray(found) && found[0] === ON_DEVICE, `the child's page is mapped as ${hex(Array.isArray(found) ? found[0] as number : found)}`);
+      x.check(
+        Array.isArray(found) && found[0] === ON_DEVICE,
+        `the child's page is mapped as ${hex(Array.isArray(found) ? (found[0] as number) : found)}`,
+      );
     });
     const sharer = yield* c.fork(function* (child) {
       yield* wait_for(child, done);

@@ -11,9 +11,9 @@
 // Running: npm run -s regression -- run huge-private-page-split-under-eviction
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { closing } from '../races/racers.ts';
-import { HUGE_PAGES, expect_kept, giving_up, huge_buffer, must, open_device } from '../regression_tools.ts';
+import { expect_kept, giving_up, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/page_vma_mapped: fix device-private PMD handling',

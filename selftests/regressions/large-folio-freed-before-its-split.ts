@@ -11,7 +11,15 @@
 // Running: npm run -s regression -- run large-folio-freed-before-its-split
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { HUGE, MADV_DONTNEED, PAGE, giving_up, huge_buffer, migrating_a_page, open_device } from '../regression_tools.ts';
+import {
+  giving_up,
+  HUGE,
+  huge_buffer,
+  MADV_DONTNEED,
+  migrating_a_page,
+  open_device,
+  PAGE,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: pin large folios before splitting',

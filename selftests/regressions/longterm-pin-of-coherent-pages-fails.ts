@@ -13,11 +13,20 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import {
-  PIN_WRITE, coherent_config, coherent_params, expect_kept, hex, must_either, open_device, pin_longterm, small_buffer, snapshot_of_either,
+  coherent_config,
+  coherent_params,
+  expect_kept,
+  hex,
+  must_either,
+  open_device,
+  pin_longterm,
+  PIN_WRITE,
+  small_buffer,
+  snapshot_of_either,
   unpin_longterm,
 } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 /** Pins npages for long, of which two are on the coherent device: all are in system memory then. */
 export function* pin_coherent(c: Libc, x: CaseContext, npages: number, flags: number): Gen<void> {
@@ -29,7 +38,10 @@ export function* pin_coherent(c: Libc, x: CaseContext, npages: number, flags: nu
   x.check(ret === 0, `pinning two pages on the device and ${npages - 2} others ended with ${ret}`);
   const bytes = yield* snapshot_of_either(c, x, fd, b, npages);
   yield* unpin_longterm(c, gup);
-  x.check(bytes.every((v) => v === U.HMM_DMIRROR_PROT_WRITE), `the pages that are pinned for long are ${bytes.map(hex).join()} in the snapshot`);
+  x.check(
+    bytes.every((v) => v === U.HMM_DMIRROR_PROT_WRITE),
+    `the pages that are pinned for long are ${bytes.map(hex).join()} in the snapshot`,
+  );
   yield* expect_kept(c, x, b);
 }
 

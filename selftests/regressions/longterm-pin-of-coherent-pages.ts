@@ -12,8 +12,17 @@
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  hex,
+  must,
+  open_device,
+  PAGE,
+  small_buffer,
+  snapshot,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, coherent_config, coherent_params, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/gup: coherent-only long-term pin must still migrate',
@@ -44,7 +53,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     x.check(ret === 0, `pinning ended with errno ${c.errno}`);
     const bytes = yield* snapshot(c, fd, b, 4);
     for (const byte of typeof bytes === 'number' ? [bytes] : bytes) {
-      x.check(byte === U.HMM_DMIRROR_PROT_WRITE, `a page that was pinned for long is ${hex(byte)} in the snapshot: still on the device`);
+      x.check(
+        byte === U.HMM_DMIRROR_PROT_WRITE,
+        `a page that was pinned for long is ${hex(byte)} in the snapshot: still on the device`,
+      );
     }
   },
 };

@@ -11,9 +11,9 @@
 // Running: npm run -s regression -- run migrate-to-system-of-a-process-that-is-gone
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { small_buffer } from '../regression_tools.ts';
 import { leave_mirror_to_a_child } from './mirror-of-a-process-that-is-gone.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib/test_hmm: fix memory leak in dmirror_migrate_to_system()',

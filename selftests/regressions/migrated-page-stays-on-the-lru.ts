@@ -14,8 +14,8 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { must, open_device, PAGE, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, must, open_device, small_buffer } from '../regression_tools.ts';
 
 const NPAGES = 4;
 
@@ -26,10 +26,10 @@ function* free_pages(c: Libc, x: CaseContext): Gen<number> {
 }
 
 const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate_device: don\'t add folio to be freed to LRU in migrate_device_finalize()',
+  subject: "mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()",
   upstream: '41cddf83d8b0',
   bug: [
-    'A page has moved to the device; the page of system memory that it was in has nothing but the migration\'s reference.',
+    "A page has moved to the device; the page of system memory that it was in has nothing but the migration's reference.",
     'The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full, and what handles it there finds a page that belongs to nobody, without a memory cgroup.',
   ],
   without: ['no-41cddf83d8b0'],

@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run migration-invalidates-its-own-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { command, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/notifier: add migration invalidation type',

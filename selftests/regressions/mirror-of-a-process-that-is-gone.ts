@@ -16,14 +16,24 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { forked, thread } from '../races/racers.ts';
 import { command, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const POLLIN = 1;
 
-/** Opens a mirror, hands it to a child and is gone; the child's command to it must end with `wanted`, and writes 1 to `done` if it does. */
-export function* leave_mirror_to_a_child(p: Libc, x: CaseContext, b: HmmBuffer, done: number, request: number, wanted: number): Gen<void> {
+/**
+ * Opens a mirror, hands it to a child and is gone; the child's command to it must end with `wanted`, and writes 1 to
+ * `done` if it does.
+ */
+export function* leave_mirror_to_a_child(
+  p: Libc,
+  x: CaseContext,
+  b: HmmBuffer,
+  done: number,
+  request: number,
+  wanted: number,
+): Gen<void> {
   const fd = yield* open_device(p, x, 0);
   const parent = yield* p.pidfd_open(p.getpid(), 0);
   yield* p.fork(function* (child) {

@@ -10,8 +10,16 @@
 // Running: npm run -s regression -- run null-owner-means-system-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  must,
+  open_device,
+  PAGE,
+  SELECT_DEVICE_PRIVATE,
+  SELECT_SYSTEM,
+  selected,
+  small_buffer,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, must, open_device, selected, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: add a flags parameter to migrate_vma',
@@ -31,7 +39,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.madvise(b.ptr + 2 * PAGE, 2 * PAGE, U.MADV_DONTNEED);
     yield* c.load32(b.ptr + 2 * PAGE);
     for (const [flags, owner, want] of [
-      [0, null, '---0'], [SELECT_DEVICE_PRIVATE, null, '---0'], [SELECT_DEVICE_PRIVATE, 0, 's--0'], [SELECT_SYSTEM, 0, '-s00'],
+      [0, null, '---0'],
+      [SELECT_DEVICE_PRIVATE, null, '---0'],
+      [SELECT_DEVICE_PRIVATE, 0, 's--0'],
+      [SELECT_SYSTEM, 0, '-s00'],
     ] as const) {
       const found = yield* selected(c, x, b, 4, flags, owner);
       x.check(found === want, `flags ${flags} with owner ${owner ?? 'NULL'} selects ${found}, not ${want}`);

@@ -13,18 +13,29 @@
 //
 // Running: npm run -s regression -- run offsets-are-no-pfns-in-a-walk
 
-import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import { OFFSETS, OFFSET_PUT, PAGE, RW, SHARED, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';
+import {
+  OFFSET_PUT,
+  OFFSETS,
+  offsets,
+  open_offsets,
+  PAGE,
+  pfn_at,
+  RW,
+  SHARED,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: page_vma_mapped_walk',
   upstream: 'seed 000, patch 5 of 11',
   bug: [
     'A page of system memory is mapped by a process and a child of it; another child has a page of its own at the address.',
-    'That child\'s page goes to a device, to the offset that equals the pfn of the first page.',
+    "That child's page goes to a device, to the offset that equals the pfn of the first page.",
     'The first page migrates: the walk over its mappings comes to the child, finds an entry with its number and takes it for its own.',
     'The child gets the other page, and its own is lost.',
   ],

@@ -15,11 +15,14 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { thread } from '../races/racers.ts';
-import { HUGE_PAGES, OFFSETS, PAGE, huge_buffer, must, open_device, word } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, must, OFFSETS, open_device, PAGE, word } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
-/** The CPU reads one page of a large folio that is on the device and mapped by ptes: the folio is split, and all of it can be read. */
+/**
+ * The CPU reads one page of a large folio that is on the device and mapped by ptes: the folio is split, and all of it
+ * can be read.
+ */
 export function* read_page_of_large_folio(c: Libc, x: CaseContext): Gen<void> {
   const fd = yield* open_device(c, x, 0);
   const b = yield* huge_buffer(c, x);
@@ -27,11 +30,14 @@ export function* read_page_of_large_folio(c: Libc, x: CaseContext): Gen<void> {
   // Another protection for a part of it leaves ptes of one large folio.
   yield* c.mprotect(b.ptr, 16 * PAGE, U.PROT_READ);
   let seen = -1;
-  yield* x.together([thread('read the page', function* (t) {
-    seen = yield* t.load32(b.ptr + 5 * PAGE);
-  })]);
+  yield* x.together([
+    thread('read the page', function* (t) {
+      seen = yield* t.load32(b.ptr + 5 * PAGE);
+    }),
+  ]);
   x.check(seen === word(5), `page 5 holds ${seen} instead of ${word(5)}`);
-  for (let i = 0; i < HUGE_PAGES; i += 37) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
+  for (let i = 0; i < HUGE_PAGES; i += 37)
+    x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
 }
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -40,7 +46,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   bug: [
     'A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.',
     'For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for offsets.',
-    'None of the folio\'s mappings is found, so it cannot be split; the fault comes again, for ever.',
+    "None of the folio's mappings is found, so it cannot be split; the fault comes again, for ever.",
   ],
   without: [...OFFSETS, 'offsets-ttu-sync'],
   with: OFFSETS,

@@ -11,15 +11,15 @@
 // Running: npm run -s regression -- run offsets-in-a-device-page-table
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { hex, must, OFFSETS, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: hmm_range_fault()',
   upstream: 'seed 000, patch 10 of 11',
   bug: [
     'A page is in the memory of a device, which asks hmm_range_fault() about it.',
-    'The answer is the page\'s offset and does not say that it is one.',
+    "The answer is the page's offset and does not say that it is one.",
     'The driver looks the offset up as a pfn, and finds some page of system memory or none.',
   ],
   without: [...OFFSETS, 'offsets-no-hmm-flag'],
@@ -30,8 +30,11 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
     const seen = yield* snapshot(c, fd, b, 1);
-    const byte = typeof seen === 'number' ? seen : seen[0] as number;
-    x.check(byte === (U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE), `the page is ${hex(byte)} in the snapshot of its own device`);
+    const byte = typeof seen === 'number' ? seen : (seen[0] as number);
+    x.check(
+      byte === (U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE),
+      `the page is ${hex(byte)} in the snapshot of its own device`,
+    );
   },
 };
 

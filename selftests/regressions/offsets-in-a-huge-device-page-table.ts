@@ -14,8 +14,8 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { hex, huge_buffer, HUGE_PAGES, must, OFFSETS, open_device, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, OFFSETS, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
 
 /** A device finds its huge page in its snapshot as what it is. */
 export function* expect_huge_page_in_snapshot(c: Libc, x: CaseContext): Gen<void> {
@@ -25,8 +25,11 @@ export function* expect_huge_page_in_snapshot(c: Libc, x: CaseContext): Gen<void
   const seen = yield* snapshot(c, fd, b, 2);
   const wanted = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
   for (let i = 0; i < 2; i++) {
-    const byte = typeof seen === 'number' ? seen : seen[i] as number;
-    x.check(byte === wanted, `page ${i} of the huge page is ${hex(byte)} in the snapshot of its own device, not ${hex(wanted)}`);
+    const byte = typeof seen === 'number' ? seen : (seen[i] as number);
+    x.check(
+      byte === wanted,
+      `page ${i} of the huge page is ${hex(byte)} in the snapshot of its own device, not ${hex(wanted)}`,
+    );
   }
 }
 

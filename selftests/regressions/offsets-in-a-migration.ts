@@ -12,15 +12,15 @@
 // Running: npm run -s regression -- run offsets-in-a-migration
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, OFFSETS, open_device, PAGE, small_buffer, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, PAGE, must, open_device, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: mpfns',
   upstream: 'seed 000, patch 4 of 11',
   bug: [
     'A driver offers a private page as the destination of a migration, by an mpfn with its offset that does not say that it is one.',
-    'migrate_vma_pages() looks the offset up as a pfn, and moves the page\'s state to some page of system memory or none.',
+    "migrate_vma_pages() looks the offset up as a pfn, and moves the page's state to some page of system memory or none.",
   ],
   without: [...OFFSETS, 'offsets-no-mpfn-flag'],
   with: OFFSETS,

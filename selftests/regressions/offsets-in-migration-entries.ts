@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run offsets-in-migration-entries
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, OFFSETS, open_device, pagemap, small_buffer, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, must, open_device, pagemap, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: migration entries',
@@ -31,7 +31,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1, 'migrating back');
     const entry = yield* pagemap(c, b.ptr);
-    x.check(entry !== null && 'pfn' in entry, `pagemap shows an entry ${JSON.stringify(entry)} where a page has been brought back`);
+    x.check(
+      entry !== null && 'pfn' in entry,
+      `pagemap shows an entry ${JSON.stringify(entry)} where a page has been brought back`,
+    );
     x.check((yield* c.load32(b.ptr)) === word(0), 'the page came back changed');
   },
 };

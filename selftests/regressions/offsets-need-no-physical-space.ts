@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run offsets-need-no-physical-space
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, OFFSETS, open_device, PAGE, small_buffer, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, PAGE, must, open_device, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space',

@@ -19,7 +19,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: dmirror_devmem_folio_split()',
   upstream: 'patch 11 of Message-Id 20260107091823.68974-1',
   bug: [
-    'A large private folio is split, and the driver gives each tail its share of the memory behind it, by the tail\'s place in the folio.',
+    "A large private folio is split, and the driver gives each tail its share of the memory behind it, by the tail's place in the folio.",
     'The place is the difference of two offsets, and the offset of a page is found through its pagemap.',
     'The word of the tail that names the pagemap held its compound head until now, and is set afterwards only.',
   ],

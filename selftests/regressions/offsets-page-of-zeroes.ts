@@ -12,8 +12,21 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import {
+  ANON,
+  hex,
+  OFFSET_FLAGS,
+  OFFSET_PUT,
+  OFFSETS,
+  offsets,
+  open_offsets,
+  PAGE,
+  pfn_at,
+  RW,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { ANON, OFFSETS, OFFSET_FLAGS, OFFSET_PUT, PAGE, RW, hex, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';
 
 // include/uapi/linux/kernel-page-flags.h
 const KPF_MMAP = 1 << 11;
@@ -42,7 +55,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* offsets(c, x, fd, OFFSET_PUT, b.ptr, zero_pfn);
     const flags = yield* offsets(c, x, fd, OFFSET_FLAGS, 0, zero_pfn);
     x.check((flags & KPF_ANON) !== 0 && (flags & KPF_MMAP) !== 0, `the flags of the private page are ${hex(flags)}`);
-    x.check((flags & KPF_ZERO_PAGE) === 0, `the private page with the number of the page of zeroes counts as that: ${hex(flags)}`);
+    x.check(
+      (flags & KPF_ZERO_PAGE) === 0,
+      `the private page with the number of the page of zeroes counts as that: ${hex(flags)}`,
+    );
     x.check((yield* c.load32(zeroes.ptr)) === 0, 'the page of zeroes is not zero');
     x.check((yield* c.load32(b.ptr)) === word(0), 'the page came back changed');
   },

@@ -11,19 +11,31 @@
 //
 // Running: npm run -s regression -- run offsets-pfns-are-no-offsets-in-a-walk
 
-import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import { OFFSETS, OFFSET_EVICT, OFFSET_PUT, PAGE, RW, SHARED, offsets, open_offsets, pfn_at, small_buffer, word } from '../regression_tools.ts';
+import {
+  OFFSET_EVICT,
+  OFFSET_PUT,
+  OFFSETS,
+  offsets,
+  open_offsets,
+  PAGE,
+  pfn_at,
+  RW,
+  SHARED,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: page_vma_mapped_walk, the other way round',
   upstream: 'seed 000, patch 5 of 11',
   bug: [
     'A page is mapped by a process and a child of it; another child has a page of its own at the address.',
-    'The first page goes to a device, to the offset that equals the pfn of the child\'s own page.',
-    'The device is evicted: the walk over the private page\'s mappings comes to the child, finds a present entry with its number and takes it for its own.',
+    "The first page goes to a device, to the offset that equals the pfn of the child's own page.",
+    "The device is evicted: the walk over the private page's mappings comes to the child, finds a present entry with its number and takes it for its own.",
   ],
   without: [...OFFSETS, 'offsets-no-pvmw-flag'],
   with: OFFSETS,

@@ -13,8 +13,8 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import { must, OFFSETS, open_device, PAGE, RW, SHARED, small_buffer, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, PAGE, RW, SHARED, must, open_device, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: softleaf_is_migration_read() of v1',

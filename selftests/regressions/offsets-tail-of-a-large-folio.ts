@@ -12,16 +12,16 @@
 // Running: npm run -s regression -- run offsets-tail-of-a-large-folio
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { hex, huge_buffer, OFFSET_FIND, OFFSETS, offsets, open_offsets, PAGE } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, OFFSET_FIND, PAGE, hex, huge_buffer, offsets, open_offsets } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: page_mapped_in_vma()',
   upstream: '20260107091823.68974-1; a reading of the patch that no reviewer is known to share',
   bug: [
     'A huge page of system memory is mapped by ptes, as after a change of the protection of a part of it.',
-    'page_mapped_in_vma(), which asks where one page is mapped, is handed a page that is not the folio\'s first.',
-    'It walks the page\'s address for the number of the folio instead of the page\'s, and finds that the page is not mapped.',
+    "page_mapped_in_vma(), which asks where one page is mapped, is handed a page that is not the folio's first.",
+    "It walks the page's address for the number of the folio instead of the page's, and finds that the page is not mapped.",
   ],
   without: [...OFFSETS, 'offsets-tail-of-large'],
   with: OFFSETS,
@@ -33,7 +33,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.mprotect(b.ptr, 16 * PAGE, U.PROT_READ);
     for (const i of [0, 5, 511]) {
       const at = yield* offsets(c, x, fd, OFFSET_FIND, b.ptr + i * PAGE, 0);
-      x.check(at === b.ptr + i * PAGE, `page ${i} is mapped at ${hex(b.ptr + i * PAGE)}, page_mapped_in_vma() says ${at === 0 ? 'nowhere' : hex(at)}`);
+      x.check(
+        at === b.ptr + i * PAGE,
+        `page ${i} is mapped at ${hex(b.ptr + i * PAGE)}, page_mapped_in_vma() says ${at === 0 ? 'nowhere' : hex(at)}`,
+      );
     }
   },
 };

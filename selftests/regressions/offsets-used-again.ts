@@ -12,11 +12,11 @@
 // Running: npm run -s regression -- run offsets-used-again
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { must, OFFSETS, open_device, PAGE, pagemap, small_buffer, snapshot, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { OFFSETS, PAGE, must, open_device, pagemap, small_buffer, snapshot, word } from '../regression_tools.ts';
 
 const CHUNK_PAGES = 65536;
 
@@ -56,8 +56,12 @@ const regression: Omit<RegressionCase, 'slug'> = {
 
     const seen = yield* snapshot(c, fd, b, 2);
     const local = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE;
-    x.check(typeof seen !== 'number' && seen.every((p) => p === local), `device 0 sees ${String(seen)}, not its own pages`);
-    for (let i = 0; i < 2; i++) x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back from the new chunk changed`);
+    x.check(
+      typeof seen !== 'number' && seen.every((p) => p === local),
+      `device 0 sees ${String(seen)}, not its own pages`,
+    );
+    for (let i = 0; i < 2; i++)
+      x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back from the new chunk changed`);
     x.check((yield* c.load32(kept.ptr)) === word(0), "device 1's page came back changed");
   },
 };

@@ -12,14 +12,22 @@
 // Running: npm run -s regression -- run owner-says-which-kind-of-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  command,
+  open_device,
+  PAGE,
+  SELECT_DEVICE_PRIVATE,
+  SELECT_SYSTEM,
+  selected,
+  small_buffer,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, command, open_device, selected, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: add a flags parameter to migrate_vma',
   upstream: '5143192cd410',
   bug: [
-    'A range holds pages of the caller\'s own device, of another device and of the system.',
+    "A range holds pages of the caller's own device, of another device and of the system.",
     'The caller sets src_owner to be told about its own pages; but then normal pages are not selected, nor the zero page.',
     'Without src_owner it gets the normal pages, but its own private ones are not selected: there is no way to ask for both at once.',
   ],

@@ -11,15 +11,24 @@
 // Running: npm run -s regression -- run pmd-lock-kept-in-a-reaped-process
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  command,
+  happen,
+  huge_buffer,
+  HUGE_PAGES,
+  kill_and_reap,
+  new_event,
+  open_device,
+  wait_for,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, command, happen, huge_buffer, kill_and_reap, new_event, open_device, wait_for } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: fix spinlock leak in migrate_vma_insert_huge_pmd_page',
   upstream: '63451de16e0a',
   bug: [
     'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
-    'Another process, which has the mirror\'s descriptor, lets the device fill a huge place of it that is empty now.',
+    "Another process, which has the mirror's descriptor, lets the device fill a huge place of it that is empty now.",
     'migrate_vma_insert_huge_pmd_page() sees under the pmd lock that it must not, and leaves without giving the lock back.',
   ],
   without: ['no-63451de16e0a'],

@@ -14,8 +14,8 @@
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/memory.c: fix race when faulting a device private page',
@@ -33,7 +33,15 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
-    yield* x.together([1, 2].map((n) => ({ name: `touch ${n}`, kind: 'thread', run: function* (t: Libc): Gen<void> { yield* t.load32(b.ptr); } })));
+    yield* x.together(
+      [1, 2].map((n) => ({
+        name: `touch ${n}`,
+        kind: 'thread',
+        run: function* (t: Libc): Gen<void> {
+          yield* t.load32(b.ptr);
+        },
+      })),
+    );
     yield* expect_kept(c, x, b);
   },
 };

@@ -12,15 +12,15 @@
 // Running: npm run -s regression -- run private-pages-lose-their-protection
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { must, open_device, small_buffer, uffd_protect, uffd_protected } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/rmap: fixup copying of soft dirty and uffd flags',
   upstream: 'ad7df764b7e1',
   bug: [
     'Pages that a userfaultfd keeps write-protected are on the device.',
-    'They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry this is bit 1 of the inverted offset, that is of the page\'s pfn.',
+    "They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry this is bit 1 of the inverted offset, that is of the page's pfn.",
     'Half of the pages are not protected any more.',
   ],
   without: ['no-ad7df764b7e1'],

@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run private-pages-of-another-device-migrate
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { command, expect_kept, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: handle multiple owners of device private pages in migrate_vma',

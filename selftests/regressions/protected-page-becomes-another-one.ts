@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run protected-page-becomes-another-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, open_device, PAGE, small_buffer, uffd_protect } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, must, open_device, small_buffer, uffd_protect } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: fixup setting UFFD_WP flag',

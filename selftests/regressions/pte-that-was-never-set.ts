@@ -10,7 +10,7 @@
 // Running: npm run -s regression -- run pte-that-was-never-set
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { BLOCK_TO_GENERIC, MADV_DONTNEED, PAGE, block_command, open_block, small_buffer } from '../regression_tools.ts';
+import { block_command, BLOCK_TO_GENERIC, MADV_DONTNEED, open_block, PAGE, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate.c: fix potential indeterminate pte entry in migrate_vma_insert_page()',

@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run range-fault-in-a-hole
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { command, open_device, PAGE, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, command, open_device, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: hmm_range_fault() NULL pointer bug',

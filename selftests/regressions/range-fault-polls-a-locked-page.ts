@@ -13,8 +13,8 @@
 // Running: npm run -s regression -- run range-fault-polls-a-locked-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { command, must, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: Fix a hmm_range_fault() livelock / starvation problem',
@@ -44,7 +44,13 @@ const regression: Omit<RegressionCase, 'slug'> = {
           yield* command(p, own, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1);
         },
       },
-      { name: 'read it by device 1', kind: 'thread', run: function* (t) { ret = yield* command(t, other, U.HMM_DMIRROR_READ, b, 1); } },
+      {
+        name: 'read it by device 1',
+        kind: 'thread',
+        run: function* (t) {
+          ret = yield* command(t, other, U.HMM_DMIRROR_READ, b, 1);
+        },
+      },
     ]);
     x.check(ret === 0, `reading by device 1 ended with ${ret}`);
   },

@@ -13,8 +13,8 @@
 // Running: npm run -s regression -- run range-migrated-again-while-half-is-on-the-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { mirrored, must, open_device, PAGE, small_buffer, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm/test: use the new migration invalidation',
@@ -33,7 +33,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 4, 'migrating to the device');
     for (let i = 0; i < 2; i++) yield* c.load32(b.ptr + i * PAGE);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 4, 'migrating once more');
-    for (let i = 0; i < 4; i++) x.check((yield* mirrored(c, b, i)) === word(i), `the device reads something else in page ${i}`);
+    for (let i = 0; i < 4; i++)
+      x.check((yield* mirrored(c, b, i)) === word(i), `the device reads something else in page ${i}`);
   },
 };
 

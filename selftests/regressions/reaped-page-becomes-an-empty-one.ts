@@ -11,15 +11,25 @@
 // Running: npm run -s regression -- run reaped-page-becomes-an-empty-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  command,
+  happen,
+  kill_and_reap,
+  mirrored,
+  new_event,
+  open_device,
+  small_buffer,
+  wait_for,
+  word,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { command, happen, kill_and_reap, mirrored, new_event, open_device, small_buffer, wait_for, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate: add stable check in migrate_vma_insert_page()',
   upstream: 'merged in 2020 (no commit id at hand)',
   bug: [
     'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
-    'Another process, which has the mirror\'s descriptor, migrates a page of it. The page is not there any more.',
+    "Another process, which has the mirror's descriptor, migrates a page of it. The page is not there any more.",
     'migrate_vma_insert_page() fills the place with a page of zeroes, and the device reads them where there was data.',
   ],
   without: ['no-insert-page-stable-check'],

@@ -16,14 +16,21 @@ t.test('each case fails without its fix, in the way that it names, and passes wi
 t.test('each patch state is shown by a case', async (t) => {
   const cases = await load_cases();
   for (const { id } of patch_states) {
-    t.ok(cases.some((c) => c.without.includes(id) !== c.with.includes(id)), `${id}: npm run -s regression -- new --id ${id} --subject ...`);
+    t.ok(
+      cases.some((c) => c.without.includes(id) !== c.with.includes(id)),
+      `${id}: npm run -s regression -- new --id ${id} --subject ...`,
+    );
   }
 });
 
 t.test('a state that is unknown, or that another one excludes, is refused', (t) => {
   t.throws(() => boot({ patches: ['no-such-state'] }), /patch state no-such-state: there is no such state/);
   for (const p of patch_states.filter((s) => (s.excludes ?? []).length > 0)) {
-    t.throws(() => boot({ patches: [p.id, ...(p.needs ?? []), p.excludes?.[0] ?? ''] }), /exclude each other|needs/, p.id);
+    t.throws(
+      () => boot({ patches: [p.id, ...(p.needs ?? []), p.excludes?.[0] ?? ''] }),
+      /exclude each other|needs/,
+      p.id,
+    );
   }
   t.equal(new Set(patch_states.map((p) => p.id)).size, patch_states.length, 'every id once');
   t.end();

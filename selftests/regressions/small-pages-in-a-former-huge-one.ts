@@ -12,15 +12,26 @@
 // Running: npm run -s regression -- run small-pages-in-a-former-huge-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { BLOCK_TO_DEVICE, BLOCK_TO_SYSTEM, HUGE_PAGES, PAGE, block_command, expect_kept, huge_buffer, open_block, small_buffer, word } from '../regression_tools.ts';
+import {
+  block_command,
+  BLOCK_TO_DEVICE,
+  BLOCK_TO_SYSTEM,
+  expect_kept,
+  huge_buffer,
+  HUGE_PAGES,
+  open_block,
+  PAGE,
+  small_buffer,
+  word,
+} from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/zone_device: reinitialize large zone device private folios',
   upstream: '12b2285bf3d1',
   bug: [
-    'A device\'s memory was one huge folio, which is free again.',
+    "A device's memory was one huge folio, which is free again.",
     'The driver gives two of its pages out as single pages. zone_device_page_init() leaves the compound page as it was, so to the kernel they are one folio, of 512 pages.',
-    'The migration of the first page ends with the folio\'s last reference; that of the second works on a free folio.',
+    "The migration of the first page ends with the folio's last reference; that of the second works on a free folio.",
   ],
   without: ['no-12b2285bf3d1'],
   with: [],
@@ -36,7 +47,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const { ret } = yield* block_command(c, fd, BLOCK_TO_DEVICE, b, 2);
     x.check(ret === 0, `moving two pages ended with ${ret}`);
     yield* expect_kept(c, x, b, [0, 1]);
-    for (const i of [0, 511]) x.check((yield* c.load32(huge.ptr + i * PAGE)) === word(i), `page ${i} of the huge page has lost its contents`);
+    for (const i of [0, 511])
+      x.check((yield* c.load32(huge.ptr + i * PAGE)) === word(i), `page ${i} of the huge page has lost its contents`);
   },
 };
 

@@ -13,8 +13,8 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
+import { ANON, command, fill, hex, HUGE, HUGE_PAGES, open_device, PAGE, RW, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { ANON, HUGE, HUGE_PAGES, PAGE, RW, command, fill, hex, open_device, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: add missing pfns set to hmm_vma_walk_pmd()',
@@ -40,13 +40,29 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const moved = { ...b, ptr: huge, mirror: yield* c.malloc(HUGE) };
     let bytes: number[] | number = 0;
     yield* x.together([
-      { name: 'migrate the huge page', kind: 'thread', run: function* (t) { yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, moved, HUGE_PAGES); } },
-      { name: 'take a snapshot', kind: 'thread', run: function* (t) { bytes = yield* snapshot(t, other, b, 64); } },
+      {
+        name: 'migrate the huge page',
+        kind: 'thread',
+        run: function* (t) {
+          yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, moved, HUGE_PAGES);
+        },
+      },
+      {
+        name: 'take a snapshot',
+        kind: 'thread',
+        run: function* (t) {
+          bytes = yield* snapshot(t, other, b, 64);
+        },
+      },
     ]);
     const seen = bytes as number[] | number;
     if (typeof seen === 'number') return;
     const small = U.HMM_DMIRROR_PROT_WRITE;
-    for (let i = 32; i < 64; i++) x.check(seen[i] !== small, `page ${i - 32} of the huge page is ${hex(small)} in the snapshot: a small page in system memory, which it never was`);
+    for (let i = 32; i < 64; i++)
+      x.check(
+        seen[i] !== small,
+        `page ${i - 32} of the huge page is ${hex(small)} in the snapshot: a small page in system memory, which it never was`,
+      );
   },
 };
 

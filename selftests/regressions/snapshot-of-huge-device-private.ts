@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run snapshot-of-huge-device-private
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { hex, huge_buffer, HUGE_PAGES, must, open_device, snapshot } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, hex, huge_buffer, must, open_device, snapshot } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: populate PFNs from PMD swap entry',
@@ -32,7 +32,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const bytes = yield* snapshot(c, fd, b, HUGE_PAGES);
     const want = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
     for (let i = 0; i < HUGE_PAGES; i++) {
-      const byte = typeof bytes === 'number' ? bytes : bytes[i] as number;
+      const byte = typeof bytes === 'number' ? bytes : (bytes[i] as number);
       x.check(byte === want, `page ${i} is ${hex(byte)} in the snapshot, not ${hex(want)}`);
     }
   },

@@ -12,13 +12,13 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { thread } from '../races/racers.ts';
-import { MADV_DONTNEED, PAGE, expect_kept, migrating_a_page, open_device, small_buffer } from '../regression_tools.ts';
+import { expect_kept, MADV_DONTNEED, migrating_a_page, open_device, PAGE, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device.c: flush TLB while holding PTL',
   upstream: '60bae7370896',
   bug: [
-    'Migration puts a migration entry in a pte\'s place and gives the page-table lock back; the TLBs still hold the page.',
+    "Migration puts a migration entry in a pte's place and gives the page-table lock back; the TLBs still hold the page.",
     'Another thread frees the range by madvise(MADV_DONTNEED), which finds nothing present and so flushes nothing.',
     'madvise() has returned, and the thread still reads what it threw away; only then does the migration flush.',
   ],
@@ -30,9 +30,11 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);
     // A page that was shared is not exclusive: its pte is not flushed one by one.
-    yield* c.waitpid(yield* c.fork(function* () {
-      // the child does nothing
-    }));
+    yield* c.waitpid(
+      yield* c.fork(function* () {
+        // the child does nothing
+      }),
+    );
     yield* x.together([
       migrating_a_page(x, fd, b),
       thread('madvise', function* (t) {

@@ -12,16 +12,16 @@
 // Running: npm run -s regression -- run walk-starts-inside-of-a-huge-private-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { huge_buffer, HUGE_PAGES, mirrored, must, open_device, word } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { HUGE_PAGES, huge_buffer, mirrored, must, open_device, word } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: start inside of a device-private pmd',
   upstream: 'found with the model, by a case',
   bug: [
-    'A huge page is in the device\'s private memory, and a second mirror of the device reads it, 32 pages at a time.',
+    "A huge page is in the device's private memory, and a second mirror of the device reads it, 32 pages at a time.",
     'From the second time on the walk starts inside of the huge page.',
-    'hmm_vma_handle_absent_pmd() counts from the pfn of the pmd\'s entry all the same: the driver is given the first 32 pages again and again.',
+    "hmm_vma_handle_absent_pmd() counts from the pfn of the pmd's entry all the same: the driver is given the first 32 pages again and again.",
   ],
   without: ['fix-dmirror-backing-page'],
   with: ['fix-dmirror-backing-page', 'fix-hmm-absent-pmd-pfn'],
@@ -32,7 +32,8 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* huge_buffer(c, x);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
     yield* must(c, x, second, U.HMM_DMIRROR_READ, b, HUGE_PAGES, 'reading by the same device');
-    for (const i of [0, 300, 511]) x.check((yield* mirrored(c, b, i)) === word(i), `the device read something else from page ${i}`);
+    for (const i of [0, 300, 511])
+      x.check((yield* mirrored(c, b, i)) === word(i), `the device read something else from page ${i}`);
   },
 };
 

@@ -12,8 +12,8 @@
 // Running: npm run -s regression -- run write-fault-without-vm-write
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import * as U from '../hmm-tests/uapi.ts';
 import { command, open_device, small_buffer } from '../regression_tools.ts';
+import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/hmm: hmm_range_fault() infinite loop',
@@ -30,7 +30,15 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1, U.PROT_READ);
     let ret = 1;
-    yield* x.together([{ name: 'write by the device', kind: 'thread', run: function* (t) { ret = yield* command(t, fd, U.HMM_DMIRROR_WRITE, b, 1); } }]);
+    yield* x.together([
+      {
+        name: 'write by the device',
+        kind: 'thread',
+        run: function* (t) {
+          ret = yield* command(t, fd, U.HMM_DMIRROR_WRITE, b, 1);
+        },
+      },
+    ]);
     x.check(ret === -U.EPERM, `writing to a read-only mapping ended with ${ret}`);
   },
 };

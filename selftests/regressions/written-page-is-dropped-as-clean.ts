@@ -11,8 +11,8 @@
 // Running: npm run -s regression -- run written-page-is-dropped-as-clean
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { must, open_device, PAGE, small_buffer } from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, must, open_device, small_buffer } from '../regression_tools.ts';
 
 const MADV_FREE = 8;
 const MADV_PAGEOUT = 21;

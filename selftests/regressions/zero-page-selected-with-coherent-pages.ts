@@ -11,8 +11,17 @@
 // Running: npm run -s regression -- run zero-page-selected-with-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import {
+  coherent_config,
+  coherent_params,
+  must_either,
+  open_device,
+  PAGE,
+  SELECT_DEVICE_COHERENT,
+  selected,
+  small_buffer,
+} from '../regression_tools.ts';
 import * as U from '../hmm-tests/uapi.ts';
-import { PAGE, SELECT_DEVICE_COHERENT, coherent_config, coherent_params, must_either, open_device, selected, small_buffer } from '../regression_tools.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm: add device coherent vma selection for memory migration',
@@ -33,7 +42,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* c.madvise(b.ptr + PAGE, PAGE, U.MADV_DONTNEED);
     yield* c.load32(b.ptr + PAGE);
     const found = yield* selected(c, x, b, 3, SELECT_DEVICE_COHERENT, 2);
-    x.check(found === 's--', `a coherent page, the zero page and a page of system memory: ${found} is selected, not s--`);
+    x.check(
+      found === 's--',
+      `a coherent page, the zero page and a page of system memory: ${found} is selected, not s--`,
+    );
   },
 };
 

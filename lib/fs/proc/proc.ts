@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EINVAL, ERANGE, ESRCH } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched/core.ts';
-import { hugetlb_report_meminfo } from '../../mm/hugetlb/pool.ts';
-import { nr_hugepages_store_common } from '../../mm/hugetlb_sysfs.ts';
-import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
+import { hugetlb_report_meminfo, nr_hugepages_store_common } from '../../mm/hugetlb/pool.ts';
 import type { file_operations } from '../fs.ts';
-import { vfs_register_text, type proc_pid_entry } from '../namei.ts';
+import { type proc_pid_entry, vfs_register_text } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
 
 function meminfo_line(label: string, pages: number): string {
@@ -15,10 +14,15 @@ function meminfo_line(label: string, pages: number): string {
 }
 
 /** The text of /proc/meminfo, of which the lines that this model counts (fs/proc/meminfo.c: meminfo_proc_show()). */
-export function meminfo_proc_show(m: Machine): string {
+function meminfo_proc_show(m: Machine): string {
   return (
-    meminfo_line('MemTotal', m.zone.managed_pages) + meminfo_line('MemFree', m.zone.nr_free) + meminfo_line('SwapCached', 0) +
-    meminfo_line('SwapTotal', 0) + meminfo_line('SwapFree', 0) + meminfo_line('Committed_AS', m.vm_committed_as) + hugetlb_report_meminfo(m)
+    meminfo_line('MemTotal', m.zone.managed_pages) +
+    meminfo_line('MemFree', m.zone.nr_free) +
+    meminfo_line('SwapCached', 0) +
+    meminfo_line('SwapTotal', 0) +
+    meminfo_line('SwapFree', 0) +
+    meminfo_line('Committed_AS', m.vm_committed_as) +
+    hugetlb_report_meminfo(m)
   );
 }
 
@@ -29,7 +33,7 @@ function state_name(t: task_struct): string {
 }
 
 /** The text of /proc/PID/status, of which the lines that this model knows (fs/proc/array.c: proc_pid_status()). */
-export function proc_pid_status(m: Machine, t: task_struct): string {
+function proc_pid_status(m: Machine, t: task_struct): string {
   return (
     `Name:\t${t.comm}\nState:\t${state_name(t)}\nTgid:\t${t.tgid}\nNgid:\t0\nPid:\t${t.pid}\nPPid:\t${t.group_leader.real_parent?.tgid ?? 0}\n` +
     `TracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n${t.mm === null ? '' : task_mem(m, t.mm)}`
@@ -39,7 +43,9 @@ export function proc_pid_status(m: Machine, t: task_struct): string {
 // the most characters that lib/kstrtox.c looks at: a sign, 32 binary digits and a newline
 const KSTRTOUINT_CHARS = 34;
 
-/** A number of 32 bits in C's notation, decimal, octal or hexadecimal, that ends with a newline or nothing; or -errno. */
+/**
+ * A number of 32 bits in C's notation, decimal, octal or hexadecimal, that ends with a newline or nothing; or -errno.
+ */
 function kstrtouint(text: string): number {
   const hit = /^\+?(?:0x([0-9a-f]+)|(0[0-7]*)|([1-9][0-9]*))/i.exec(text);
   if (hit === null) return -EINVAL;

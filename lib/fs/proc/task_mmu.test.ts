@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load8, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine, MachineConfig } from '../../boot.ts';
-import { kernel_clone } from '../../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
+import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { sys_madvise } from '../../mm/madvise/madvise.ts';
-import { sys_mmap } from '../../mm/mmap.ts';
 import { lru_add_drain_all } from '../../mm/folio.ts';
-import { user_load32, user_load8, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { do_sys_open } from '../namei.ts';
+import { sys_madvise } from '../../mm/madvise/madvise.ts';
+import { do_sys_open } from '../open.ts';
 import { ksys_pread64, ksys_read } from '../read_write.ts';
 
 const PAGE = 4096;
@@ -22,18 +22,30 @@ const [SHARED, PRIVATE, FIXED, ANON, HUGETLB] = [1, 2, 0x10, 0x20, 0x40000];
 const [MADV_FREE, GUARD_INSTALL] = [8, 102];
 
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void {
-  run_clean(t, small_machine({ nr_hugepages: 1, ...config }), function* (m) {
-    yield* sys_mmap(m, BUF, 64 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
-    yield* body(m);
-  }, 'reader');
+  run_clean(
+    t,
+    small_machine({ nr_hugepages: 1, ...config }),
+    function* (m) {
+      yield* sys_mmap(m, BUF, 64 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+      yield* body(m);
+    },
+    'reader',
+  );
 }
 
-/** The upper halves of the entries of n pages: present 31, swap 30, file 29, guard 26, exclusive 24. Soft-dirty is masked. */
+/**
+ * The upper halves of the entries of n pages: present 31, swap 30, file 29, guard 26, exclusive 24. Soft-dirty is
+ * masked.
+ */
 function* pagemap(m: Machine, addr: number, n: number): Gen<number[]> {
   const fd = yield* do_sys_open(m, '/proc/self/pagemap', 0, 0);
   t.equal(yield* ksys_pread64(m, fd, BUF, n * 8, (addr / PAGE) * 8), n * 8);
   const out: number[] = [];
-  for (let i = 0; i < n; i++) out.push(((yield* user_load32(m, BUF + i * 8 + 4)) & 0x7f000000) | ((yield* user_load8(m, BUF + i * 8 + 7)) & 0x80 ? 0x80000000 : 0));
+  for (let i = 0; i < n; i++)
+    out.push(
+      ((yield* user_load32(m, BUF + i * 8 + 4)) & 0x7f000000) |
+        ((yield* user_load8(m, BUF + i * 8 + 7)) & 0x80 ? 0x80000000 : 0),
+    );
   return out.map((x) => x >>> 0);
 }
 
@@ -71,7 +83,11 @@ t.test('pagemap: absent, zero, exclusive, shared with a child, file and guard pa
     t.equal(yield* sys_madvise(m, MAP + 4 * PAGE, PAGE, GUARD_INSTALL), 0);
     t.same(yield* pagemap(m, MAP, 9), [0, PRESENT, EXCLUSIVE, 0, 0x44000000, 0, 0xa1000000, 0, 0]);
     const pid = yield* kernel_clone(m, 0, function* () {
-      t.same(yield* pagemap(m, MAP, 9), [0, PRESENT, PRESENT, 0, 0x44000000, 0, 0, 0, 0], 'a child maps shared memory anew');
+      t.same(
+        yield* pagemap(m, MAP, 9),
+        [0, PRESENT, PRESENT, 0, 0x44000000, 0, 0, 0, 0],
+        'a child maps shared memory anew',
+      );
       yield* user_store32(m, MAP + 2 * PAGE, 2);
       t.same(yield* pagemap(m, MAP + 2 * PAGE, 1), [EXCLUSIVE]);
     });
@@ -99,23 +115,35 @@ t.test('pagemap: pfns, a range over several page tables, and reads that are refu
 });
 
 t.test('pagemap and smaps of huge pages', (t) => {
-  run(function* (m) {
-    yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE | ANON | FIXED, -1, 0);
-    yield* sys_mmap(m, MAP + HUGE, HUGE, RW, PRIVATE | ANON | FIXED | HUGETLB, -1, 0);
-    yield* user_store32(m, MAP, 1);
-    yield* user_store32(m, MAP + HUGE, 1);
-    t.same(new Set(yield* pagemap(m, MAP, 1024)), new Set([EXCLUSIVE]));
-    const thp = yield* smaps(m, MAP);
-    t.match(thp, { Size: 2048, Rss: 2048, Pss: 2048, Anonymous: 2048, AnonHugePages: 2048, Private_Dirty: 2048, Referenced: 2048, KernelPageSize: 4 });
-    const huge = yield* smaps(m, MAP + HUGE);
-    t.match(huge, { Rss: 0, Private_Hugetlb: 2048, Shared_Hugetlb: 0, KernelPageSize: 2048, MMUPageSize: 2048 });
-    const pid = yield* kernel_clone(m, 0, function* () {
-      t.match(yield* smaps(m, MAP), { Rss: 2048, Pss: 1024, Shared_Dirty: 2048, AnonHugePages: 2048 });
-      t.match(yield* smaps(m, MAP + HUGE), { Private_Hugetlb: 0, Shared_Hugetlb: 2048 });
-      t.same(new Set(yield* pagemap(m, MAP, 1024)), new Set([PRESENT]));
-    });
-    yield* kernel_wait4(m, pid, 0);
-  }, { thp: 'always' });
+  run(
+    function* (m) {
+      yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+      yield* sys_mmap(m, MAP + HUGE, HUGE, RW, PRIVATE | ANON | FIXED | HUGETLB, -1, 0);
+      yield* user_store32(m, MAP, 1);
+      yield* user_store32(m, MAP + HUGE, 1);
+      t.same(new Set(yield* pagemap(m, MAP, 1024)), new Set([EXCLUSIVE]));
+      const thp = yield* smaps(m, MAP);
+      t.match(thp, {
+        Size: 2048,
+        Rss: 2048,
+        Pss: 2048,
+        Anonymous: 2048,
+        AnonHugePages: 2048,
+        Private_Dirty: 2048,
+        Referenced: 2048,
+        KernelPageSize: 4,
+      });
+      const huge = yield* smaps(m, MAP + HUGE);
+      t.match(huge, { Rss: 0, Private_Hugetlb: 2048, Shared_Hugetlb: 0, KernelPageSize: 2048, MMUPageSize: 2048 });
+      const pid = yield* kernel_clone(m, 0, function* () {
+        t.match(yield* smaps(m, MAP), { Rss: 2048, Pss: 1024, Shared_Dirty: 2048, AnonHugePages: 2048 });
+        t.match(yield* smaps(m, MAP + HUGE), { Private_Hugetlb: 0, Shared_Hugetlb: 2048 });
+        t.same(new Set(yield* pagemap(m, MAP, 1024)), new Set([PRESENT]));
+      });
+      yield* kernel_wait4(m, pid, 0);
+    },
+    { thp: 'always' },
+  );
   t.end();
 });
 
@@ -126,7 +154,15 @@ t.test('smaps of small pages and files', (t) => {
     yield* user_load32(m, MAP);
     for (let i = 1; i < 4; i++) yield* user_store32(m, MAP + i * PAGE, i);
     yield* user_store32(m, MAP + HUGE, 1);
-    t.match(yield* smaps(m, MAP), { Size: 32, Rss: 12, Pss: 12, Private_Dirty: 12, Anonymous: 12, Swap: 0, LazyFree: 0 });
+    t.match(yield* smaps(m, MAP), {
+      Size: 32,
+      Rss: 12,
+      Pss: 12,
+      Private_Dirty: 12,
+      Anonymous: 12,
+      Swap: 0,
+      LazyFree: 0,
+    });
     t.match(yield* smaps(m, MAP + HUGE), { Rss: 4, Anonymous: 0, Private_Dirty: 4, ShmemPmdMapped: 0 });
     yield* lru_add_drain_all(m);
     t.equal(yield* sys_madvise(m, MAP, 4 * PAGE, MADV_FREE), 0);

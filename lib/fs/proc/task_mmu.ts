@@ -1,39 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_SIZE,
+  pmd_none,
+  pmd_present,
+  PMD_SIZE,
+  pmdp_get,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_soft_dirty,
+  pte_uffd,
+  pte_young,
+  ptep_get,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/fork/mm_init.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { cond_resched, type task_struct } from '../../kernel/sched/core.ts';
-import { hstate_vma, huge_page_size, hugetlb_report_usage, vma_kernel_pagesize } from '../../mm/hugetlb/pool.ts';
-import { huge_pte_lock, huge_ptep_get } from '../../mm/hugetlb/vma.ts';
 import { pmd_trans_huge_lock } from '../../mm/huge_memory/pmd_lock.ts';
 import {
-  softleaf_from_pmd, softleaf_from_pte, softleaf_has_pfn, softleaf_is_device_private, softleaf_is_guard_marker, softleaf_is_swap,
-  softleaf_is_uffd_wp_marker, softleaf_to_page, softleaf_to_pfn, swp_type,
+  THP_ORDERS_ALL_ANON,
+  THP_ORDERS_ALL_FILE_DEFAULT,
+  THP_ORDERS_ALL_SPECIAL_DAX,
+  thp_vma_allowable_orders,
+  TVA_SMAPS,
+} from '../../mm/huge_memory/sysfs.ts';
+import { hstate_vma, huge_page_size, hugetlb_report_usage, vma_kernel_pagesize } from '../../mm/hugetlb/pool.ts';
+import { huge_pte_lock, huge_ptep_get } from '../../mm/hugetlb/vma.ts';
+import {
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_has_pfn,
+  softleaf_is_device_private,
+  softleaf_is_guard_marker,
+  softleaf_is_swap,
+  softleaf_is_uffd_wp_marker,
+  softleaf_to_page,
+  softleaf_to_pfn,
+  swp_type,
 } from '../../mm/leafops.ts';
 import { vm_normal_page, vm_normal_page_pmd } from '../../mm/memory/fault.ts';
+import {
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  type mm_struct,
+  MM_SWAPENTS,
+  type vm_area_struct,
+  VM_EXEC,
+  VM_GROWSDOWN,
+  VM_LOCKED,
+  VM_MAYSHARE,
+  VM_READ,
+  VM_SOFTDIRTY,
+  VM_WRITE,
+} from '../../mm/mm_types.ts';
+import { find_vma } from '../../mm/mmap/find_vma.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from '../../mm/mmap_lock.ts';
 import {
-  MM_ANONPAGES, MM_FILEPAGES, MM_SHMEMPAGES, MM_SWAPENTS, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_MAYSHARE, VM_READ, VM_SOFTDIRTY, VM_WRITE,
-  type mm_struct, type vm_area_struct,
-} from '../../mm/mm_types.ts';
-import {
-  PG_dirty, PG_referenced, PG_swapbacked, PG_young, folio_is_zone_device, folio_nr_pages, folio_ref_count, folio_test_anon, page_folio,
-  pfn_to_page, test_flag,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_ref_count,
+  folio_test_anon,
+  page_folio,
+  pfn_to_page,
+  PG_dirty,
+  PG_referenced,
+  PG_swapbacked,
+  PG_young,
+  test_flag,
 } from '../../mm/page.ts';
-import { ACTION_AGAIN, PGWALK_RDLOCK, walk_page_range, walk_page_vma, type mm_walk, type mm_walk_ops } from '../../mm/pagewalk.ts';
-import { pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  HPAGE_PMD_SIZE, PMD_SIZE, pmd_none, pmd_present, pmdp_get, pte_dirty, pte_index, pte_none, pte_pfn, pte_present, pte_soft_dirty, pte_uffd,
-  pte_young, ptep_get, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
+  ACTION_AGAIN,
+  type mm_walk,
+  type mm_walk_ops,
+  PGWALK_RDLOCK,
+  walk_page_range,
+  walk_page_vma,
+} from '../../mm/pagewalk.ts';
+import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
 import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap/rmap.ts';
-import { THP_ORDERS_ALL_ANON, THP_ORDERS_ALL_FILE_DEFAULT, THP_ORDERS_ALL_SPECIAL_DAX, TVA_SMAPS, thp_vma_allowable_orders } from '../../mm/huge_memory/sysfs.ts';
-import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import { pte_swp_uffd_any } from '../../mm/userfaultfd/userfaultfd.ts';
-import { find_vma } from '../../mm/vma/vma.ts';
 import type { file_operations } from '../fs.ts';
 
 // Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and its like).
@@ -72,7 +127,13 @@ function __folio_page_mapped_exclusively(m: Machine, folio: number, page: number
   return folio_precise_page_mapcount(m, folio, page) === 1;
 }
 
-function* pagemap_pte_hole(_m: Machine, start: number, end: number, _depth: number, walk: mm_walk<pagemapread>): Gen<number> {
+function* pagemap_pte_hole(
+  _m: Machine,
+  start: number,
+  end: number,
+  _depth: number,
+  walk: mm_walk<pagemapread>,
+): Gen<number> {
   const pm = walk.private;
   let addr = start;
   while (addr < end) {
@@ -81,7 +142,8 @@ function* pagemap_pte_hole(_m: Machine, start: number, end: number, _depth: numb
     for (; addr < hole_end; addr += 4096) if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
     if (vma === null) break;
     const flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
-    for (; addr < Math.min(end, vma.vm_end); addr += 4096) if (add_to_pagemap(pm, 0, flags) !== 0) return PM_END_OF_BUFFER;
+    for (; addr < Math.min(end, vma.vm_end); addr += 4096)
+      if (add_to_pagemap(pm, 0, flags) !== 0) return PM_END_OF_BUFFER;
   }
   return 0;
 }
@@ -115,7 +177,14 @@ function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, 
   return add_to_pagemap(pm, frame, flags);
 }
 
-function pagemap_pmd_range_thp(m: Machine, pmd: number, addr: number, end: number, vma: vm_area_struct, pm: pagemapread): number {
+function pagemap_pmd_range_thp(
+  m: Machine,
+  pmd: number,
+  addr: number,
+  end: number,
+  vma: vm_area_struct,
+  pm: pagemapread,
+): number {
   const idx = (addr % PMD_SIZE) / 4096;
   let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
   let frame = 0;
@@ -148,7 +217,14 @@ function pagemap_pmd_range_thp(m: Machine, pmd: number, addr: number, end: numbe
   return 0;
 }
 
-function* pagemap_pmd_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<pagemapread>): Gen<number> {
+function* pagemap_pmd_range(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<pagemapread>,
+): Gen<number> {
   const vma = walk.vma as vm_area_struct;
   const pm = walk.private;
   if (yield* pmd_trans_huge_lock(m, pmdt, pi, vma)) {
@@ -162,13 +238,22 @@ function* pagemap_pmd_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, 
     return 0;
   }
   let err = 0;
-  for (; addr < end && err === 0; addr += 4096) err = pte_to_pagemap_entry(m, pm, vma, addr, ptep_get(pt, pte_index(addr)));
+  for (; addr < end && err === 0; addr += 4096)
+    err = pte_to_pagemap_entry(m, pm, vma, addr, ptep_get(pt, pte_index(addr)));
   pte_unmap_unlock(m, pt);
   yield* cond_resched(m);
   return err;
 }
 
-function* pagemap_hugetlb_range(m: Machine, pt: ptdesc, i: number, _hmask: number, addr: number, end: number, walk: mm_walk<pagemapread>): Gen<number> {
+function* pagemap_hugetlb_range(
+  m: Machine,
+  pt: ptdesc,
+  i: number,
+  _hmask: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<pagemapread>,
+): Gen<number> {
   const vma = walk.vma as vm_area_struct;
   const h = hstate_vma(m, vma);
   let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
@@ -228,7 +313,9 @@ function* pagemap_walk(m: Machine, mm: mm_struct, buf: number, count: number, pp
   return copied;
 }
 
-/** /proc/PID/pagemap: 64 bits a page, by page number (fs/proc/task_mmu.c: proc_pagemap_operations). The reader is root. */
+/**
+ * /proc/PID/pagemap: 64 bits a page, by page number (fs/proc/task_mmu.c: proc_pagemap_operations). The reader is root.
+ */
 export const proc_pagemap_operations: file_operations = {
   *open(_m, node, f): Gen<number> {
     const mm = (node.i_private as task_struct).mm;
@@ -276,7 +363,16 @@ class mem_size_stats {
 const PSS_SHIFT = 12;
 const PSS_ONE = 1 << PSS_SHIFT;
 
-function smaps_page_accumulate(m: Machine, mss: mem_size_stats, folio: number, size: number, pss: number, dirty: boolean, locked: boolean, is_private: boolean): void {
+function smaps_page_accumulate(
+  m: Machine,
+  mss: mem_size_stats,
+  folio: number,
+  size: number,
+  pss: number,
+  dirty: boolean,
+  locked: boolean,
+  is_private: boolean,
+): void {
   mss.pss += pss;
   if (locked) mss.pss_locked += pss;
   if (dirty || test_flag(m, folio, PG_dirty)) {
@@ -287,7 +383,16 @@ function smaps_page_accumulate(m: Machine, mss: mem_size_stats, folio: number, s
   else mss.shared_clean += size;
 }
 
-function smaps_account(m: Machine, mss: mem_size_stats, page: number, compound: boolean, young: boolean, dirty: boolean, locked: boolean, present: boolean): void {
+function smaps_account(
+  m: Machine,
+  mss: mem_size_stats,
+  page: number,
+  compound: boolean,
+  young: boolean,
+  dirty: boolean,
+  locked: boolean,
+  present: boolean,
+): void {
   const folio = page_folio(m, page);
   const nr = compound ? folio_nr_pages(m, folio) : 1;
   const size = nr * 4096;
@@ -347,7 +452,14 @@ function smaps_pmd_entry(m: Machine, pmd: number, addr: number, walk: mm_walk<me
   smaps_account(m, mss, page, true, pte_young(pmd), pte_dirty(pmd), (vma.vm_flags & VM_LOCKED) !== 0, present);
 }
 
-function* smaps_pte_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<mem_size_stats>): Gen<number> {
+function* smaps_pte_range(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<mem_size_stats>,
+): Gen<number> {
   const vma = walk.vma as vm_area_struct;
   if (yield* pmd_trans_huge_lock(m, pmdt, pi, vma)) {
     smaps_pmd_entry(m, pmdp_get(pmdt, pi), addr, walk);
@@ -365,7 +477,15 @@ function* smaps_pte_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, en
   return 0;
 }
 
-function* smaps_hugetlb_range(m: Machine, pt: ptdesc, i: number, _hmask: number, addr: number, _end: number, walk: mm_walk<mem_size_stats>): Gen<number> {
+function* smaps_hugetlb_range(
+  m: Machine,
+  pt: ptdesc,
+  i: number,
+  _hmask: number,
+  addr: number,
+  _end: number,
+  walk: mm_walk<mem_size_stats>,
+): Gen<number> {
   const h = hstate_vma(m, walk.vma as vm_area_struct);
   const ptl = yield* huge_pte_lock(m, h, walk.mm, pt);
   const pte = huge_ptep_get(m, walk.mm, addr, pt, i);
@@ -425,20 +545,62 @@ function kb(label: string, bytes: number): string {
 
 function __show_smap(mss: mem_size_stats): string {
   return (
-    kb('Rss:', mss.resident) + kb('Pss:', mss.pss / PSS_ONE) + kb('Pss_Dirty:', mss.pss_dirty / PSS_ONE) +
-    kb('Shared_Clean:', mss.shared_clean) + kb('Shared_Dirty:', mss.shared_dirty) + kb('Private_Clean:', mss.private_clean) +
-    kb('Private_Dirty:', mss.private_dirty) + kb('Referenced:', mss.referenced) + kb('Anonymous:', mss.anonymous) + kb('KSM:', 0) +
-    kb('LazyFree:', mss.lazyfree) + kb('AnonHugePages:', mss.anonymous_thp) + kb('ShmemPmdMapped:', mss.shmem_thp) +
-    kb('FilePmdMapped:', mss.file_thp) + kb('Shared_Hugetlb:', mss.shared_hugetlb) +
-    `Private_Hugetlb: ${String(mss.private_hugetlb / 1024).padStart(7)} kB\n` + kb('Swap:', mss.swap) + kb('SwapPss:', mss.swap_pss / PSS_ONE) +
+    kb('Rss:', mss.resident) +
+    kb('Pss:', mss.pss / PSS_ONE) +
+    kb('Pss_Dirty:', mss.pss_dirty / PSS_ONE) +
+    kb('Shared_Clean:', mss.shared_clean) +
+    kb('Shared_Dirty:', mss.shared_dirty) +
+    kb('Private_Clean:', mss.private_clean) +
+    kb('Private_Dirty:', mss.private_dirty) +
+    kb('Referenced:', mss.referenced) +
+    kb('Anonymous:', mss.anonymous) +
+    kb('KSM:', 0) +
+    kb('LazyFree:', mss.lazyfree) +
+    kb('AnonHugePages:', mss.anonymous_thp) +
+    kb('ShmemPmdMapped:', mss.shmem_thp) +
+    kb('FilePmdMapped:', mss.file_thp) +
+    kb('Shared_Hugetlb:', mss.shared_hugetlb) +
+    `Private_Hugetlb: ${String(mss.private_hugetlb / 1024).padStart(7)} kB\n` +
+    kb('Swap:', mss.swap) +
+    kb('SwapPss:', mss.swap_pss / PSS_ONE) +
     kb('Locked:', mss.pss_locked / PSS_ONE)
   );
 }
 
 /** Two letters for each bit of vm_flags; empty: not shown, and ?? for what the kernel has no letters for. */
 const mnemonics = [
-  'rd', 'wr', 'ex', 'sh', 'mr', 'mw', 'me', 'ms', 'gd', 'um', 'pf', 'gu', 'uw', 'lo', 'io', 'sr',
-  'rr', 'dc', 'de', 'lf', 'ac', 'nr', 'ht', 'sf', 'ar', 'wf', 'dd', 'sd', 'mm', 'hg', 'nh', 'mg',
+  'rd',
+  'wr',
+  'ex',
+  'sh',
+  'mr',
+  'mw',
+  'me',
+  'ms',
+  'gd',
+  'um',
+  'pf',
+  'gu',
+  'uw',
+  'lo',
+  'io',
+  'sr',
+  'rr',
+  'dc',
+  'de',
+  'lf',
+  'ac',
+  'nr',
+  'ht',
+  'sf',
+  'ar',
+  'wf',
+  'dd',
+  'sd',
+  'mm',
+  'hg',
+  'nh',
+  'mg',
 ];
 
 function show_smap_vma_flags(vma: vm_area_struct): string {
@@ -459,8 +621,12 @@ export function* show_smaps(m: Machine, mm: mm_struct): Gen<string> {
     const orders = THP_ORDERS_ALL_ANON | THP_ORDERS_ALL_SPECIAL_DAX | THP_ORDERS_ALL_FILE_DEFAULT;
     const eligible = thp_vma_allowable_orders(m, vma, vma.vm_flags, TVA_SMAPS, orders) !== 0 ? 1 : 0;
     text +=
-      show_map_vma(mm, vma) + kb('Size:', vma.vm_end - vma.vm_start) + kb('KernelPageSize:', vma_kernel_pagesize(m, vma)) +
-      kb('MMUPageSize:', vma_kernel_pagesize(m, vma)) + __show_smap(mss) + `THPeligible:    ${String(eligible).padStart(8)}\n` +
+      show_map_vma(mm, vma) +
+      kb('Size:', vma.vm_end - vma.vm_start) +
+      kb('KernelPageSize:', vma_kernel_pagesize(m, vma)) +
+      kb('MMUPageSize:', vma_kernel_pagesize(m, vma)) +
+      __show_smap(mss) +
+      `THPeligible:    ${String(eligible).padStart(8)}\n` +
       show_smap_vma_flags(vma);
   }
   mmap_read_unlock(m, mm);
@@ -471,15 +637,26 @@ function pages_kb(label: string, pages: number): string {
   return `${label}:\t${String(pages * 4).padStart(8)} kB\n`;
 }
 
-/** The memory lines of /proc/PID/status (fs/proc/task_mmu.c: task_mem()). Without the high-water marks, which are not kept, and sizes of a program's text. */
+/**
+ * The memory lines of /proc/PID/status (fs/proc/task_mmu.c: task_mem()). Without the high-water marks, which are not
+ * kept, and sizes of a program's text.
+ */
 export function task_mem(_m: Machine, mm: mm_struct): string {
   const anon = mm.rss_stat[MM_ANONPAGES] as number;
   const file = mm.rss_stat[MM_FILEPAGES] as number;
   const shmem = mm.rss_stat[MM_SHMEMPAGES] as number;
   return (
-    pages_kb('VmSize', mm.total_vm) + pages_kb('VmLck', mm.locked_vm) + pages_kb('VmPin', mm.pinned_vm) +
-    pages_kb('VmRSS', anon + file + shmem) + pages_kb('RssAnon', anon) + pages_kb('RssFile', file) + pages_kb('RssShmem', shmem) +
-    pages_kb('VmData', mm.data_vm) + pages_kb('VmStk', mm.stack_vm) + pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / 4096)) +
-    pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS] as number) + hugetlb_report_usage(mm)
+    pages_kb('VmSize', mm.total_vm) +
+    pages_kb('VmLck', mm.locked_vm) +
+    pages_kb('VmPin', mm.pinned_vm) +
+    pages_kb('VmRSS', anon + file + shmem) +
+    pages_kb('RssAnon', anon) +
+    pages_kb('RssFile', file) +
+    pages_kb('RssShmem', shmem) +
+    pages_kb('VmData', mm.data_vm) +
+    pages_kb('VmStk', mm.stack_vm) +
+    pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / 4096)) +
+    pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS] as number) +
+    hugetlb_report_usage(mm)
   );
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../gen.ts';
 import { ENOMEM } from '../../errno.ts';
-import { dup_fd } from '../../fs/file_table.ts';
-import { dup_mm, mmget } from './mm_init.ts';
+import { dup_fd } from '../../fs/file.ts';
 import { do_exit, do_group_exit } from '../exit.ts';
+import type { Gen } from '../gen.ts';
 import { task_struct } from '../sched/core.ts';
 import { UserExit, UserSignal } from '../signal.ts';
+import { dup_mm, mmget } from './mm_init.ts';
 
 export const CLONE_VM = 0x100;
 export const CLONE_FILES = 0x400;
@@ -16,7 +16,9 @@ export const CLONE_THREAD = 0x10000;
 /** What a task's user code is: a generator that answers its exit code, 0 to 255. NON-KERNEL. */
 export type UserCode = () => Gen<number | void>;
 
-/** A task's whole life: its user code, then its exit. Signals and exit(2) end the user code by an exception. NON-KERNEL. */
+/**
+ * A task's whole life: its user code, then its exit. Signals and exit(2) end the user code by an exception. NON-KERNEL.
+ */
 export function* task_entry(m: Machine, code: UserCode): Gen<void> {
   let status: number;
   let thread_only = m.current !== m.current.group_leader;
@@ -36,8 +38,8 @@ export function* task_entry(m: Machine, code: UserCode): Gen<void> {
 }
 
 /**
- * A task with a number and a CPU, not started (kernel/fork.c: dup_task_struct()). It stays on its parent's CPU, as tasks
- * that run one at a time do, unless the scheduler spreads tasks.
+ * A task with a number and a CPU, not started (kernel/fork.c: dup_task_struct()). It stays on its parent's CPU, as
+ * tasks that run one at a time do, unless the scheduler spreads tasks.
  */
 export function alloc_task(m: Machine, comm: string, parent: task_struct | null = null): task_struct {
   const t = new task_struct(m.next_pid++, comm);
@@ -47,9 +49,9 @@ export function alloc_task(m: Machine, comm: string, parent: task_struct | null 
 }
 
 /**
- * Makes a task that runs `child`: a new process with a copy of the address space and the descriptors, or with CLONE_VM |
- * CLONE_FILES | CLONE_THREAD a thread. Upstream's child returns from the same call; a generator cannot be copied, so here
- * the caller says what the child does. The new pid or -ENOMEM (kernel/fork.c: kernel_clone()).
+ * Makes a task that runs `child`: a new process with a copy of the address space and the descriptors, or with CLONE_VM
+ * | CLONE_FILES | CLONE_THREAD a thread. Upstream's child returns from the same call; a generator cannot be copied, so
+ * here the caller says what the child does. The new pid or -ENOMEM (kernel/fork.c: kernel_clone()).
  */
 export function* kernel_clone(m: Machine, flags: number, child: UserCode): Gen<number> {
   const parent = m.current;

@@ -2,8 +2,8 @@
 
 import t from 'tap';
 import { free_bytes } from '../../mm/page_alloc.ts';
-import { dup_mm, mm_alloc, mmdrop, mmget, mmget_not_zero, mmgrab, mmput } from './mm_init.ts';
 import { run_task, small_machine } from '../testing.ts';
+import { dup_mm, mm_alloc, mmdrop, mmget, mmget_not_zero, mmgrab, mmput } from './mm_init.ts';
 
 t.test('an address space lives as long as it has users, its struct as long as references', (t) => {
   const m = small_machine();

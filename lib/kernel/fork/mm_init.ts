@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The life of an mm_struct: the half of kernel/fork.c that makes and frees address spaces.
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../gen.ts';
-import { BUG_ON, WARN_ON_ONCE, printk } from '../printk.ts';
-import { dup_mmap, exit_mmap } from '../../mm/mmap.ts';
-import { MMF_DISABLE_THP, VM_NOHUGEPAGE, mm_struct } from '../../mm/mm_types.ts';
-import { mmu_notifier_subscriptions_destroy, mmu_notifier_subscriptions_init } from '../../mm/mmu_notifier.ts';
-import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';
 import { pgd_alloc, pgd_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import type { Machine } from '../../boot.ts';
 import { mm_put_huge_zero_folio } from '../../mm/huge_memory/sysfs.ts';
+import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';
+import { mm_struct, MMF_DISABLE_THP, VM_NOHUGEPAGE } from '../../mm/mm_types.ts';
+import { dup_mmap, exit_mmap } from '../../mm/mmap/mmap.ts';
+import { mmu_notifier_subscriptions_destroy, mmu_notifier_subscriptions_init } from '../../mm/mmu_notifier.ts';
+import type { Gen } from '../gen.ts';
+import { BUG_ON, printk, WARN_ON_ONCE } from '../printk.ts';
 
 /** What a new process takes over of its parent's mm->flags (include/linux/mm_types.h: MMF_INIT_LEGACY_MASK). */
 const MMF_INIT_LEGACY_MASK = MMF_DISABLE_THP;
@@ -97,7 +97,11 @@ function __mmdrop(m: Machine, mm: mm_struct): void {
   mmu_notifier_subscriptions_destroy(mm);
   for (const [i, type] of resident_page_types.entries()) {
     const x = mm.rss_stat[i] as number;
-    if (x !== 0) printk(m, `BUG: Bad rss-counter state mm:${mm.mm_id} type:${type} val:${x} Comm:${m.current.comm} Pid:${m.current.pid}`);
+    if (x !== 0)
+      printk(
+        m,
+        `BUG: Bad rss-counter state mm:${mm.mm_id} type:${type} val:${x} Comm:${m.current.comm} Pid:${m.current.pid}`,
+      );
   }
   if (mm.pgtables_bytes !== 0) printk(m, `BUG: non-zero pgtables_bytes on freeing mm: ${mm.pgtables_bytes}`);
   m.mms.delete(mm);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { wait_queue_head, wait_on, wake_up } from '../locks.ts';
-import { Deadlock, sched_yield, schedule_timeout, xorshift32, type task_struct } from './core.ts';
 import { small_machine, start_task } from '../testing.ts';
+import { schedule_timeout } from '../time/sleep_timeout.ts';
+import { Deadlock, type task_struct, xorshift32 } from './core.ts';
+import { sched_yield } from './syscalls.ts';
+import { wait_on, wait_queue_head, wake_up } from './wait.ts';
 
 t.test('runnable tasks go in turn', (t) => {
   const m = small_machine();
@@ -24,14 +26,20 @@ t.test('runnable tasks go in turn', (t) => {
 t.test('when all sleep, time jumps to the next timer', (t) => {
   const m = small_machine();
   const woke: [string, number][] = [];
-  for (const [name, ns] of [['late', 5000], ['soon', 2000]] as const) {
+  for (const [name, ns] of [
+    ['late', 5000],
+    ['soon', 2000],
+  ] as const) {
     start_task(m, function* () {
       t.equal(yield* schedule_timeout(m, ns, 1), 0);
       woke.push([name, m.sched.now]);
     });
   }
   m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(woke, [['soon', 2000], ['late', 5000]]);
+  t.same(woke, [
+    ['soon', 2000],
+    ['late', 5000],
+  ]);
   t.end();
 });
 
@@ -39,7 +47,10 @@ t.test('a deadlock names who waits for what', (t) => {
   const m = small_machine();
   const wq = new wait_queue_head('a message that never comes');
   start_task(m, () => wait_on(m, wq), 'reader');
-  t.throws(() => m.sched.run(() => m.sched.tasks.length === 0), new Deadlock(['task 1 (reader) waits for a message that never comes']));
+  t.throws(
+    () => m.sched.run(() => m.sched.tasks.length === 0),
+    new Deadlock(['task 1 (reader) waits for a message that never comes']),
+  );
   t.end();
 });
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../gen.ts';
-import type { mm_struct } from '../../mm/mm_types.ts';
 import type { files_struct } from '../../fs/fs.ts';
+import type { mm_struct } from '../../mm/mm_types.ts';
+import type { Gen } from '../gen.ts';
 import { Oops, printk } from '../printk.ts';
 
 /** What a task waits for, as a report of a deadlock or a trace of a schedule names it. NON-KERNEL. */
@@ -19,7 +19,7 @@ export const TASK_RUNNING = 0;
 export const TASK_INTERRUPTIBLE = 1;
 export const TASK_UNINTERRUPTIBLE = 2;
 export const TASK_KILLABLE = 0x102;
-export const TASK_DEAD = 0x80;
+const TASK_DEAD = 0x80;
 
 export const SIGINT = 2;
 export const SIGABRT = 6;
@@ -90,7 +90,10 @@ export class task_struct implements WaitPoint {
 
 /** Who decides what the kernel leaves open: the next task, and random numbers. NON-KERNEL. */
 export interface Strategy {
-  /** One of `runnable` (never empty). `current` is the task that ran last, or null; `is_yielding` if it asked to step back. */
+  /**
+   * One of `runnable` (never empty). `current` is the task that ran last, or null; `is_yielding` if it asked to step
+   * back.
+   */
   next_task(runnable: readonly task_struct[], current: task_struct | null, is_yielding: boolean): task_struct;
   /** 0 to 2^32-1 */
   random_u32(): number;
@@ -137,7 +140,7 @@ export class Deadlock extends Error {
 }
 
 const PREEMPT: WaitPoint = { what: 'cond_resched' };
-const YIELD: WaitPoint = { what: 'yield', yielding: true };
+export const YIELD: WaitPoint = { what: 'yield', yielding: true };
 
 /** The machine's scheduler: the one source of order, time and chance. NON-KERNEL. */
 export class Scheduler {
@@ -215,7 +218,10 @@ export class Scheduler {
       const runnable = this.allowed();
       if (runnable.length === 0) throw new Deadlock(this.describe_waits());
       if (this.on_step !== null) this.on_step(last, at);
-      const t: task_struct = runnable.length === 1 && !this.explore ? (runnable[0] as task_struct) : this.strategy.next_task(runnable, last, at?.yielding === true);
+      const t: task_struct =
+        runnable.length === 1 && !this.explore
+          ? (runnable[0] as task_struct)
+          : this.strategy.next_task(runnable, last, at?.yielding === true);
       this.steps++;
       this.runnable.splice(this.runnable.indexOf(t), 1);
       m.current = t;
@@ -287,21 +293,11 @@ export function* cond_resched(m: Machine): Gen<void> {
   if (m.sched.explore) yield PREEMPT;
 }
 
-/** Gives the CPU up to the other runnable tasks (kernel/sched/syscalls.c: yield()). */
-export function* sched_yield(m: Machine): Gen<void> {
-  if (m.sched.runnable.length > 0 || m.sched.explore) yield YIELD;
-}
-
 /** Sleeps in the given state until somebody wakes the task (kernel/sched/core.c: schedule()). */
 export function* schedule(m: Machine, state: number, on: WaitPoint): Gen<void> {
   m.current.state = state;
   m.current.polls = false;
   yield on;
-}
-
-/** The task of that number, alive or not waited for yet, or null (kernel/pid.c: find_task_by_vpid()). */
-export function find_task_by_vpid(m: Machine, pid: number): task_struct | null {
-  return m.sched.tasks.find((t) => t.pid === pid) ?? m.zombies.find((t) => t.pid === pid) ?? null;
 }
 
 /** True if a signal is pending for the task (include/linux/sched/signal.h: signal_pending()). */
@@ -312,14 +308,4 @@ export function signal_pending(t: task_struct): boolean {
 /** True if SIGKILL is pending for the task (include/linux/sched/signal.h: fatal_signal_pending()). */
 export function fatal_signal_pending(t: task_struct): boolean {
   return (t.pending & (1 << (SIGKILL - 1))) !== 0;
-}
-
-/** Sleeps for modelled nanoseconds, or until a signal; answers the rest (kernel/time/sleep_timeout.c: schedule_timeout()). */
-export function* schedule_timeout(m: Machine, ns: number, state: number): Gen<number> {
-  const t = m.current;
-  const end = m.sched.now + ns;
-  const cancel = m.sched.timer(ns, () => m.sched.wake_up_process(t));
-  yield* schedule(m, state, { what: `${ns} ns` });
-  cancel();
-  return Math.max(0, end - m.sched.now);
 }

@@ -1,28 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { audit } from '../../audit.ts';
 import { boot, type Machine } from '../../boot.ts';
-import { fget, fput } from '../../fs/file_table.ts';
+import { fget } from '../../fs/file.ts';
+import { fput } from '../../fs/file_table.ts';
 import { type address_space, type file, inode } from '../../fs/fs.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { ksys_ftruncate, ksys_pwrite64 } from '../../fs/read_write.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
+import { ksys_pwrite64 } from '../../fs/read_write.ts';
 import { start_process } from '../../kernel/exec.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { small_machine, start_task } from '../../kernel/testing.ts';
+import { folio_put, lru_add_drain, lru_add_drain_all } from '../folio.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { clear_flag, PG_uptodate, set_flag } from '../page.ts';
+import { folio_alloc } from '../page_alloc.ts';
+import { bare_machine } from '../testing.ts';
 import {
-  alloc_address_space, filemap_add_folio, filemap_get_entry, filemap_lock_folio, filemap_remove_folio, mapping_indices, mapping_load,
-  mapping_next_index, mapping_range_empty,
+  alloc_address_space,
+  filemap_add_folio,
+  filemap_get_entry,
+  filemap_lock_folio,
+  filemap_remove_folio,
+  mapping_indices,
+  mapping_load,
+  mapping_next_index,
+  mapping_range_empty,
 } from './filemap.ts';
 import { folio_lock, folio_test_locked, folio_unlock } from './folio_lock.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { PG_uptodate, clear_flag, set_flag } from '../page.ts';
-import { folio_alloc } from '../page_alloc.ts';
-import { folio_put, lru_add_drain, lru_add_drain_all } from '../folio.ts';
-import { bare_machine } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const [MAP, BUF] = [0x200000000, 0x300000000];
@@ -42,7 +50,10 @@ t.test('a folio is found at each of its indices, and nothing may overlap it', as
   t.equal(filemap_add_folio(m, mapping, large, 4, 0), 0);
   t.equal(filemap_add_folio(m, mapping, small, 9, 0), 0);
   lru_add_drain(m);
-  t.same([3, 4, 7, 8, 9, 10].map((i) => mapping_load(m, mapping, i)), [0, large, large, 0, small, 0]);
+  t.same(
+    [3, 4, 7, 8, 9, 10].map((i) => mapping_load(m, mapping, i)),
+    [0, large, large, 0, small, 0],
+  );
   t.equal(mapping.nrpages, 5);
   t.same([m.page._refcount[large], m.page._refcount[small]], [5, 2], 'the cache holds one a page');
   t.ok(folio_test_locked(m, large));
@@ -60,7 +71,10 @@ t.test('searches go by index, not by order of arrival', async (t) => {
   for (const i of [300, 7, 100]) filemap_add_folio(m, mapping, folio_alloc(m, 0, 0), i, 0);
   t.same(mapping_indices(mapping, 0, Infinity), [7, 100, 300]);
   t.same(mapping_indices(mapping, 8, 299), [100]);
-  t.same([0, 7, 8, 101, 301].map((i) => mapping_next_index(m, mapping, i, 1000)), [7, 7, 100, 300, -1]);
+  t.same(
+    [0, 7, 8, 101, 301].map((i) => mapping_next_index(m, mapping, i, 1000)),
+    [7, 7, 100, 300, -1],
+  );
   t.equal(mapping_next_index(m, mapping, 8, 99), -1);
   t.equal(mapping_next_index(m, mapping, 90, 100), 100);
 });
@@ -122,7 +136,10 @@ t.test('a fault maps what is around it in the cache, but nothing locked, not upt
     t.equal(yield* user_load32(m, MAP + 2 * PAGE), 5);
     t.equal(mm.rss_stat[SHMEM_PAGES], 9);
     yield* lru_add_drain_all(m);
-    t.same([busy, stale, mapping_load(m, mapping, 0)].map((p) => m.page._refcount[p]), [1, 1, 2]);
+    t.same(
+      [busy, stale, mapping_load(m, mapping, 0)].map((p) => m.page._refcount[p]),
+      [1, 1, 2],
+    );
     folio_unlock(m, busy);
     set_flag(m, stale, PG_uptodate);
     t.equal(yield* user_load32(m, MAP + 3 * PAGE), 5);

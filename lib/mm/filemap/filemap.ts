@@ -1,33 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  pmd_index,
+  pmd_none,
+  PMD_SIZE,
+  pmd_trans_huge,
+  pmdp_get,
+  type ptdesc,
+  pte_index,
+  pte_none,
+  ptep_get,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EEXIST } from '../../errno.ts';
+import { get_file } from '../../fs/file_table.ts';
+import { address_space, type file, type inode } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { get_file } from '../../fs/file_table.ts';
-import { address_space, type file, type inode } from '../../fs/fs.ts';
-import { fault_flag_allow_retry_first, folio_lock, folio_trylock, folio_unlock, release_fault_lock } from './folio_lock.ts';
-import { do_set_pmd, set_pte_range } from '../memory/file.ts';
-import type { vm_fault} from '../mm_types.ts';
-import { FAULT_FLAG_RETRY_NOWAIT, VM_FAULT_NOPAGE, add_mm_counter, mm_counter_file, type vm_area_struct, type vm_operations_struct } from '../mm_types.ts';
-import {
-  PG_locked, PG_uptodate, folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get, set_flag,
-  test_flag,
-} from '../page.ts';
-import { PMD_SIZE, ALIGN_DOWN, pmd_index, pmd_none, pmd_trans_huge, pmdp_get, pte_index, pte_none, ptep_get, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_install, pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { folio_mapped } from '../rmap/rmap.ts';
 import { folio_add_lru, folio_put } from '../folio.ts';
 import { folio_test_pmd_mappable } from '../huge_memory/sysfs.ts';
+import { do_set_pmd, set_pte_range } from '../memory/file.ts';
+import { pmd_install } from '../memory/pgalloc.ts';
+import {
+  add_mm_counter,
+  FAULT_FLAG_RETRY_NOWAIT,
+  mm_counter_file,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_NOPAGE,
+  type vm_operations_struct,
+} from '../mm_types.ts';
+import {
+  folio_nr_pages,
+  folio_ref_add,
+  folio_ref_sub,
+  folio_size,
+  folio_test_large,
+  folio_try_get,
+  PG_locked,
+  PG_uptodate,
+  set_flag,
+  test_flag,
+} from '../page.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { folio_mapped } from '../rmap/rmap.ts';
+import {
+  fault_flag_allow_retry_first,
+  folio_lock,
+  folio_trylock,
+  folio_unlock,
+  release_fault_lock,
+} from './folio_lock.ts';
 
 /** largest order of a folio in the page cache, as a shift of the index */
 const MAX_PAGECACHE_ORDER = 9;
 
-/** What a mapping of a file with this page cache and no faults of its own can do (mm/filemap.c: generic_file_vm_ops). */
+/**
+ * What a mapping of a file with this page cache and no faults of its own can do (mm/filemap.c: generic_file_vm_ops).
+ */
 export const generic_file_vm_ops: vm_operations_struct = { map_pages: filemap_map_pages };
 
-/** A page cache for the inode, known to struct page by its number. NON-KERNEL (include/linux/fs.h: inode_init_always()). */
+/**
+ * A page cache for the inode, known to struct page by its number. NON-KERNEL (include/linux/fs.h: inode_init_always()).
+ */
 export function alloc_address_space(m: Machine, host: inode, kind: 'shmem' | 'hugetlbfs' | 'none'): address_space {
   const mapping = m.mappings.add((id) => new address_space(id, host, kind)) as address_space;
   host.i_mapping = mapping;
@@ -54,7 +92,9 @@ export function filemap_get_entry(m: Machine, mapping: address_space, index: num
   return folio !== 0 && folio_try_get(m, folio) ? folio : 0;
 }
 
-/** The folio that holds a page index, locked and with a reference, or 0 (include/linux/pagemap.h: filemap_lock_folio()). */
+/**
+ * The folio that holds a page index, locked and with a reference, or 0 (include/linux/pagemap.h: filemap_lock_folio()).
+ */
 export function* filemap_lock_folio(m: Machine, mapping: address_space, index: number): Gen<number> {
   for (;;) {
     const folio = filemap_get_entry(m, mapping, index);
@@ -74,7 +114,10 @@ export function mapping_range_empty(m: Machine, mapping: address_space, index: n
   return true;
 }
 
-/** Stores a locked folio in the cache, which takes a reference a page: 0 or -EEXIST (mm/filemap.c: __filemap_add_folio()). */
+/**
+ * Stores a locked folio in the cache, which takes a reference a page: 0 or -EEXIST (mm/filemap.c:
+ * __filemap_add_folio()).
+ */
 export function __filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number): number {
   const nr = folio_nr_pages(m, folio);
   BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: __filemap_add_folio() of an unlocked folio');
@@ -93,7 +136,13 @@ export function __filemap_add_folio(m: Machine, mapping: address_space, folio: n
 }
 
 /** Puts a new folio in the cache, locked, and on the LRU: 0 or -EEXIST (mm/filemap.c: filemap_add_folio()). */
-export function filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number, _gfp: number): number {
+export function filemap_add_folio(
+  m: Machine,
+  mapping: address_space,
+  folio: number,
+  index: number,
+  _gfp: number,
+): number {
   set_flag(m, folio, PG_locked);
   const ret = __filemap_add_folio(m, mapping, folio, index);
   if (ret !== 0) (m.page.flags[folio] as number) &= ~PG_locked;
@@ -102,7 +151,7 @@ export function filemap_add_folio(m: Machine, mapping: address_space, folio: num
 }
 
 /** Takes a locked folio out of the cache; the cache's references stay (mm/filemap.c: __filemap_remove_folio()). */
-export function __filemap_remove_folio(m: Machine, folio: number): void {
+function __filemap_remove_folio(m: Machine, folio: number): void {
   const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
   BUG_ON(folio_mapped(m, folio), 'mm/filemap.c: filemap_unaccount_folio() of a mapped folio');
   mapping.i_pages.delete(m.page.index[folio] as number);
@@ -110,7 +159,10 @@ export function __filemap_remove_folio(m: Machine, folio: number): void {
   mapping.nrpages -= folio_nr_pages(m, folio);
 }
 
-/** Takes a locked folio out of the cache and drops the cache's references; the caller holds one more (mm/filemap.c: filemap_remove_folio()). */
+/**
+ * Takes a locked folio out of the cache and drops the cache's references; the caller holds one more (mm/filemap.c:
+ * filemap_remove_folio()).
+ */
 export function filemap_remove_folio(m: Machine, folio: number): void {
   BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: filemap_remove_folio() of an unlocked folio');
   const nr = folio_nr_pages(m, folio);
@@ -119,7 +171,10 @@ export function filemap_remove_folio(m: Machine, folio: number): void {
   folio_put(m, folio);
 }
 
-/** The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (include/linux/xarray.h: xas_next_entry()). */
+/**
+ * The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (include/linux/xarray.h:
+ * xas_next_entry()).
+ */
 export function mapping_next_index(m: Machine, mapping: address_space, index: number, end: number): number {
   if (index > end || mapping.i_pages.size === 0) return -1;
   if (mapping_load(m, mapping, index) !== 0) return index;
@@ -132,7 +187,10 @@ export function mapping_next_index(m: Machine, mapping: address_space, index: nu
   return best;
 }
 
-/** The indices from `index` to `end` (may be Infinity) at which a folio stands now, in order. NON-KERNEL (mm/filemap.c: find_get_entries()). */
+/**
+ * The indices from `index` to `end` (may be Infinity) at which a folio stands now, in order. NON-KERNEL (mm/filemap.c:
+ * find_get_entries()).
+ */
 export function mapping_indices(mapping: address_space, index: number, end: number): number[] {
   const found: number[] = [];
   for (const i of mapping.i_pages.keys()) if (i >= index && i <= end) found.push(i);
@@ -140,8 +198,8 @@ export function mapping_indices(mapping: address_space, index: number, end: numb
 }
 
 /**
- * Drops the lock that a fault holds before it waits, if it may be retried; the result is the file, with a reference, and
- * means that the fault must answer VM_FAULT_RETRY (mm/internal.h: maybe_unlock_mmap_for_io()).
+ * Drops the lock that a fault holds before it waits, if it may be retried; the result is the file, with a reference,
+ * and means that the fault must answer VM_FAULT_RETRY (mm/internal.h: maybe_unlock_mmap_for_io()).
  */
 export function maybe_unlock_mmap_for_io(m: Machine, vmf: vm_fault, fpin: file | null): file | null {
   if (fpin !== null) return fpin;
@@ -172,7 +230,8 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
     cur.next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
     if (!folio_try_get(m, folio)) continue;
     if (!test_flag(m, folio, PG_locked) && test_flag(m, folio, PG_uptodate) && folio_trylock(m, folio)) {
-      if (m.page.mapping[folio] === mapping.id * 4 && test_flag(m, folio, PG_uptodate) && index < filemap_end(mapping)) return folio;
+      if (m.page.mapping[folio] === mapping.id * 4 && test_flag(m, folio, PG_uptodate) && index < filemap_end(mapping))
+        return folio;
       folio_unlock(m, folio);
     }
     folio_put(m, folio);
@@ -213,14 +272,24 @@ interface mapped {
   rss: number;
 }
 
-function filemap_map_folio_range(m: Machine, vmf: vm_fault, folio: number, start: number, addr: number, nr_pages: number, out: mapped, file_end: number): void {
+function filemap_map_folio_range(
+  m: Machine,
+  vmf: vm_fault,
+  folio: number,
+  start: number,
+  addr: number,
+  nr_pages: number,
+  out: mapped,
+  file_end: number,
+): void {
   const pt = vmf.pte as ptdesc;
   const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
   const addr0 = addr - start * 4096;
   const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
   let page = folio + start;
   if (
-    (file_end >= next || mapping.kind === 'shmem') && folio_within_vma(m, folio, vmf.vma) &&
+    (file_end >= next || mapping.kind === 'shmem') &&
+    folio_within_vma(m, folio, vmf.vma) &&
     ALIGN_DOWN(addr0, PMD_SIZE) === ALIGN_DOWN(addr0 + folio_size(m, folio) - 1, PMD_SIZE)
   ) {
     page = folio;
@@ -258,8 +327,9 @@ function filemap_map_order0_folio(m: Machine, vmf: vm_fault, folio: number, addr
 }
 
 /**
- * Maps those pages from start_pgoff to end_pgoff that are in the cache, uptodate and not locked by anyone; VM_FAULT_NOPAGE if
- * the faulting page is among them (mm/filemap.c: filemap_map_pages()). Read-ahead bookkeeping is left out.
+ * Maps those pages from start_pgoff to end_pgoff that are in the cache, uptodate and not locked by anyone;
+ * VM_FAULT_NOPAGE if the faulting page is among them (mm/filemap.c: filemap_map_pages()). Read-ahead bookkeeping is
+ * left out.
  */
 export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): Gen<number> {
   const vma = vmf.vma;
@@ -271,7 +341,8 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
   let folio = next_uptodate_folio(m, cur, mapping, end_pgoff);
   if (folio === 0) return 0;
   const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
-  if ((file_end >= next || mapping.kind === 'shmem') && (yield* filemap_map_pmd(m, vmf, folio, start_pgoff))) return VM_FAULT_NOPAGE;
+  if ((file_end >= next || mapping.kind === 'shmem') && (yield* filemap_map_pmd(m, vmf, folio, start_pgoff)))
+    return VM_FAULT_NOPAGE;
   const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * 4096;
   const pmdt = vmf.pmdt as ptdesc;
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);

@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { EINTR } from '../../errno.ts';
-import { spin_unlock, type spinlock } from '../../kernel/locks.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock, type spinlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import {
-  TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point, schedule, type task_struct, type WaitPoint,
+  fatal_signal_pending,
+  preempt_point,
+  schedule,
+  TASK_KILLABLE,
+  type task_struct,
+  TASK_UNINTERRUPTIBLE,
+  type WaitPoint,
 } from '../../kernel/sched/core.ts';
-import { softleaf_to_folio } from '../leafops.ts';
-import { mmap_read_unlock } from '../mmap_lock.ts';
-import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_TRIED, VM_FAULT_RETRY, type vm_fault,
-} from '../mm_types.ts';
-import { PG_locked, page_folio } from '../page.ts';
 import { folio_put } from '../folio.ts';
+import { softleaf_to_folio } from '../leafops.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_RETRY_NOWAIT,
+  FAULT_FLAG_TRIED,
+  type vm_fault,
+  VM_FAULT_RETRY,
+} from '../mm_types.ts';
+import { mmap_read_unlock } from '../mmap_lock.ts';
+import { page_folio, PG_locked } from '../page.ts';
 
-/** How often a waiter may lose the lock to others before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness). */
+/**
+ * How often a waiter may lose the lock to others before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness).
+ */
 const SYSCTL_PAGE_LOCK_UNFAIRNESS = 5;
 
 interface wait_page_queue {
@@ -107,7 +120,13 @@ function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
   if (q.waiters.length === 0 && q.owner === null) m.folio_wait.delete(folio);
 }
 
-function* folio_wait_bit_common(m: Machine, folio: number, state: number, exclusive: boolean, drop: boolean): Gen<number> {
+function* folio_wait_bit_common(
+  m: Machine,
+  folio: number,
+  state: number,
+  exclusive: boolean,
+  drop: boolean,
+): Gen<number> {
   let unfairness = SYSCTL_PAGE_LOCK_UNFAIRNESS;
   for (;;) {
     if (exclusive) {
@@ -117,7 +136,13 @@ function* folio_wait_bit_common(m: Machine, folio: number, state: number, exclus
       return 0;
     }
     const q = folio_waitqueue_of(m, folio);
-    const w: wait_page_queue = { task: m.current, exclusive, custom: exclusive && --unfairness < 0, woken: false, done: false };
+    const w: wait_page_queue = {
+      task: m.current,
+      exclusive,
+      custom: exclusive && --unfairness < 0,
+      woken: false,
+      done: false,
+    };
     q.waiters.push(w);
     if (drop) folio_put(m, folio);
     while (!w.woken) {
@@ -166,12 +191,15 @@ export function* folio_wait_locked(m: Machine, folio: number): Gen<void> {
 }
 
 /** As folio_wait_locked(), but -EINTR on SIGKILL (include/linux/pagemap.h: folio_wait_locked_killable()). */
-export function* folio_wait_locked_killable(m: Machine, folio: number): Gen<number> {
+function* folio_wait_locked_killable(m: Machine, folio: number): Gen<number> {
   if (!folio_test_locked(m, folio)) return 0;
   return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, false, false);
 }
 
-/** Drops a reference, then waits for the folio to be unlocked; -EINTR on a signal (mm/filemap.c: folio_put_wait_locked()). */
+/**
+ * Drops a reference, then waits for the folio to be unlocked; -EINTR on a signal (mm/filemap.c:
+ * folio_put_wait_locked()).
+ */
 export function* folio_put_wait_locked(m: Machine, folio: number, state: number): Gen<number> {
   return yield* folio_wait_bit_common(m, folio, state, false, true);
 }
@@ -194,7 +222,10 @@ export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: s
   while (!w.woken) yield* schedule(m, TASK_UNINTERRUPTIBLE, q);
 }
 
-/** True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm.h: fault_flag_allow_retry_first()). */
+/**
+ * True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm.h:
+ * fault_flag_allow_retry_first()).
+ */
 export function fault_flag_allow_retry_first(flags: number): boolean {
   return (flags & FAULT_FLAG_ALLOW_RETRY) !== 0 && (flags & FAULT_FLAG_TRIED) === 0;
 }
@@ -206,7 +237,8 @@ export function release_fault_lock(m: Machine, vmf: vm_fault): void {
 
 /**
  * Takes the folio's lock for a fault: 0 with it held, or VM_FAULT_RETRY, before which mmap_lock was given up unless the
- * fault has FAULT_FLAG_RETRY_NOWAIT (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c: __folio_lock_or_retry()).
+ * fault has FAULT_FLAG_RETRY_NOWAIT (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c:
+ * __folio_lock_or_retry()).
  */
 export function* folio_lock_or_retry(m: Machine, folio: number, vmf: vm_fault): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock_or_retry');

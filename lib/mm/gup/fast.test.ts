@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { get_user_pages_fast, get_user_pages_fast_only, gup_fast_fallback, pin_user_pages_fast, unpin_user_pages } from './gup.ts';
-import { mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { large } from '../page.ts';
-import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { lru_add_drain_all, put_page } from '../folio.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
+import { large } from '../page.ts';
 import { map_anon } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { gup_fast_fallback } from './fast.ts';
+import { get_user_pages_fast, get_user_pages_fast_only, pin_user_pages_fast } from './gup.ts';
+import { unpin_user_pages } from './pin.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -38,7 +40,8 @@ function* only(m: Machine, addr: number, nr: number, flags = 0): Gen<number> {
   return n;
 }
 
-const mapped = (m: Machine, mm: mm_struct, addr: number): number => m.page.pfn_to_page(pte_pfn(walk_address(mm, addr).entry));
+const mapped = (m: Machine, mm: mm_struct, addr: number): number =>
+  m.page.pfn_to_page(pte_pfn(walk_address(mm, addr).entry));
 
 t.test('the page tables alone yield what they map with the right asked for, without the mmap lock', async (t) => {
   run(function* (m, mm) {
@@ -64,7 +67,10 @@ t.test('the slow path does the rest, and the answer is how far both came', async
     yield* user_store32(m, MAP, 1);
     const pages = new Int32Array(5);
     t.equal(yield* get_user_pages_fast(m, MAP, 5, WRITE, pages), 3);
-    t.same([...pages.slice(0, 3)], [0, 1, 2].map((i) => mapped(m, mm, MAP + i * PAGE)));
+    t.same(
+      [...pages.slice(0, 3)],
+      [0, 1, 2].map((i) => mapped(m, mm, MAP + i * PAGE)),
+    );
     for (const p of pages.slice(0, 3)) put_page(m, p);
     t.equal(yield* get_user_pages_fast(m, MAP + 3 * PAGE, 1, 0, pages), EFAULT);
     t.equal(yield* get_user_pages_fast(m, TASK_SIZE - PAGE, 2, 0, pages), EFAULT);
@@ -128,6 +134,9 @@ t.test('tmpfs may be pinned for long and for writing; unknown flags are refused'
     t.equal(pages[0], mapped(m, mm, MAP));
     unpin_user_pages(m, pages, 1);
     t.equal(yield* gup_fast_fallback(m, MAP, 1, 1 << 9, pages), EINVAL);
-    t.same(m.log.warnings.splice(0).map((w) => w.fn), ['gup_fast_fallback']);
+    t.same(
+      m.log.warnings.splice(0).map((w) => w.fn),
+      ['gup_fast_fallback'],
+    );
   });
 });

@@ -1,25 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  _PAGE_PRESENT,
+  _PAGE_RW,
+  _PAGE_USER,
+  PAGE_ALIGN_DOWN,
+  pgd_index,
+  pmd_addr_end,
+  pmd_index,
+  pmd_is_table,
+  pmd_leaf,
+  PMD_SIZE,
+  type ptdesc,
+  pte_index,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_special,
+  pte_write,
+  pud_index,
+  TASK_SIZE,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EINVAL, EOVERFLOW } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
+import type { mm_struct } from '../mm_types.ts';
+import {
+  FOLIO_MAPPING_ANON,
+  FOLIO_MAPPING_FLAGS,
+  folio_test_hugetlb,
+  page_folio,
+  pfn_to_page,
+  PG_referenced,
+  set_flag,
+} from '../page.ts';
+import { pte_offset_map } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { shmem_mapping } from '../shmem.ts';
 import { __gup_longterm_locked } from './longterm.ts';
 import {
-  FOLL_FAST_ONLY, FOLL_FORCE, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_LONGTERM, FOLL_NOFAULT, FOLL_PCI_P2PDMA, FOLL_PIN,
-  FOLL_TOUCH, FOLL_UNLOCKABLE, FOLL_WRITE, gup_fast_unpin_user_pages, gup_must_unshare, gup_put_folio,
-  mm_set_has_pinned_flag, sanity_check_pinned_pages, try_grab_folio_fast,
+  FOLL_FAST_ONLY,
+  FOLL_FORCE,
+  FOLL_GET,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_LONGTERM,
+  FOLL_NOFAULT,
+  FOLL_PCI_P2PDMA,
+  FOLL_PIN,
+  FOLL_TOUCH,
+  FOLL_UNLOCKABLE,
+  FOLL_WRITE,
+  gup_fast_unpin_user_pages,
+  gup_must_unshare,
+  gup_put_folio,
+  mm_set_has_pinned_flag,
+  sanity_check_pinned_pages,
+  try_grab_folio_fast,
 } from './pin.ts';
-import { FOLIO_MAPPING_FLAGS, FOLIO_MAPPING_ANON, PG_referenced, folio_test_hugetlb, page_folio, pfn_to_page, set_flag } from '../page.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { pte_offset_map } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  PAGE_ALIGN_DOWN, PAGE_SIZE, PMD_SIZE, TASK_SIZE, _PAGE_PRESENT, _PAGE_RW, _PAGE_USER, pgd_index, pmd_addr_end,
-  pmd_index, pmd_is_table, pmd_leaf, pte_index, pte_pfn, pte_present, pte_protnone, pte_special, pte_write, pud_index,
-  type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { shmem_mapping } from '../shmem.ts';
 
 // The walk runs with interrupts off upstream, so that neither page tables nor their pages go away under it. Here it is
 // one plain function: nothing comes between its steps. So the checks that upstream makes after taking a reference never
@@ -47,10 +86,21 @@ function gup_fast_folio_allowed(m: Machine, folio: number, flags: number): boole
 }
 
 /** Grabs nr pages from `page` on, mapped by the entry; false sends the caller to the slow path. */
-function gup_fast_grab(m: Machine, entry: number, page: number, nr: number, flags: number, found: pages_found, unshare_page: number): boolean {
+function gup_fast_grab(
+  m: Machine,
+  entry: number,
+  page: number,
+  nr: number,
+  flags: number,
+  found: pages_found,
+  unshare_page: number,
+): boolean {
   const folio = try_grab_folio_fast(m, page, nr, flags);
   if (folio === 0) return false;
-  if (!gup_fast_folio_allowed(m, folio, flags) || (!pte_write(entry) && gup_must_unshare(m, null, flags, unshare_page))) {
+  if (
+    !gup_fast_folio_allowed(m, folio, flags) ||
+    (!pte_write(entry) && gup_must_unshare(m, null, flags, unshare_page))
+  ) {
     gup_put_folio(m, folio, nr, flags);
     return false;
   }
@@ -59,7 +109,14 @@ function gup_fast_grab(m: Machine, entry: number, page: number, nr: number, flag
   return true;
 }
 
-function gup_fast_pte_range(m: Machine, pmdt: ptdesc, addr: number, end: number, flags: number, found: pages_found): boolean {
+function gup_fast_pte_range(
+  m: Machine,
+  pmdt: ptdesc,
+  addr: number,
+  end: number,
+  flags: number,
+  found: pages_found,
+): boolean {
   const pt = pte_offset_map(m, pmdt, pmd_index(addr));
   if (pt === null) return false;
   for (; addr < end; addr += PAGE_SIZE) {
@@ -71,13 +128,27 @@ function gup_fast_pte_range(m: Machine, pmdt: ptdesc, addr: number, end: number,
   return true;
 }
 
-function gup_fast_pmd_leaf(m: Machine, pmd: number, addr: number, end: number, flags: number, found: pages_found): boolean {
+function gup_fast_pmd_leaf(
+  m: Machine,
+  pmd: number,
+  addr: number,
+  end: number,
+  flags: number,
+  found: pages_found,
+): boolean {
   if (!pte_access_permitted(pmd, (flags & FOLL_WRITE) !== 0) || pte_special(pmd)) return false;
   const page = pfn_to_page(m, pte_pfn(pmd)) + (addr % PMD_SIZE) / PAGE_SIZE;
   return gup_fast_grab(m, pmd, page, (end - addr) / PAGE_SIZE, flags, found, page_folio(m, page));
 }
 
-function gup_fast_pgd_range(m: Machine, mm: mm_struct, addr: number, end: number, flags: number, found: pages_found): void {
+function gup_fast_pgd_range(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  end: number,
+  flags: number,
+  found: pages_found,
+): void {
   for (let next: number; addr < end; addr = next) {
     next = pmd_addr_end(addr, end);
     const pmdt = mm.pgd.child?.[pgd_index(addr)]?.child?.[pud_index(addr)] ?? null;
@@ -112,9 +183,23 @@ function gup_fast(m: Machine, start: number, end: number, gup_flags: number, pag
  * Gets pages without locks where that works and by the slow path where not; `pages` is written from index 0. Answers
  * their number, or -errno if there are none (mm/gup.c: gup_fast_fallback()).
  */
-export function* gup_fast_fallback(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array): Gen<number> {
-  const allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE | FOLL_PIN | FOLL_GET | FOLL_FAST_ONLY | FOLL_NOFAULT
-    | FOLL_PCI_P2PDMA | FOLL_HONOR_NUMA_FAULT;
+export function* gup_fast_fallback(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+): Gen<number> {
+  const allowed =
+    FOLL_WRITE |
+    FOLL_LONGTERM |
+    FOLL_FORCE |
+    FOLL_PIN |
+    FOLL_GET |
+    FOLL_FAST_ONLY |
+    FOLL_NOFAULT |
+    FOLL_PCI_P2PDMA |
+    FOLL_HONOR_NUMA_FAULT;
   if (WARN_ON_ONCE(m, (gup_flags & ~allowed) !== 0, 'gup_fast_fallback')) return -EINVAL;
   const mm = m.current.mm as mm_struct;
   if (gup_flags & FOLL_PIN) mm_set_has_pinned_flag(mm);
@@ -125,7 +210,12 @@ export function* gup_fast_fallback(m: Machine, start: number, nr_pages: number, 
   const nr_pinned = gup_fast(m, start, end, gup_flags, pages);
   if (nr_pinned === nr_pages || gup_flags & FOLL_FAST_ONLY) return nr_pinned;
   const ret = yield* __gup_longterm_locked(
-    m, mm, start + nr_pinned * PAGE_SIZE, nr_pages - nr_pinned, pages.subarray(nr_pinned), { locked: false },
+    m,
+    mm,
+    start + nr_pinned * PAGE_SIZE,
+    nr_pages - nr_pinned,
+    pages.subarray(nr_pinned),
+    { locked: false },
     gup_flags | FOLL_TOUCH | FOLL_UNLOCKABLE,
   );
   if (ret < 0) return nr_pinned > 0 ? nr_pinned : ret;

@@ -1,32 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { pte_pfn, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import {
-  fixup_user_fault, get_user_pages, get_user_pages_unlocked, pin_user_pages, pin_user_pages_unlocked, unpin_user_pages,
-} from './gup.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { page_to_pfn } from '../page.ts';
-import { pte_pfn, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { lru_add_drain_all, put_page } from '../folio.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
+import { page_to_pfn } from '../page.ts';
 import { map_anon } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import {
+  fixup_user_fault,
+  get_user_pages,
+  get_user_pages_unlocked,
+  pin_user_pages,
+  pin_user_pages_unlocked,
+} from './gup.ts';
+import { unpin_user_pages } from './pin.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
 const [NONE, R, RW] = [0, 1, 3];
 const [SHARED, PRIVATE, POPULATE] = [1, 2, 0x8000];
-const [WRITE, GET, DUMP, FORCE, NOFAULT, ANON_ONLY, LONGTERM, SPLIT_PMD, TOUCH, PIN] =
-  [1, 2, 4, 8, 0x20, 0x80, 0x100, 0x200, 0x10000, 0x80000];
+const [WRITE, GET, DUMP, FORCE, NOFAULT, ANON_ONLY, LONGTERM, SPLIT_PMD, TOUCH, PIN] = [
+  1, 2, 4, 8, 0x20, 0x80, 0x100, 0x200, 0x10000, 0x80000,
+];
 const [NR_munmap, NR_madvise, POPULATE_READ, POPULATE_WRITE] = [11, 28, 22, 23];
 const [ENOMEM, EFAULT, EINVAL] = [-12, -14, -22];
 const FAULT_WRITE = 1;
@@ -54,7 +60,10 @@ t.test('pages are faulted in and get a reference each, as many as come before a 
     t.equal(yield* get_user_pages_unlocked(m, MAP + PAGE, 5, pages, WRITE), 2);
     yield* lru_add_drain_all(m);
     t.equal(page_to_pfn(m, pages[0] as number), pte_pfn(entry(mm, MAP + PAGE)));
-    t.same([...pages.slice(0, 2)].map((p) => m.page._refcount[p]), [2, 2]);
+    t.same(
+      [...pages.slice(0, 2)].map((p) => m.page._refcount[p]),
+      [2, 2],
+    );
     t.equal(pages[2], 0);
     t.equal(entry(mm, MAP), 0);
     for (const p of pages.slice(0, 2)) put_page(m, p);
@@ -111,7 +120,10 @@ t.test('a huge pmd gives many pages at a time; FOLL_SPLIT_PMD splits it', async 
     const pages = new Int32Array(4);
     t.equal(yield* get_user_pages_unlocked(m, MAP + 5 * PAGE, 4, pages, 0), 4);
     const folio = m.page.pfn_to_page(pte_pfn(entry(mm, MAP)));
-    t.same([...pages], [5, 6, 7, 8].map((i) => folio + i));
+    t.same(
+      [...pages],
+      [5, 6, 7, 8].map((i) => folio + i),
+    );
     t.equal(m.page._refcount[folio], 5);
     for (const p of pages) put_page(m, p);
     t.equal(yield* get(m, MAP + 5 * PAGE, 1, WRITE | SPLIT_PMD), 1);

@@ -1,48 +1,115 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import { pmd_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  EAGAIN, EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EINVAL, EMLINK, ENOMEM, EOPNOTSUPP,
-} from '../../errno.ts';
+  HPAGE_PMD_NR,
+  pgd_index,
+  pmd_index,
+  pmd_is_table,
+  pmd_leaf,
+  pmd_none,
+  pmd_pfn,
+  pmd_present,
+  pmd_protnone,
+  PMD_SIZE,
+  pmd_write,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_mkdirty,
+  pte_mkyoung,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_soft_dirty,
+  pte_write,
+  ptep_get,
+  pud_index,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import type { Machine } from '../../boot.ts';
+import { EAGAIN, EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EINVAL, EMLINK, ENOMEM, EOPNOTSUPP } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
-import { Oops, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { Oops, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending, signal_pending } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
+import { folio_mark_accessed, lru_add_drain, put_page } from '../folio.ts';
+import { touch_pmd } from '../huge_memory/fault.ts';
+import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
+import { is_huge_zero_pmd } from '../huge_memory/sysfs.ts';
+import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from '../hugetlb/resv.ts';
+import { handle_mm_fault, vm_normal_page } from '../memory/fault.ts';
+import { pte_alloc } from '../memory/pgalloc.ts';
+import {
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_INTERRUPTIBLE,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_RETRY_NOWAIT,
+  FAULT_FLAG_TRIED,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  type mm_struct,
+  type vm_area_struct,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
+  VM_GROWSDOWN,
+  VM_IO,
+  VM_LOCKONFAULT,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_PFNMAP,
+  VM_READ,
+  VM_SHARED,
+  VM_SOFTDIRTY,
+  VM_WRITE,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { find_vma, find_vma_intersection } from '../mmap/find_vma.ts';
+import { mmap_assert_locked, mmap_read_lock, mmap_read_lock_killable, mmap_read_unlock } from '../mmap_lock.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import { page_folio, PageAnon, PageAnonExclusive, pfn_to_page, PG_dirty, test_flag } from '../page.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { userfaultfd_pte_wp } from '../userfaultfd/userfaultfd.ts';
+import { vma_is_accessible, vma_lookup, vma_needs_dirty_tracking } from '../vma/vma.ts';
+import { gup_fast_fallback } from './fast.ts';
 import { __gup_longterm_locked } from './longterm.ts';
 import {
-  FOLL_ANON, FOLL_DUMP, FOLL_FAST_ONLY, FOLL_FORCE, FOLL_GET, FOLL_HONOR_NUMA_FAULT, FOLL_HWPOISON, FOLL_INTERRUPTIBLE,
-  FOLL_LONGTERM, FOLL_MADV_POPULATE, FOLL_NOFAULT, FOLL_NOWAIT, FOLL_PCI_P2PDMA, FOLL_PIN, FOLL_REMOTE, FOLL_SPLIT_PMD,
-  FOLL_TOUCH, FOLL_TRIED, FOLL_UNLOCKABLE, FOLL_WRITE, INTERNAL_GUP_FLAGS, gup_must_unshare, gup_put_folio, is_zero_pfn,
-  mm_set_has_pinned_flag, try_grab_folio, vm_fault_to_errno,
+  FOLL_ANON,
+  FOLL_DUMP,
+  FOLL_FAST_ONLY,
+  FOLL_FORCE,
+  FOLL_GET,
+  FOLL_HONOR_NUMA_FAULT,
+  FOLL_HWPOISON,
+  FOLL_INTERRUPTIBLE,
+  FOLL_LONGTERM,
+  FOLL_MADV_POPULATE,
+  FOLL_NOFAULT,
+  FOLL_NOWAIT,
+  FOLL_PCI_P2PDMA,
+  FOLL_PIN,
+  FOLL_REMOTE,
+  FOLL_SPLIT_PMD,
+  FOLL_TOUCH,
+  FOLL_TRIED,
+  FOLL_UNLOCKABLE,
+  FOLL_WRITE,
+  gup_must_unshare,
+  gup_put_folio,
+  INTERNAL_GUP_FLAGS,
+  is_zero_pfn,
+  mm_set_has_pinned_flag,
+  try_grab_folio,
+  vm_fault_to_errno,
 } from './pin.ts';
-import { gup_fast_fallback } from './fast.ts';
-import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
-import { touch_pmd } from '../huge_memory/fault.ts';
-import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from '../hugetlb/vma.ts';
-import { handle_mm_fault, vm_normal_page } from '../memory/fault.ts';
-import { mmap_assert_locked, mmap_read_lock, mmap_read_lock_killable, mmap_read_unlock } from '../mmap_lock.ts';
-import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_INTERRUPTIBLE, FAULT_FLAG_KILLABLE, FAULT_FLAG_REMOTE, FAULT_FLAG_RETRY_NOWAIT,
-  FAULT_FLAG_TRIED, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_RETRY,
-  VM_GROWSDOWN, VM_IO, VM_LOCKONFAULT, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_PFNMAP, VM_READ, VM_SHARED, VM_SOFTDIRTY,
-  VM_WRITE, is_cow_mapping, is_vm_hugetlb_page, vma_is_anonymous, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import { PG_dirty, PageAnon, PageAnonExclusive, page_folio, pfn_to_page, test_flag } from '../page.ts';
-import { folio_mark_dirty } from '../page-writeback.ts';
-import { pmd_lock, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  HPAGE_PMD_NR, PAGE_SIZE, PMD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_leaf, pmd_none, pmd_pfn, pmd_present,
-  pmd_protnone, pmd_write, pte_dirty, pte_index, pte_mkdirty, pte_mkyoung, pte_none, pte_pfn, pte_present, pte_protnone,
-  pte_soft_dirty, pte_write, ptep_get, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mark_accessed, lru_add_drain, put_page } from '../folio.ts';
-import { is_huge_zero_pmd } from '../huge_memory/sysfs.ts';
-import { userfaultfd_pte_wp } from '../userfaultfd/userfaultfd.ts';
-import { find_vma, find_vma_intersection, vma_is_accessible, vma_lookup, vma_needs_dirty_tracking } from '../vma/vma.ts';
-
-export * from './pin.ts';
-export { gup_fast_fallback } from './fast.ts';
 
 // A `struct page *` that may be an ERR_PTR is one number here: a page's row, 0 for NULL, or a negative errno.
 // `int *locked` is an object: true while the mmap_lock is held.
@@ -74,7 +141,15 @@ function no_page_table(vma: vm_area_struct, flags: number): number {
   return vma_is_anonymous(vma) || vma.vm_ops?.fault === undefined ? -EFAULT : 0;
 }
 
-function follow_huge_pmd(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, flags: number, page_mask: { mask: number }): number {
+function follow_huge_pmd(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pmdt: ptdesc,
+  pi: number,
+  flags: number,
+  page_mask: { mask: number },
+): number {
   const pmdval = pmdt.entry[pi];
   const page = pfn_to_page(m, pmd_pfn(pmdval));
   if (flags & FOLL_WRITE && !can_follow_write(m, pmdval, page, vma, flags)) return 0;
@@ -89,7 +164,14 @@ function follow_huge_pmd(m: Machine, vma: vm_area_struct, addr: number, pmdt: pt
   return page + (addr % PMD_SIZE) / PAGE_SIZE;
 }
 
-function follow_pfn_pte(m: Machine, vma: vm_area_struct, address: number, pt: ptdesc, i: number, flags: number): number {
+function follow_pfn_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pt: ptdesc,
+  i: number,
+  flags: number,
+): number {
   if (flags & FOLL_TOUCH) {
     const orig_entry = ptep_get(pt, i);
     const entry = pte_mkyoung(flags & FOLL_WRITE ? pte_mkdirty(orig_entry) : orig_entry);
@@ -99,7 +181,14 @@ function follow_pfn_pte(m: Machine, vma: vm_area_struct, address: number, pt: pt
 }
 
 /** The part of follow_page_pte() under the page-table lock. */
-function follow_present_pte(m: Machine, vma: vm_area_struct, address: number, pt: ptdesc, pte: number, flags: number): number {
+function follow_present_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pt: ptdesc,
+  pte: number,
+  flags: number,
+): number {
   let page = vm_normal_page(m, vma, address, pte);
   if (flags & FOLL_WRITE && !can_follow_write(m, pte, page, vma, flags)) return 0;
   if (page === 0) {
@@ -119,7 +208,14 @@ function follow_present_pte(m: Machine, vma: vm_area_struct, address: number, pt
   return page;
 }
 
-function* follow_page_pte(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, flags: number): Gen<number> {
+function* follow_page_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+  flags: number,
+): Gen<number> {
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, address);
   if (pt === null) return no_page_table(vma, flags);
   const pte = ptep_get(pt, pte_index(address));
@@ -132,7 +228,14 @@ function* follow_page_pte(m: Machine, vma: vm_area_struct, address: number, pmdt
   return page;
 }
 
-function* follow_pmd_mask(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, flags: number, page_mask: { mask: number }): Gen<number> {
+function* follow_pmd_mask(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  flags: number,
+  page_mask: { mask: number },
+): Gen<number> {
   const mm = vma.vm_mm;
   const pi = pmd_index(address);
   let pmdval = pmdt.entry[pi];
@@ -161,20 +264,35 @@ function* follow_pmd_mask(m: Machine, vma: vm_area_struct, address: number, pmdt
   return page;
 }
 
-/** The page mapped at the address, grabbed as the flags say: 0 if it must be faulted in, -EMLINK if it must be unshared. Leaves huge puds out. */
-function* follow_page_mask(m: Machine, vma: vm_area_struct, address: number, flags: number, page_mask: { mask: number }): Gen<number> {
+/**
+ * The page mapped at the address, grabbed as the flags say: 0 if it must be faulted in, -EMLINK if it must be unshared.
+ * Leaves huge puds out.
+ */
+function* follow_page_mask(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+  page_mask: { mask: number },
+): Gen<number> {
   const hugetlb = is_vm_hugetlb_page(vma);
   if (hugetlb) yield* hugetlb_vma_lock_read(m, vma);
   page_mask.mask = 0;
   const pmdt = vma.vm_mm.pgd.child?.[pgd_index(address)]?.child?.[pud_index(address)] ?? null;
-  const page = pmdt === null
-    ? no_page_table(vma, flags)
-    : yield* follow_pmd_mask(m, vma, address, pmdt, flags, page_mask);
+  const page =
+    pmdt === null ? no_page_table(vma, flags) : yield* follow_pmd_mask(m, vma, address, pmdt, flags, page_mask);
   if (hugetlb) hugetlb_vma_unlock_read(m, vma);
   return page;
 }
 
-function* faultin_page(m: Machine, vma: vm_area_struct, address: number, flags: number, unshare: boolean, locked: { locked: boolean }): Gen<number> {
+function* faultin_page(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+  unshare: boolean,
+  locked: { locked: boolean },
+): Gen<number> {
   let fault_flags = 0;
   if (flags & FOLL_NOFAULT) return -EFAULT;
   if (flags & FOLL_WRITE) fault_flags |= FAULT_FLAG_WRITE;
@@ -217,7 +335,8 @@ function check_vma_flags(m: Machine, vma: vm_area_struct, gup_flags: number): nu
   const vma_anon = vma_is_anonymous(vma);
   if (vm_flags & (VM_IO | VM_PFNMAP)) return -EFAULT;
   if (gup_flags & FOLL_ANON && !vma_anon) return -EFAULT;
-  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma) && !m.patches.has('no-exclusive-hugetlb-check')) return -EOPNOTSUPP;
+  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma) && !m.patches.has('no-exclusive-hugetlb-check'))
+    return -EOPNOTSUPP;
   if (gup_flags & FOLL_WRITE) {
     if (!vma_anon && !writable_file_mapping_allowed(vma, gup_flags)) return -EFAULT;
     if ((vm_flags & VM_WRITE) === 0) {
@@ -234,18 +353,28 @@ function gup_vma_lookup(m: Machine, mm: mm_struct, addr: number): vm_area_struct
   if (vma === null || addr >= vma.vm_start) return vma;
   if ((vma.vm_flags & VM_GROWSDOWN) === 0 || vma.vm_start - addr > 65536) return null;
   if (m.log.first('gup_vma_lookup')) {
-    printk(m, `GUP no longer grows the stack in ${m.current.comm} (${m.current.pid}): `
-      + `${vma.vm_start.toString(16)}-${vma.vm_end.toString(16)} (${addr.toString(16)})`);
+    printk(
+      m,
+      `GUP no longer grows the stack in ${m.current.comm} (${m.current.pid}): ` +
+        `${vma.vm_start.toString(16)}-${vma.vm_end.toString(16)} (${addr.toString(16)})`,
+    );
   }
   return null;
 }
 
 /**
- * Walks [start, start + nr_pages * 4096), faulting pages in and grabbing them into `pages` (from index 0), if given. The
- * number of pages done, or -errno if there are none; 0 when a fault dropped the lock (mm/gup.c: __get_user_pages()).
+ * Walks [start, start + nr_pages * 4096), faulting pages in and grabbing them into `pages` (from index 0), if given.
+ * The number of pages done, or -errno if there are none; 0 when a fault dropped the lock (mm/gup.c:
+ * __get_user_pages()).
  */
 function* __get_user_pages(
-  m: Machine, mm: mm_struct, start: number, nr_pages: number, gup_flags: number, pages: Int32Array | null, locked: { locked: boolean },
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array | null,
+  locked: { locked: boolean },
 ): Gen<number> {
   if (nr_pages === 0) return 0;
   const grab = gup_flags & (FOLL_GET | FOLL_PIN);
@@ -296,7 +425,13 @@ function* __get_user_pages(
  * Resolves a page fault for somebody else's access: 0, -EFAULT, -ENOMEM, -EINTR. With `unlocked` the fault may drop the
  * mmap_lock, which is held again on return (mm/gup.c: fixup_user_fault()).
  */
-export function* fixup_user_fault(m: Machine, mm: mm_struct, address: number, fault_flags: number, unlocked: { unlocked: boolean } | null): Gen<number> {
+export function* fixup_user_fault(
+  m: Machine,
+  mm: mm_struct,
+  address: number,
+  fault_flags: number,
+  unlocked: { unlocked: boolean } | null,
+): Gen<number> {
   if (unlocked !== null) fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
   for (;;) {
     const vma = gup_vma_lookup(m, mm, address);
@@ -324,10 +459,17 @@ function gup_signal_pending(m: Machine, flags: number): boolean {
 
 /**
  * __get_user_pages() that goes on after a fault dropped the lock. With locked false on entry it takes and drops the
- * mmap_lock itself, else the caller holds it and learns in `locked` whether it still does (mm/gup.c: __get_user_pages_locked()).
+ * mmap_lock itself, else the caller holds it and learns in `locked` whether it still does (mm/gup.c:
+ * __get_user_pages_locked()).
  */
 export function* __get_user_pages_locked(
-  m: Machine, mm: mm_struct, start: number, nr_pages: number, pages: Int32Array | null, locked: { locked: boolean }, flags: number,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  pages: Int32Array | null,
+  locked: { locked: boolean },
+  flags: number,
 ): Gen<number> {
   if (nr_pages === 0) return 0;
   let must_unlock = false;
@@ -388,15 +530,22 @@ export function* __get_user_pages_locked(
     mmap_read_unlock(m, mm);
     locked.locked = false;
   }
-  if (WARN_ON_ONCE(m, pages_done === 0 && (flags & FOLL_NOWAIT) === 0, '__get_user_pages_locked', 'nothing')) return -EFAULT;
+  if (WARN_ON_ONCE(m, pages_done === 0 && (flags & FOLL_NOWAIT) === 0, '__get_user_pages_locked', 'nothing'))
+    return -EFAULT;
   return pages_done;
 }
 
 /**
- * Faults [start, end) of one vma in, for writing if it is private and writable; with `locked` the mmap_lock may be dropped.
- * The number of pages or -errno (mm/gup.c: populate_vma_page_range()).
+ * Faults [start, end) of one vma in, for writing if it is private and writable; with `locked` the mmap_lock may be
+ * dropped. The number of pages or -errno (mm/gup.c: populate_vma_page_range()).
  */
-export function* populate_vma_page_range(m: Machine, vma: vm_area_struct, start: number, end: number, locked: { locked: boolean } | null): Gen<number> {
+export function* populate_vma_page_range(
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  locked: { locked: boolean } | null,
+): Gen<number> {
   const mm = vma.vm_mm;
   const nr_pages = (end - start) / PAGE_SIZE;
   mmap_assert_locked(mm);
@@ -410,8 +559,18 @@ export function* populate_vma_page_range(m: Machine, vma: vm_area_struct, start:
   return ret;
 }
 
-/** Faults [start, end) in for MADV_POPULATE_READ or _WRITE: pages done, -ENOMEM for a hole, -EINVAL for a vma that forbids it (mm/gup.c: faultin_page_range()). */
-export function* faultin_page_range(m: Machine, mm: mm_struct, start: number, end: number, write: boolean, locked: { locked: boolean }): Gen<number> {
+/**
+ * Faults [start, end) in for MADV_POPULATE_READ or _WRITE: pages done, -ENOMEM for a hole, -EINVAL for a vma that
+ * forbids it (mm/gup.c: faultin_page_range()).
+ */
+export function* faultin_page_range(
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  write: boolean,
+  locked: { locked: boolean },
+): Gen<number> {
   mmap_assert_locked(mm);
   let gup_flags = FOLL_TOUCH | FOLL_HWPOISON | FOLL_UNLOCKABLE | FOLL_MADV_POPULATE;
   if (write) gup_flags |= FOLL_WRITE;
@@ -420,8 +579,11 @@ export function* faultin_page_range(m: Machine, mm: mm_struct, start: number, en
   return ret;
 }
 
-/** Faults every mapped part of [start, start + len) of the current mm in, for mlock() and MAP_POPULATE: 0 or -errno (mm/gup.c: __mm_populate()). */
-export function* __mm_populate(m: Machine, start: number, len: number, ignore_errors: boolean): Gen<number> {
+/**
+ * Faults every mapped part of [start, start + len) of the current mm in, for mlock() and MAP_POPULATE: 0 or -errno
+ * (mm/gup.c: __mm_populate()).
+ */
+function* __mm_populate(m: Machine, start: number, len: number, ignore_errors: boolean): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const end = start + len;
   const state = { locked: false };
@@ -457,35 +619,79 @@ export function* mm_populate(m: Machine, addr: number, len: number): Gen<void> {
   yield* __mm_populate(m, addr, len, true);
 }
 
-/** The flags with `to_set` added, or null, with a warning, if the caller may not give them (mm/gup.c: is_valid_gup_args()). */
-function is_valid_gup_args(m: Machine, pages: Int32Array | null, locked: { locked: boolean } | null, gup_flags: number, to_set: number): number | null {
+/**
+ * The flags with `to_set` added, or null, with a warning, if the caller may not give them (mm/gup.c:
+ * is_valid_gup_args()).
+ */
+function is_valid_gup_args(
+  m: Machine,
+  pages: Int32Array | null,
+  locked: { locked: boolean } | null,
+  gup_flags: number,
+  to_set: number,
+): number | null {
   if (WARN_ON_ONCE(m, (gup_flags & INTERNAL_GUP_FLAGS) !== 0, 'is_valid_gup_args', 'internal flags')) return null;
   gup_flags |= to_set;
   if (locked !== null) {
     if (WARN_ON_ONCE(m, !locked.locked, 'is_valid_gup_args', 'not locked')) return null;
     gup_flags |= FOLL_UNLOCKABLE;
   }
-  if (WARN_ON_ONCE(m, (gup_flags & (FOLL_PIN | FOLL_GET)) === (FOLL_PIN | FOLL_GET), 'is_valid_gup_args', 'get and pin')) return null;
-  if (WARN_ON_ONCE(m, (gup_flags & FOLL_PIN) === 0 && (gup_flags & FOLL_LONGTERM) !== 0, 'is_valid_gup_args', 'longterm without pin')) return null;
-  if (WARN_ON_ONCE(m, (gup_flags & (FOLL_GET | FOLL_PIN)) !== 0 && pages === null, 'is_valid_gup_args', 'no pages')) return null;
-  if (WARN_ON_ONCE(m, (gup_flags & FOLL_LONGTERM) !== 0 && (gup_flags & FOLL_PCI_P2PDMA) !== 0, 'is_valid_gup_args', 'longterm p2pdma')) return null;
+  if (
+    WARN_ON_ONCE(m, (gup_flags & (FOLL_PIN | FOLL_GET)) === (FOLL_PIN | FOLL_GET), 'is_valid_gup_args', 'get and pin')
+  )
+    return null;
+  if (
+    WARN_ON_ONCE(
+      m,
+      (gup_flags & FOLL_PIN) === 0 && (gup_flags & FOLL_LONGTERM) !== 0,
+      'is_valid_gup_args',
+      'longterm without pin',
+    )
+  )
+    return null;
+  if (WARN_ON_ONCE(m, (gup_flags & (FOLL_GET | FOLL_PIN)) !== 0 && pages === null, 'is_valid_gup_args', 'no pages'))
+    return null;
+  if (
+    WARN_ON_ONCE(
+      m,
+      (gup_flags & FOLL_LONGTERM) !== 0 && (gup_flags & FOLL_PCI_P2PDMA) !== 0,
+      'is_valid_gup_args',
+      'longterm p2pdma',
+    )
+  )
+    return null;
   return gup_flags;
 }
 
 /**
- * Gets nr_pages pages of another mm, whose mmap_lock is held, into `pages`; with `locked` it may be dropped. The number of
- * pages, or -errno if there are none (mm/gup.c: get_user_pages_remote()).
+ * Gets nr_pages pages of another mm, whose mmap_lock is held, into `pages`; with `locked` it may be dropped. The number
+ * of pages, or -errno if there are none (mm/gup.c: get_user_pages_remote()).
  */
 export function* get_user_pages_remote(
-  m: Machine, mm: mm_struct, start: number, nr_pages: number, gup_flags: number, pages: Int32Array | null, locked: { locked: boolean } | null,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array | null,
+  locked: { locked: boolean } | null,
 ): Gen<number> {
   const flags = is_valid_gup_args(m, pages, locked, gup_flags, FOLL_TOUCH | FOLL_REMOTE);
   if (flags === null) return -EINVAL;
   return yield* __get_user_pages_locked(m, mm, start, nr_pages, pages, locked ?? { locked: true }, flags);
 }
 
-/** One page of another mm, and its vma in vmap.vma: the page's row or -errno (include/linux/mm.h: get_user_page_vma_remote()). */
-export function* get_user_page_vma_remote(m: Machine, mm: mm_struct, addr: number, gup_flags: number, vmap: { vma: vm_area_struct | null }): Gen<number> {
+/**
+ * One page of another mm, and its vma in vmap.vma: the page's row or -errno (include/linux/mm.h:
+ * get_user_page_vma_remote()).
+ */
+export function* get_user_page_vma_remote(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  gup_flags: number,
+  vmap: { vma: vm_area_struct | null },
+): Gen<number> {
   if (WARN_ON_ONCE(m, (gup_flags & FOLL_NOWAIT) !== 0, 'get_user_page_vma_remote', 'nowait')) return -EINVAL;
   const page = new Int32Array(1);
   const got = yield* get_user_pages_remote(m, mm, addr, 1, gup_flags, page, null);
@@ -500,35 +706,68 @@ export function* get_user_page_vma_remote(m: Machine, mm: mm_struct, addr: numbe
 }
 
 /** As get_user_pages_remote() for the current mm, without dropping the lock (mm/gup.c: get_user_pages()). */
-export function* get_user_pages(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array | null): Gen<number> {
+export function* get_user_pages(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array | null,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_TOUCH);
   if (flags === null) return -EINVAL;
   return yield* __get_user_pages_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: true }, flags);
 }
 
 /** As get_user_pages(), taking the mmap_lock itself (mm/gup.c: get_user_pages_unlocked()). */
-export function* get_user_pages_unlocked(m: Machine, start: number, nr_pages: number, pages: Int32Array | null, gup_flags: number): Gen<number> {
+export function* get_user_pages_unlocked(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  pages: Int32Array | null,
+  gup_flags: number,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_TOUCH | FOLL_UNLOCKABLE);
   if (flags === null) return -EINVAL;
   return yield* __get_user_pages_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: false }, flags);
 }
 
-/** Gets pages of the current mm by its page tables alone: as many as come before the first that must be faulted in (mm/gup.c: get_user_pages_fast_only()). */
-export function* get_user_pages_fast_only(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array): Gen<number> {
+/**
+ * Gets pages of the current mm by its page tables alone: as many as come before the first that must be faulted in
+ * (mm/gup.c: get_user_pages_fast_only()).
+ */
+export function* get_user_pages_fast_only(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_GET | FOLL_FAST_ONLY);
   if (flags === null) return -EINVAL;
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
 /** Gets pages of the current mm, without locks where that works (mm/gup.c: get_user_pages_fast()). */
-export function* get_user_pages_fast(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array): Gen<number> {
+export function* get_user_pages_fast(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_GET);
   if (flags === null) return -EINVAL;
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
 /** As get_user_pages_fast(), with pins (mm/gup.c: pin_user_pages_fast()). */
-export function* pin_user_pages_fast(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array): Gen<number> {
+export function* pin_user_pages_fast(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_PIN);
   if (flags === null) return -EINVAL;
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
@@ -536,22 +775,43 @@ export function* pin_user_pages_fast(m: Machine, start: number, nr_pages: number
 
 /** As get_user_pages_remote(), with pins; flags that are not valid answer 0 (mm/gup.c: pin_user_pages_remote()). */
 export function* pin_user_pages_remote(
-  m: Machine, mm: mm_struct, start: number, nr_pages: number, gup_flags: number, pages: Int32Array, locked: { locked: boolean } | null,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+  locked: { locked: boolean } | null,
 ): Gen<number> {
   const flags = is_valid_gup_args(m, pages, locked, gup_flags, FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE);
   if (flags === null) return 0;
   return yield* __gup_longterm_locked(m, mm, start, nr_pages, pages, locked ?? { locked: true }, flags);
 }
 
-/** As get_user_pages(), with pins and without FOLL_TOUCH; flags that are not valid answer 0 (mm/gup.c: pin_user_pages()). */
-export function* pin_user_pages(m: Machine, start: number, nr_pages: number, gup_flags: number, pages: Int32Array): Gen<number> {
+/**
+ * As get_user_pages(), with pins and without FOLL_TOUCH; flags that are not valid answer 0 (mm/gup.c:
+ * pin_user_pages()).
+ */
+export function* pin_user_pages(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_PIN);
   if (flags === null) return 0;
   return yield* __gup_longterm_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: true }, flags);
 }
 
 /** As get_user_pages_unlocked(), with pins; flags that are not valid answer 0 (mm/gup.c: pin_user_pages_unlocked()). */
-export function* pin_user_pages_unlocked(m: Machine, start: number, nr_pages: number, pages: Int32Array, gup_flags: number): Gen<number> {
+export function* pin_user_pages_unlocked(
+  m: Machine,
+  start: number,
+  nr_pages: number,
+  pages: Int32Array,
+  gup_flags: number,
+): Gen<number> {
   const flags = is_valid_gup_args(m, pages, null, gup_flags, FOLL_PIN | FOLL_TOUCH | FOLL_UNLOCKABLE);
   if (flags === null) return 0;
   return yield* __gup_longterm_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: false }, flags);

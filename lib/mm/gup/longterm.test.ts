@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { get_user_pages_unlocked, pin_user_pages_fast, pin_user_pages_unlocked, unpin_user_pages } from './gup.ts';
-import { check_and_migrate_movable_pages } from './longterm.ts';
-import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { lru_add_drain_all, put_page } from '../folio.ts';
+import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
+import type { mm_struct } from '../mm_types.ts';
 import { replace_folio } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { get_user_pages_unlocked, pin_user_pages_fast, pin_user_pages_unlocked } from './gup.ts';
+import { check_and_migrate_movable_pages } from './longterm.ts';
+import { unpin_user_pages } from './pin.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;
@@ -60,7 +61,8 @@ function run(body: (m: Machine, mm: mm_struct, dev: Device) => Gen<void>): void 
   });
 }
 
-const page_at = (m: Machine, mm: mm_struct, i: number): number => m.page.pfn_to_page(pte_pfn(walk_address(mm, MAP + i * PAGE).entry));
+const page_at = (m: Machine, mm: mm_struct, i: number): number =>
+  m.page.pfn_to_page(pte_pfn(walk_address(mm, MAP + i * PAGE).entry));
 
 t.test('a long pin of device memory moves it to system memory first, with its contents', async (t) => {
   run(function* (m, mm, dev) {
@@ -70,11 +72,18 @@ t.test('a long pin of device memory moves it to system memory first, with its co
     const stay = [page_at(m, mm, 0), page_at(m, mm, 3)];
     const pages = new Int32Array(4);
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 4, pages, LONGTERM | WRITE), 4);
-    t.same([...pages], [0, 1, 2, 3].map((i) => page_at(m, mm, i)));
+    t.same(
+      [...pages],
+      [0, 1, 2, 3].map((i) => page_at(m, mm, i)),
+    );
     t.same([pages[0], pages[3]], stay, 'system memory stays where it is');
     t.same(dev.freed, [second, third]);
     yield* lru_add_drain_all(m);
-    t.same([...pages].map((p) => m.page._refcount[p]), [1025, 1025, 1025, 1025], 'one pin each, the first ones are gone');
+    t.same(
+      [...pages].map((p) => m.page._refcount[p]),
+      [1025, 1025, 1025, 1025],
+      'one pin each, the first ones are gone',
+    );
     unpin_user_pages(m, pages, 4);
     for (let i = 0; i < 4; i++) t.equal(yield* user_load32(m, MAP + i * PAGE), 10 + i);
   });
@@ -101,7 +110,10 @@ t.test('device memory that somebody else uses cannot move: -EBUSY, and no pin is
     t.equal(yield* get_user_pages_unlocked(m, MAP + PAGE, 1, held, 0), 1);
     const pages = new Int32Array(2);
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 2, pages, LONGTERM), EBUSY);
-    t.same([page_at(m, mm, 0), there].map((p) => m.page._refcount[p]), [1, 2]);
+    t.same(
+      [page_at(m, mm, 0), there].map((p) => m.page._refcount[p]),
+      [1, 2],
+    );
     t.equal(yield* user_load32(m, MAP + PAGE), 11);
     put_page(m, held[0] as number);
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 2, pages, LONGTERM), 2);
@@ -115,7 +127,10 @@ t.test('pins of system memory are good as they are', async (t) => {
     yield* pin_user_pages_unlocked(m, MAP, 2, pages, 0);
     const refs = [...pages].map((p) => m.page._refcount[p]);
     t.equal(yield* check_and_migrate_movable_pages(m, 2, pages), 0);
-    t.same([...pages].map((p) => m.page._refcount[p]), refs);
+    t.same(
+      [...pages].map((p) => m.page._refcount[p]),
+      refs,
+    );
     t.same([...pages], [page_at(m, mm, 0), page_at(m, mm, 1)]);
     unpin_user_pages(m, pages, 2);
   });

@@ -4,18 +4,39 @@ import type { Machine } from '../../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { Oops } from '../../kernel/printk.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import { lru_cache_drain_for_folio, LRU_CACHE_NOT_DRAINED } from '../folio.ts';
+import { folio_is_device_coherent } from '../memremap.ts';
+import {
+  alloc_migration_target,
+  migrate_pages,
+  MIGRATE_SYNC,
+  MR_LONGTERM_PIN,
+  putback_movable_pages,
+} from '../migrate/pages.ts';
+import { migrate_device_coherent_folio } from '../migrate_device/pages.ts';
+import type { mm_struct } from '../mm_types.ts';
+import {
+  folio_get,
+  folio_nr_pages,
+  folio_test_hugetlb,
+  folio_test_large,
+  list_add_tail,
+  page_folio,
+  PageList,
+} from '../page.ts';
+import { GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
+import { folio_isolate_lru } from '../vmscan.ts';
 import { __get_user_pages_locked } from './gup.ts';
 import {
-  FOLL_LONGTERM, FOLL_PIN, folio_has_pincount, folio_is_longterm_pinnable, gup_put_folio, unpin_folio, unpin_user_pages,
+  folio_has_pincount,
+  folio_is_longterm_pinnable,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  gup_put_folio,
+  unpin_folio,
+  unpin_user_pages,
 } from './pin.ts';
-import { Unmodelled } from '../../unmodelled.ts';
-import { folio_is_device_coherent } from '../memremap.ts';
-import { migrate_device_coherent_folio } from '../migrate_device/pages.ts';
-import { MIGRATE_SYNC, MR_LONGTERM_PIN, alloc_migration_target, migrate_pages, putback_movable_pages } from '../migrate/entry.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { PageList, folio_get, folio_nr_pages, folio_test_hugetlb, folio_test_large, list_add_tail, page_folio } from '../page.ts';
-import { GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
-import { LRU_CACHE_NOT_DRAINED, folio_isolate_lru, lru_cache_drain_for_folio } from '../folio.ts';
 
 /** The folio of entry i; asking for one that was cleared is what upstream would die of. */
 function pofs_get_folio(m: Machine, pages: Int32Array, i: number): number {
@@ -33,7 +54,12 @@ function pofs_next_folio(m: Machine, folio: number, pages: Int32Array, nr_entrie
   return i;
 }
 
-function* collect_longterm_unpinnable_folios(m: Machine, movable_folio_list: PageList, pages: Int32Array, nr: number): Gen<number> {
+function* collect_longterm_unpinnable_folios(
+  m: Machine,
+  movable_folio_list: PageList,
+  pages: Int32Array,
+  nr: number,
+): Gen<number> {
   const drained = { state: LRU_CACHE_NOT_DRAINED };
   let collected = 0;
   for (let i = 0, folio: number; i < nr; i = pofs_next_folio(m, folio, pages, nr, i)) {
@@ -41,7 +67,8 @@ function* collect_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
     if (folio_is_longterm_pinnable(m, folio)) continue;
     collected++;
     if (folio_is_device_coherent(m, folio)) continue;
-    if (folio_test_hugetlb(m, folio)) throw new Unmodelled('collect_longterm_unpinnable_folios: a hugetlb folio in movable memory');
+    if (folio_test_hugetlb(m, folio))
+      throw new Unmodelled('collect_longterm_unpinnable_folios: a hugetlb folio in movable memory');
     yield* lru_cache_drain_for_folio(m, folio, folio_has_pincount(m, folio) ? 1 : GUP_PIN_COUNTING_BIAS, drained);
     if (!folio_isolate_lru(m, folio)) continue;
     list_add_tail(m, folio, movable_folio_list);
@@ -49,7 +76,12 @@ function* collect_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
   return collected;
 }
 
-function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: PageList, pages: Int32Array, nr: number): Gen<number> {
+function* migrate_longterm_unpinnable_folios(
+  m: Machine,
+  movable_folio_list: PageList,
+  pages: Int32Array,
+  nr: number,
+): Gen<number> {
   let ret = -EAGAIN;
   for (let i = 0; i < nr && ret === -EAGAIN; i++) {
     const folio = pofs_get_folio(m, pages, i);
@@ -65,7 +97,10 @@ function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
     pages[i] = 0;
   }
   if (ret === -EAGAIN && movable_folio_list.first !== 0) {
-    if ((yield* migrate_pages(m, movable_folio_list, alloc_migration_target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)) !== 0) ret = -ENOMEM;
+    if (
+      (yield* migrate_pages(m, movable_folio_list, alloc_migration_target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)) !== 0
+    )
+      ret = -ENOMEM;
   }
   if (ret !== -EAGAIN) unpin_user_pages(m, pages, nr);
   putback_movable_pages(m, movable_folio_list);
@@ -73,11 +108,14 @@ function* migrate_longterm_unpinnable_folios(m: Machine, movable_folio_list: Pag
 }
 
 /**
- * 0 if all pinned pages may stay pinned for long. Else the pins are gone, and -EAGAIN says that the pages were migrated to
- * where they may be pinned, so that the caller tries again (mm/gup.c: check_and_migrate_movable_pages()).
+ * 0 if all pinned pages may stay pinned for long. Else the pins are gone, and -EAGAIN says that the pages were migrated
+ * to where they may be pinned, so that the caller tries again (mm/gup.c: check_and_migrate_movable_pages()).
  */
 export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, pages: Int32Array): Gen<number> {
-  if (m.patches.has('coherent-v3') && pages.subarray(0, nr_pages).some((page) => folio_is_device_coherent(m, page_folio(m, page)))) {
+  if (
+    m.patches.has('coherent-v3') &&
+    pages.subarray(0, nr_pages).some((page) => folio_is_device_coherent(m, page_folio(m, page)))
+  ) {
     unpin_user_pages(m, pages, nr_pages);
     return -EFAULT;
   }
@@ -87,11 +125,21 @@ export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, p
   return yield* migrate_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
 }
 
-/** __get_user_pages_locked() with FOLL_LONGTERM obeyed: answers the number of pages or -errno (mm/gup.c: __gup_longterm_locked()). */
+/**
+ * __get_user_pages_locked() with FOLL_LONGTERM obeyed: answers the number of pages or -errno (mm/gup.c:
+ * __gup_longterm_locked()).
+ */
 export function* __gup_longterm_locked(
-  m: Machine, mm: mm_struct, start: number, nr_pages: number, pages: Int32Array, locked: { locked: boolean }, gup_flags: number,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  pages: Int32Array,
+  locked: { locked: boolean },
+  gup_flags: number,
 ): Gen<number> {
-  if ((gup_flags & FOLL_LONGTERM) === 0) return yield* __get_user_pages_locked(m, mm, start, nr_pages, pages, locked, gup_flags);
+  if ((gup_flags & FOLL_LONGTERM) === 0)
+    return yield* __get_user_pages_locked(m, mm, start, nr_pages, pages, locked, gup_flags);
   for (;;) {
     const nr_pinned_pages = yield* __get_user_pages_locked(m, mm, start, nr_pages, pages, locked, gup_flags);
     if (nr_pinned_pages <= 0) return nr_pinned_pages;

@@ -2,14 +2,23 @@
 
 import t from 'tap';
 import type { Machine } from '../../boot.ts';
-import {
-  FOLL_GET, FOLL_LONGTERM, FOLL_PIN, FOLL_WRITE, gup_must_unshare, gup_put_folio, try_grab_folio, try_grab_folio_fast,
-  unpin_user_page, unpin_user_pages, vm_fault_to_errno,
-} from './pin.ts';
-import { PG_anon_exclusive, clear_flag, large, set_flag } from '../page.ts';
-import { GFP_KERNEL, __GFP_ZERO, alloc_page, folio_alloc } from '../page_alloc.ts';
+import { clear_flag, large, PG_anon_exclusive, set_flag } from '../page.ts';
+import { __GFP_ZERO, alloc_page, folio_alloc, GFP_KERNEL } from '../page_alloc.ts';
 import { folio_maybe_dma_pinned } from '../rmap/rmap.ts';
 import { bare_machine } from '../testing.ts';
+import {
+  FOLL_GET,
+  FOLL_LONGTERM,
+  FOLL_PIN,
+  FOLL_WRITE,
+  gup_must_unshare,
+  gup_put_folio,
+  try_grab_folio,
+  try_grab_folio_fast,
+  unpin_user_page,
+  unpin_user_pages,
+  vm_fault_to_errno,
+} from './pin.ts';
 
 /** include/linux/mm.h: GUP_PIN_COUNTING_BIAS */
 const BIAS = 1024;
@@ -43,7 +52,11 @@ t.test('a large folio counts its pins apart, one reference each', (t) => {
   t.same([m.page._refcount[folio], large(m, folio)._pincount], [513, 512]);
   t.equal(try_grab_folio_fast(m, folio + 7, 3, FOLL_PIN), folio, 'a tail page answers its folio');
   t.same([m.page._refcount[folio], large(m, folio)._pincount], [516, 515]);
-  unpin_user_pages(m, Int32Array.from({ length: 512 }, (_, i) => folio + i), 512);
+  unpin_user_pages(
+    m,
+    Int32Array.from({ length: 512 }, (_, i) => folio + i),
+    512,
+  );
   gup_put_folio(m, folio, 3, FOLL_PIN);
   t.same([m.page._refcount[folio], large(m, folio)._pincount], [1, 0]);
   t.end();
@@ -66,7 +79,11 @@ t.test('a page without references can be grabbed neither way', (t) => {
   t.equal(try_grab_folio_fast(m, page, 1, FOLL_GET), 0);
   t.equal(m.log.warnings.length, 0, 'the fast path may meet one');
   t.equal(try_grab_folio(m, page, 1, FOLL_GET), -12);
-  t.same(m.log.warnings.map((w) => w.fn), ['try_grab_folio'], 'the slow path may not');
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['try_grab_folio'],
+    'the slow path may not',
+  );
   t.end();
 });
 

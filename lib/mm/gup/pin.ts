@@ -5,20 +5,39 @@ import { EFAULT, EHWPOISON, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put_refs } from '../folio.ts';
 import { folio_is_device_coherent } from '../memremap.ts';
 import {
-  VM_FAULT_HWPOISON, VM_FAULT_HWPOISON_LARGE, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, is_cow_mapping,
-  type mm_struct, type vm_area_struct, MMF_HAS_PINNED,
+  is_cow_mapping,
+  type mm_struct,
+  MMF_HAS_PINNED,
+  type vm_area_struct,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_HWPOISON_LARGE,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
 } from '../mm_types.ts';
-import {
-  PG_dirty, PageAnon, PageAnonExclusive, ZONE_DEVICE, folio_is_zone_device, folio_ref_add, folio_test_anon,
-  folio_test_hugetlb, folio_test_large, large, page_folio, page_to_pfn, test_flag,
-} from '../page.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import { GUP_PIN_COUNTING_BIAS, folio_maybe_dma_pinned } from '../rmap/rmap.ts';
-import { folio_put_refs } from '../folio.ts';
+import {
+  folio_is_zone_device,
+  folio_ref_add,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_test_large,
+  large,
+  page_folio,
+  page_to_pfn,
+  PageAnon,
+  PageAnonExclusive,
+  PG_dirty,
+  test_flag,
+  ZONE_DEVICE,
+} from '../page.ts';
+import { folio_maybe_dma_pinned, GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
 
-// Flags of get_user_pages() and its like (include/linux/mm_types.h: FOLL_WRITE and on, mm/internal.h: FOLL_TOUCH and on).
+// Flags of get_user_pages() and its like (include/linux/mm_types.h: FOLL_WRITE and on, mm/internal.h: FOLL_TOUCH and
+// on).
 export const FOLL_WRITE = 1 << 0;
 export const FOLL_GET = 1 << 1;
 export const FOLL_DUMP = 1 << 2;
@@ -43,12 +62,12 @@ export const INTERNAL_GUP_FLAGS =
   FOLL_TOUCH | FOLL_TRIED | FOLL_REMOTE | FOLL_PIN | FOLL_FAST_ONLY | FOLL_UNLOCKABLE | FOLL_MADV_POPULATE;
 
 /** True for the shared page of zeroes (include/linux/mm.h: is_zero_page()). */
-export function is_zero_page(m: Machine, page: number): boolean {
+function is_zero_page(m: Machine, page: number): boolean {
   return page === m.zero_page;
 }
 
 /** True for the shared page of zeroes (include/linux/mm.h: is_zero_folio()). */
-export function is_zero_folio(m: Machine, folio: number): boolean {
+function is_zero_folio(m: Machine, folio: number): boolean {
   return folio === m.zero_page;
 }
 
@@ -62,15 +81,24 @@ export function folio_has_pincount(m: Machine, folio: number): boolean {
   return folio_test_large(m, folio);
 }
 
-/** True if the folio may be pinned for long: not coherent device memory; no movable zone or CMA exists here (include/linux/mm.h: folio_is_longterm_pinnable()). */
+/**
+ * True if the folio may be pinned for long: not coherent device memory; no movable zone or CMA exists here
+ * (include/linux/mm.h: folio_is_longterm_pinnable()).
+ */
 export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
-  return is_zero_folio(m, folio) || m.page.zone[folio] !== ZONE_DEVICE || !folio_is_device_coherent(m, folio) || m.patches.has('coherent-v3');
+  return (
+    is_zero_folio(m, folio) ||
+    m.page.zone[folio] !== ZONE_DEVICE ||
+    !folio_is_device_coherent(m, folio) ||
+    m.patches.has('coherent-v3')
+  );
 }
 
 /** The negative errno of a fault's VM_FAULT_*, 0 if it holds no error (include/linux/mm.h: vm_fault_to_errno()). */
 export function vm_fault_to_errno(vm_fault: number, foll_flags: number): number {
   if (vm_fault & VM_FAULT_OOM) return -ENOMEM;
-  if (vm_fault & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE)) return foll_flags & FOLL_HWPOISON ? -EHWPOISON : -EFAULT;
+  if (vm_fault & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
+    return foll_flags & FOLL_HWPOISON ? -EHWPOISON : -EFAULT;
   if (vm_fault & (VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)) return -EFAULT;
   return 0;
 }
@@ -102,7 +130,7 @@ export function sanity_check_pinned_pages(m: Machine, pages: ArrayLike<number>, 
 }
 
 /** Takes `refs` references to the page's folio; 0 if the folio is free, else the folio (mm/gup.c: try_get_folio()). */
-export function try_get_folio(m: Machine, page: number, refs: number): number {
+function try_get_folio(m: Machine, page: number, refs: number): number {
   const folio = page_folio(m, page);
   const count = m.page._refcount[folio];
   if (WARN_ON_ONCE(m, count < 0, 'try_get_folio')) return 0;
@@ -180,7 +208,10 @@ function gup_folio_next(m: Machine, list: ArrayLike<number>, npages: number, i: 
   return nr - i;
 }
 
-/** Gives the pins of gup_fast() back, without checks, since a fork may have come between (mm/gup.c: gup_fast_unpin_user_pages()). */
+/**
+ * Gives the pins of gup_fast() back, without checks, since a fork may have come between (mm/gup.c:
+ * gup_fast_unpin_user_pages()).
+ */
 export function gup_fast_unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
   for (let i = 0, nr: number; i < npages; i += nr) {
     nr = gup_folio_next(m, pages, npages, i);
@@ -201,7 +232,12 @@ export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: n
 }
 
 /** Marks the pages dirty if asked, and gives a pin of each back (mm/gup.c: unpin_user_pages_dirty_lock()). */
-export function* unpin_user_pages_dirty_lock(m: Machine, pages: ArrayLike<number>, npages: number, make_dirty: boolean): Gen<void> {
+export function* unpin_user_pages_dirty_lock(
+  m: Machine,
+  pages: ArrayLike<number>,
+  npages: number,
+  make_dirty: boolean,
+): Gen<void> {
   if (!make_dirty) {
     unpin_user_pages(m, pages, npages);
     return;
@@ -229,7 +265,10 @@ export function mm_set_has_pinned_flag(mm: mm_struct): void {
   mm.flags |= MMF_HAS_PINNED;
 }
 
-/** References or pins the page's folio from the fast path, where it may be free by now: the folio, or 0 (mm/gup.c: try_grab_folio_fast()). */
+/**
+ * References or pins the page's folio from the fast path, where it may be free by now: the folio, or 0 (mm/gup.c:
+ * try_grab_folio_fast()).
+ */
 export function try_grab_folio_fast(m: Machine, page: number, refs: number, flags: number): number {
   if (WARN_ON_ONCE(m, (flags & (FOLL_GET | FOLL_PIN)) === 0, 'try_grab_folio_fast')) return 0;
   if (flags & FOLL_GET) return try_get_folio(m, page, refs);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { type ptdesc, pte_dirty, pte_pfn, pte_uffd, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { can_change_pmd_writable, change_huge_pmd } from './change.ts';
+import { folio_put } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { folio_get } from '../page.ts';
-import { pte_dirty, pte_pfn, pte_uffd, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put } from '../folio.ts';
 import { run_thp } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { can_change_pmd_writable, change_huge_pmd } from './change.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
@@ -78,7 +78,11 @@ t.test('a folio shared with a child, and the huge zero folio, become writable by
     vma.vm_flags &= ~2;
     t.notOk(can_change_pmd_writable(m, vma, MAP, pmd(mm)));
     vma.vm_flags |= 2;
-    t.same(m.log.warnings.splice(0).map((w) => w.fn), ['can_change_pmd_writable'], 'nobody should ask for such a vma');
+    t.same(
+      m.log.warnings.splice(0).map((w) => w.fn),
+      ['can_change_pmd_writable'],
+      'nobody should ask for such a vma',
+    );
   });
 });
 
@@ -86,7 +90,10 @@ t.test('a part of 2 MiB is changed by ptes', async (t) => {
   run(function* (m, mm) {
     yield* user_store32(m, MAP, 1);
     yield* protect(m, MAP + 4096, 4096, R);
-    t.same([0, 1, 2].map((i) => pte_write(walk_address(mm, MAP + i * 4096).entry)), [true, false, true]);
+    t.same(
+      [0, 1, 2].map((i) => pte_write(walk_address(mm, MAP + i * 4096).entry)),
+      [true, false, true],
+    );
     t.equal(walk_address(mm, MAP).level, 'pte');
   });
 });

@@ -1,29 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { Unmodelled } from '../../unmodelled.ts';
-import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 import {
-  make_readable_device_private_entry_from_page, make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
-  pmd_is_valid_softleaf, softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_write,
-  softleaf_to_flags, softleaf_to_page, softleaf_to_pmd,
-} from '../leafops.ts';
-import { vm_normal_page_pmd } from '../memory/fault.ts';
-import { VM_SHARED, VM_WRITE, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { tlb_change_page_size, tlb_flush_pmd_range, type mmu_gather } from '../mmu_gather.ts';
-import { MM_CP_PROT_NUMA, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
-import { PageAnon, PageAnonExclusive } from '../page.ts';
-import {
-  HPAGE_PMD_NR, HPAGE_PMD_SIZE, pmd_dirty, pmd_mkwrite, pmd_modify, pmd_protnone, pmd_write, pte_clear_uffd,
-  pte_mksoft_dirty, pte_mkuffd, pte_soft_dirty, pte_uffd, type ptdesc,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_SIZE,
+  pmd_dirty,
+  pmd_mkwrite,
+  pmd_modify,
+  pmd_protnone,
+  pmd_write,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_soft_dirty,
+  pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { huge_pmd_needs_flush, pmdp_invalidate_ad, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import {
+  make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  pmd_is_valid_softleaf,
+  softleaf_from_pmd,
+  softleaf_is_device_private_write,
+  softleaf_is_migration_write,
+  softleaf_to_flags,
+  softleaf_to_page,
+  softleaf_to_pmd,
+} from '../leafops.ts';
+import { vm_normal_page_pmd } from '../memory/fault.ts';
+import { type mm_struct, type vm_area_struct, VM_SHARED, VM_WRITE } from '../mm_types.ts';
+import { type mmu_gather, tlb_change_page_size, tlb_flush_pmd_range } from '../mmu_gather.ts';
+import { MM_CP_PROT_NUMA, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
+import { PageAnon, PageAnonExclusive } from '../page.ts';
 import { userfaultfd_huge_pmd_wp, userfaultfd_rwp } from '../userfaultfd/userfaultfd.ts';
+import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 
-/** True if an entry of a writable vma may be made writable without a fault; soft-dirty tracking, which /proc/PID/clear_refs starts, is not modelled (mm/huge_memory.c: can_change_pmd_writable()). */
+/**
+ * True if an entry of a writable vma may be made writable without a fault; soft-dirty tracking, which
+ * /proc/PID/clear_refs starts, is not modelled (mm/huge_memory.c: can_change_pmd_writable()).
+ */
 export function can_change_pmd_writable(m: Machine, vma: vm_area_struct, addr: number, pmd: number): boolean {
   if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0, 'can_change_pmd_writable')) return false;
   if (pmd_protnone(pmd)) return false;
@@ -35,14 +56,24 @@ export function can_change_pmd_writable(m: Machine, vma: vm_area_struct, addr: n
   return pmd_dirty(pmd);
 }
 
-function change_non_present_huge_pmd(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number, uffd_prot: boolean, uffd_prot_resolve: boolean): void {
+function change_non_present_huge_pmd(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  pmdt: ptdesc,
+  pi: number,
+  uffd_prot: boolean,
+  uffd_prot_resolve: boolean,
+): void {
   const pmd = pmdt.entry[pi] as number;
   const entry = softleaf_from_pmd(pmd);
   WARN_ON(m, !pmd_is_valid_softleaf(pmd), 'change_non_present_huge_pmd');
   let newpmd: number;
   if (softleaf_is_migration_write(entry)) {
     const page = softleaf_to_page(m, entry);
-    const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+    const make = PageAnon(m, page)
+      ? make_readable_exclusive_migration_entry_from_page
+      : make_readable_migration_entry_from_page;
     newpmd = softleaf_to_pmd(make(m, page, softleaf_to_flags(m, entry)));
     if (pte_soft_dirty(pmd)) newpmd = pte_mksoft_dirty(newpmd);
   } else if (softleaf_is_device_private_write(entry)) {
@@ -60,7 +91,16 @@ function change_non_present_huge_pmd(m: Machine, mm: mm_struct, addr: number, pm
  * Gives a huge pmd the protection newprot: 0 if it is no huge pmd once locked, 1 if nothing needs a flush, 512 if it
  * changed. NUMA hints and userfaultfd's read-write protection are not modelled. (mm/huge_memory.c: change_huge_pmd())
  */
-export function* change_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number, newprot: number, cp_flags: number): Gen<number> {
+export function* change_huge_pmd(
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  newprot: number,
+  cp_flags: number,
+): Gen<number> {
   const mm = vma.vm_mm;
   const uffd_prot = (cp_flags & MM_CP_UFFD_WP) !== 0;
   const uffd_prot_resolve = (cp_flags & MM_CP_UFFD_WP_RESOLVE) !== 0;
@@ -77,7 +117,11 @@ export function* change_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area_struc
   let entry = pmd_modify(oldpmd, newprot);
   if (uffd_prot) entry = pte_mkuffd(entry);
   else if (uffd_prot_resolve) entry = pte_clear_uffd(entry);
-  if ((cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0 && !pmd_write(entry) && can_change_pmd_writable(m, vma, addr, entry)) {
+  if (
+    (cp_flags & MM_CP_TRY_CHANGE_WRITABLE) !== 0 &&
+    !pmd_write(entry) &&
+    can_change_pmd_writable(m, vma, addr, entry)
+  ) {
     entry = pmd_mkwrite(entry);
   }
   set_pmd_at(m, mm, addr, pmdt, pi, entry);

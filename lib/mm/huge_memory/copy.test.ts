@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { type ptdesc, pte_dirty, pte_pfn, pte_write, pte_young } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { pin_user_pages_fast, unpin_user_pages } from '../gup/gup.ts';
-import { copy_huge_pmd } from './copy.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
+import { pin_user_pages_fast } from '../gup/gup.ts';
+import { unpin_user_pages } from '../gup/pin.ts';
 import { swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PageAnonExclusive, folio_get } from '../page.ts';
-import { pte_dirty, pte_pfn, pte_write, pte_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_get, PageAnonExclusive } from '../page.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { run_thp } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { copy_huge_pmd } from './copy.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -41,26 +42,29 @@ function* in_child(m: Machine, body: (child: mm_struct) => Gen<void>): Gen<void>
 
 const entry = (mm: mm_struct, addr = MAP): number => walk_address(mm, addr).entry;
 
-t.test('the child gets the folio read-only and old, with a deposited table; the parent loses the right to write', async (t) => {
-  run(function* (m, mm) {
-    yield* user_store32(m, MAP, 7);
-    yield* lru_add_drain_all(m);
-    const folio = m.page.pfn_to_page(pte_pfn(entry(mm)));
-    yield* in_child(m, function* (child) {
-      t.same([walk_address(child, MAP).level, pte_pfn(entry(child))], ['pmd', pte_pfn(entry(mm))]);
-      t.same([pte_write(entry(child)), pte_dirty(entry(child)), pte_young(entry(child))], [false, true, false]);
-      t.same([pte_write(entry(mm)), pte_young(entry(mm))], [false, true]);
-      t.equal(child.rss_stat[ANON_PAGES], mm.rss_stat[ANON_PAGES]);
-      t.equal((walk_address(child, MAP).table as ptdesc).pmd_huge_pte.length, 1);
-      t.same([m.page._refcount[folio], PageAnonExclusive(m, folio)], [2, false]);
-      t.equal(yield* user_load32(m, MAP), 7);
-      t.ok(pte_young(entry(child)));
+t.test(
+  'the child gets the folio read-only and old, with a deposited table; the parent loses the right to write',
+  async (t) => {
+    run(function* (m, mm) {
+      yield* user_store32(m, MAP, 7);
+      yield* lru_add_drain_all(m);
+      const folio = m.page.pfn_to_page(pte_pfn(entry(mm)));
+      yield* in_child(m, function* (child) {
+        t.same([walk_address(child, MAP).level, pte_pfn(entry(child))], ['pmd', pte_pfn(entry(mm))]);
+        t.same([pte_write(entry(child)), pte_dirty(entry(child)), pte_young(entry(child))], [false, true, false]);
+        t.same([pte_write(entry(mm)), pte_young(entry(mm))], [false, true]);
+        t.equal(child.rss_stat[ANON_PAGES], mm.rss_stat[ANON_PAGES]);
+        t.equal((walk_address(child, MAP).table as ptdesc).pmd_huge_pte.length, 1);
+        t.same([m.page._refcount[folio], PageAnonExclusive(m, folio)], [2, false]);
+        t.equal(yield* user_load32(m, MAP), 7);
+        t.ok(pte_young(entry(child)));
+      });
+      t.equal(m.page._refcount[folio], 1);
     });
-    t.equal(m.page._refcount[folio], 1);
-  });
-});
+  },
+);
 
-t.test('a folio that may be pinned is copied page by page: the pinned page stays the parent\'s', async (t) => {
+t.test("a folio that may be pinned is copied page by page: the pinned page stays the parent's", async (t) => {
   run(function* (m, mm) {
     yield* user_store32(m, MAP + 5 * PAGE, 5);
     const pages = new Int32Array(1);
@@ -122,7 +126,10 @@ t.test('what is no huge pmd any more is to be copied as ptes', async (t) => {
     yield* in_child(m, function* (child) {
       const to = child.pgd.child?.[0]?.child?.[8] as ptdesc;
       const before = m.zone.nr_free;
-      t.equal(yield* copy_huge_pmd(m, child, mm, to, 0, pmdt, 0, MAP, vma_at(child, MAP) as vm_area_struct, vma), EAGAIN);
+      t.equal(
+        yield* copy_huge_pmd(m, child, mm, to, 0, pmdt, 0, MAP, vma_at(child, MAP) as vm_area_struct, vma),
+        EAGAIN,
+      );
       t.equal(m.zone.nr_free, before, 'the table allocated for it is free again');
     });
     t.equal(m.zone.nr_free, free);

@@ -1,32 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { mm_inc_nr_ptes, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_NR,
+  pmd_mkold,
+  pmd_modify,
+  pmd_present,
+  pmd_trans_huge,
+  pmd_write,
+  pmd_wrprotect,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_soft_dirty,
+  pte_special,
+  pte_uffd,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_page, pmdp_set_wrprotect, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { __split_huge_pmd } from './split_pmd.ts';
-import {
-  make_readable_device_private_entry_from_page, make_readable_migration_entry_from_page, pmd_is_valid_softleaf, softleaf_from_pmd,
-  softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration_read_exclusive,
-  softleaf_is_migration_write, softleaf_to_flags, softleaf_to_folio, softleaf_to_page, softleaf_to_pmd,
-} from '../leafops.ts';
-import { MM_ANONPAGES, add_mm_counter, is_cow_mapping, vma_is_anonymous, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { folio_get, folio_test_large, page_folio } from '../page.ts';
-import { mm_inc_nr_ptes, pgtable_trans_huge_deposit, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  HPAGE_PMD_NR, pmd_mkold, pmd_modify, pmd_present, pmd_trans_huge, pmd_write, pmd_wrprotect, pte_clear_uffd,
-  pte_mksoft_dirty, pte_mkuffd, pte_soft_dirty, pte_special, pte_uffd, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_page, pmdp_set_wrprotect, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import { folio_try_dup_anon_rmap_pmd } from '../rmap/rmap.ts';
 import { folio_put } from '../folio.ts';
-import { is_huge_zero_pmd, mm_get_huge_zero_folio } from './sysfs.ts';
+import {
+  make_readable_device_private_entry_from_page,
+  make_readable_migration_entry_from_page,
+  pmd_is_valid_softleaf,
+  softleaf_from_pmd,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_is_migration_read_exclusive,
+  softleaf_is_migration_write,
+  softleaf_to_flags,
+  softleaf_to_folio,
+  softleaf_to_page,
+  softleaf_to_pmd,
+} from '../leafops.ts';
+import {
+  add_mm_counter,
+  is_cow_mapping,
+  MM_ANONPAGES,
+  type mm_struct,
+  type vm_area_struct,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { folio_get, folio_test_large, page_folio } from '../page.ts';
+import { pgtable_trans_huge_deposit } from '../pgtable-generic.ts';
+import { folio_try_dup_anon_rmap_pmd } from '../rmap/rmap.ts';
 import { userfaultfd_protected, userfaultfd_rwp } from '../userfaultfd/userfaultfd.ts';
+import { __split_huge_pmd } from './split_pmd.ts';
+import { is_huge_zero_pmd, mm_get_huge_zero_folio } from './sysfs.ts';
 
 function copy_huge_non_present_pmd(
-  m: Machine, dst_mm: mm_struct, src_mm: mm_struct, dst_pmdt: ptdesc, dst_pi: number, src_pmdt: ptdesc, src_pi: number,
-  addr: number, dst_vma: vm_area_struct, src_vma: vm_area_struct, pmd: number, pgtable: ptdesc,
+  m: Machine,
+  dst_mm: mm_struct,
+  src_mm: mm_struct,
+  dst_pmdt: ptdesc,
+  dst_pi: number,
+  src_pmdt: ptdesc,
+  src_pi: number,
+  addr: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  pmd: number,
+  pgtable: ptdesc,
 ): void {
   const entry = softleaf_from_pmd(pmd);
   const old = pmd;
@@ -41,7 +80,8 @@ function copy_huge_non_present_pmd(
   if (softleaf_is_migration_write(entry) || softleaf_is_migration_read_exclusive(entry)) {
     make_readable(make_readable_migration_entry_from_page(m, softleaf_to_page(m, entry), softleaf_to_flags(m, entry)));
   } else if (softleaf_is_device_private(entry)) {
-    if (softleaf_is_device_private_write(entry)) make_readable(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
+    if (softleaf_is_device_private_write(entry))
+      make_readable(make_readable_device_private_entry_from_page(m, softleaf_to_page(m, entry)));
     const src_folio = softleaf_to_folio(m, entry);
     WARN_ON(m, !folio_test_large(m, src_folio), 'copy_huge_non_present_pmd');
     folio_get(m, src_folio);
@@ -54,10 +94,20 @@ function copy_huge_non_present_pmd(
   set_pmd_at(m, dst_mm, addr, dst_pmdt, dst_pi, pmd);
 }
 
-/** Copies a huge pmd to a child: 0, -EAGAIN if it is to be copied as ptes, -ENOMEM (mm/huge_memory.c: copy_huge_pmd()). */
+/**
+ * Copies a huge pmd to a child: 0, -EAGAIN if it is to be copied as ptes, -ENOMEM (mm/huge_memory.c: copy_huge_pmd()).
+ */
 export function* copy_huge_pmd(
-  m: Machine, dst_mm: mm_struct, src_mm: mm_struct, dst_pmdt: ptdesc, dst_pi: number, src_pmdt: ptdesc, src_pi: number,
-  addr: number, dst_vma: vm_area_struct, src_vma: vm_area_struct,
+  m: Machine,
+  dst_mm: mm_struct,
+  src_mm: mm_struct,
+  dst_pmdt: ptdesc,
+  dst_pi: number,
+  src_pmdt: ptdesc,
+  src_pi: number,
+  addr: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
 ): Gen<number> {
   let pmd = src_pmdt.entry[src_pi] as number;
   if (pmd_present(pmd) && pte_special(pmd) && !is_huge_zero_pmd(m, pmd)) {
@@ -81,7 +131,20 @@ export function* copy_huge_pmd(
   };
   pmd = src_pmdt.entry[src_pi] as number;
   if (pmd_is_valid_softleaf(pmd)) {
-    copy_huge_non_present_pmd(m, dst_mm, src_mm, dst_pmdt, dst_pi, src_pmdt, src_pi, addr, dst_vma, src_vma, pmd, pgtable);
+    copy_huge_non_present_pmd(
+      m,
+      dst_mm,
+      src_mm,
+      dst_pmdt,
+      dst_pi,
+      src_pmdt,
+      src_pi,
+      addr,
+      dst_vma,
+      src_vma,
+      pmd,
+      pgtable,
+    );
     unlock();
     return 0;
   }

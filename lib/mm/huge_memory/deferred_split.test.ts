@@ -2,10 +2,17 @@
 
 import t from 'tap';
 import type { Machine } from '../../boot.ts';
-import { deferred_split_del, deferred_split_folio, folio_unqueue_deferred_split } from './deferred_split.ts';
-import { PG_large_rmappable, PG_partially_mapped, PG_swapcache, folio_ref_freeze, set_flag, test_flag } from '../page.ts';
+import {
+  folio_ref_freeze,
+  PG_large_rmappable,
+  PG_partially_mapped,
+  PG_swapcache,
+  set_flag,
+  test_flag,
+} from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { bare_machine } from '../testing.ts';
+import { deferred_split_del, deferred_split_folio, folio_unqueue_deferred_split } from './deferred_split.ts';
 
 /** places in a folio order's 22 counters */
 const [SPLIT_DEFERRED, NR_ANON_PARTIALLY_MAPPED] = [16, 18];
@@ -41,11 +48,19 @@ t.test('an entirely mapped folio is queued while underused ones may be split, an
   t.same([...m.thp.deferred_split_lru], [a]);
   t.equal(stat(m, 9, SPLIT_DEFERRED), 0);
   deferred_split_folio(m, a, true);
-  t.same([stat(m, 9, SPLIT_DEFERRED), stat(m, 9, NR_ANON_PARTIALLY_MAPPED)], [1, 1], 'on the queue already, it is counted now');
+  t.same(
+    [stat(m, 9, SPLIT_DEFERRED), stat(m, 9, NR_ANON_PARTIALLY_MAPPED)],
+    [1, 1],
+    'on the queue already, it is counted now',
+  );
   t.same(m.log.warnings, []);
   m.thp.split_underused_thp = true;
   deferred_split_folio(m, a, false);
-  t.same(m.log.warnings.map((w) => w.fn), ['deferred_split_folio'], 'it cannot become entirely mapped again');
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['deferred_split_folio'],
+    'it cannot become entirely mapped again',
+  );
 });
 
 t.test('folios of one or two pages and those in the swap cache are left alone', async (t) => {
@@ -72,5 +87,9 @@ t.test('a folio that is freed leaves the queue and is uncounted', async (t) => {
   const used = rmappable(m, 9);
   deferred_split_folio(m, used, true);
   folio_unqueue_deferred_split(m, used);
-  t.same(m.log.warnings.map((w) => w.fn), ['__folio_unqueue_deferred_split'], 'a folio with references is not to be unqueued so');
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['__folio_unqueue_deferred_split'],
+    'a folio with references is not to be unqueued so',
+  );
 });

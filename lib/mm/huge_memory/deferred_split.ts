@@ -2,13 +2,30 @@
 
 import type { Machine } from '../../boot.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { PG_large_rmappable, PG_partially_mapped, PG_swapcache, clear_flag, folio_order, folio_ref_count, large, set_flag, test_flag } from '../page.ts';
 import {
-  MTHP_STAT_NR_ANON_PARTIALLY_MAPPED, MTHP_STAT_SPLIT_DEFERRED, count_mthp_stat, count_vm_event, folio_test_pmd_mappable,
+  clear_flag,
+  folio_order,
+  folio_ref_count,
+  large,
+  PG_large_rmappable,
+  PG_partially_mapped,
+  PG_swapcache,
+  set_flag,
+  test_flag,
+} from '../page.ts';
+import {
+  count_mthp_stat,
+  count_vm_event,
+  folio_test_pmd_mappable,
   mod_mthp_stat,
+  MTHP_STAT_NR_ANON_PARTIALLY_MAPPED,
+  MTHP_STAT_SPLIT_DEFERRED,
 } from './sysfs.ts';
 
-/** Takes the folio off the deferred split queue and forgets that it is partially mapped; false if it was not queued. NON-KERNEL (upstream: __list_lru_del() of its _deferred_list). */
+/**
+ * Takes the folio off the deferred split queue and forgets that it is partially mapped; false if it was not queued.
+ * NON-KERNEL (upstream: __list_lru_del() of its _deferred_list).
+ */
 export function deferred_split_del(m: Machine, folio: number): boolean {
   const l = large(m, folio);
   if (!l.on_deferred_list) return false;
@@ -17,14 +34,20 @@ export function deferred_split_del(m: Machine, folio: number): boolean {
   return true;
 }
 
-/** Forgets that the folio is partially mapped, and uncounts it. NON-KERNEL (mm/huge_memory.c: part of __folio_unqueue_deferred_split()). */
+/**
+ * Forgets that the folio is partially mapped, and uncounts it. NON-KERNEL (mm/huge_memory.c: part of
+ * __folio_unqueue_deferred_split()).
+ */
 export function clear_partially_mapped(m: Machine, folio: number): void {
   if (!test_flag(m, folio, PG_partially_mapped)) return;
   clear_flag(m, folio, PG_partially_mapped);
   mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON_PARTIALLY_MAPPED, -1);
 }
 
-/** Queues a large anonymous folio to be split under memory pressure, and marks it if it is mapped only in part (mm/huge_memory.c: deferred_split_folio()). */
+/**
+ * Queues a large anonymous folio to be split under memory pressure, and marks it if it is mapped only in part
+ * (mm/huge_memory.c: deferred_split_folio()).
+ */
 export function deferred_split_folio(m: Machine, folio: number, partially_mapped: boolean): void {
   const order = folio_order(m, folio);
   if (order <= 1) return;
@@ -46,7 +69,10 @@ export function deferred_split_folio(m: Machine, folio: number, partially_mapped
   m.thp.deferred_split_lru.add(folio);
 }
 
-/** Takes a folio without references off the deferred split queue; false if it was not there (mm/internal.h: folio_unqueue_deferred_split()). */
+/**
+ * Takes a folio without references off the deferred split queue; false if it was not there (mm/internal.h:
+ * folio_unqueue_deferred_split()).
+ */
 export function folio_unqueue_deferred_split(m: Machine, folio: number): boolean {
   if (folio_order(m, folio) <= 1 || !test_flag(m, folio, PG_large_rmappable)) return false;
   if (!large(m, folio).on_deferred_list) return false;

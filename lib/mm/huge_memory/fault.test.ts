@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import {
+  type ptdesc,
+  pte_dirty,
+  pte_mkclean,
+  pte_mkold,
+  pte_pfn,
+  pte_write,
+  pte_young,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { UserSignal } from '../../kernel/signal.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { do_huge_pmd_numa_page, touch_pmd } from './fault.ts';
+import { folio_put } from '../folio.ts';
 import { type mm_struct, type vm_area_struct, vm_fault } from '../mm_types.ts';
 import { PageAnonExclusive } from '../page.ts';
-import { GFP_KERNEL, folio_alloc } from '../page_alloc.ts';
-import { pte_dirty, pte_mkclean, pte_mkold, pte_pfn, pte_write, pte_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_put } from '../folio.ts';
+import { folio_alloc, GFP_KERNEL } from '../page_alloc.ts';
 import { run_thp } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { do_huge_pmd_numa_page, touch_pmd } from './fault.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -62,28 +70,31 @@ t.test('without 2 MiB of free memory in one piece a small page does', async (t) 
   });
 });
 
-t.test('a writer splits its own pmd while a child shares the folio, and takes the folio over once it is alone', async (t) => {
-  run(function* (m, mm) {
-    yield* user_store32(m, MAP, 1);
-    yield* user_store32(m, MAP + HUGE, 1);
-    const [first, second] = [pte_pfn(entry(mm)), pte_pfn(entry(mm, MAP + HUGE))];
-    let done = false;
-    const pid = yield* kernel_clone(m, 0, function* () {
-      while (!done) yield* sched_yield(m);
-      t.equal(yield* user_load32(m, MAP), 1);
+t.test(
+  'a writer splits its own pmd while a child shares the folio, and takes the folio over once it is alone',
+  async (t) => {
+    run(function* (m, mm) {
+      yield* user_store32(m, MAP, 1);
+      yield* user_store32(m, MAP + HUGE, 1);
+      const [first, second] = [pte_pfn(entry(mm)), pte_pfn(entry(mm, MAP + HUGE))];
+      let done = false;
+      const pid = yield* kernel_clone(m, 0, function* () {
+        while (!done) yield* sched_yield(m);
+        t.equal(yield* user_load32(m, MAP), 1);
+      });
+      yield* user_store32(m, MAP, 2);
+      t.equal(level(mm), 'pte');
+      t.not(pte_pfn(entry(mm)), first);
+      t.equal(pte_pfn(entry(mm, MAP + PAGE)), first + 1);
+      done = true;
+      yield* kernel_wait4(m, pid, 0);
+      t.notOk(PageAnonExclusive(m, m.page.pfn_to_page(second)));
+      yield* user_store32(m, MAP + HUGE + PAGE, 2);
+      t.same([level(mm, MAP + HUGE), pte_pfn(entry(mm, MAP + HUGE))], ['pmd', second]);
+      t.ok(PageAnonExclusive(m, m.page.pfn_to_page(second)) && pte_write(entry(mm, MAP + HUGE)));
     });
-    yield* user_store32(m, MAP, 2);
-    t.equal(level(mm), 'pte');
-    t.not(pte_pfn(entry(mm)), first);
-    t.equal(pte_pfn(entry(mm, MAP + PAGE)), first + 1);
-    done = true;
-    yield* kernel_wait4(m, pid, 0);
-    t.notOk(PageAnonExclusive(m, m.page.pfn_to_page(second)));
-    yield* user_store32(m, MAP + HUGE + PAGE, 2);
-    t.same([level(mm, MAP + HUGE), pte_pfn(entry(mm, MAP + HUGE))], ['pmd', second]);
-    t.ok(PageAnonExclusive(m, m.page.pfn_to_page(second)) && pte_write(entry(mm, MAP + HUGE)));
-  });
-});
+  },
+);
 
 t.test('touching a pmd makes it young and dirty for a write; for a read the CPU itself does', async (t) => {
   run(function* (m, mm) {

@@ -1,44 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { mm_inc_nr_ptes, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  HPAGE_PMD_SIZE,
+  pmd_index,
+  pmd_mkdirty,
+  pmd_mkyoung,
+  type ptdesc,
+  pte_mkspecial,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mk_pmd, pmd_page, pmdp_set_access_flags, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
-import { maybe_pmd_mkwrite } from './pmd_lock.ts';
-import { __split_huge_pmd } from './split_pmd.ts';
-import { deferred_split_folio } from './deferred_split.ts';
+import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
 import { softleaf_from_pmd, softleaf_to_page } from '../leafops.ts';
-import { page_pgmap } from '../memremap.ts';
 import { folio_zero_user, vmf_anon_prepare } from '../memory/fault.ts';
+import { page_pgmap } from '../memremap.ts';
 import {
-  FAULT_FLAG_UNSHARE, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, MMF_UNSTABLE, MM_ANONPAGES, VM_FAULT_FALLBACK, VM_FAULT_OOM,
-  VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_UFFD_MISSING, add_mm_counter, type mm_struct, type vm_area_struct, type vm_fault,
+  add_mm_counter,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  MM_ANONPAGES,
+  type mm_struct,
+  MMF_UNSTABLE,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_UFFD_MISSING,
 } from '../mm_types.ts';
 import { vma_end_read } from '../mmap_lock.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import {
-  PG_swapcache, PG_uptodate, PageAnonExclusive, SetPageAnonExclusive, folio_get, folio_ref_count, folio_test_large,
-  page_folio, set_flag, test_flag,
+  folio_get,
+  folio_ref_count,
+  folio_test_large,
+  page_folio,
+  PageAnonExclusive,
+  PG_swapcache,
+  PG_uptodate,
+  set_flag,
+  SetPageAnonExclusive,
+  test_flag,
 } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
-import { mm_inc_nr_ptes, pgtable_trans_huge_deposit, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, pmd_index, pmd_mkdirty, pmd_mkyoung, pte_mkspecial, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mk_pmd, pmd_page, pmdp_huge_clear_flush, pmdp_set_access_flags, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import { RMAP_EXCLUSIVE, folio_add_new_anon_rmap, folio_move_anon_rmap } from '../rmap/rmap.ts';
-import { folio_add_lru_vma, folio_put } from '../folio.ts';
-import {
-  MTHP_STAT_ANON_FAULT_ALLOC, MTHP_STAT_ANON_FAULT_FALLBACK, PMD_ORDER, count_mthp_stat, count_vm_event, is_huge_zero_pmd,
-  mm_get_huge_zero_folio, thp_vma_suitable_order, transparent_hugepage_use_zero_page, vma_thp_gfp_mask,
-} from './sysfs.ts';
+import { pgtable_trans_huge_deposit, pmdp_huge_clear_flush } from '../pgtable-generic.ts';
+import { folio_add_new_anon_rmap, folio_move_anon_rmap, RMAP_EXCLUSIVE } from '../rmap/rmap.ts';
 import { handle_userfault, userfaultfd_missing } from '../userfaultfd/userfaultfd.ts';
+import { deferred_split_folio } from './deferred_split.ts';
+import { maybe_pmd_mkwrite } from './pmd_lock.ts';
+import { __split_huge_pmd } from './split_pmd.ts';
+import {
+  count_mthp_stat,
+  count_vm_event,
+  is_huge_zero_pmd,
+  mm_get_huge_zero_folio,
+  MTHP_STAT_ANON_FAULT_ALLOC,
+  MTHP_STAT_ANON_FAULT_FALLBACK,
+  PMD_ORDER,
+  thp_vma_suitable_order,
+  transparent_hugepage_use_zero_page,
+  vma_thp_gfp_mask,
+} from './sysfs.ts';
 
 function check_stable_address_space(mm: mm_struct): number {
   return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
@@ -57,8 +97,18 @@ function vma_alloc_anon_folio_pmd(m: Machine, vma: vm_area_struct, addr: number)
   return folio;
 }
 
-/** Maps a new anonymous folio by an empty pmd, under its lock; counts nothing in the mm (mm/huge_memory.c: map_anon_folio_pmd_nopf()). */
-export function map_anon_folio_pmd_nopf(m: Machine, folio: number, pmdt: ptdesc, pi: number, vma: vm_area_struct, haddr: number): void {
+/**
+ * Maps a new anonymous folio by an empty pmd, under its lock; counts nothing in the mm (mm/huge_memory.c:
+ * map_anon_folio_pmd_nopf()).
+ */
+export function map_anon_folio_pmd_nopf(
+  m: Machine,
+  folio: number,
+  pmdt: ptdesc,
+  pi: number,
+  vma: vm_area_struct,
+  haddr: number,
+): void {
   const entry = maybe_pmd_mkwrite(pmd_mkdirty(folio_mk_pmd(m, folio, vma.vm_page_prot)), vma);
   folio_add_new_anon_rmap(m, folio, vma, haddr, RMAP_EXCLUSIVE);
   folio_add_lru_vma(m, folio, vma);
@@ -66,7 +116,14 @@ export function map_anon_folio_pmd_nopf(m: Machine, folio: number, pmdt: ptdesc,
   deferred_split_folio(m, folio, false);
 }
 
-function map_anon_folio_pmd_pf(m: Machine, folio: number, pmdt: ptdesc, pi: number, vma: vm_area_struct, haddr: number): void {
+function map_anon_folio_pmd_pf(
+  m: Machine,
+  folio: number,
+  pmdt: ptdesc,
+  pi: number,
+  vma: vm_area_struct,
+  haddr: number,
+): void {
   map_anon_folio_pmd_nopf(m, folio, pmdt, pi, vma, haddr);
   add_mm_counter(vma.vm_mm, MM_ANONPAGES, HPAGE_PMD_NR);
   count_vm_event(m, 'THP_FAULT_ALLOC');
@@ -112,7 +169,10 @@ function* __do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   return ret;
 }
 
-/** Lets the device give its memory back on a CPU access to a pmd of it: VM_FAULT_* (mm/huge_memory.c: do_huge_pmd_device_private()). */
+/**
+ * Lets the device give its memory back on a CPU access to a pmd of it: VM_FAULT_* (mm/huge_memory.c:
+ * do_huge_pmd_device_private()).
+ */
 export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const pmdt = vmf.pmdt as ptdesc;
@@ -135,7 +195,8 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
     folio_get(m, folio);
     spin_unlock(m, pmdt.ptl);
     const ops = page_pgmap(m, page).ops;
-    if (ops?.migrate_to_ram === undefined) BUG_ON(true, 'mm/huge_memory.c: do_huge_pmd_device_private() without migrate_to_ram');
+    if (ops?.migrate_to_ram === undefined)
+      BUG_ON(true, 'mm/huge_memory.c: do_huge_pmd_device_private() without migrate_to_ram');
     else ret = yield* ops.migrate_to_ram(m, vmf);
     if (locks) folio_unlock(m, folio);
     folio_put(m, folio);
@@ -145,8 +206,20 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
   return ret;
 }
 
-/** Maps the huge zero folio by an empty pmd, under its lock, and deposits the page table (mm/huge_memory.c: set_huge_zero_folio()). */
-export function set_huge_zero_folio(m: Machine, pgtable: ptdesc, mm: mm_struct, vma: vm_area_struct, haddr: number, pmdt: ptdesc, pi: number, zero_folio: number): void {
+/**
+ * Maps the huge zero folio by an empty pmd, under its lock, and deposits the page table (mm/huge_memory.c:
+ * set_huge_zero_folio()).
+ */
+function set_huge_zero_folio(
+  m: Machine,
+  pgtable: ptdesc,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  haddr: number,
+  pmdt: ptdesc,
+  pi: number,
+  zero_folio: number,
+): void {
   const entry = pte_mkspecial(folio_mk_pmd(m, zero_folio, vma.vm_page_prot));
   pgtable_trans_huge_deposit(m, mm, pmdt, pi, pgtable);
   set_pmd_at(m, mm, haddr, pmdt, pi, entry);
@@ -189,7 +262,10 @@ function* do_huge_pmd_zero_read(m: Machine, vmf: vm_fault, haddr: number): Gen<n
   return ret;
 }
 
-/** The first access to 2 MiB of anonymous memory: the huge zero folio for a read, a new folio for a write; VM_FAULT_FALLBACK where small pages must do (mm/huge_memory.c: do_huge_pmd_anonymous_page()). */
+/**
+ * The first access to 2 MiB of anonymous memory: the huge zero folio for a read, a new folio for a write;
+ * VM_FAULT_FALLBACK where small pages must do (mm/huge_memory.c: do_huge_pmd_anonymous_page()).
+ */
 export function* do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const haddr = ALIGN_DOWN(vmf.address, HPAGE_PMD_SIZE);
@@ -197,18 +273,31 @@ export function* do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<numb
   const ret = yield* vmf_anon_prepare(m, vmf);
   if (ret !== 0) return ret;
   khugepaged_enter_vma(m, vma, vma.vm_flags);
-  if ((vmf.flags & FAULT_FLAG_WRITE) === 0 && transparent_hugepage_use_zero_page(m)) return yield* do_huge_pmd_zero_read(m, vmf, haddr);
+  if ((vmf.flags & FAULT_FLAG_WRITE) === 0 && transparent_hugepage_use_zero_page(m))
+    return yield* do_huge_pmd_zero_read(m, vmf, haddr);
   return yield* __do_huge_pmd_anonymous_page(m, vmf);
 }
 
-/** Marks the entry as accessed, and as dirty for a write; answers whether it changed (mm/huge_memory.c: touch_pmd()). */
-export function touch_pmd(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, write: boolean): boolean {
+/**
+ * Marks the entry as accessed, and as dirty for a write; answers whether it changed (mm/huge_memory.c: touch_pmd()).
+ */
+export function touch_pmd(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pmdt: ptdesc,
+  pi: number,
+  write: boolean,
+): boolean {
   let entry = pmd_mkyoung(pmdt.entry[pi] as number);
   if (write) entry = pmd_mkdirty(entry);
   return pmdp_set_access_flags(m, vma, ALIGN_DOWN(addr, HPAGE_PMD_SIZE), pmdt, pi, entry, write);
 }
 
-/** touch_pmd() for a fault that found nothing else to do, under the pmd lock (mm/huge_memory.c: huge_pmd_set_accessed()). */
+/**
+ * touch_pmd() for a fault that found nothing else to do, under the pmd lock (mm/huge_memory.c:
+ * huge_pmd_set_accessed()).
+ */
 export function huge_pmd_set_accessed(m: Machine, vmf: vm_fault): boolean {
   const pmdt = vmf.pmdt as ptdesc;
   const pi = pmd_index(vmf.address);
@@ -246,7 +335,8 @@ function* do_huge_zero_wp_pmd(m: Machine, vmf: vm_fault): Gen<number> {
 
 /**
  * A write (or a request to unshare) to memory that a pmd maps read-only: takes the folio over if nobody else uses it,
- * replaces the huge zero folio, else splits the pmd and answers VM_FAULT_FALLBACK (mm/huge_memory.c: do_huge_pmd_wp_page()).
+ * replaces the huge zero folio, else splits the pmd and answers VM_FAULT_FALLBACK (mm/huge_memory.c:
+ * do_huge_pmd_wp_page()).
  */
 export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -312,12 +402,18 @@ export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   return VM_FAULT_FALLBACK;
 }
 
-/** A fault on a pmd that NUMA balancing made inaccessible; NUMA is not modelled (mm/huge_memory.c: do_huge_pmd_numa_page()). */
+/**
+ * A fault on a pmd that NUMA balancing made inaccessible; NUMA is not modelled (mm/huge_memory.c:
+ * do_huge_pmd_numa_page()).
+ */
 export function* do_huge_pmd_numa_page(_m: Machine, _vmf: vm_fault): Gen<number> {
   throw new Unmodelled('do_huge_pmd_numa_page');
 }
 
-/** A fault on a pmd that userfaultfd read-write protection traps; not modelled (mm/huge_memory.c: do_huge_pmd_uffd_rwp()). */
+/**
+ * A fault on a pmd that userfaultfd read-write protection traps; not modelled (mm/huge_memory.c:
+ * do_huge_pmd_uffd_rwp()).
+ */
 export function* do_huge_pmd_uffd_rwp(_m: Machine, _vmf: vm_fault): Gen<number> {
   throw new Unmodelled('do_huge_pmd_uffd_rwp');
 }

@@ -1,26 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import {
+  type ptdesc,
+  pte_dirty,
+  pte_mkclean,
+  pte_mkold,
+  pte_pfn,
+  pte_write,
+  pte_young,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { pin_user_pages_fast, unpin_user_pages } from '../gup/gup.ts';
-import { remove_migration_pmd, set_pmd_migration_entry } from './migration.ts';
-import { swp_type } from '../leafops.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PG_dirty, PageAnonExclusive, clear_flag, folio_get, test_flag } from '../page.ts';
-import { DEFINE_FOLIO_VMA_WALK, type page_vma_mapped_walk } from '../page_vma_mapped.ts';
-import { pte_dirty, pte_mkclean, pte_mkold, pte_pfn, pte_write, pte_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapcount } from '../rmap/rmap.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { pin_user_pages_fast } from '../gup/gup.ts';
+import { unpin_user_pages } from '../gup/pin.ts';
+import { swp_type } from '../leafops.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { clear_flag, folio_get, PageAnonExclusive, PG_dirty, test_flag } from '../page.ts';
+import { DEFINE_FOLIO_VMA_WALK, type page_vma_mapped_walk } from '../page_vma_mapped.ts';
+import { folio_mapcount } from '../rmap/rmap.ts';
+import { remove_migration_pmd, set_pmd_migration_entry } from './migration.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
@@ -31,7 +40,10 @@ const [READ, READ_EXCLUSIVE, WRITE] = [0x19, 0x1a, 0x1b];
 const EBUSY = -16;
 
 /** Runs `body` with the folio that a pmd maps, locked and with a reference, and a walk that stands on that pmd. */
-function run(prepare: (m: Machine) => Gen<unknown>, body: (m: Machine, mm: mm_struct, folio: number, pvmw: page_vma_mapped_walk) => Gen<void>): void {
+function run(
+  prepare: (m: Machine) => Gen<unknown>,
+  body: (m: Machine, mm: mm_struct, folio: number, pvmw: page_vma_mapped_walk) => Gen<void>,
+): void {
   run_clean(t, small_machine({ thp: 'always' }), function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);
     yield* user_store32(m, MAP, 9);
@@ -82,12 +94,15 @@ t.test('a clean and old pmd stays so', async (t) => {
 });
 
 t.test('a read-only pmd of an exclusive folio is told from one of a shared folio', async (t) => {
-  run((m) => do_syscall_64(m, NR_mprotect, MAP, HUGE, R), function* (m, mm, folio, pvmw) {
-    set_pmd_migration_entry(m, pvmw, folio);
-    t.equal(swp_type(entry(mm)), READ_EXCLUSIVE);
-    remove_migration_pmd(m, pvmw, folio);
-    t.same([pte_write(entry(mm)), PageAnonExclusive(m, folio)], [false, true]);
-  });
+  run(
+    (m) => do_syscall_64(m, NR_mprotect, MAP, HUGE, R),
+    function* (m, mm, folio, pvmw) {
+      set_pmd_migration_entry(m, pvmw, folio);
+      t.equal(swp_type(entry(mm)), READ_EXCLUSIVE);
+      remove_migration_pmd(m, pvmw, folio);
+      t.same([pte_write(entry(mm)), PageAnonExclusive(m, folio)], [false, true]);
+    },
+  );
   run(nothing, function* (m, mm, folio, pvmw) {
     let done = false;
     const pid = yield* kernel_clone(m, 0, function* () {

@@ -1,27 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_SIZE,
+  pmd_dirty,
+  pmd_mkdirty,
+  pmd_mkold,
+  pmd_mkwrite,
+  pmd_present,
+  pmd_write,
+  pmd_young,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_soft_dirty,
+  pte_uffd,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mk_pmd, pmdp_huge_get_and_clear, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY } from '../../errno.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { folio_put } from '../folio.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry_from_page,
-  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
-  make_writable_device_private_entry_from_page, make_writable_migration_entry_from_page, softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_dirty,
-  softleaf_is_migration_write, softleaf_is_migration_young, softleaf_to_pmd,
+  make_migration_entry_dirty,
+  make_migration_entry_young,
+  make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  make_writable_device_private_entry_from_page,
+  make_writable_migration_entry_from_page,
+  softleaf_from_pmd,
+  softleaf_is_device_private_write,
+  softleaf_is_migration_dirty,
+  softleaf_is_migration_write,
+  softleaf_is_migration_young,
+  softleaf_to_pmd,
 } from '../leafops.ts';
 import { folio_is_device_private } from '../memremap.ts';
-import { PG_dirty, PageAnonExclusive, folio_get, folio_test_anon, page_folio, set_flag, test_flag } from '../page.ts';
+import { folio_get, folio_test_anon, page_folio, PageAnonExclusive, PG_dirty, set_flag, test_flag } from '../page.ts';
 import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';
+import { pmdp_invalidate } from '../pgtable-generic.ts';
 import {
-  ALIGN_DOWN, HPAGE_PMD_SIZE, pmd_dirty, pmd_mkdirty, pmd_mkold, pmd_mkwrite, pmd_present, pmd_write, pmd_young,
-  pte_mksoft_dirty, pte_mkuffd, pte_soft_dirty, pte_uffd,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mk_pmd, pmdp_huge_get_and_clear, pmdp_invalidate, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import {
-  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pmd, folio_add_file_rmap_pmd, folio_remove_rmap_pmd,
+  folio_add_anon_rmap_pmd,
+  folio_add_file_rmap_pmd,
+  folio_remove_rmap_pmd,
   folio_try_share_anon_rmap_pmd,
+  RMAP_EXCLUSIVE,
+  RMAP_NONE,
 } from '../rmap/rmap.ts';
-import { folio_put } from '../folio.ts';
 
 /**
  * Replaces the pmd that the walk stands on, present or of device memory, by a migration entry, and drops its reference:
@@ -72,7 +97,10 @@ export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, 
   return 0;
 }
 
-/** Replaces the pmd migration entry that the walk stands on by a mapping of `folio`, which gets a reference (mm/huge_memory.c: remove_migration_pmd()). Under the pmd lock. */
+/**
+ * Replaces the pmd migration entry that the walk stands on by a mapping of `folio`, which gets a reference
+ * (mm/huge_memory.c: remove_migration_pmd()). Under the pmd lock.
+ */
 export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, folio: number): void {
   const vma = pvmw.vma;
   const haddr = ALIGN_DOWN(pvmw.address, HPAGE_PMD_SIZE);
@@ -86,7 +114,10 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   let pmde: number;
   if (folio_is_device_private(m, folio)) {
     // The entry is made of the pmd that would be present, from which the uffd bit takes the right to write.
-    const make = write && !pte_uffd(old) ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+    const make =
+      write && !pte_uffd(old)
+        ? make_writable_device_private_entry_from_page
+        : make_readable_device_private_entry_from_page;
     pmde = softleaf_to_pmd(make(m, folio));
   } else {
     pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);
@@ -98,7 +129,14 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   if (pte_uffd(old)) pmde = pte_mkuffd(pmde);
 
   if (folio_test_anon(m, folio)) {
-    folio_add_anon_rmap_pmd(m, folio, folio, vma, haddr, m.device_private.is_migration_read(entry) ? RMAP_NONE : RMAP_EXCLUSIVE);
+    folio_add_anon_rmap_pmd(
+      m,
+      folio,
+      folio,
+      vma,
+      haddr,
+      m.device_private.is_migration_read(entry) ? RMAP_NONE : RMAP_EXCLUSIVE,
+    );
   } else {
     folio_add_file_rmap_pmd(m, folio, folio, vma);
   }

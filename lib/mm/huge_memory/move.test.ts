@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { pmd_index, type ptdesc, pte_pfn, pte_soft_dirty } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { Oops } from '../../kernel/printk.ts';
 import { UserSignal } from '../../kernel/signal.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { move_huge_pmd, move_pages_huge_pmd } from './move.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { mm_find_pmd } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { pmd_index, pte_pfn, pte_soft_dirty, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { mm_find_pmd } from '../rmap/rmap.ts';
+import { move_huge_pmd, move_pages_huge_pmd } from './move.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -36,7 +36,8 @@ function remap(m: Machine, from: number, len: number, to: number): Gen<number> {
   return do_syscall_64(m, NR_mremap, from, len, len, MAYMOVE_FIXED, to);
 }
 
-const deposited = (m: Machine, mm: mm_struct, addr: number): number => (mm_find_pmd(m, mm, addr) as ptdesc).pmd_huge_pte.length;
+const deposited = (m: Machine, mm: mm_struct, addr: number): number =>
+  (mm_find_pmd(m, mm, addr) as ptdesc).pmd_huge_pte.length;
 
 t.test('mremap to an aligned place moves the pmd, its deposited table and nothing else', async (t) => {
   run(function* (m, mm) {
@@ -83,7 +84,8 @@ t.test('a place that is taken, or nothing huge to move, is refused', async (t) =
     yield* user_store32(m, MAP + HUGE, 1);
     const vma = vma_at(mm, MAP) as vm_area_struct;
     const pmdt = mm_find_pmd(m, mm, MAP) as ptdesc;
-    const move = (from: number, to: number): Gen<boolean> => move_huge_pmd(m, vma, from, to, pmdt, pmd_index(from), pmdt, pmd_index(to));
+    const move = (from: number, to: number): Gen<boolean> =>
+      move_huge_pmd(m, vma, from, to, pmdt, pmd_index(from), pmdt, pmd_index(to));
     const before = [...pmdt.entry];
     t.notOk(yield* move(MAP, MAP + 4 * HUGE), 'a table of ptes is there');
     t.throws(() => move(MAP, MAP + HUGE).next(), Oops, 'another huge page is there');

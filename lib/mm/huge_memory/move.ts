@@ -1,25 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
-import { BUG_ON } from '../../kernel/printk.ts';
-import { Unmodelled } from '../../unmodelled.ts';
-import { __pmd_trans_huge_lock } from './pmd_lock.ts';
-import { pmd_is_migration_entry } from '../leafops.ts';
-import { vma_is_anonymous, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { PMD_SIZE, pmd_none, pmd_present, pmd_trans_huge, pte_clear_uffd, pte_mksoft_dirty, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  pmd_none,
+  pmd_present,
+  PMD_SIZE,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_mksoft_dirty,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pmdp_huge_get_and_clear, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import { flush_pmd_tlb_range } from '../../arch/x86/mm/tlb.ts';
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import { pmd_is_migration_entry } from '../leafops.ts';
+import { type mm_struct, type vm_area_struct, vma_is_anonymous } from '../mm_types.ts';
+import { pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw } from '../pgtable-generic.ts';
 import { userfaultfd_rwp, vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
+import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 
 function move_soft_dirty_pmd(pmd: number): number {
   return pmd_is_migration_entry(pmd) || pmd_present(pmd) ? pte_mksoft_dirty(pmd) : pmd;
 }
 
-/** Moves a huge pmd of any kind to an empty place; false if it is none or the place is taken (mm/huge_memory.c: move_huge_pmd()). */
-export function* move_huge_pmd(m: Machine, vma: vm_area_struct, old_addr: number, new_addr: number, old_pmdt: ptdesc, old_pi: number, new_pmdt: ptdesc, new_pi: number): Gen<boolean> {
+/**
+ * Moves a huge pmd of any kind to an empty place; false if it is none or the place is taken (mm/huge_memory.c:
+ * move_huge_pmd()).
+ */
+export function* move_huge_pmd(
+  m: Machine,
+  vma: vm_area_struct,
+  old_addr: number,
+  new_addr: number,
+  old_pmdt: ptdesc,
+  old_pi: number,
+  new_pmdt: ptdesc,
+  new_pi: number,
+): Gen<boolean> {
   const mm = vma.vm_mm;
   const there = new_pmdt.entry[new_pi] as number;
   if (!pmd_none(there)) {
@@ -48,6 +68,13 @@ export function* move_huge_pmd(m: Machine, vma: vm_area_struct, old_addr: number
 }
 
 /** UFFDIO_MOVE of a huge pmd; not modelled (mm/huge_memory.c: move_pages_huge_pmd()). */
-export function* move_pages_huge_pmd(_m: Machine, _mm: mm_struct, _dst_pmdt: ptdesc, _dst_pi: number, _src_pmdt: ptdesc, _src_pi: number): Gen<number> {
+export function* move_pages_huge_pmd(
+  _m: Machine,
+  _mm: mm_struct,
+  _dst_pmdt: ptdesc,
+  _dst_pi: number,
+  _src_pmdt: ptdesc,
+  _src_pi: number,
+): Gen<number> {
   throw new Unmodelled('move_pages_huge_pmd');
 }

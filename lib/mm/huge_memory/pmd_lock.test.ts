@@ -1,43 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { pgd_alloc } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  _PAGE_ACCESSED,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_USER,
+  pmd_dirty,
+  pmd_index,
+  pmd_is_table,
+  pmd_pfn,
+  pmd_trans_huge,
+  pmd_write,
+  type ptdesc,
+  pte_pfn,
+  pte_present,
+  pte_special,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { Machine, type MachineConfig } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { task_struct } from '../../kernel/sched/core.ts';
-import { anon_vma_fork } from '../rmap/anon_vma.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { vma_adjust_trans_huge } from './pmd_lock.ts';
-import { copy_huge_pmd } from './copy.ts';
-import { move_huge_pmd } from './move.ts';
-import { __split_huge_pmd } from './split_pmd.ts';
-import { zap_huge_pmd } from './zap.ts';
-import { folio_split, split_folio } from './split_folio.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { madvise_collapse } from '../khugepaged/khugepaged.ts';
 import {
-  pmd_is_device_private_entry, pmd_is_migration_entry, softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_private_write,
-  softleaf_is_migration_write, softleaf_to_pfn,
+  pmd_is_device_private_entry,
+  pmd_is_migration_entry,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_device_private_write,
+  softleaf_is_migration_write,
+  softleaf_to_pfn,
 } from '../leafops.ts';
 import { handle_mm_fault } from '../memory/fault.ts';
-import { MEMORY_DEVICE_PRIVATE, dev_pagemap, memremap_pages, zone_device_folio_init } from '../memremap.ts';
+import { dev_pagemap, MEMORY_DEVICE_PRIVATE, memremap_pages, zone_device_folio_init } from '../memremap.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import {
-  FAULT_FLAG_WRITE, MM_ANONPAGES, VM_HUGEPAGE, VM_MAYREAD, VM_MAYWRITE, VM_NOHUGEPAGE, VM_READ, VM_WRITE, mm_struct, vm_area_struct,
+  FAULT_FLAG_WRITE,
+  MM_ANONPAGES,
+  mm_struct,
+  vm_area_struct,
+  VM_HUGEPAGE,
+  VM_MAYREAD,
+  VM_MAYWRITE,
+  VM_NOHUGEPAGE,
+  VM_READ,
+  VM_WRITE,
 } from '../mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { mmu_notifier_subscriptions_init } from '../mmu_notifier.ts';
-import { PageAnonExclusive, folio_order, folio_ref_count, large } from '../page.ts';
-import { GFP_KERNEL, __GFP_ZERO, alloc_page } from '../page_alloc.ts';
-import { mm_alloc_pmd, mm_find_pmd, pgd_alloc } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  _PAGE_ACCESSED, _PAGE_NX, _PAGE_PRESENT, _PAGE_USER, pmd_dirty, pmd_index, pmd_is_table, pmd_pfn, pmd_trans_huge, pmd_write, pte_pfn,
-  pte_present, pte_special, pte_write, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapcount } from '../rmap/rmap.ts';
+import { folio_order, folio_ref_count, large, PageAnonExclusive } from '../page.ts';
+import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../page_alloc.ts';
+import { anon_vma_fork } from '../rmap/anon_vma.ts';
+import { folio_mapcount, mm_find_pmd } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { noting_ops, replace_folio } from '../testing.ts';
-import { TVA_PAGEFAULT, is_huge_zero_pmd, thp_vma_allowable_order } from './sysfs.ts';
+import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
+import { copy_huge_pmd } from './copy.ts';
+import { move_huge_pmd } from './move.ts';
+import { vma_adjust_trans_huge } from './pmd_lock.ts';
+import { folio_split, split_folio } from './split_folio.ts';
+import { __split_huge_pmd } from './split_pmd.ts';
+import { is_huge_zero_pmd, thp_vma_allowable_order, TVA_PAGEFAULT } from './sysfs.ts';
+import { zap_huge_pmd } from './zap.ts';
 
 /** What a private writable mapping starts its entries from: readable, not writable before a fault decides so. */
 const PROT = _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED | _PAGE_NX;
@@ -58,10 +86,13 @@ class ThpMachine {
     const t = new task_struct(1, 'test');
     t.mm = mm;
     const box: { done: boolean; value?: T } = { done: false };
-    this.m.sched.start(t, (function* (): Gen<void> {
-      box.value = yield* fn();
-      box.done = true;
-    })());
+    this.m.sched.start(
+      t,
+      (function* (): Gen<void> {
+        box.value = yield* fn();
+        box.done = true;
+      })(),
+    );
     this.m.sched.run(() => box.done);
     return box.value as T;
   }
@@ -188,8 +219,14 @@ t.test('splitting the pmd gives every page its own mapping, reference and exclus
   const pt = pmdt.child?.[pi] as ptdesc;
   for (let i = 0; i < 512; i++) {
     const pte = pt.entry[i] as number;
-    if (!pte_present(pte) || !pte_write(pte) || pte_pfn(pte) !== m.page.page_to_pfn(folio) + i || m.page._mapcount[folio + i] !== 0
-      || !PageAnonExclusive(m, folio + i)) t.fail(`page ${i}`);
+    if (
+      !pte_present(pte) ||
+      !pte_write(pte) ||
+      pte_pfn(pte) !== m.page.page_to_pfn(folio) + i ||
+      m.page._mapcount[folio + i] !== 0 ||
+      !PageAnonExclusive(m, folio + i)
+    )
+      t.fail(`page ${i}`);
   }
   t.equal(mm.rss_stat[MM_ANONPAGES], 512);
   t.same(m.log.warnings, []);
@@ -201,7 +238,10 @@ t.test('splitting the folio maps pages of zeroes to the zero page and frees them
   const free = m.zone.nr_free;
   m.page._refcount[folio]++;
   x.run(mm, () => folio_lock(m, folio));
-  t.equal(x.run(mm, () => split_folio(m, folio)), 0);
+  t.equal(
+    x.run(mm, () => split_folio(m, folio)),
+    0,
+  );
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
   t.ok(pte_special(pt.entry[0] as number) && pte_special(pt.entry[511] as number));
   t.equal(pte_pfn(pt.entry[3] as number), m.page.page_to_pfn(folio) + 3);
@@ -222,7 +262,10 @@ t.test('a split around one page leaves the rest as large as it can be, but no fo
   for (let i = 0; i < 512; i++) m.ram.bytes(m.page.page_to_pfn(folio) + i)[0] = 1;
   m.page._refcount[folio]++;
   x.run(mm, () => folio_lock(m, folio));
-  t.equal(x.run(mm, () => folio_split(m, folio, 0, folio, null)), 0);
+  t.equal(
+    x.run(mm, () => folio_split(m, folio, 0, folio, null)),
+    0,
+  );
   const orders: number[] = [];
   for (let f = folio; f < folio + 512; f += 1 << folio_order(m, f)) orders.push(folio_order(m, f));
   t.same(orders, [0, 0, 0, 0, 2, 3, 4, 5, 6, 7, 8]);
@@ -237,7 +280,10 @@ t.test('a folio with another user is not split and stays mapped by its pmd', asy
   const { x, m, mm, folio } = with_huge_folio();
   m.page._refcount[folio] += 2;
   x.run(mm, () => folio_lock(m, folio));
-  t.equal(x.run(mm, () => split_folio(m, folio)), -11);
+  t.equal(
+    x.run(mm, () => split_folio(m, folio)),
+    -11,
+  );
   t.ok(pmd_trans_huge(x.pmd(mm, BASE)));
   t.equal(folio_ref_count(m, folio), 3);
   t.ok(PageAnonExclusive(m, folio));
@@ -263,8 +309,12 @@ t.test('a read maps the huge zero folio, the write after it a folio of its own',
 
 t.test('modes and advice decide whether a fault may use huge pages', async (t) => {
   for (const [thp, flags, allowed] of [
-    ['always', 0, true], ['always', VM_NOHUGEPAGE, false], ['madvise', 0, false], ['madvise', VM_HUGEPAGE, true],
-    ['never', 0, false], ['never', VM_HUGEPAGE, false],
+    ['always', 0, true],
+    ['always', VM_NOHUGEPAGE, false],
+    ['madvise', 0, false],
+    ['madvise', VM_HUGEPAGE, true],
+    ['never', 0, false],
+    ['never', VM_HUGEPAGE, false],
   ] as const) {
     const x = new ThpMachine({ thp });
     const vma = x.vma(x.mm(), BASE, BASE + HUGE, flags);
@@ -383,7 +433,8 @@ t.test('MADV_COLLAPSE answers -EINVAL for nothing mapped and -EAGAIN for a page 
   t.equal(collapse(x, vma, BASE + HUGE), 0);
 });
 
-// The huge folio at BASE is replaced by one of device memory, as a migration does; answers that folio, with no user but the mapping.
+// The huge folio at BASE is replaced by one of device memory, as a migration does; answers that folio, with no user but
+// the mapping.
 function to_device(x: ThpMachine, mm: mm_struct, freed: number[], split: [number, number][]): number {
   const m = x.m;
   const src = huge_folio(x, mm);
@@ -401,24 +452,27 @@ function to_device(x: ThpMachine, mm: mm_struct, freed: number[], split: [number
   return dst;
 }
 
-t.test('a huge pmd of device memory splits into leaves of its pages, each with a mapping and a reference', async (t) => {
-  const { x, m, mm, vma } = with_huge_folio();
-  const folio = to_device(x, mm, [], []);
-  t.ok(pmd_is_device_private_entry(x.pmd(mm, BASE)));
-  t.ok(softleaf_is_device_private_write(softleaf_from_pmd(x.pmd(mm, BASE))));
-  t.equal(folio_ref_count(m, folio), 1);
-  t.equal(folio_mapcount(m, folio), 1);
-  t.ok(PageAnonExclusive(m, folio));
-  x.run(mm, () => __split_huge_pmd(m, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE, false));
-  const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
-  const leaf = softleaf_from_pte(pt.entry[511] as number);
-  t.ok(softleaf_is_device_private_write(leaf));
-  t.equal(softleaf_to_pfn(leaf), 0x140000 + 511);
-  t.equal(folio_ref_count(m, folio), 512);
-  t.equal(folio_mapcount(m, folio), 512);
-  t.ok(PageAnonExclusive(m, folio + 511));
-  t.same(m.log.warnings, []);
-});
+t.test(
+  'a huge pmd of device memory splits into leaves of its pages, each with a mapping and a reference',
+  async (t) => {
+    const { x, m, mm, vma } = with_huge_folio();
+    const folio = to_device(x, mm, [], []);
+    t.ok(pmd_is_device_private_entry(x.pmd(mm, BASE)));
+    t.ok(softleaf_is_device_private_write(softleaf_from_pmd(x.pmd(mm, BASE))));
+    t.equal(folio_ref_count(m, folio), 1);
+    t.equal(folio_mapcount(m, folio), 1);
+    t.ok(PageAnonExclusive(m, folio));
+    x.run(mm, () => __split_huge_pmd(m, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE, false));
+    const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
+    const leaf = softleaf_from_pte(pt.entry[511] as number);
+    t.ok(softleaf_is_device_private_write(leaf));
+    t.equal(softleaf_to_pfn(leaf), 0x140000 + 511);
+    t.equal(folio_ref_count(m, folio), 512);
+    t.equal(folio_mapcount(m, folio), 512);
+    t.ok(PageAnonExclusive(m, folio + 511));
+    t.same(m.log.warnings, []);
+  },
+);
 
 t.test('fork makes a device pmd read-only on both sides', async (t) => {
   const { x, m, mm, vma } = with_huge_folio();
@@ -436,29 +490,35 @@ t.test('fork makes a device pmd read-only on both sides', async (t) => {
   t.same(m.log.warnings, []);
 });
 
-t.test('splitting a device folio calls its driver for every tail and then for the head, and keeps the mappings', async (t) => {
-  const { x, m, mm } = with_huge_folio();
-  const freed: number[] = [];
-  const split: [number, number][] = [];
-  const folio = to_device(x, mm, freed, split);
-  m.page._refcount[folio]++;
-  x.run(mm, () => folio_lock(m, folio));
-  t.equal(x.run(mm, () => split_folio(m, folio)), 0);
-  t.equal(split.length, 512);
-  t.same(split[0], [folio, folio + 1]);
-  t.same(split[511], [folio, 0]);
-  folio_unlock(m, folio);
-  folio_put(m, folio);
-  for (const i of [0, 1, 511]) {
-    t.equal(folio_order(m, folio + i), 0);
-    t.equal(folio_ref_count(m, folio + i), 1);
-    t.equal(m.page._mapcount[folio + i], 0);
-    t.ok(PageAnonExclusive(m, folio + i));
-  }
-  t.equal(mm.rss_stat[MM_ANONPAGES], 512);
-  t.same(freed, []);
-  t.same(m.log.warnings, []);
-});
+t.test(
+  'splitting a device folio calls its driver for every tail and then for the head, and keeps the mappings',
+  async (t) => {
+    const { x, m, mm } = with_huge_folio();
+    const freed: number[] = [];
+    const split: [number, number][] = [];
+    const folio = to_device(x, mm, freed, split);
+    m.page._refcount[folio]++;
+    x.run(mm, () => folio_lock(m, folio));
+    t.equal(
+      x.run(mm, () => split_folio(m, folio)),
+      0,
+    );
+    t.equal(split.length, 512);
+    t.same(split[0], [folio, folio + 1]);
+    t.same(split[511], [folio, 0]);
+    folio_unlock(m, folio);
+    folio_put(m, folio);
+    for (const i of [0, 1, 511]) {
+      t.equal(folio_order(m, folio + i), 0);
+      t.equal(folio_ref_count(m, folio + i), 1);
+      t.equal(m.page._mapcount[folio + i], 0);
+      t.ok(PageAnonExclusive(m, folio + i));
+    }
+    t.equal(mm.rss_stat[MM_ANONPAGES], 512);
+    t.same(freed, []);
+    t.same(m.log.warnings, []);
+  },
+);
 
 t.test('zapping a device pmd gives the folio back to its driver', async (t) => {
   const { x, m, mm, vma } = with_huge_folio();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
-import { split_huge_pmd_address } from './split_pmd.ts';
-import { MM_FILEPAGES, MM_SHMEMPAGES, VM_WRITE, type vm_area_struct } from '../mm_types.ts';
-import { PG_swapbacked, test_flag } from '../page.ts';
 import { pmd_lock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { ALIGN, ALIGN_DOWN, HPAGE_PMD_SIZE, pmd_mkwrite, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { MM_FILEPAGES, MM_SHMEMPAGES, type vm_area_struct, VM_WRITE } from '../mm_types.ts';
+import { PG_swapbacked, test_flag } from '../page.ts';
+import { split_huge_pmd_address } from './split_pmd.ts';
 import { pmd_is_huge } from './sysfs.ts';
 
 /** Gives the entry write permission if the vma has it (mm/huge_memory.c: maybe_pmd_mkwrite()). */
@@ -20,7 +20,10 @@ export function mm_counter_file(m: Machine, folio: number): number {
   return test_flag(m, folio, PG_swapbacked) ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
-/** Locks pmdt.ptl and answers true if the pmd is huge then; else leaves it unlocked (mm/huge_memory.c: __pmd_trans_huge_lock()). */
+/**
+ * Locks pmdt.ptl and answers true if the pmd is huge then; else leaves it unlocked (mm/huge_memory.c:
+ * __pmd_trans_huge_lock()).
+ */
 export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
   yield* pmd_lock(m, vma.vm_mm, pmdt);
   if (pmd_is_huge(pmdt.entry[pi] as number)) return true;
@@ -28,7 +31,10 @@ export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma
   return false;
 }
 
-/** As __pmd_trans_huge_lock(), but does not lock what is not huge at a glance (include/linux/huge_mm.h: pmd_trans_huge_lock()). */
+/**
+ * As __pmd_trans_huge_lock(), but does not lock what is not huge at a glance (include/linux/huge_mm.h:
+ * pmd_trans_huge_lock()).
+ */
 export function* pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
   if (!pmd_is_huge(pmdt.entry[pi] as number)) return false;
   return yield* __pmd_trans_huge_lock(m, pmdt, pi, vma);
@@ -41,8 +47,17 @@ function* split_huge_pmd_if_needed(m: Machine, vma: vm_area_struct, address: num
   if (vma.vm_start <= start && end <= vma.vm_end) yield* split_huge_pmd_address(m, vma, address, false);
 }
 
-/** Splits the huge pmds that the new ends [start, end) of the vma, and the new start of `next`, cut through (mm/huge_memory.c: vma_adjust_trans_huge()). */
-export function* vma_adjust_trans_huge(m: Machine, vma: vm_area_struct, start: number, end: number, next: vm_area_struct | null): Gen<void> {
+/**
+ * Splits the huge pmds that the new ends [start, end) of the vma, and the new start of `next`, cut through
+ * (mm/huge_memory.c: vma_adjust_trans_huge()).
+ */
+export function* vma_adjust_trans_huge(
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  next: vm_area_struct | null,
+): Gen<void> {
   yield* split_huge_pmd_if_needed(m, vma, start);
   yield* split_huge_pmd_if_needed(m, vma, end);
   if (next !== null) yield* split_huge_pmd_if_needed(m, next, end);

@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
-import {
-  folio_check_splittable, folio_split, folio_split_unmapped, split_folio_to_list, split_huge_page, split_huge_page_to_order,
-} from './split_folio.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct } from '../mm_types.ts';
 import {
-  PG_large_rmappable, PG_lru, PG_swapcache, PG_writeback, PageAnonExclusive, PageList, clear_flag, folio_get, folio_order, list_del,
-  set_flag, test_flag,
+  clear_flag,
+  folio_get,
+  folio_order,
+  list_del,
+  PageAnonExclusive,
+  PageList,
+  PG_large_rmappable,
+  PG_lru,
+  PG_swapcache,
+  PG_writeback,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from '../folio.ts';
 import { release } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
+import {
+  folio_check_splittable,
+  folio_split,
+  folio_split_unmapped,
+  split_folio_to_list,
+  split_huge_page,
+  split_huge_page_to_order,
+} from './split_folio.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -52,8 +68,14 @@ t.test('single pages: each keeps its mapping, and lock and reference pass to the
   run(function* (m, folio) {
     folio_get(m, folio);
     t.equal(yield* split_huge_page(m, folio + 5), 0);
-    t.same([0, 4, 5, 6].map((i) => folio_test_locked(m, folio + i)), [false, false, true, false]);
-    t.same([0, 5, 511].map((i) => m.page._refcount[folio + i]), [1, 2, 1]);
+    t.same(
+      [0, 4, 5, 6].map((i) => folio_test_locked(m, folio + i)),
+      [false, false, true, false],
+    );
+    t.same(
+      [0, 5, 511].map((i) => m.page._refcount[folio + i]),
+      [1, 2, 1],
+    );
     for (const i of [0, 5, 511]) {
       t.same([folio_order(m, folio + i), folio_mapcount(m, folio + i), PageAnonExclusive(m, folio + i)], [0, 1, true]);
       t.ok(test_flag(m, folio + i, PG_lru));
@@ -68,7 +90,14 @@ t.test('larger parts stay large folios', async (t) => {
   run(function* (m, folio) {
     folio_get(m, folio);
     t.equal(yield* split_huge_page_to_order(m, folio, 4), 0);
-    t.same([0, 16, 496].map((i) => [folio_order(m, folio + i), folio_mapcount(m, folio + i)]), [[4, 16], [4, 16], [4, 16]]);
+    t.same(
+      [0, 16, 496].map((i) => [folio_order(m, folio + i), folio_mapcount(m, folio + i)]),
+      [
+        [4, 16],
+        [4, 16],
+        [4, 16],
+      ],
+    );
     t.ok(test_flag(m, folio + 496, PG_large_rmappable));
     t.equal(m.page.index[folio + 16], MAP / PAGE + 16);
     t.same([stat(m, 9, NR_ANON), stat(m, 4, NR_ANON)], [0, 32]);
@@ -131,7 +160,8 @@ t.test('an unmapped folio is split in place, all parts staying locked', async (t
     t.equal(folio_order(m, folio), 9);
     folio_put(m, folio);
     t.equal(folio_split_unmapped(m, folio, 0), 0);
-    for (const f of [folio, folio + 1, folio + 511]) t.same([folio_order(m, f), folio_test_locked(m, f), m.page._refcount[f]], [0, true, 1]);
+    for (const f of [folio, folio + 1, folio + 511])
+      t.same([folio_order(m, f), folio_test_locked(m, f), m.page._refcount[f]], [0, true, 1]);
     for (let f = folio; f < folio + 512; f++) {
       yield* remove_migration_ptes(m, f, f, 0);
       folio_unlock(m, f);

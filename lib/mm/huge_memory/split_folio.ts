@@ -5,33 +5,88 @@ import { EAGAIN, EBUSY, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { anon_vma_lock_write, anon_vma_unlock_write, folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
-import { clear_partially_mapped, deferred_split_del } from './deferred_split.ts';
 import { __folio_set_locked, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_lru_list, folio_put } from '../folio.ts';
 import { folio_is_device_private, zone_device_private_split_cb } from '../memremap.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import {
-  PG_active, PG_dirty, PG_has_hwpoisoned, PG_head, PG_hwpoison, PG_idle, PG_large_rmappable, PG_locked, PG_lru, PG_mlocked,
-  PG_partially_mapped, PG_referenced, PG_swapbacked, PG_swapcache, PG_unevictable, PG_uptodate, PG_workingset, PG_writeback,
-  PG_young, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_ref_count, folio_ref_freeze,
-  folio_ref_unfreeze, folio_test_anon, folio_test_large, list_add_before, list_add_tail, page_folio, prep_compound_page,
-  set_flag, test_flag, type PageList,
+  folio_get,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_order,
+  folio_ref_count,
+  folio_ref_freeze,
+  folio_ref_unfreeze,
+  folio_test_anon,
+  folio_test_large,
+  list_add_before,
+  list_add_tail,
+  page_folio,
+  type PageList,
+  PG_active,
+  PG_dirty,
+  PG_has_hwpoisoned,
+  PG_head,
+  PG_hwpoison,
+  PG_idle,
+  PG_large_rmappable,
+  PG_locked,
+  PG_lru,
+  PG_mlocked,
+  PG_partially_mapped,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_uptodate,
+  PG_workingset,
+  PG_writeback,
+  PG_young,
+  set_flag,
+  test_flag,
 } from '../page.ts';
+import { prep_compound_page } from '../page_alloc.ts';
+import { anon_vma_lock_write, anon_vma_unlock_write, folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
 import { folio_expected_ref_count, folio_mapped } from '../rmap/rmap.ts';
-import { TTU_BATCH_FLUSH, TTU_RMAP_LOCKED, TTU_SPLIT_HUGE_PMD, TTU_SYNC, TTU_USE_SHARED_ZEROPAGE, try_to_migrate } from '../rmap/walk.ts';
-import { folio_lru_list, folio_put } from '../folio.ts';
 import {
-  MTHP_STAT_NR_ANON, MTHP_STAT_SPLIT, MTHP_STAT_SPLIT_FAILED, count_mthp_stat, count_vm_event, folio_test_pmd_mappable,
-  is_huge_zero_folio, is_pmd_order, mod_mthp_stat,
+  try_to_migrate,
+  TTU_BATCH_FLUSH,
+  TTU_RMAP_LOCKED,
+  TTU_SPLIT_HUGE_PMD,
+  TTU_SYNC,
+  TTU_USE_SHARED_ZEROPAGE,
+} from '../rmap/walk.ts';
+import { clear_partially_mapped, deferred_split_del } from './deferred_split.ts';
+import {
+  count_mthp_stat,
+  count_vm_event,
+  folio_test_pmd_mappable,
+  is_huge_zero_folio,
+  is_pmd_order,
+  mod_mthp_stat,
+  MTHP_STAT_NR_ANON,
+  MTHP_STAT_SPLIT,
+  MTHP_STAT_SPLIT_FAILED,
 } from './sysfs.ts';
 
 // How a folio is split (include/linux/huge_mm.h: enum split_type).
-export const SPLIT_TYPE_UNIFORM = 0;
-export const SPLIT_TYPE_NON_UNIFORM = 1;
+const SPLIT_TYPE_UNIFORM = 0;
+const SPLIT_TYPE_NON_UNIFORM = 1;
 
 /** Flags that the parts inherit; all others of the new heads are cleared. */
-const INHERITED = PG_referenced | PG_swapbacked | PG_swapcache | PG_mlocked | PG_uptodate | PG_active | PG_workingset
-  | PG_locked | PG_unevictable | PG_dirty | PG_young | PG_idle;
+const INHERITED =
+  PG_referenced |
+  PG_swapbacked |
+  PG_swapcache |
+  PG_mlocked |
+  PG_uptodate |
+  PG_active |
+  PG_workingset |
+  PG_locked |
+  PG_unevictable |
+  PG_dirty |
+  PG_young |
+  PG_idle;
 
 function* unmap_folio(m: Machine, folio: number): Gen<void> {
   BUG_ON(!folio_test_large(m, folio), 'mm/huge_memory.c: unmap_folio()');
@@ -62,7 +117,8 @@ function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list:
   }
   // the head is still on its list, frozen; the lists' sizes in pages do not change
   WARN_ON(m, !test_flag(m, folio, PG_lru), 'lru_add_split_folio');
-  if (!test_flag(m, folio, PG_unevictable)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)] as PageList);
+  if (!test_flag(m, folio, PG_unevictable))
+    list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)] as PageList);
   set_flag(m, new_folio, PG_lru);
 }
 
@@ -98,7 +154,13 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
   }
 }
 
-function __split_unmapped_folio(m: Machine, folio: number, new_order: number, split_at: number, split_type: number): number {
+function __split_unmapped_folio(
+  m: Machine,
+  folio: number,
+  new_order: number,
+  split_at: number,
+  split_type: number,
+): number {
   const is_anon = folio_test_anon(m, folio);
   let old_order = folio_order(m, folio);
   const start_order = split_type === SPLIT_TYPE_UNIFORM ? new_order : old_order - 1;
@@ -116,7 +178,10 @@ function __split_unmapped_folio(m: Machine, folio: number, new_order: number, sp
   return 0;
 }
 
-/** Whether the locked folio may be split at all: 0, -EBUSY for a passing obstacle, -EINVAL for one that stays (mm/huge_memory.c: folio_check_splittable()). */
+/**
+ * Whether the locked folio may be split at all: 0, -EBUSY for a passing obstacle, -EINVAL for one that stays
+ * (mm/huge_memory.c: folio_check_splittable()).
+ */
 export function folio_check_splittable(m: Machine, folio: number, new_order: number, split_type: number): number {
   WARN_ON(m, !folio_test_locked(m, folio), 'folio_check_splittable');
   if (m.page.mapping[folio] === 0 && !folio_test_anon(m, folio)) return -EBUSY;
@@ -127,10 +192,19 @@ export function folio_check_splittable(m: Machine, folio: number, new_order: num
   return 0;
 }
 
-function __folio_freeze_and_split_unmapped(m: Machine, folio: number, new_order: number, split_at: number, do_lru: boolean, list: PageList | null, split_type: number): number {
+function __folio_freeze_and_split_unmapped(
+  m: Machine,
+  folio: number,
+  new_order: number,
+  split_at: number,
+  do_lru: boolean,
+  list: PageList | null,
+  split_type: number,
+): number {
   const old_order = folio_order(m, folio);
   const end_folio = folio + (1 << old_order);
-  if (test_flag(m, folio, PG_swapcache)) throw new Unmodelled('__folio_freeze_and_split_unmapped: a folio in the swap cache');
+  if (test_flag(m, folio, PG_swapcache))
+    throw new Unmodelled('__folio_freeze_and_split_unmapped: a folio in the swap cache');
   if (!folio_ref_freeze(m, folio, 1)) return -EAGAIN;
   if (folio_test_anon(m, folio) && old_order > 1) {
     deferred_split_del(m, folio);
@@ -149,7 +223,15 @@ function __folio_freeze_and_split_unmapped(m: Machine, folio: number, new_order:
   return ret;
 }
 
-function* __folio_split_anon(m: Machine, folio: number, new_order: number, split_at: number, lock_at: number, list: PageList | null, split_type: number): Gen<number> {
+function* __folio_split_anon(
+  m: Machine,
+  folio: number,
+  new_order: number,
+  split_at: number,
+  lock_at: number,
+  list: PageList | null,
+  split_type: number,
+): Gen<number> {
   const old_order = folio_order(m, folio);
   const end_folio = folio + (1 << old_order);
   const anon_vma = folio_get_anon_vma(m, folio);
@@ -177,7 +259,15 @@ function* __folio_split_anon(m: Machine, folio: number, new_order: number, split
   return ret;
 }
 
-function* __folio_split(m: Machine, folio: number, new_order: number, split_at: number, lock_at: number, list: PageList | null, split_type: number): Gen<number> {
+function* __folio_split(
+  m: Machine,
+  folio: number,
+  new_order: number,
+  split_at: number,
+  lock_at: number,
+  list: PageList | null,
+  split_type: number,
+): Gen<number> {
   const old_order = folio_order(m, folio);
   WARN_ON_ONCE(m, !folio_test_locked(m, folio), '__folio_split', 'locked');
   WARN_ON_ONCE(m, !folio_test_large(m, folio), '__folio_split', 'large');
@@ -219,17 +309,27 @@ export function folio_split_unmapped(m: Machine, folio: number, new_order: numbe
  * holds `page`; tails go to the LRU, or to `list` with a reference. 0; -EAGAIN if the folio has other users; -EBUSY;
  * -EINVAL (include/linux/huge_mm.h: split_huge_page_to_list_to_order()). Folios of files are not modelled.
  */
-export function* split_huge_page_to_list_to_order(m: Machine, page: number, list: PageList | null, new_order: number): Gen<number> {
+function* split_huge_page_to_list_to_order(
+  m: Machine,
+  page: number,
+  list: PageList | null,
+  new_order: number,
+): Gen<number> {
   const folio = page_folio(m, page);
   return yield* __folio_split(m, folio, new_order, folio, page, list, SPLIT_TYPE_UNIFORM);
 }
 
-/** Splits the page's locked folio into folios of 2^new_order pages (include/linux/huge_mm.h: split_huge_page_to_order()). */
+/**
+ * Splits the page's locked folio into folios of 2^new_order pages (include/linux/huge_mm.h:
+ * split_huge_page_to_order()).
+ */
 export function* split_huge_page_to_order(m: Machine, page: number, new_order: number): Gen<number> {
   return yield* split_huge_page_to_list_to_order(m, page, null, new_order);
 }
 
-/** Splits the page's locked folio into single pages; `page` stays locked (include/linux/huge_mm.h: split_huge_page()). */
+/**
+ * Splits the page's locked folio into single pages; `page` stays locked (include/linux/huge_mm.h: split_huge_page()).
+ */
 export function* split_huge_page(m: Machine, page: number): Gen<number> {
   return yield* split_huge_page_to_list_to_order(m, page, null, 0);
 }
@@ -239,7 +339,10 @@ export function* split_folio_to_order(m: Machine, folio: number, new_order: numb
   return yield* split_huge_page_to_list_to_order(m, folio, null, new_order);
 }
 
-/** Splits the locked folio into single pages, the tails going to the list if there is one (mm/huge_memory.c: split_folio_to_list()). */
+/**
+ * Splits the locked folio into single pages, the tails going to the list if there is one (mm/huge_memory.c:
+ * split_folio_to_list()).
+ */
 export function* split_folio_to_list(m: Machine, folio: number, list: PageList | null): Gen<number> {
   return yield* split_huge_page_to_list_to_order(m, folio, list, 0);
 }
@@ -249,12 +352,24 @@ export function* split_folio(m: Machine, folio: number): Gen<number> {
   return yield* split_folio_to_list(m, folio, null);
 }
 
-/** Splits only so far that `page` lies in a folio of 2^new_order pages, the rest staying as large as it can; the first page stays locked (mm/huge_memory.c: folio_split()). */
-export function* folio_split(m: Machine, folio: number, new_order: number, page: number, list: PageList | null): Gen<number> {
+/**
+ * Splits only so far that `page` lies in a folio of 2^new_order pages, the rest staying as large as it can; the first
+ * page stays locked (mm/huge_memory.c: folio_split()).
+ */
+export function* folio_split(
+  m: Machine,
+  folio: number,
+  new_order: number,
+  page: number,
+  list: PageList | null,
+): Gen<number> {
   return yield* __folio_split(m, folio, new_order, page, folio, list, SPLIT_TYPE_NON_UNIFORM);
 }
 
-/** The smallest order that the folio may be split to; tmpfs, the one file system with large folios here, has no minimum (mm/huge_memory.c: min_order_for_split()). */
+/**
+ * The smallest order that the folio may be split to; tmpfs, the one file system with large folios here, has no minimum
+ * (mm/huge_memory.c: min_order_for_split()).
+ */
 export function min_order_for_split(_m: Machine, _folio: number): number {
   return 0;
 }

@@ -1,24 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import {
+  type ptdesc,
+  pte_dirty,
+  pte_mkold,
+  pte_mkuffd,
+  pte_pfn,
+  pte_special,
+  pte_uffd,
+  pte_write,
+  pte_wrprotect,
+  pte_young,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { pin_user_pages_fast, unpin_user_pages } from '../gup/gup.ts';
-import { __split_huge_pmd, split_huge_pmd, split_huge_pmd_address } from './split_pmd.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
+import { pin_user_pages_fast } from '../gup/gup.ts';
+import { unpin_user_pages } from '../gup/pin.ts';
 import { softleaf_from_pte, softleaf_to_pfn, swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmu_notifier, mmu_notifier_register } from '../mmu_notifier.ts';
-import { PG_dirty, PageAnonExclusive, clear_flag, folio_get, test_flag } from '../page.ts';
-import { pte_dirty, pte_mkold, pte_mkuffd, pte_pfn, pte_special, pte_uffd, pte_wrprotect, pte_write, pte_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { clear_flag, folio_get, PageAnonExclusive, PG_dirty, test_flag } from '../page.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { run_thp } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { __split_huge_pmd, split_huge_pmd, split_huge_pmd_address } from './split_pmd.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -39,7 +51,12 @@ function run(body: (m: Machine, mm: mm_struct, at: () => Place) => Gen<void>): v
   run_thp(t, MAP, HUGE, function* (m, mm) {
     yield* body(m, mm, () => {
       const leaf = walk_address(mm, MAP);
-      return { vma: vma_at(mm, MAP) as vm_area_struct, pmdt: leaf.table as ptdesc, pi: leaf.index, folio: m.page.pfn_to_page(pte_pfn(leaf.entry)) };
+      return {
+        vma: vma_at(mm, MAP) as vm_area_struct,
+        pmdt: leaf.table as ptdesc,
+        pi: leaf.index,
+        folio: m.page.pfn_to_page(pte_pfn(leaf.entry)),
+      };
     });
   });
 }
@@ -52,12 +69,16 @@ t.test('the ptes take over every property of the pmd, and mirrors hear of it', a
     yield* lru_add_drain_all(m);
     const { vma, pmdt, pi, folio } = at();
     const ranges: number[] = [];
-    yield* mmu_notifier_register(m, new mmu_notifier({
-      *invalidate_range_start(_m, _sub, range) {
-        if (range.start === MAP) ranges.push(range.event, range.end - range.start);
-        return 0;
-      },
-    }), mm);
+    yield* mmu_notifier_register(
+      m,
+      new mmu_notifier({
+        *invalidate_range_start(_m, _sub, range) {
+          if (range.start === MAP) ranges.push(range.event, range.end - range.start);
+          return 0;
+        },
+      }),
+      mm,
+    );
     pmdt.entry[pi] = pte_mkuffd(pte_mkold(pte_wrprotect(pmdt.entry[pi] as number)));
     clear_flag(m, folio, PG_dirty);
     yield* split_huge_pmd(m, vma, pmdt, pi, MAP + 100 * PAGE);
@@ -133,7 +154,8 @@ t.test('the huge zero folio becomes small ones; a pmd of a file is only unmapped
   run(function* (m, mm, at) {
     yield* user_load32(m, MAP);
     yield* split_huge_pmd(m, at().vma, at().pmdt, at().pi, MAP);
-    for (const i of [0, 511]) t.same([pte_pfn(pte(mm, i)), pte_special(pte(mm, i))], [m.page.page_to_pfn(m.zero_page), true]);
+    for (const i of [0, 511])
+      t.same([pte_pfn(pte(mm, i)), pte_special(pte(mm, i))], [m.page.page_to_pfn(m.zero_page), true]);
     m.thp.shmem_enabled = 'force';
     yield* sys_mmap(m, MAP, HUGE, RW, SHARED_ANON_FIXED, -1, 0);
     yield* user_store32(m, MAP, 6);

@@ -1,37 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pmd_lock, pmd_populate } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_SIZE,
+  pfn_pte,
+  pmd_dirty,
+  pmd_index,
+  pmd_trans_huge,
+  pmd_write,
+  pmd_young,
+  type ptdesc,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mksoft_dirty,
+  pte_mkspecial,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_soft_dirty,
+  pte_uffd,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_page } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { folio_put } from '../folio.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_device_private_entry_from_page,
-  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page,
-  make_writable_device_private_entry_from_page, make_writable_migration_entry_from_page, pmd_is_device_private_entry, pmd_is_migration_entry, pmd_is_valid_softleaf,
-  softleaf_from_pmd, softleaf_is_device_private_write, softleaf_is_migration_dirty, softleaf_is_migration_read_exclusive,
-  softleaf_is_migration_write, softleaf_is_migration_young, softleaf_to_folio, softleaf_to_page, softleaf_to_pte,
+  make_migration_entry_dirty,
+  make_migration_entry_young,
+  make_readable_device_private_entry_from_page,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  make_writable_device_private_entry_from_page,
+  make_writable_migration_entry_from_page,
+  pmd_is_device_private_entry,
+  pmd_is_migration_entry,
+  pmd_is_valid_softleaf,
+  softleaf_from_pmd,
+  softleaf_is_device_private_write,
+  softleaf_is_migration_dirty,
+  softleaf_is_migration_read_exclusive,
+  softleaf_is_migration_write,
+  softleaf_is_migration_young,
+  softleaf_to_folio,
+  softleaf_to_page,
+  softleaf_to_pte,
 } from '../leafops.ts';
-import { VM_MIXEDMAP, VM_PFNMAP, add_mm_counter, vma_is_anonymous, type mm_struct, type vm_area_struct } from '../mm_types.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  add_mm_counter,
+  type mm_struct,
+  type vm_area_struct,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import {
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import {
-  PG_dirty, PG_referenced, PageAnon, PageAnonExclusive, folio_ref_add, folio_ref_count, folio_test_anon, page_folio,
-  page_to_pfn, set_flag, test_flag,
+  folio_ref_add,
+  folio_ref_count,
+  folio_test_anon,
+  page_folio,
+  page_to_pfn,
+  PageAnon,
+  PageAnonExclusive,
+  PG_dirty,
+  PG_referenced,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { mm_find_pmd, pgtable_trans_huge_withdraw, pmd_lock, pmd_populate, set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import {
-  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_SIZE, PAGE_SIZE, pfn_pte, pmd_dirty, pmd_index, pmd_trans_huge, pmd_write, pmd_young,
-  pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial, pte_mkuffd, pte_mkwrite, pte_soft_dirty, pte_uffd, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_page, pmdp_huge_clear_flush, pmdp_invalidate } from '../../arch/x86/mm/pgtable/pmd.ts';
-import {
-  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_ptes, folio_remove_rmap_pmd, folio_try_share_anon_rmap_pmd,
+  folio_add_anon_rmap_ptes,
+  folio_remove_rmap_pmd,
+  folio_try_share_anon_rmap_pmd,
+  mm_find_pmd,
+  RMAP_EXCLUSIVE,
+  RMAP_NONE,
 } from '../rmap/rmap.ts';
-import { folio_put } from '../folio.ts';
-import { count_vm_event, is_huge_zero_pmd, pmd_is_huge } from './sysfs.ts';
 import { mm_counter_file } from './pmd_lock.ts';
+import { count_vm_event, is_huge_zero_pmd, pmd_is_huge } from './sysfs.ts';
 
 function __split_huge_zero_page_pmd(m: Machine, vma: vm_area_struct, haddr: number, pmdt: ptdesc, pi: number): void {
   const mm = vma.vm_mm;
@@ -72,7 +129,14 @@ function fill_leaves(m: Machine, mm: mm_struct, haddr: number, pgtable: ptdesc, 
   }
 }
 
-function __split_huge_pmd_locked(m: Machine, vma: vm_area_struct, pmdt: ptdesc, pi: number, haddr: number, freeze: boolean): void {
+function __split_huge_pmd_locked(
+  m: Machine,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  haddr: number,
+  freeze: boolean,
+): void {
   const mm = vma.vm_mm;
   let old_pmd = pmdt.entry[pi] as number;
   BUG_ON(haddr % HPAGE_PMD_SIZE !== 0, 'mm/huge_memory.c: __split_huge_pmd_locked()');
@@ -139,8 +203,11 @@ function __split_huge_pmd_locked(m: Machine, vma: vm_area_struct, pmdt: ptdesc, 
 
   const pgtable = pgtable_trans_huge_withdraw(m, mm, pmdt, pi);
   if (freeze || migration) {
-    const make = write ? make_writable_migration_entry_from_page
-      : anon_exclusive ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+    const make = write
+      ? make_writable_migration_entry_from_page
+      : anon_exclusive
+        ? make_readable_exclusive_migration_entry_from_page
+        : make_readable_migration_entry_from_page;
     fill_leaves(m, mm, haddr, pgtable, (i) => {
       let swp_entry = make(m, page + i, 0);
       if (young) swp_entry = make_migration_entry_young(swp_entry);
@@ -174,15 +241,32 @@ function __split_huge_pmd_locked(m: Machine, vma: vm_area_struct, pmdt: ptdesc, 
   pmd_populate(m, mm, pmdt, pi, pgtable);
 }
 
-/** Turns a huge pmd, if it is one, into a table of ptes; with freeze into one of migration entries; under the pmd lock (mm/huge_memory.c: split_huge_pmd_locked()). */
-export function split_huge_pmd_locked(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, freeze: boolean): void {
+/**
+ * Turns a huge pmd, if it is one, into a table of ptes; with freeze into one of migration entries; under the pmd lock
+ * (mm/huge_memory.c: split_huge_pmd_locked()).
+ */
+export function split_huge_pmd_locked(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+  freeze: boolean,
+): void {
   WARN_ON_ONCE(m, address % HPAGE_PMD_SIZE !== 0, 'split_huge_pmd_locked');
   const pmd = pmdt.entry[pi] as number;
   if (pmd_trans_huge(pmd) || pmd_is_valid_softleaf(pmd)) __split_huge_pmd_locked(m, vma, pmdt, pi, address, freeze);
 }
 
 /** Splits the pmd around the address, telling mirrors before (mm/huge_memory.c: __split_huge_pmd()). */
-export function* __split_huge_pmd(m: Machine, vma: vm_area_struct, pmdt: ptdesc, pi: number, address: number, freeze: boolean): Gen<void> {
+export function* __split_huge_pmd(
+  m: Machine,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  address: number,
+  freeze: boolean,
+): Gen<void> {
   const haddr = ALIGN_DOWN(address, HPAGE_PMD_SIZE);
   const range = new mmu_notifier_range();
   mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, vma.vm_mm, haddr, haddr + HPAGE_PMD_SIZE);

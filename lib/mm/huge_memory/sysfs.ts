@@ -1,37 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  HPAGE_PMD_SIZE,
+  pmd_none,
+  pmd_pfn,
+  pmd_present,
+  pmd_trans_huge,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
+import { vfs_register_text } from '../../fs/namei.ts';
+import { khugepaged_attr, THP } from '../../fs/sysfs.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
-import {
-  MMF_DISABLE_THP, MMF_HUGE_ZERO_FOLIO, VM_GROWSDOWN, VM_HUGEPAGE, VM_HUGETLB, VM_MIXEDMAP, VM_NOHUGEPAGE, VM_PFNMAP,
-  VM_RAND_READ, VM_SEQ_READ, VM_SPECIAL, vma_is_anonymous, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import { PG_large_rmappable, clear_flag, folio_order, folio_pfn } from '../page.ts';
-import {
-  GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT, __GFP_ZERO, folio_alloc,
-} from '../page_alloc.ts';
-import { ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_ORDER, PAGE_SIZE, pmd_none, pmd_pfn, pmd_present, pmd_trans_huge } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { shmem_allowable_huge_orders } from '../shmem.ts';
 import { folio_put } from '../folio.ts';
+import { hugetlb_sysfs_init } from '../hugetlb_sysfs.ts';
+import {
+  type mm_struct,
+  MMF_DISABLE_THP,
+  MMF_HUGE_ZERO_FOLIO,
+  type vm_area_struct,
+  VM_GROWSDOWN,
+  VM_HUGEPAGE,
+  VM_HUGETLB,
+  VM_MIXEDMAP,
+  VM_NOHUGEPAGE,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+  VM_SPECIAL,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { clear_flag, folio_order, folio_pfn, PG_large_rmappable } from '../page.ts';
+import { __GFP_ZERO, folio_alloc, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from '../page_alloc.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { shmem_allowable_huge_orders, shmem_enabled_show, shmem_enabled_store } from '../shmem.ts';
 
 export const PMD_ORDER = HPAGE_PMD_ORDER;
 
 // Bits of transparent_hugepage_flags (include/linux/huge_mm.h: enum transparent_hugepage_flag).
-export const TRANSPARENT_HUGEPAGE_UNSUPPORTED = 0;
-export const TRANSPARENT_HUGEPAGE_FLAG = 1;
-export const TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG = 2;
-export const TRANSPARENT_HUGEPAGE_DEFRAG_DIRECT_FLAG = 3;
-export const TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_FLAG = 4;
-export const TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_OR_MADV_FLAG = 5;
-export const TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG = 6;
-export const TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG = 7;
+const TRANSPARENT_HUGEPAGE_UNSUPPORTED = 0;
+const TRANSPARENT_HUGEPAGE_FLAG = 1;
+const TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG = 2;
+const TRANSPARENT_HUGEPAGE_DEFRAG_DIRECT_FLAG = 3;
+const TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_FLAG = 4;
+const TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_OR_MADV_FLAG = 5;
+const TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG = 6;
+const TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG = 7;
 export const TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG = 8;
 
 /** folio orders that anonymous memory may use: 2 to 9 (include/linux/huge_mm.h) */
 export const THP_ORDERS_ALL_ANON = ((1 << (PMD_ORDER + 1)) - 1) & ~3;
 export const THP_ORDERS_ALL_SPECIAL_DAX = (1 << PMD_ORDER) | (1 << 18);
-export const MAX_PAGECACHE_ORDER = PMD_ORDER;
+const MAX_PAGECACHE_ORDER = PMD_ORDER;
 export const THP_ORDERS_ALL_FILE_DEFAULT = ((1 << (MAX_PAGECACHE_ORDER + 1)) - 1) & ~1;
 
 // Who asks whether a vma may have huge pages (include/linux/huge_mm.h: enum tva_type).
@@ -41,7 +64,7 @@ export const TVA_KHUGEPAGED = 2;
 export const TVA_FORCED_COLLAPSE = 3;
 
 /** vmas that are never collapsed (include/linux/mm.h) */
-export const VM_NO_KHUGEPAGED = VM_SPECIAL | VM_HUGETLB;
+const VM_NO_KHUGEPAGED = VM_SPECIAL | VM_HUGETLB;
 
 // Counters by folio order (include/linux/huge_mm.h: enum mthp_stat_item).
 export const MTHP_STAT_ANON_FAULT_ALLOC = 0;
@@ -59,19 +82,38 @@ export const MTHP_STAT_NR_ANON_PARTIALLY_MAPPED = 18;
 export const MTHP_STAT_COLLAPSE_EXCEED_SWAP = 19;
 export const MTHP_STAT_COLLAPSE_EXCEED_NONE = 20;
 export const MTHP_STAT_COLLAPSE_EXCEED_SHARED = 21;
-export const __MTHP_STAT_COUNT = 22;
+const __MTHP_STAT_COUNT = 22;
 
 /** The events of /proc/vmstat that transparent huge pages count (include/linux/vm_event_item.h). */
-export type vm_event_item =
-  | 'THP_FAULT_ALLOC' | 'THP_FAULT_FALLBACK' | 'THP_FAULT_FALLBACK_CHARGE' | 'THP_COLLAPSE_ALLOC'
-  | 'THP_COLLAPSE_ALLOC_FAILED' | 'THP_SPLIT_PAGE' | 'THP_SPLIT_PAGE_FAILED' | 'THP_DEFERRED_SPLIT_PAGE'
-  | 'THP_UNDERUSED_SPLIT_PAGE' | 'THP_SPLIT_PMD' | 'THP_SCAN_EXCEED_NONE_PTE' | 'THP_SCAN_EXCEED_SWAP_PTE'
-  | 'THP_SCAN_EXCEED_SHARED_PTE' | 'THP_ZERO_PAGE_ALLOC' | 'THP_ZERO_PAGE_ALLOC_FAILED' | 'THP_MIGRATION_SUCCESS'
-  | 'THP_MIGRATION_FAIL' | 'THP_MIGRATION_SPLIT' | 'THP_FILE_ALLOC' | 'THP_FILE_FALLBACK' | 'THP_FILE_MAPPED';
+type vm_event_item =
+  | 'THP_FAULT_ALLOC'
+  | 'THP_FAULT_FALLBACK'
+  | 'THP_FAULT_FALLBACK_CHARGE'
+  | 'THP_COLLAPSE_ALLOC'
+  | 'THP_COLLAPSE_ALLOC_FAILED'
+  | 'THP_SPLIT_PAGE'
+  | 'THP_SPLIT_PAGE_FAILED'
+  | 'THP_DEFERRED_SPLIT_PAGE'
+  | 'THP_UNDERUSED_SPLIT_PAGE'
+  | 'THP_SPLIT_PMD'
+  | 'THP_SCAN_EXCEED_NONE_PTE'
+  | 'THP_SCAN_EXCEED_SWAP_PTE'
+  | 'THP_SCAN_EXCEED_SHARED_PTE'
+  | 'THP_ZERO_PAGE_ALLOC'
+  | 'THP_ZERO_PAGE_ALLOC_FAILED'
+  | 'THP_MIGRATION_SUCCESS'
+  | 'THP_MIGRATION_FAIL'
+  | 'THP_MIGRATION_SPLIT'
+  | 'THP_FILE_ALLOC'
+  | 'THP_FILE_FALLBACK'
+  | 'THP_FILE_MAPPED';
 
 const HUGE_ZERO_UNSET_PFN = -1;
 
-/** Everything global of transparent huge pages: settings, the huge zero folio, counters. NON-KERNEL (mm/huge_memory.c: its globals). */
+/**
+ * Everything global of transparent huge pages: settings, the huge zero folio, counters. NON-KERNEL (mm/huge_memory.c:
+ * its globals).
+ */
 export class thp_state {
   private readonly m: Machine;
   /** bits 1 << TRANSPARENT_HUGEPAGE_* */
@@ -103,7 +145,8 @@ export class thp_state {
 
   constructor(m: Machine) {
     this.m = m;
-    // hugepage_init() turns everything off where there is little memory; the configured mode stands for a write to enabled
+    // hugepage_init() turns everything off where there is little memory; the configured mode stands for a write to
+    // enabled
     if (m.config.mem < 512 * 1024 * 1024) this.transparent_hugepage_flags = 0;
     this.set_global_enabled_mode(m.config.thp);
   }
@@ -142,7 +185,10 @@ export class thp_state {
     WARN_ON_ONCE(this.m, --this.huge_zero_refcount === 0, 'put_huge_zero_folio');
   }
 
-  /** Frees the huge zero folio if nobody but the shrinker holds it; answers pages freed (mm/huge_memory.c: shrink_huge_zero_folio_scan()). */
+  /**
+   * Frees the huge zero folio if nobody but the shrinker holds it; answers pages freed (mm/huge_memory.c:
+   * shrink_huge_zero_folio_scan()).
+   */
   shrink_huge_zero_folio_scan(): number {
     if (this.huge_zero_refcount !== 1) return 0;
     const zero_folio = this.huge_zero_folio;
@@ -159,14 +205,17 @@ export function count_vm_event(m: Machine, item: vm_event_item): void {
   m.thp.vm_events.set(item, (m.thp.vm_events.get(item) ?? 0) + 1);
 }
 
-/** Adds to a counter of one folio order, 1 to 9; other orders are not counted (include/linux/huge_mm.h: mod_mthp_stat()). */
+/**
+ * Adds to a counter of one folio order, 1 to 9; other orders are not counted (include/linux/huge_mm.h:
+ * mod_mthp_stat()).
+ */
 export function mod_mthp_stat(m: Machine, order: number, item: number, delta: number): void {
   if (order <= 0 || order > PMD_ORDER) return;
   (m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number) += delta;
 }
 
 /** A counter of one folio order, 1 to 9 (mm/huge_memory.c: sum_mthp_stat()). */
-export function sum_mthp_stat(m: Machine, order: number, item: number): number {
+function sum_mthp_stat(m: Machine, order: number, item: number): number {
   return m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number;
 }
 
@@ -181,11 +230,14 @@ export function hugepage_global_enabled(m: Machine): boolean {
 }
 
 /** True if the global setting is always (include/linux/huge_mm.h: hugepage_global_always()). */
-export function hugepage_global_always(m: Machine): boolean {
+function hugepage_global_always(m: Machine): boolean {
   return m.thp.test(TRANSPARENT_HUGEPAGE_FLAG);
 }
 
-/** True if reads of untouched memory may map the huge zero folio (include/linux/huge_mm.h: transparent_hugepage_use_zero_page()). */
+/**
+ * True if reads of untouched memory may map the huge zero folio (include/linux/huge_mm.h:
+ * transparent_hugepage_use_zero_page()).
+ */
 export function transparent_hugepage_use_zero_page(m: Machine): boolean {
   return m.thp.test(TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG);
 }
@@ -200,7 +252,10 @@ export function next_order(orders: number, prev: number): number {
   return orders & ~(1 << prev);
 }
 
-/** True if the block of 2^order pages around addr lies in the vma and, in a file, at an aligned offset (include/linux/huge_mm.h: thp_vma_suitable_order()). */
+/**
+ * True if the block of 2^order pages around addr lies in the vma and, in a file, at an aligned offset
+ * (include/linux/huge_mm.h: thp_vma_suitable_order()).
+ */
 export function thp_vma_suitable_order(vma: vm_area_struct, addr: number, order: number): boolean {
   const hpage_size = PAGE_SIZE * 2 ** order;
   if (!vma_is_anonymous(vma) && (vma.vm_start / PAGE_SIZE - vma.vm_pgoff) % 2 ** order !== 0) return false;
@@ -244,7 +299,13 @@ function vma_can_map_huge_file(m: Machine, vma: vm_area_struct, vm_flags: number
   return false;
 }
 
-function __thp_vma_allowable_orders(m: Machine, vma: vm_area_struct, vm_flags: number, type: number, orders: number): number {
+function __thp_vma_allowable_orders(
+  m: Machine,
+  vma: vm_area_struct,
+  vm_flags: number,
+  type: number,
+  orders: number,
+): number {
   const smaps = type === TVA_SMAPS;
   const in_pf = type === TVA_PAGEFAULT;
   if (vma_is_anonymous(vma)) orders &= THP_ORDERS_ALL_ANON;
@@ -265,7 +326,9 @@ function __thp_vma_allowable_orders(m: Machine, vma: vm_area_struct, vm_flags: n
   }
   const mapping = vma.vm_file?.f_mapping ?? null;
   if (!in_pf && vma.vm_file !== null && mapping !== null && mapping.kind === 'shmem') {
-    return orders & shmem_allowable_huge_orders(m, vma.vm_file.f_inode, vma, vma.vm_pgoff, 0, type === TVA_FORCED_COLLAPSE);
+    return (
+      orders & shmem_allowable_huge_orders(m, vma.vm_file.f_inode, vma, vma.vm_pgoff, 0, type === TVA_FORCED_COLLAPSE)
+    );
   }
   if (!vma_is_anonymous(vma)) return vma_can_map_huge_file(m, vma, vm_flags, type) ? orders : 0;
   if (vma_is_temporary_stack(vma)) return 0;
@@ -277,7 +340,13 @@ function __thp_vma_allowable_orders(m: Machine, vma: vm_area_struct, vm_flags: n
  * The orders of the mask that a vma with these vm_flags may use for what `type` (TVA_*) names; 0 for none
  * (include/linux/huge_mm.h: thp_vma_allowable_orders()). DAX, memcg and the vdso are left out.
  */
-export function thp_vma_allowable_orders(m: Machine, vma: vm_area_struct, vm_flags: number, type: number, orders: number): number {
+export function thp_vma_allowable_orders(
+  m: Machine,
+  vma: vm_area_struct,
+  vm_flags: number,
+  type: number,
+  orders: number,
+): number {
   if (type !== TVA_FORCED_COLLAPSE && vma_is_anonymous(vma)) {
     let mask = m.thp.huge_anon_orders_always;
     if (vm_flags & VM_HUGEPAGE) mask |= m.thp.huge_anon_orders_madvise;
@@ -291,7 +360,13 @@ export function thp_vma_allowable_orders(m: Machine, vma: vm_area_struct, vm_fla
 }
 
 /** True if the vma may use folios of one order (include/linux/huge_mm.h: thp_vma_allowable_order()). */
-export function thp_vma_allowable_order(m: Machine, vma: vm_area_struct, vm_flags: number, type: number, order: number): boolean {
+export function thp_vma_allowable_order(
+  m: Machine,
+  vma: vm_area_struct,
+  vm_flags: number,
+  type: number,
+  order: number,
+): boolean {
   return thp_vma_allowable_orders(m, vma, vm_flags, type, 1 << order) !== 0;
 }
 
@@ -299,7 +374,9 @@ const __GFP_DIRECT_RECLAIM = 0x400;
 const __GFP_KSWAPD_RECLAIM = 0x800;
 const __GFP_NORETRY = 0x10000;
 
-/** The allocation flags of a huge page for the vma, as the defrag setting says (mm/huge_memory.c: vma_thp_gfp_mask()). */
+/**
+ * The allocation flags of a huge page for the vma, as the defrag setting says (mm/huge_memory.c: vma_thp_gfp_mask()).
+ */
 export function vma_thp_gfp_mask(m: Machine, vma: vm_area_struct | null): number {
   const vma_madvised = vma !== null && (vma.vm_flags & VM_HUGEPAGE) !== 0;
   const thp = m.thp;
@@ -308,7 +385,8 @@ export function vma_thp_gfp_mask(m: Machine, vma: vm_area_struct | null): number
   if (thp.test(TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_OR_MADV_FLAG)) {
     return GFP_TRANSHUGE_LIGHT | (vma_madvised ? __GFP_DIRECT_RECLAIM : __GFP_KSWAPD_RECLAIM);
   }
-  if (thp.test(TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG)) return GFP_TRANSHUGE_LIGHT | (vma_madvised ? __GFP_DIRECT_RECLAIM : 0);
+  if (thp.test(TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG))
+    return GFP_TRANSHUGE_LIGHT | (vma_madvised ? __GFP_DIRECT_RECLAIM : 0);
   return GFP_TRANSHUGE_LIGHT;
 }
 
@@ -327,7 +405,10 @@ export function is_huge_zero_pmd(m: Machine, pmd: number): boolean {
   return pmd_present(pmd) && is_huge_zero_pfn(m, pmd_pfn(pmd));
 }
 
-/** The huge zero folio, made on the first request, which the mm then keeps until it dies; 0 without memory (mm/huge_memory.c: mm_get_huge_zero_folio()). */
+/**
+ * The huge zero folio, made on the first request, which the mm then keeps until it dies; 0 without memory
+ * (mm/huge_memory.c: mm_get_huge_zero_folio()).
+ */
 export function mm_get_huge_zero_folio(m: Machine, mm: mm_struct): number {
   if (mm.flags & MMF_HUGE_ZERO_FOLIO) return m.thp.huge_zero_folio;
   if (!m.thp.get_huge_zero_folio()) return 0;
@@ -358,13 +439,16 @@ export function is_pmd_order(order: number): boolean {
 const GLOBAL_MODES = ['always', 'madvise', 'never'] as const;
 const DEFRAG_MODES = ['always', 'defer', 'defer+madvise', 'madvise', 'never'] as const;
 const DEFRAG_FLAGS = [
-  TRANSPARENT_HUGEPAGE_DEFRAG_DIRECT_FLAG, TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_FLAG,
-  TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_OR_MADV_FLAG, TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG,
+  TRANSPARENT_HUGEPAGE_DEFRAG_DIRECT_FLAG,
+  TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_FLAG,
+  TRANSPARENT_HUGEPAGE_DEFRAG_KSWAPD_OR_MADV_FLAG,
+  TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG,
 ];
 const ANON_MODES = ['always', 'inherit', 'madvise', 'never'] as const;
-const SHMEM_MODES = ['always', 'within_size', 'advise', 'never', 'deny', 'force'] as const;
+export const SHMEM_MODES = ['always', 'within_size', 'advise', 'never', 'deny', 'force'] as const;
 
-function pick(modes: readonly string[], active: string): string {
+/** A sysfs line of all modes, the active one in brackets. NON-KERNEL. */
+export function pick(modes: readonly string[], active: string): string {
   return `${modes.map((x) => (x === active ? `[${x}]` : x)).join(' ')}\n`;
 }
 
@@ -439,8 +523,37 @@ export function anon_enabled_store(m: Machine, order: number, buf: string): numb
   return 0;
 }
 
-/** What transparent_hugepage/shmem_enabled reads as (mm/shmem.c: shmem_enabled_show()). */
-export function shmem_enabled_show(m: Machine): string {
-  return pick(SHMEM_MODES, m.thp.shmem_enabled);
+/** Registers what /sys/kernel/mm offers for huge pages (mm/huge_memory.c: hugepage_init_sysfs()). */
+export function sysfs_init(m: Machine): void {
+  vfs_register_text(m, `${THP}/enabled`, 0o644, { show: enabled_show, store: enabled_store });
+  vfs_register_text(m, `${THP}/defrag`, 0o644, { show: defrag_show, store: defrag_store });
+  for (const [name, flag] of [
+    ['use_zero_page', TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG],
+    ['khugepaged/defrag', TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG],
+  ] as const) {
+    vfs_register_text(m, `${THP}/${name}`, 0o644, {
+      show: (mm) => single_hugepage_flag_show(mm, flag),
+      store: (mm, buf) => single_hugepage_flag_store(mm, buf, flag),
+    });
+  }
+  vfs_register_text(m, `${THP}/hpage_pmd_size`, 0o444, { show: () => `${HPAGE_PMD_SIZE}\n` });
+  vfs_register_text(m, `${THP}/shmem_enabled`, 0o644, { show: shmem_enabled_show, store: shmem_enabled_store });
+  for (let order = 2; order <= HPAGE_PMD_ORDER; order++) {
+    vfs_register_text(m, `${THP}/hugepages-${4 << order}kB/enabled`, 0o644, {
+      show: (mm) => anon_enabled_show(mm, order),
+      store: (mm, buf) => anon_enabled_store(mm, order, buf),
+    });
+  }
+  khugepaged_attr(m, 'max_ptes_none', 'khugepaged_max_ptes_none', 511);
+  khugepaged_attr(m, 'max_ptes_swap', 'khugepaged_max_ptes_swap', 511);
+  khugepaged_attr(m, 'max_ptes_shared', 'khugepaged_max_ptes_shared', 511);
+  khugepaged_attr(m, 'pages_to_scan', 'khugepaged_pages_to_scan', 0xffffffff, 1);
+  khugepaged_attr(m, 'scan_sleep_millisecs', 'khugepaged_scan_sleep_millisecs', 0xffffffff);
+  khugepaged_attr(m, 'alloc_sleep_millisecs', 'khugepaged_alloc_sleep_millisecs', 0xffffffff);
+  for (let order = 2; order <= HPAGE_PMD_ORDER; order++) {
+    vfs_register_text(m, `${THP}/hugepages-${4 << order}kB/stats/nr_anon`, 0o444, {
+      show: (mm) => `${sum_mthp_stat(mm, order, MTHP_STAT_NR_ANON)}\n`,
+    });
+  }
+  hugetlb_sysfs_init(m);
 }
-

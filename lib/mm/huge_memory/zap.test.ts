@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { type ptdesc, pte_dirty, pte_pfn, pte_young } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { unmap_huge_pmd_locked } from './zap.ts';
-import { sys_mmap } from '../mmap.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PG_dirty, PG_swapbacked, folio_get, folio_order, test_flag } from '../page.ts';
-import { pte_dirty, pte_pfn, pte_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_get, folio_order, PG_dirty, PG_swapbacked, test_flag } from '../page.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from '../folio.ts';
 import { run_thp } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
+import { unmap_huge_pmd_locked } from './zap.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -95,7 +96,10 @@ t.test('MADV_FREE of a whole huge page makes it clean and disposable, until it i
     const folio = folio_of(m, mm);
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP, HUGE, FREE), 0);
     yield* lru_add_drain_all(m);
-    t.same([level(mm), pte_young(entry(mm)), pte_dirty(entry(mm)), test_flag(m, folio, PG_swapbacked)], ['pmd', false, false, false]);
+    t.same(
+      [level(mm), pte_young(entry(mm)), pte_dirty(entry(mm)), test_flag(m, folio, PG_swapbacked)],
+      ['pmd', false, false, false],
+    );
     t.equal(yield* user_load32(m, MAP), 5, 'nobody took it yet');
     const drop = (): Gen<boolean> => try_to_drop(m, mm, folio);
     const free = m.zone.nr_free;
@@ -142,7 +146,10 @@ t.test('MADV_FREE of a part splits the folio; a shared folio and the zero folio 
     yield* kernel_wait4(m, pid, 0);
     yield* do_syscall_64(m, NR_madvise, MAP, 2 * PAGE, FREE);
     t.same([level(mm), folio_order(m, folio)], ['pte', 0]);
-    t.same([0, 1, 2].map((i) => pte_dirty(walk_address(mm, MAP + i * PAGE).entry)), [false, false, true]);
+    t.same(
+      [0, 1, 2].map((i) => pte_dirty(walk_address(mm, MAP + i * PAGE).entry)),
+      [false, false, true],
+    );
     t.equal(yield* user_load32(m, MAP + PAGE), 2);
   });
 });

@@ -1,30 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { mm_dec_nr_ptes, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_NR,
+  HPAGE_PMD_SIZE,
+  pmd_dirty,
+  pmd_mkclean,
+  pmd_mkold,
+  pmd_pfn,
+  pmd_present,
+  pmd_young,
+  type ptdesc,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_page, pmdp_huge_get_and_clear_full, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
-import { __pmd_trans_huge_lock, mm_counter_file, pmd_trans_huge_lock } from './pmd_lock.ts';
-import { split_folio } from './split_folio.ts';
+import { folio_mark_accessed, folio_mark_lazyfree, folio_put } from '../folio.ts';
 import { pmd_is_device_private_entry, pmd_is_migration_entry, pmd_to_softleaf_folio } from '../leafops.ts';
 import { vm_normal_folio_pmd } from '../memory/fault.ts';
 import { folio_is_device_private } from '../memremap.ts';
-import { MM_ANONPAGES, VM_RAND_READ, VM_SEQ_READ, add_mm_counter, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { tlb_change_page_size, tlb_remove_page_size, tlb_remove_pmd_tlb_entry, type mmu_gather } from '../mmu_gather.ts';
 import {
-  PG_dirty, PG_swapbacked, clear_flag, folio_get, folio_is_zone_device, folio_ref_count, folio_test_anon, pfn_folio, set_flag,
+  add_mm_counter,
+  MM_ANONPAGES,
+  type mm_struct,
+  type vm_area_struct,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+} from '../mm_types.ts';
+import {
+  type mmu_gather,
+  tlb_change_page_size,
+  tlb_remove_page_size,
+  tlb_remove_pmd_tlb_entry,
+} from '../mmu_gather.ts';
+import {
+  clear_flag,
+  folio_get,
+  folio_is_zone_device,
+  folio_ref_count,
+  folio_test_anon,
+  pfn_folio,
+  PG_dirty,
+  PG_swapbacked,
+  set_flag,
   test_flag,
 } from '../page.ts';
-import { mm_dec_nr_ptes, pgtable_trans_huge_withdraw, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { HPAGE_PMD_NR, HPAGE_PMD_SIZE, pmd_dirty, pmd_mkclean, pmd_mkold, pmd_pfn, pmd_present, pmd_young, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_page, pmdp_huge_clear_flush, pmdp_huge_get_and_clear_full, pmdp_invalidate, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate } from '../pgtable-generic.ts';
 import { folio_mapcount, folio_maybe_mapped_shared, folio_remove_rmap_pmd } from '../rmap/rmap.ts';
-import { folio_mark_accessed, folio_mark_lazyfree, folio_put } from '../folio.ts';
+import { __pmd_trans_huge_lock, mm_counter_file, pmd_trans_huge_lock } from './pmd_lock.ts';
+import { split_folio } from './split_folio.ts';
 import { folio_test_pmd_mappable, is_huge_zero_pmd } from './sysfs.ts';
 
-/** MADV_FREE of what a pmd maps, up to `next`: true if all of it is done, false if ptes are left to do or nothing can be (mm/huge_memory.c: madvise_free_huge_pmd()). */
-export function* madvise_free_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number, next: number): Gen<boolean> {
+/**
+ * MADV_FREE of what a pmd maps, up to `next`: true if all of it is done, false if ptes are left to do or nothing can be
+ * (mm/huge_memory.c: madvise_free_huge_pmd()).
+ */
+export function* madvise_free_huge_pmd(
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  next: number,
+): Gen<boolean> {
   const mm = vma.vm_mm;
   tlb_change_page_size(tlb, HPAGE_PMD_SIZE);
   if (!(yield* pmd_trans_huge_lock(m, pmdt, pi, vma))) return false;
@@ -35,7 +77,11 @@ export function* madvise_free_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area
   };
   if (is_huge_zero_pmd(m, orig_pmd)) return out();
   if (!pmd_present(orig_pmd)) {
-    WARN_ON_ONCE(m, !pmd_is_migration_entry(orig_pmd) && !pmd_is_device_private_entry(orig_pmd), 'madvise_free_huge_pmd');
+    WARN_ON_ONCE(
+      m,
+      !pmd_is_migration_entry(orig_pmd) && !pmd_is_device_private_entry(orig_pmd),
+      'madvise_free_huge_pmd',
+    );
     return out();
   }
   const folio = pfn_folio(m, pmd_pfn(orig_pmd));
@@ -64,13 +110,20 @@ export function* madvise_free_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area
 }
 
 /** Frees a page table that was kept for a huge pmd (mm/huge_memory.c: zap_deposited_table()). */
-export function zap_deposited_table(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): void {
+function zap_deposited_table(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): void {
   const pgtable = pgtable_trans_huge_withdraw(m, mm, pmdt, pi);
   pte_free(m, mm, pgtable);
   mm_dec_nr_ptes(mm);
 }
 
-function zap_huge_pmd_folio(m: Machine, mm: mm_struct, vma: vm_area_struct, pmdval: number, folio: number, is_present: boolean): void {
+function zap_huge_pmd_folio(
+  m: Machine,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  pmdval: number,
+  folio: number,
+  is_present: boolean,
+): void {
   const is_device_private = folio_is_device_private(m, folio);
   if (is_present || is_device_private) folio_remove_rmap_pmd(m, folio, folio, vma);
   if (folio_test_anon(m, folio)) {
@@ -78,14 +131,25 @@ function zap_huge_pmd_folio(m: Machine, mm: mm_struct, vma: vm_area_struct, pmdv
   } else {
     add_mm_counter(mm, mm_counter_file(m, folio), -HPAGE_PMD_NR);
     if (is_present && pmd_dirty(pmdval)) set_flag(m, folio, PG_dirty);
-    if (is_present && pmd_young(pmdval) && (vma.vm_flags & (VM_SEQ_READ | VM_RAND_READ)) === 0) folio_mark_accessed(m, folio);
+    if (is_present && pmd_young(pmdval) && (vma.vm_flags & (VM_SEQ_READ | VM_RAND_READ)) === 0)
+      folio_mark_accessed(m, folio);
   }
   // the entry held the only reference of a mapping of device memory; present folios go through the gather
   if (is_device_private) folio_put(m, folio);
 }
 
-/** Unmaps what a huge pmd maps, leaf or mapping; false if it is no huge pmd once locked (mm/huge_memory.c: zap_huge_pmd()). */
-export function* zap_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number): Gen<boolean> {
+/**
+ * Unmaps what a huge pmd maps, leaf or mapping; false if it is no huge pmd once locked (mm/huge_memory.c:
+ * zap_huge_pmd()).
+ */
+export function* zap_huge_pmd(
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+): Gen<boolean> {
   const mm = vma.vm_mm;
   tlb_change_page_size(tlb, HPAGE_PMD_SIZE);
   if (!(yield* __pmd_trans_huge_lock(m, pmdt, pi, vma))) return false;
@@ -105,7 +169,14 @@ export function* zap_huge_pmd(m: Machine, tlb: mmu_gather, vma: vm_area_struct, 
  * Drops a clean lazily freed folio that a pmd maps, under the pmd lock; false if it was written to again or somebody
  * else uses it (mm/huge_memory.c: unmap_huge_pmd_locked()).
  */
-export function unmap_huge_pmd_locked(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, folio: number): boolean {
+export function unmap_huge_pmd_locked(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pmdt: ptdesc,
+  pi: number,
+  folio: number,
+): boolean {
   const fn = 'unmap_huge_pmd_locked';
   WARN_ON(m, !folio_test_pmd_mappable(m, folio), fn);
   WARN_ON(m, !folio_test_locked(m, folio), fn);

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { type ptdesc, pte_dirty, pte_pfn, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { address_space } from '../../fs/fs.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { pin_user_pages_unlocked, unpin_user_pages } from '../gup/gup.ts';
-import { hugetlb_fault, hugetlb_fault_mutex_hash } from './fault.ts';
+import { pin_user_pages_unlocked } from '../gup/gup.ts';
+import { unpin_user_pages } from '../gup/pin.ts';
 import { make_pte_marker_entry, softleaf_to_pte } from '../leafops.ts';
-import { sys_mmap } from '../mmap.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { PageAnonExclusive } from '../page.ts';
-import { pte_dirty, pte_pfn, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { hugetlb_fault, hugetlb_fault_mutex_hash } from './fault.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
@@ -145,7 +146,10 @@ t.test('markers: poison is reported with the size of the page, a guard is none o
     };
     t.equal(yield* fault(MARKER_POISONED), HWPOISON_LARGE);
     t.equal(yield* fault(MARKER_GUARD), SIGSEGV);
-    t.same(m.log.warnings.splice(0).map((w) => w.fn), ['hugetlb_fault']);
+    t.same(
+      m.log.warnings.splice(0).map((w) => w.fn),
+      ['hugetlb_fault'],
+    );
     table.entry[leaf.index] = leaf.entry;
     t.equal(yield* user_load32(m, MAP), 1);
   });

@@ -1,49 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  type ptdesc,
+  pte_clear_uffd,
+  pte_mkdirty,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_uffd,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { flush_tlb_range, ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { mutex_lock, mutex_unlock, spin_lock, spin_unlock, down_write, up_write, type mutex, type spinlock } from '../../kernel/locks.ts';
-import { BUG_ON, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
 import type { address_space } from '../../fs/fs.ts';
-import { __anon_vma_prepare } from '../rmap/anon_vma.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { type mutex, mutex_lock, mutex_unlock } from '../../kernel/locking/mutex.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock, type spinlock } from '../../kernel/locking/spinlock.ts';
+import { BUG_ON, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { filemap_lock_folio } from '../filemap/filemap.ts';
 import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from '../filemap/folio_lock.ts';
+import { folio_put } from '../folio.ts';
 import {
-  HPG_migratable, HPG_restore_reserve, alloc_hugetlb_folio, folio_clear_hpg, folio_set_hpg, hstate_vma, huge_page_size,
-  hugetlb_add_to_page_cache, pages_per_huge_page, restore_reserve_on_error, type hstate,
-} from './pool.ts';
-import {
-  HPAGE_RESV_OWNER, HPAGE_RESV_UNMAPPED, hugetlb_vma_lock_read, hugetlb_vma_unlock_read, is_vma_resv_set, vma_end_reservation,
-  vma_hugecache_offset, vma_needs_reservation,
-} from './resv.ts';
-import { huge_pte_alloc, huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get, make_huge_pte, unmap_hugepage_range } from './vma.ts';
-import {
-  PTE_MARKER_GUARD, PTE_MARKER_POISONED, pte_is_marker, pte_is_uffd_wp_marker, softleaf_from_pte, softleaf_is_hwpoison, softleaf_is_migration,
+  pte_is_marker,
+  pte_is_uffd_wp_marker,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  softleaf_from_pte,
+  softleaf_is_hwpoison,
+  softleaf_is_migration,
   softleaf_to_marker,
 } from '../leafops.ts';
-import { copy_user_large_folio, folio_zero_user } from '../memory/fault.ts';
+import { __vmf_anon_prepare, copy_user_large_folio, folio_zero_user } from '../memory/fault.ts';
 import { migration_entry_wait_huge } from '../migrate/entry.ts';
-import { mmap_read_trylock, mmap_read_unlock, vma_end_read } from '../mmap_lock.ts';
 import {
-  FAULT_FLAG_UNSHARE, FAULT_FLAG_VMA_LOCK, FAULT_FLAG_WRITE, VM_FAULT_HWPOISON_LARGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS,
-  VM_FAULT_SIGSEGV, VM_MAYSHARE, VM_SHARED, VM_UFFD_MISSING, VM_UFFD_WP, VM_WRITE, linear_page_index, vm_fault, type mm_struct,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  linear_page_index,
+  type mm_struct,
   type vm_area_struct,
+  vm_fault,
+  VM_FAULT_HWPOISON_LARGE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  VM_MAYSHARE,
+  VM_SHARED,
+  VM_UFFD_MISSING,
+  VM_UFFD_WP,
+  VM_WRITE,
 } from '../mm_types.ts';
+import { vma_end_read } from '../mmap_lock.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range, mmu_notifier_range_init,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
+  mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import {
-  PG_anon_exclusive, PG_uptodate, SetPageAnonExclusive, folio_get, folio_test_anon, page_folio, pfn_to_page, set_flag, test_flag,
+  folio_get,
+  folio_test_anon,
+  page_folio,
+  pfn_to_page,
+  PG_anon_exclusive,
+  PG_uptodate,
+  set_flag,
+  SetPageAnonExclusive,
+  test_flag,
 } from '../page.ts';
-import { ptep_get_and_clear, ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  pte_clear_uffd, pte_mkdirty, pte_mkuffd, pte_mkwrite, pte_mkyoung, pte_none, pte_pfn, pte_present, pte_uffd, pte_write, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapcount, folio_move_anon_rmap, hugetlb_add_file_rmap, hugetlb_add_new_anon_rmap, hugetlb_remove_rmap, vma_filebacked_address } from '../rmap/rmap.ts';
-import { folio_put } from '../folio.ts';
-import { flush_tlb_range } from '../../arch/x86/mm/tlb.ts';
-import { handle_userfault, userfaultfd_missing, userfaultfd_wp, userfaultfd_wp_async } from '../userfaultfd/userfaultfd.ts';
+  folio_mapcount,
+  folio_move_anon_rmap,
+  hugetlb_add_file_rmap,
+  hugetlb_add_new_anon_rmap,
+  hugetlb_remove_rmap,
+  vma_filebacked_address,
+} from '../rmap/rmap.ts';
+import {
+  handle_userfault,
+  userfaultfd_missing,
+  userfaultfd_wp,
+  userfaultfd_wp_async,
+} from '../userfaultfd/userfaultfd.ts';
 import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
+import {
+  alloc_hugetlb_folio,
+  folio_clear_hpg,
+  folio_set_hpg,
+  HPG_migratable,
+  HPG_restore_reserve,
+  type hstate,
+  hstate_vma,
+  huge_page_size,
+  hugetlb_add_to_page_cache,
+  pages_per_huge_page,
+  restore_reserve_on_error,
+} from './pool.ts';
+import {
+  HPAGE_RESV_OWNER,
+  HPAGE_RESV_UNMAPPED,
+  hugetlb_vma_lock_read,
+  hugetlb_vma_unlock_read,
+  is_vma_resv_set,
+  vma_end_reservation,
+  vma_hugecache_offset,
+  vma_needs_reservation,
+} from './resv.ts';
+import {
+  huge_pte_alloc,
+  huge_pte_index,
+  huge_pte_lock,
+  huge_pte_offset,
+  huge_ptep_get,
+  make_huge_pte,
+  unmap_hugepage_range,
+} from './vma.ts';
 
 /** A hugetlb fault on its way: what upstream keeps in struct vm_fault. */
 class huge_fault {
@@ -68,7 +145,10 @@ class huge_fault {
   }
 }
 
-/** The mutex that keeps faults on one huge page of a file apart; idx in huge pages (mm/hugetlb.c: hugetlb_fault_mutex_hash()). */
+/**
+ * The mutex that keeps faults on one huge page of a file apart; idx in huge pages (mm/hugetlb.c:
+ * hugetlb_fault_mutex_hash()).
+ */
 export function hugetlb_fault_mutex_hash(m: Machine, mapping: address_space, idx: number): mutex {
   const table = m.hugetlb.hugetlb_fault_mutex_table;
   return table[(mapping.id * 31 + idx) % table.length] as mutex;
@@ -80,17 +160,6 @@ function entry_of(m: Machine, hf: huge_fault): number {
 
 function* lock_entry(m: Machine, hf: huge_fault): Gen<void> {
   hf.ptl = yield* huge_pte_lock(m, hf.h, hf.vmf.vma.vm_mm, hf.pt as ptdesc);
-}
-
-/** As vmf_anon_prepare(), but leaves the vma's read lock to the caller when the fault must be retried (mm/memory.c: __vmf_anon_prepare()). */
-function* __vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
-  const vma = vmf.vma;
-  if (vma.anon_vma !== null) return 0;
-  const per_vma = (vmf.flags & FAULT_FLAG_VMA_LOCK) !== 0;
-  if (per_vma && !mmap_read_trylock(m, vma.vm_mm)) return VM_FAULT_RETRY;
-  const ret = (yield* __anon_vma_prepare(m, vma)) !== 0 ? VM_FAULT_OOM : 0;
-  if (per_vma) mmap_read_unlock(m, vma.vm_mm);
-  return ret;
 }
 
 function set_huge_ptep_writable(m: Machine, hf: huge_fault): void {
@@ -112,7 +181,10 @@ function* unmap_ref_private(m: Machine, vma: vm_area_struct, folio: number, addr
   up_write(m, mapping.i_mmap_rwsem);
 }
 
-/** Makes the entry writable, by a copy if the page is shared. Called and left with the entry's table locked (mm/hugetlb.c: hugetlb_wp()). */
+/**
+ * Makes the entry writable, by a copy if the page is shared. Called and left with the entry's table locked
+ * (mm/hugetlb.c: hugetlb_wp()).
+ */
 function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
   const { vmf, h } = hf;
   const vma = vmf.vma;
@@ -135,7 +207,10 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
       if (!unshare && vma.vm_flags & VM_WRITE) set_huge_ptep_writable(m, hf);
       return 0;
     }
-    BUG_ON(folio_test_anon(m, old_folio) && test_flag(m, old_folio, PG_anon_exclusive), 'mm/hugetlb.c: hugetlb_wp() of an exclusive page');
+    BUG_ON(
+      folio_test_anon(m, old_folio) && test_flag(m, old_folio, PG_anon_exclusive),
+      'mm/hugetlb.c: hugetlb_wp() of an exclusive page',
+    );
     const cow_from_owner = is_vma_resv_set(vma, HPAGE_RESV_OWNER) && folio_test_anon(m, old_folio);
     folio_get(m, old_folio);
     spin_unlock(m, hf.ptl as spinlock);
@@ -157,7 +232,8 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
     if (hf.pt === null || entry_of(m, hf) !== pte) return 0;
   }
   let ret = yield* __vmf_anon_prepare(m, vmf);
-  if (ret === 0 && copy_user_large_folio(m, new_folio, old_folio, vmf.real_address, vma) !== 0) ret = VM_FAULT_HWPOISON_LARGE;
+  if (ret === 0 && copy_user_large_folio(m, new_folio, old_folio, vmf.real_address, vma) !== 0)
+    ret = VM_FAULT_HWPOISON_LARGE;
   if (ret === 0) {
     set_flag(m, new_folio, PG_uptodate);
     const range = new mmu_notifier_range();
@@ -284,7 +360,13 @@ function* hugetlb_no_page(m: Machine, hf: huge_fault): Gen<number> {
 }
 
 /** Resolves a fault in a hugetlb mapping: VM_FAULT_* (mm/hugetlb.c: hugetlb_fault()). */
-export function* hugetlb_fault(m: Machine, mm: mm_struct, vma: vm_area_struct, address: number, flags: number): Gen<number> {
+export function* hugetlb_fault(
+  m: Machine,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): Gen<number> {
   const hf = new huge_fault(m, vma, address, flags);
   const { vmf, h } = hf;
   yield* mutex_lock(m, hf.fault_mutex);
@@ -298,7 +380,8 @@ export function* hugetlb_fault(m: Machine, mm: mm_struct, vma: vm_area_struct, a
   if (pte_is_marker(vmf.orig_pte)) {
     const marker = softleaf_to_marker(softleaf_from_pte(vmf.orig_pte));
     if (marker & PTE_MARKER_POISONED) return no_page_out(m, hf, VM_FAULT_HWPOISON_LARGE);
-    if (WARN_ON_ONCE(m, (marker & PTE_MARKER_GUARD) !== 0, 'hugetlb_fault')) return no_page_out(m, hf, VM_FAULT_SIGSEGV);
+    if (WARN_ON_ONCE(m, (marker & PTE_MARKER_GUARD) !== 0, 'hugetlb_fault'))
+      return no_page_out(m, hf, VM_FAULT_SIGSEGV);
     return yield* hugetlb_no_page(m, hf);
   }
   if (!pte_present(vmf.orig_pte)) {
@@ -347,4 +430,3 @@ export function* hugetlb_fault(m: Machine, mm: mm_struct, vma: vm_area_struct, a
   if (wait_for !== 0) yield* folio_wait_locked(m, wait_for);
   return ret;
 }
-

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../../boot.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { ksys_read, ksys_write } from '../../fs/read_write.ts';
-import { kernel_clone } from '../../kernel/fork/fork.ts';
-import { kernel_wait4 } from '../../kernel/exit.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
-import { run_clean, signal_of } from '../../kernel/testing.ts';
-import { region_add, region_chg, region_count, region_del, resv_map } from './resv.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct } from '../mm_types.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32, user_store8 } from '../../arch/x86/mm/uaccess.ts';
+import { boot, type Machine } from '../../boot.ts';
+import { do_sys_open } from '../../fs/open.ts';
+import { ksys_read, ksys_write } from '../../fs/read_write.ts';
+import { kernel_wait4 } from '../../kernel/exit.ts';
+import { kernel_clone } from '../../kernel/fork/fork.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
+import { run_clean, signal_of } from '../../kernel/testing.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { region_add, region_chg, region_count, region_del, resv_map } from './resv.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -207,7 +207,10 @@ t.test('a reservation map counts, merges and splits its regions', (t) => {
   t.equal(map.regions.length, 1);
   t.equal(region_count(map, 0, 5), 3);
   t.equal(region_del(map, 4, 7), 3);
-  t.same(map.regions, [{ from: 2, to: 4 }, { from: 7, to: 10 }]);
+  t.same(map.regions, [
+    { from: 2, to: 4 },
+    { from: 7, to: 10 },
+  ]);
   t.equal(region_del(map, 0, Infinity), 5);
   t.equal(map.adds_in_progress, 0);
   t.end();

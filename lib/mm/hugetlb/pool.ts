@@ -1,38 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
-import { EINVAL, ENODEV, ENOMEM, ENOSPC } from '../../errno.ts';
+import { EINVAL, ENOMEM, ENOSPC } from '../../errno.ts';
+import type { address_space, file, inode } from '../../fs/fs.ts';
+import { hugetlbfs_file_operations } from '../../fs/hugetlbfs.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { mutex, mutex_lock, mutex_unlock } from '../../kernel/locks.ts';
+import { mutex, mutex_lock, mutex_unlock } from '../../kernel/locking/mutex.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { signal_pending } from '../../kernel/sched/core.ts';
-import { alloc_file } from '../../fs/file_table.ts';
-import { O_RDWR, type address_space, type file, type inode } from '../../fs/fs.ts';
-import { hugetlbfs_file_operations, hugetlbfs_get_inode } from '../../fs/hugetlbfs.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { __filemap_add_folio } from '../filemap/filemap.ts';
 import { __folio_clear_locked, __folio_set_locked } from '../filemap/folio_lock.ts';
-import {
-  HPAGE_RESV_OWNER, HUGETLBFS_I, hugetlb_vma_lock, hugetlb_vma_lock_alloc, hugetlb_vma_lock_free, is_vma_resv_set, region_abort, region_add,
-  region_chg, region_count, region_del, resv_map, resv_map_put, set_vma_resv_flags, set_vma_resv_map, vma_add_reservation,
-  vma_commit_reservation, vma_del_reservation, vma_end_reservation, vma_hugecache_offset, vma_needs_reservation, vma_resv_map,
-} from './resv.ts';
-import { VM_MAYSHARE, VM_NORESERVE, type mm_struct, type vm_area_struct, type vm_operations_struct } from '../mm_types.ts';
-import {
-  PGTY_hugetlb, PageList, folio_order, folio_ref_count, folio_size, folio_test_anon, folio_test_hugetlb, folio_try_get, large, list_add,
-  list_add_tail, list_del, ClearPageAnonExclusive,
-} from '../page.ts';
-import { GFP_HIGHUSER_MOVABLE, MAX_PAGE_ORDER, __GFP_COMP, alloc_pages, free_frozen_pages } from '../page_alloc.ts';
-import { folio_mark_dirty } from '../page-writeback.ts';
-import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapcount } from '../rmap/rmap.ts';
 import { folio_put } from '../folio.ts';
+import {
+  type mm_struct,
+  type vm_area_struct,
+  VM_MAYSHARE,
+  VM_NORESERVE,
+  type vm_operations_struct,
+} from '../mm_types.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import {
+  ClearPageAnonExclusive,
+  folio_order,
+  folio_ref_count,
+  folio_size,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_try_get,
+  large,
+  list_add,
+  list_add_tail,
+  list_del,
+  PageList,
+  PGTY_hugetlb,
+} from '../page.ts';
+import { __GFP_COMP, alloc_pages, free_frozen_pages, GFP_HIGHUSER_MOVABLE, MAX_PAGE_ORDER } from '../page_alloc.ts';
+import { folio_mapcount } from '../rmap/rmap.ts';
+import {
+  HPAGE_RESV_OWNER,
+  hugetlb_vma_lock,
+  hugetlb_vma_lock_alloc,
+  hugetlb_vma_lock_free,
+  HUGETLBFS_I,
+  is_vma_resv_set,
+  region_abort,
+  region_add,
+  region_chg,
+  region_count,
+  region_del,
+  resv_map,
+  resv_map_put,
+  set_vma_resv_flags,
+  set_vma_resv_map,
+  vma_add_reservation,
+  vma_commit_reservation,
+  vma_del_reservation,
+  vma_end_reservation,
+  vma_hugecache_offset,
+  vma_needs_reservation,
+  vma_resv_map,
+} from './resv.ts';
 
 // A hugetlb folio's state (include/linux/hugetlb.h: enum hugetlb_page_flags). The last two say which list it is on.
 export const HPG_restore_reserve = 1 << 0;
 export const HPG_migratable = 1 << 1;
-export const HPG_temporary = 1 << 2;
-export const HPG_freed = 1 << 3;
+const HPG_temporary = 1 << 2;
+const HPG_freed = 1 << 3;
 const HPG_active = 1 << 8;
 
 const PUD_ORDER = 18;
@@ -89,11 +124,14 @@ export function pages_per_huge_page(h: hstate): number {
 }
 
 /** The pool of huge pages of that many bytes, or null (mm/hugetlb.c: size_to_hstate()). */
-export function size_to_hstate(m: Machine, size: number): hstate | null {
+function size_to_hstate(m: Machine, size: number): hstate | null {
   return m.hugetlb.hstates.find((h) => huge_page_size(h) === size) ?? null;
 }
 
-/** The pool for log2 of a size as mmap's flags give it, 0 for the default, or null (include/linux/hugetlb.h: hstate_sizelog()). */
+/**
+ * The pool for log2 of a size as mmap's flags give it, 0 for the default, or null (include/linux/hugetlb.h:
+ * hstate_sizelog()).
+ */
 export function hstate_sizelog(m: Machine, page_size_log: number): hstate | null {
   if (page_size_log === 0) return m.hugetlb.default_hstate;
   return size_to_hstate(m, 2 ** page_size_log);
@@ -115,7 +153,7 @@ export function hstate_vma(m: Machine, vma: vm_area_struct): hstate {
 }
 
 /** include/linux/hugetlb.h: folio_hstate() */
-export function folio_hstate(m: Machine, folio: number): hstate {
+function folio_hstate(m: Machine, folio: number): hstate {
   BUG_ON(!folio_test_hugetlb(m, folio), 'include/linux/hugetlb.h: folio_hstate() of a folio that is not hugetlb');
   return size_to_hstate(m, folio_size(m, folio)) as hstate;
 }
@@ -131,7 +169,7 @@ export function is_file_hugepages(f: file): boolean {
 }
 
 /** True if a HPG_* flag of the folio is set (include/linux/hugetlb.h: HPAGEFLAG). */
-export function folio_test_hpg(m: Machine, folio: number, flag: number): boolean {
+function folio_test_hpg(m: Machine, folio: number, flag: number): boolean {
   return (large(m, folio).hugetlb_flags & flag) !== 0;
 }
 
@@ -207,7 +245,10 @@ function update_and_free_hugetlb_folio(m: Machine, folio: number): void {
   free_frozen_pages(m, folio, folio_order(m, folio));
 }
 
-/** What the last reference does: back to the pool, or out of it if it is surplus or temporary (mm/hugetlb.c: free_huge_folio()). */
+/**
+ * What the last reference does: back to the pool, or out of it if it is surplus or temporary (mm/hugetlb.c:
+ * free_huge_folio()).
+ */
 export function free_huge_folio(m: Machine, folio: number): void {
   const h = folio_hstate(m, folio);
   BUG_ON(folio_ref_count(m, folio) !== 0, 'mm/hugetlb.c: free_huge_folio() of a folio in use');
@@ -272,7 +313,7 @@ function return_unused_surplus_pages(m: Machine, h: hstate, unused_resv_pages: n
 }
 
 /** Reserves delta huge pages, or gives -delta back: 0 or -ENOMEM (mm/hugetlb.c: hugetlb_acct_memory()). */
-export function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): number {
+function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): number {
   if (delta > 0) {
     if (gather_surplus_pages(m, h, delta) < 0) return -ENOMEM;
     if (delta > h.free_huge_pages) {
@@ -284,8 +325,8 @@ export function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): numbe
 }
 
 /**
- * A huge page for the mapping, with one reference and its reservation used, or -ENOSPC (mm/hugetlb.c: alloc_hugetlb_folio()).
- * cow_from_owner: a copy of a page that already used up the reservation of its place.
+ * A huge page for the mapping, with one reference and its reservation used, or -ENOSPC (mm/hugetlb.c:
+ * alloc_hugetlb_folio()). cow_from_owner: a copy of a page that already used up the reservation of its place.
  */
 export function alloc_hugetlb_folio(m: Machine, vma: vm_area_struct, addr: number, cow_from_owner: boolean): number {
   const h = hstate_vma(m, vma);
@@ -311,8 +352,17 @@ export function alloc_hugetlb_folio(m: Machine, vma: vm_area_struct, addr: numbe
   return folio;
 }
 
-/** Makes the reservations what they were before an allocation whose page will be freed unused (mm/hugetlb.c: restore_reserve_on_error()). */
-export function restore_reserve_on_error(m: Machine, h: hstate, vma: vm_area_struct, address: number, folio: number): void {
+/**
+ * Makes the reservations what they were before an allocation whose page will be freed unused (mm/hugetlb.c:
+ * restore_reserve_on_error()).
+ */
+export function restore_reserve_on_error(
+  m: Machine,
+  h: hstate,
+  vma: vm_area_struct,
+  address: number,
+  folio: number,
+): void {
   const rc = vma_needs_reservation(h, vma, address);
   if (folio_test_hpg(m, folio, HPG_restore_reserve)) {
     if (rc !== 0) vma_add_reservation(h, vma, address);
@@ -321,7 +371,10 @@ export function restore_reserve_on_error(m: Machine, h: hstate, vma: vm_area_str
   else vma_end_reservation(h, vma, address);
 }
 
-/** A temporary huge page with one reference, not part of any reservation, or 0 (mm/hugetlb.c: alloc_hugetlb_folio_nodemask()). */
+/**
+ * A temporary huge page with one reference, not part of any reservation, or 0 (mm/hugetlb.c:
+ * alloc_hugetlb_folio_nodemask()).
+ */
 export function alloc_hugetlb_folio_nodemask(m: Machine, h: hstate): number {
   let folio = available_huge_pages(h) > 0 ? dequeue_hugetlb_folio(m, h) : 0;
   if (folio !== 0) return folio;
@@ -334,7 +387,10 @@ export function alloc_hugetlb_folio_nodemask(m: Machine, h: hstate): number {
   return folio;
 }
 
-/** Puts a new page in the file's page cache, locked: 0 or -EEXIST; idx in huge pages (mm/hugetlb.c: hugetlb_add_to_page_cache()). */
+/**
+ * Puts a new page in the file's page cache, locked: 0 or -EEXIST; idx in huge pages (mm/hugetlb.c:
+ * hugetlb_add_to_page_cache()).
+ */
 export function hugetlb_add_to_page_cache(m: Machine, folio: number, mapping: address_space, idx: number): number {
   const h = hstate_inode(m, mapping.host);
   __folio_set_locked(m, folio);
@@ -370,7 +426,6 @@ function* hugetlb_vm_op_close(m: Machine, vma: vm_area_struct): Gen<void> {
   resv_map_put(resv);
 }
 
- 
 function* hugetlb_vm_op_fault(): Gen<number> {
   BUG_ON(true, 'mm/hugetlb.c: hugetlb_vm_op_fault()');
   return 0;
@@ -386,10 +441,17 @@ export const hugetlb_vm_ops: vm_operations_struct = {
 };
 
 /**
- * Reserves the huge pages [from, to) of a file for a mapping, or for the file itself where vma is null: 0 or more, or -errno.
- * VM_NORESERVE in vm_flags: nothing is reserved (mm/hugetlb.c: hugetlb_reserve_pages()).
+ * Reserves the huge pages [from, to) of a file for a mapping, or for the file itself where vma is null: 0 or more, or
+ * -errno. VM_NORESERVE in vm_flags: nothing is reserved (mm/hugetlb.c: hugetlb_reserve_pages()).
  */
-export function* hugetlb_reserve_pages(m: Machine, node: inode, from: number, to: number, vma: vm_area_struct | null, vm_flags: number): Gen<number> {
+export function* hugetlb_reserve_pages(
+  m: Machine,
+  node: inode,
+  from: number,
+  to: number,
+  vma: vm_area_struct | null,
+  vm_flags: number,
+): Gen<number> {
   const h = hstate_inode(m, node);
   if (from > to) return -EINVAL;
   hugetlb_vma_lock_alloc(vma);
@@ -423,26 +485,14 @@ export function* hugetlb_reserve_pages(m: Machine, node: inode, from: number, to
   return chg;
 }
 
-/** Gives back the reservations of [start, end) of a file, of which `freed` pages had been allocated; end may be Infinity (mm/hugetlb.c: hugetlb_unreserve_pages()). */
+/**
+ * Gives back the reservations of [start, end) of a file, of which `freed` pages had been allocated; end may be Infinity
+ * (mm/hugetlb.c: hugetlb_unreserve_pages()).
+ */
 export function hugetlb_unreserve_pages(m: Machine, node: inode, start: number, end: number, freed: number): number {
   const chg = region_del(HUGETLBFS_I(node).resv_map, start, end);
   hugetlb_acct_memory(m, hstate_inode(m, node), -(chg - freed));
   return 0;
-}
-
-/** A file of `size` bytes (a multiple of the huge page) for a mapping, or -errno; of acctflag only VM_NORESERVE counts (fs/hugetlbfs/inode.c: hugetlb_file_setup()). */
-export function* hugetlb_file_setup(m: Machine, name: string, size: number, acctflag: number, _creat_flags: number, page_size_log: number): Gen<file | number> {
-  const h = hstate_sizelog(m, page_size_log);
-  if (h === null) return -ENODEV;
-  const node = hugetlbfs_get_inode(m, h);
-  node.i_size = size;
-  if ((yield* hugetlb_reserve_pages(m, node, 0, size / huge_page_size(h), null, acctflag)) < 0) {
-    m.mappings.remove((node.i_mapping as address_space).id);
-    return -ENOMEM;
-  }
-  const f = alloc_file(m, node, `/${name} (deleted)`, O_RDWR, hugetlbfs_file_operations);
-  node.i_count--;
-  return f;
 }
 
 function resize_pool(m: Machine, h: hstate, count: number): void {
@@ -455,7 +505,8 @@ function resize_pool(m: Machine, h: hstate, count: number): void {
     if (signal_pending(m.current)) break;
   }
   let persistent_free = h.free_huge_pages;
-  if (h.free_huge_pages > persistent_huge_pages(h)) persistent_free = Math.max(0, persistent_free - h.surplus_huge_pages);
+  if (h.free_huge_pages > persistent_huge_pages(h))
+    persistent_free = Math.max(0, persistent_free - h.surplus_huge_pages);
   const min_count = Math.max(count, h.resv_huge_pages + persistent_huge_pages(h) - persistent_free);
   while (min_count < persistent_huge_pages(h)) {
     const folio = remove_pool_hugetlb_folio(m, h, false);
@@ -468,7 +519,7 @@ function resize_pool(m: Machine, h: hstate, count: number): void {
 }
 
 /** Sets how many huge pages the pool keeps, as far as memory allows: 0 (mm/hugetlb.c: set_max_huge_pages()). */
-export function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> {
+function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> {
   yield* mutex_lock(m, h.resize_lock);
   resize_pool(m, h, count);
   mutex_unlock(m, h.resize_lock);
@@ -480,16 +531,22 @@ export function hugetlb_init(m: Machine): void {
   resize_pool(m, m.hugetlb.default_hstate, m.config.nr_hugepages);
 }
 
-/** Takes a folio in use out of the active list, with a reference, and onto `list`; false if it is not movable (mm/hugetlb.c: folio_isolate_hugetlb()). */
+/**
+ * Takes a folio in use out of the active list, with a reference, and onto `list`; false if it is not movable
+ * (mm/hugetlb.c: folio_isolate_hugetlb()).
+ */
 export function folio_isolate_hugetlb(m: Machine, folio: number, list: PageList): boolean {
-  if (!folio_test_hugetlb(m, folio) || !folio_test_hpg(m, folio, HPG_migratable) || !folio_try_get(m, folio)) return false;
+  if (!folio_test_hugetlb(m, folio) || !folio_test_hpg(m, folio, HPG_migratable) || !folio_try_get(m, folio))
+    return false;
   folio_clear_hpg(m, folio, HPG_migratable);
   take_off_list(m, folio_hstate(m, folio), folio);
   list_add_tail(m, folio, list);
   return true;
 }
 
-/** Undoes folio_isolate_hugetlb(); the caller has taken the folio off its list (mm/hugetlb.c: folio_putback_hugetlb()). */
+/**
+ * Undoes folio_isolate_hugetlb(); the caller has taken the folio off its list (mm/hugetlb.c: folio_putback_hugetlb()).
+ */
 export function folio_putback_hugetlb(m: Machine, folio: number): void {
   const h = folio_hstate(m, folio);
   folio_set_hpg(m, folio, HPG_migratable | HPG_active);
@@ -525,3 +582,7 @@ export function hugetlb_report_usage(mm: mm_struct): string {
   return `HugetlbPages:\t${String(mm.hugetlb_usage * 4).padStart(8)} kB\n`;
 }
 
+/** Resizes a pool as a write to nr_hugepages does: 0 or -errno (mm/hugetlb.c: __nr_hugepages_store_common()). */
+export function nr_hugepages_store_common(m: Machine, h: hstate, count: number): Gen<number> {
+  return set_max_huge_pages(m, h, count);
+}

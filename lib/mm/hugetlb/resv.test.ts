@@ -1,16 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { Machine } from '../../boot.ts';
 import { at_once } from '../../kernel/testing.ts';
-import {
-  __vma_private_lock, hugetlb_dup_vma_private, type hugetlb_vma_lock, hugetlb_vma_lock_alloc, hugetlb_vma_lock_free, hugetlb_vma_lock_read,
-  hugetlb_vma_lock_write, hugetlb_vma_trylock_write, hugetlb_vma_unlock_read, hugetlb_vma_unlock_write, is_vma_resv_set, region_abort,
-  region_add, region_chg, region_count, region_del, resv_map, resv_map_put, set_vma_resv_flags, set_vma_resv_map, vma_add_reservation,
-  vma_commit_reservation, vma_del_reservation, vma_end_reservation, vma_hugecache_offset, vma_needs_reservation,
-} from './resv.ts';
 import { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  __vma_private_lock,
+  hugetlb_dup_vma_private,
+  type hugetlb_vma_lock,
+  hugetlb_vma_lock_alloc,
+  hugetlb_vma_lock_free,
+  hugetlb_vma_lock_read,
+  hugetlb_vma_lock_write,
+  hugetlb_vma_trylock_write,
+  hugetlb_vma_unlock_read,
+  hugetlb_vma_unlock_write,
+  is_vma_resv_set,
+  region_abort,
+  region_add,
+  region_chg,
+  region_count,
+  region_del,
+  resv_map,
+  resv_map_put,
+  set_vma_resv_flags,
+  set_vma_resv_map,
+  vma_add_reservation,
+  vma_commit_reservation,
+  vma_del_reservation,
+  vma_end_reservation,
+  vma_hugecache_offset,
+  vma_needs_reservation,
+} from './resv.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
@@ -36,11 +58,18 @@ function owner(): { vma: vm_area_struct; map: resv_map } {
 
 t.test('regions that touch become one; a deletion cuts them; counts are of pages', async (t) => {
   const map = new resv_map();
-  for (const [f, to] of [[0, 2], [6, 8], [2, 3]] as const) {
+  for (const [f, to] of [
+    [0, 2],
+    [6, 8],
+    [2, 3],
+  ] as const) {
     t.equal(region_chg(map, f, to), to - f);
     t.equal(region_add(map, f, to), to - f);
   }
-  t.same(map.regions, [{ from: 0, to: 3 }, { from: 6, to: 8 }]);
+  t.same(map.regions, [
+    { from: 0, to: 3 },
+    { from: 6, to: 8 },
+  ]);
   t.equal(region_chg(map, 1, 9), 4, 'asking changes nothing');
   region_abort(map, 1, 9);
   t.equal(region_count(map, 1, 7), 3);
@@ -50,7 +79,10 @@ t.test('regions that touch become one; a deletion cuts them; counts are of pages
   t.equal(region_del(map, 2, 4), 2);
   t.equal(region_del(map, 8, Infinity), 1);
   t.equal(region_del(map, 20, 30), 0);
-  t.same(map.regions, [{ from: 0, to: 2 }, { from: 4, to: 8 }]);
+  t.same(map.regions, [
+    { from: 0, to: 2 },
+    { from: 4, to: 8 },
+  ]);
   t.equal(map.adds_in_progress, 0);
   region_chg(map, 0, 1);
   t.throws(() => resv_map_put(map), /adds in progress/);
@@ -92,7 +124,10 @@ t.test('flags add up; a map alone is no lock without ownership; fork takes all',
   t.notOk(__vma_private_lock(vma));
   t.same(m.log.warnings, []);
   set_vma_resv_flags(m, mapping(MAYSHARE), OWNER);
-  t.same(m.log.warnings.splice(0).map((w) => w.fn), ['set_vma_resv_flags']);
+  t.same(
+    m.log.warnings.splice(0).map((w) => w.fn),
+    ['set_vma_resv_flags'],
+  );
 });
 
 t.test('a shared mapping has a lock of its own, which no copy of the vma keeps', async (t) => {

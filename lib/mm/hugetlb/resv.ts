@@ -3,11 +3,18 @@
 // upstream's subpools are left out: each of their functions would answer what it was given.
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { down_read, down_write, down_write_trylock, rw_semaphore, up_read, up_write } from '../../kernel/locks.ts';
-import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import type { inode } from '../../fs/fs.ts';
-import { VM_MAYSHARE, is_vm_hugetlb_page, linear_page_index, type vm_area_struct } from '../mm_types.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import {
+  down_read,
+  down_write,
+  down_write_trylock,
+  rw_semaphore,
+  up_read,
+  up_write,
+} from '../../kernel/locking/rwsem.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { is_vm_hugetlb_page, linear_page_index, type vm_area_struct, VM_MAYSHARE } from '../mm_types.ts';
 import type { hstate } from './pool.ts';
 
 export const HPAGE_RESV_OWNER = 1;
@@ -20,8 +27,8 @@ interface file_region {
 }
 
 /**
- * For a file: the huge pages that a reservation was ever made for. For a private mapping the other way round: those whose
- * reservation is used up (include/linux/hugetlb.h: struct resv_map). Memory for it never runs out here.
+ * For a file: the huge pages that a reservation was ever made for. For a private mapping the other way round: those
+ * whose reservation is used up (include/linux/hugetlb.h: struct resv_map). Memory for it never runs out here.
  */
 export class resv_map {
   refs = 1;
@@ -40,7 +47,10 @@ export class hugetlb_vma_lock {
   }
 }
 
-/** What vm_private_data of a private mapping holds: upstream keeps the flags in the low bits of the pointer. Never changed, only replaced. */
+/**
+ * What vm_private_data of a private mapping holds: upstream keeps the flags in the low bits of the pointer. Never
+ * changed, only replaced.
+ */
 class vma_resv {
   readonly map: resv_map | null;
   readonly flags: number;
@@ -69,7 +79,10 @@ function missing(resv: resv_map, f: number, t: number): number {
   return t - f - region_count(resv, f, t);
 }
 
-/** How many pages of [f, t) a region_add() would add; one region_add() or region_abort() must follow (mm/hugetlb.c: region_chg()). */
+/**
+ * How many pages of [f, t) a region_add() would add; one region_add() or region_abort() must follow (mm/hugetlb.c:
+ * region_chg()).
+ */
 export function region_chg(resv: resv_map, f: number, t: number): number {
   resv.adds_in_progress++;
   return missing(resv, f, t);
@@ -164,7 +177,9 @@ function __vma_shareable_lock(vma: vm_area_struct): hugetlb_vma_lock | null {
 
 /** True for a private mapping that has reservations of its own (mm/hugetlb.c: __vma_private_lock()). */
 export function __vma_private_lock(vma: vm_area_struct): boolean {
-  return !(vma.vm_flags & VM_MAYSHARE) && (private_data(vma)?.map ?? null) !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER);
+  return (
+    !(vma.vm_flags & VM_MAYSHARE) && (private_data(vma)?.map ?? null) !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER)
+  );
 }
 
 function vma_sema(vma: vm_area_struct): rw_semaphore | null {
@@ -211,7 +226,10 @@ function unlock_write_put(m: Machine, lock: hugetlb_vma_lock): void {
   lock.refs--;
 }
 
-/** Unlocks at the last unmapping and takes the lock off a shared mapping (mm/hugetlb.c: __hugetlb_vma_unlock_write_free()). */
+/**
+ * Unlocks at the last unmapping and takes the lock off a shared mapping (mm/hugetlb.c:
+ * __hugetlb_vma_unlock_write_free()).
+ */
 export function __hugetlb_vma_unlock_write_free(m: Machine, vma: vm_area_struct): void {
   const lock = __vma_shareable_lock(vma);
   if (lock !== null) unlock_write_put(m, lock);
@@ -241,14 +259,19 @@ export function hugetlb_dup_vma_private(_m: Machine, vma: vm_area_struct): void 
   } else vma.vm_private_data = null;
 }
 
-/** Takes the reservations from a mapping that mremap() moved, since they live on in the new one (mm/hugetlb.c: clear_vma_resv_huge_pages()). */
-export function clear_vma_resv_huge_pages(m: Machine, vma: vm_area_struct): void {
+/**
+ * Takes the reservations from a mapping that mremap() moved, since they live on in the new one (mm/hugetlb.c:
+ * clear_vma_resv_huge_pages()).
+ */
+function clear_vma_resv_huge_pages(m: Machine, vma: vm_area_struct): void {
   const reservations = vma_resv_map(vma);
   if (reservations !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER)) resv_map_put(reservations);
   hugetlb_dup_vma_private(m, vma);
 }
 
-/** As clear_vma_resv_huge_pages(), under the file's rmap lock, for any vma (mm/hugetlb.c: fixup_hugetlb_reservations()). */
+/**
+ * As clear_vma_resv_huge_pages(), under the file's rmap lock, for any vma (mm/hugetlb.c: fixup_hugetlb_reservations()).
+ */
 export function* fixup_hugetlb_reservations(m: Machine, vma: vm_area_struct): Gen<void> {
   if (!is_vm_hugetlb_page(vma)) return;
   const sem = vma.vm_file?.f_mapping?.i_mmap_rwsem ?? null;
@@ -298,12 +321,17 @@ function __vma_reservation_common(h: hstate, vma: vm_area_struct, addr: number, 
   return ret > 0 ? 0 : 1;
 }
 
-/** 0 if a reservation is there for the huge page at addr, else 1; commit or end must follow (mm/hugetlb.c: vma_needs_reservation()). */
+/**
+ * 0 if a reservation is there for the huge page at addr, else 1; commit or end must follow (mm/hugetlb.c:
+ * vma_needs_reservation()).
+ */
 export function vma_needs_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_NEEDS_RESV);
 }
 
-/** Notes that the page was allocated; answers as vma_needs_reservation() did (mm/hugetlb.c: vma_commit_reservation()). */
+/**
+ * Notes that the page was allocated; answers as vma_needs_reservation() did (mm/hugetlb.c: vma_commit_reservation()).
+ */
 export function vma_commit_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_COMMIT_RESV);
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { type ptdesc, pte_dirty, pte_pfn, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import { start_process } from '../../kernel/exec.ts';
@@ -8,20 +12,25 @@ import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { UserSignal } from '../../kernel/signal.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { pin_user_pages_fast, unpin_user_pages } from '../gup/gup.ts';
+import { pin_user_pages_fast } from '../gup/gup.ts';
+import { unpin_user_pages } from '../gup/pin.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { vma_of } from '../testing.ts';
 import type { hstate } from './pool.ts';
 import {
-  adjust_range_if_pmd_sharing_possible, huge_pte_index, huge_pte_lockptr, huge_pte_offset, hugetlb_change_protection,
-  hugetlb_mask_last_page, hugetlb_zap_begin, hugetlb_zap_end, make_huge_pte, unmap_hugepage_range,
+  adjust_range_if_pmd_sharing_possible,
+  huge_pte_index,
+  huge_pte_lockptr,
+  huge_pte_offset,
+  hugetlb_change_protection,
+  hugetlb_mask_last_page,
+  hugetlb_zap_begin,
+  hugetlb_zap_end,
+  make_huge_pte,
+  unmap_hugepage_range,
 } from './vma.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { pte_dirty, pte_pfn, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { vma_of } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 
 const HUGE = 2 * 1024 * 1024;
 const GIB = 1024 * 1024 * 1024;
@@ -39,7 +48,10 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
   return m;
 }
 
-const pool = (m: Machine): number[] => [m.hugetlb.default_hstate.free_huge_pages, m.hugetlb.default_hstate.resv_huge_pages];
+const pool = (m: Machine): number[] => [
+  m.hugetlb.default_hstate.free_huge_pages,
+  m.hugetlb.default_hstate.resv_huge_pages,
+];
 const entry = (mm: mm_struct, addr: number): number => walk_address(mm, addr).entry;
 
 function map(m: Machine, n: number, flags = PRIVATE, prot = RW): Gen<number> {
@@ -128,31 +140,34 @@ t.test('fork shares a page read-only, but copies one that is pinned', async (t) 
   });
 });
 
-t.test('shared mappings of whole GiB: ranges widen, and page tables that would be shared are not modelled', async (t) => {
-  const m = run(function* (m, mm) {
-    const whole = { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE };
-    yield* map(m, 2 * 512, SHARED | NORESERVE, R);
-    const vma = vma_of(mm, MAP);
-    adjust_range_if_pmd_sharing_possible(m, vma, whole);
-    t.same(whole, { start: MAP, end: MAP + GIB });
-    yield* hugetlb_zap_begin(m, vma, { start: MAP, end: MAP + HUGE });
-    t.ok(vma.vm_file?.f_mapping?.i_mmap_rwsem.writer);
-    hugetlb_zap_end(m, vma, 0);
-    t.notOk(vma.vm_file?.f_mapping?.i_mmap_rwsem.writer);
-    t.ok(vma.vm_private_data, 'its lock stays');
-    yield* do_syscall_64(m, NR_munmap, MAP, 2 * GIB);
-    yield* map(m, 512, PRIVATE | NORESERVE);
-    const own = { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE };
-    adjust_range_if_pmd_sharing_possible(m, vma_of(mm, MAP), own);
-    t.same(own, { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE });
-  });
-  start_process(m, 'sharer', function* () {
-    yield* map(m, 512, SHARED | NORESERVE);
-    yield* user_store32(m, MAP, 1);
-    const pid = yield* kernel_clone(m, 0, function* () {
-      yield* user_load32(m, MAP);
+t.test(
+  'shared mappings of whole GiB: ranges widen, and page tables that would be shared are not modelled',
+  async (t) => {
+    const m = run(function* (m, mm) {
+      const whole = { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE };
+      yield* map(m, 2 * 512, SHARED | NORESERVE, R);
+      const vma = vma_of(mm, MAP);
+      adjust_range_if_pmd_sharing_possible(m, vma, whole);
+      t.same(whole, { start: MAP, end: MAP + GIB });
+      yield* hugetlb_zap_begin(m, vma, { start: MAP, end: MAP + HUGE });
+      t.ok(vma.vm_file?.f_mapping?.i_mmap_rwsem.writer);
+      hugetlb_zap_end(m, vma, 0);
+      t.notOk(vma.vm_file?.f_mapping?.i_mmap_rwsem.writer);
+      t.ok(vma.vm_private_data, 'its lock stays');
+      yield* do_syscall_64(m, NR_munmap, MAP, 2 * GIB);
+      yield* map(m, 512, PRIVATE | NORESERVE);
+      const own = { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE };
+      adjust_range_if_pmd_sharing_possible(m, vma_of(mm, MAP), own);
+      t.same(own, { start: MAP + 4 * HUGE, end: MAP + 5 * HUGE });
     });
-    yield* kernel_wait4(m, pid, 0);
-  });
-  t.throws(() => m.sched.run(() => m.sched.tasks.length === 0), Unmodelled);
-});
+    start_process(m, 'sharer', function* () {
+      yield* map(m, 512, SHARED | NORESERVE);
+      yield* user_store32(m, MAP, 1);
+      const pid = yield* kernel_clone(m, 0, function* () {
+        yield* user_load32(m, MAP);
+      });
+      yield* kernel_wait4(m, pid, 0);
+    });
+    t.throws(() => m.sched.run(() => m.sched.tasks.length === 0), Unmodelled);
+  },
+);

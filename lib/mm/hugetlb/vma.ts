@@ -2,57 +2,146 @@
 // hugetlb page tables: an entry stands in the pmd table (2 MiB) or in the pud table (1 GiB). Page tables that several
 // mappings share are not modelled; where upstream would begin to share one, Unmodelled is thrown.
 
+import { folio_mk_pte, pud_table } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  _PAGE_PSE,
+  ALIGN,
+  ALIGN_DOWN,
+  pgd_index,
+  pmd_index,
+  PMD_SIZE,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_dirty,
+  pte_mkdirty,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_modify,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_set_flags,
+  pte_uffd,
+  pte_wrprotect,
+  ptep_get,
+  pud_index,
+  PUD_SIZE,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pte_clear, ptep_set_wrprotect, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
 import { ENOMEM } from '../../errno.ts';
+import type { address_space, file } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { down_write, spin_lock, spin_unlock, up_write, type spinlock } from '../../kernel/locks.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock, type spinlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
-import type { address_space, file } from '../../fs/fs.ts';
 import { Unmodelled } from '../../unmodelled.ts';
+import { folio_put } from '../folio.ts';
 import {
-  HPG_migratable, HPG_restore_reserve, alloc_hugetlb_folio, folio_clear_hpg, folio_set_hpg, hstate_vma, huge_page_size, pages_per_huge_page,
-  restore_reserve_on_error, type hstate,
-} from './pool.ts';
-import {
-  HPAGE_RESV_UNMAPPED, __hugetlb_vma_unlock_write_free, __vma_private_lock, hugetlb_vma_lock, hugetlb_vma_lock_read, hugetlb_vma_lock_write,
-  hugetlb_vma_unlock_read, hugetlb_vma_unlock_write, set_vma_resv_flags, vma_add_reservation, vma_needs_reservation,
-} from './resv.ts';
-import {
-  make_readable_exclusive_migration_entry_from_page, make_readable_migration_entry_from_page, pte_is_marker, pte_is_uffd_wp_marker, softleaf_from_pte,
-  softleaf_is_hwpoison, softleaf_is_migration, softleaf_is_migration_write, softleaf_to_flags, softleaf_to_page, softleaf_to_pte,
-  PTE_MARKER_UFFD_WP, make_pte_marker_entry,
+  make_pte_marker_entry,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  pte_is_marker,
+  pte_is_uffd_wp_marker,
+  PTE_MARKER_UFFD_WP,
+  softleaf_from_pte,
+  softleaf_is_hwpoison,
+  softleaf_is_migration,
+  softleaf_is_migration_write,
+  softleaf_to_flags,
+  softleaf_to_page,
+  softleaf_to_pte,
 } from '../leafops.ts';
-import { copy_user_large_folio } from '../memory/fault.ts';
 import { copy_pte_marker } from '../memory/copy.ts';
+import { copy_user_large_folio } from '../memory/fault.ts';
+import { pud_alloc } from '../memory/pgalloc.ts';
 import { ZAP_FLAG_DROP_MARKER, ZAP_FLAG_UNMAP } from '../memory/zap.ts';
-import { MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
 import {
-  VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE, VM_WRITE, is_cow_mapping, is_vm_hugetlb_page, linear_page_index, type mm_struct, type vm_area_struct,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  linear_page_index,
+  type mm_struct,
+  type vm_area_struct,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_MAYSHARE,
+  VM_WRITE,
 } from '../mm_types.ts';
 import {
-  mmu_gather, tlb_change_page_size, tlb_end_vma, tlb_finish_mmu, tlb_flush_mmu_tlbonly, tlb_gather_mmu, tlb_gather_mmu_vma,
-  tlb_remove_huge_tlb_entry, tlb_remove_page_size, tlb_start_vma,
+  mmu_gather,
+  tlb_change_page_size,
+  tlb_end_vma,
+  tlb_finish_mmu,
+  tlb_flush_mmu_tlbonly,
+  tlb_gather_mmu,
+  tlb_gather_mmu_vma,
+  tlb_remove_huge_tlb_entry,
+  tlb_remove_page_size,
+  tlb_start_vma,
 } from '../mmu_gather.ts';
 import {
-  MMU_NOTIFY_CLEAR, MMU_NOTIFY_PROTECTION_VMA, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_PROTECTION_VMA,
 } from '../mmu_notifier.ts';
-import { PG_uptodate, PageAnon, folio_get, folio_size, folio_test_anon, page_folio, pfn_to_page, set_flag } from '../page.ts';
-import { folio_mk_pte, mm_alloc_pmd, pte_clear, ptep_get_and_clear, ptep_set_wrprotect, pud_alloc, pud_table, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  ALIGN, ALIGN_DOWN, PMD_SIZE, PUD_SIZE, _PAGE_PSE, pgd_index, pmd_index, pte_clear_uffd, pte_dirty, pte_mkdirty, pte_mkuffd, pte_mkwrite,
-  pte_mkyoung, pte_modify, pte_none, pte_pfn, pte_present, pte_set_flags, pte_uffd, pte_wrprotect, ptep_get, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import { folio_mapped, hugetlb_add_file_rmap, hugetlb_add_new_anon_rmap, hugetlb_remove_rmap, hugetlb_try_dup_anon_rmap } from '../rmap/rmap.ts';
-import { folio_put } from '../folio.ts';
-import { pte_swp_uffd_any, uffd_disable_huge_pmd_share, userfaultfd_protected, userfaultfd_wp, vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
+import {
+  folio_get,
+  folio_size,
+  folio_test_anon,
+  page_folio,
+  PageAnon,
+  pfn_to_page,
+  PG_uptodate,
+  set_flag,
+} from '../page.ts';
+import {
+  folio_mapped,
+  hugetlb_add_file_rmap,
+  hugetlb_add_new_anon_rmap,
+  hugetlb_remove_rmap,
+  hugetlb_try_dup_anon_rmap,
+} from '../rmap/rmap.ts';
+import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
+import {
+  pte_swp_uffd_any,
+  uffd_disable_huge_pmd_share,
+  userfaultfd_protected,
+  userfaultfd_wp,
+  vma_has_uffd_without_event_remap,
+} from '../userfaultfd/userfaultfd.ts';
 import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
-
-export {
-  clear_vma_resv_huge_pages, fixup_hugetlb_reservations, hugetlb_dup_vma_private, hugetlb_vma_lock_read, hugetlb_vma_lock_write,
-  hugetlb_vma_trylock_write, hugetlb_vma_unlock_read, hugetlb_vma_unlock_write,
+import {
+  alloc_hugetlb_folio,
+  folio_clear_hpg,
+  folio_set_hpg,
+  HPG_migratable,
+  HPG_restore_reserve,
+  type hstate,
+  hstate_vma,
+  huge_page_size,
+  pages_per_huge_page,
+  restore_reserve_on_error,
+} from './pool.ts';
+import {
+  __hugetlb_vma_unlock_write_free,
+  __vma_private_lock,
+  HPAGE_RESV_UNMAPPED,
+  hugetlb_vma_lock,
+  hugetlb_vma_lock_read,
+  hugetlb_vma_lock_write,
+  hugetlb_vma_unlock_read,
+  hugetlb_vma_unlock_write,
+  set_vma_resv_flags,
+  vma_add_reservation,
+  vma_needs_reservation,
 } from './resv.ts';
 
 /** First address that a page table of 1 GiB entries does not cover any more, from its first one on. */
@@ -73,16 +162,27 @@ function refuse_pmd_share(vma: vm_area_struct, addr: number): void {
     const saddr = (idx - svma.vm_pgoff) * 4096 + svma.vm_start;
     const sbase = ALIGN_DOWN(saddr, PUD_SIZE);
     if (pmd_index(addr) !== pmd_index(saddr) || (vma.vm_flags & ~locked) !== (svma.vm_flags & ~locked)) continue;
-    if (sbase < svma.vm_start || sbase + PUD_SIZE > svma.vm_end || !(svma.vm_private_data instanceof hugetlb_vma_lock)) continue;
+    if (sbase < svma.vm_start || sbase + PUD_SIZE > svma.vm_end || !(svma.vm_private_data instanceof hugetlb_vma_lock))
+      continue;
     throw new Unmodelled('mm/hugetlb.c: huge_pmd_share()');
   }
 }
 
-/** The table that holds the entry of a huge page of sz bytes, made if need be; null without memory. huge_pte_index() is the place in it (mm/hugetlb.c: huge_pte_alloc()). */
-export function* huge_pte_alloc(m: Machine, mm: mm_struct, vma: vm_area_struct, addr: number, sz: number): Gen<ptdesc | null> {
+/**
+ * The table that holds the entry of a huge page of sz bytes, made if need be; null without memory. huge_pte_index() is
+ * the place in it (mm/hugetlb.c: huge_pte_alloc()).
+ */
+export function* huge_pte_alloc(
+  m: Machine,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  addr: number,
+  sz: number,
+): Gen<ptdesc | null> {
   if (sz === PUD_SIZE) return yield* pud_alloc(m, mm, mm.pgd, pgd_index(addr), addr);
   const pudt = pud_table(mm, addr);
-  if (want_pmd_share(vma, addr) && (pudt === null || (pudt.child?.[pud_index(addr)] ?? null) === null)) refuse_pmd_share(vma, addr);
+  if (want_pmd_share(vma, addr) && (pudt === null || (pudt.child?.[pud_index(addr)] ?? null) === null))
+    refuse_pmd_share(vma, addr);
   return yield* mm_alloc_pmd(m, mm, addr);
 }
 
@@ -120,7 +220,10 @@ export function hugetlb_mask_last_page(h: hstate): number {
   return huge_page_size(h) === PUD_SIZE ? P4D_SIZE - PUD_SIZE : PUD_SIZE - PMD_SIZE;
 }
 
-/** The last huge page of the page table that would hold the address's entry. NON-KERNEL (mm/hugetlb.c: addr | last_addr_mask). */
+/**
+ * The last huge page of the page table that would hold the address's entry. NON-KERNEL (mm/hugetlb.c: addr |
+ * last_addr_mask).
+ */
 function last_in_table(h: hstate, addr: number): number {
   const span = hugetlb_mask_last_page(h) + huge_page_size(h);
   return ALIGN_DOWN(addr, span) + span - huge_page_size(h);
@@ -133,7 +236,15 @@ export function make_huge_pte(m: Machine, vma: vm_area_struct, folio: number, tr
   return pte_set_flags(pte_mkyoung(entry), _PAGE_PSE);
 }
 
-function hugetlb_install_folio(m: Machine, vma: vm_area_struct, pt: ptdesc, i: number, addr: number, new_folio: number, old: number): void {
+function hugetlb_install_folio(
+  m: Machine,
+  vma: vm_area_struct,
+  pt: ptdesc,
+  i: number,
+  addr: number,
+  new_folio: number,
+  old: number,
+): void {
   let newpte = make_huge_pte(m, vma, new_folio, true);
   set_flag(m, new_folio, PG_uptodate);
   folio_clear_hpg(m, new_folio, HPG_restore_reserve);
@@ -144,7 +255,14 @@ function hugetlb_install_folio(m: Machine, vma: vm_area_struct, pt: ptdesc, i: n
   folio_set_hpg(m, new_folio, HPG_migratable);
 }
 
-function* copy_huge_ptes(m: Machine, dst: mm_struct, src: mm_struct, dst_vma: vm_area_struct, src_vma: vm_area_struct, cow: boolean): Gen<number> {
+function* copy_huge_ptes(
+  m: Machine,
+  dst: mm_struct,
+  src: mm_struct,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  cow: boolean,
+): Gen<number> {
   const h = hstate_vma(m, src_vma);
   const sz = huge_page_size(h);
   for (let addr = src_vma.vm_start; addr < src_vma.vm_end; addr += sz) {
@@ -169,7 +287,11 @@ function* copy_huge_ptes(m: Machine, dst: mm_struct, src: mm_struct, dst_vma: vm
       if (softleaf_is_migration(softleaf)) {
         const uffd = pte_uffd(entry);
         if (!m.device_private.is_migration_read(softleaf) && cow) {
-          softleaf = make_readable_migration_entry_from_page(m, softleaf_to_page(m, softleaf), softleaf_to_flags(m, softleaf));
+          softleaf = make_readable_migration_entry_from_page(
+            m,
+            softleaf_to_page(m, softleaf),
+            softleaf_to_flags(m, softleaf),
+          );
           entry = softleaf_to_pte(softleaf);
           if (userfaultfd_protected(src_vma) && uffd) entry = pte_mkuffd(entry);
           set_pte_at(m, src, addr, src_pt, i, entry);
@@ -229,7 +351,13 @@ function* copy_huge_ptes(m: Machine, dst: mm_struct, src: mm_struct, dst_vma: vm
 }
 
 /** Gives a forked child its view of a hugetlb mapping: 0 or -errno (mm/hugetlb.c: copy_hugetlb_page_range()). */
-export function* copy_hugetlb_page_range(m: Machine, dst: mm_struct, src: mm_struct, dst_vma: vm_area_struct, src_vma: vm_area_struct): Gen<number> {
+export function* copy_hugetlb_page_range(
+  m: Machine,
+  dst: mm_struct,
+  src: mm_struct,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+): Gen<number> {
   const cow = is_cow_mapping(src_vma.vm_flags);
   const range = new mmu_notifier_range();
   if (cow) {
@@ -245,7 +373,14 @@ export function* copy_hugetlb_page_range(m: Machine, dst: mm_struct, src: mm_str
   return ret;
 }
 
-function* move_huge_pte(m: Machine, vma: vm_area_struct, old_addr: number, new_addr: number, src: ptdesc, dst: ptdesc): Gen<void> {
+function* move_huge_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  old_addr: number,
+  new_addr: number,
+  src: ptdesc,
+  dst: ptdesc,
+): Gen<void> {
   const need_clear_uffd_wp = vma_has_uffd_without_event_remap(vma);
   const h = hstate_vma(m, vma);
   const mm = vma.vm_mm;
@@ -263,8 +398,18 @@ function* move_huge_pte(m: Machine, vma: vm_area_struct, old_addr: number, new_a
   spin_unlock(m, dst_ptl);
 }
 
-/** Moves the entries of len bytes to another mapping; answers how many bytes it dealt with (mm/hugetlb.c: move_hugetlb_page_tables()). */
-export function* move_hugetlb_page_tables(m: Machine, vma: vm_area_struct, new_vma: vm_area_struct, old_addr: number, new_addr: number, len: number): Gen<number> {
+/**
+ * Moves the entries of len bytes to another mapping; answers how many bytes it dealt with (mm/hugetlb.c:
+ * move_hugetlb_page_tables()).
+ */
+export function* move_hugetlb_page_tables(
+  m: Machine,
+  vma: vm_area_struct,
+  new_vma: vm_area_struct,
+  old_addr: number,
+  new_addr: number,
+  len: number,
+): Gen<number> {
   const h = hstate_vma(m, vma);
   const sem = (vma.vm_file?.f_mapping as address_space).i_mmap_rwsem;
   const sz = huge_page_size(h);
@@ -304,7 +449,15 @@ export function* move_hugetlb_page_tables(m: Machine, vma: vm_area_struct, new_v
  * Takes the huge pages of a range, or just `folio` if that is not 0, out of a mapping; the file's rmap lock is held
  * (mm/hugetlb.c: __unmap_hugepage_range()).
  */
-export function* __unmap_hugepage_range(m: Machine, tlb: mmu_gather, vma: vm_area_struct, start: number, end: number, folio: number, zap_flags: number): Gen<void> {
+export function* __unmap_hugepage_range(
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  folio: number,
+  zap_flags: number,
+): Gen<void> {
   const mm = vma.vm_mm;
   const folio_provided = folio !== 0;
   const h = hstate_vma(m, vma);
@@ -360,7 +513,14 @@ export function* __unmap_hugepage_range(m: Machine, tlb: mmu_gather, vma: vm_are
 }
 
 /** As __unmap_hugepage_range(), with the notifiers and the flush (mm/hugetlb.c: unmap_hugepage_range()). */
-export function* unmap_hugepage_range(m: Machine, vma: vm_area_struct, start: number, end: number, folio: number, zap_flags: number): Gen<void> {
+export function* unmap_hugepage_range(
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  folio: number,
+  zap_flags: number,
+): Gen<void> {
   const range = new mmu_notifier_range();
   const tlb = new mmu_gather();
   mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, vma.vm_mm, start, end);
@@ -372,8 +532,18 @@ export function* unmap_hugepage_range(m: Machine, vma: vm_area_struct, start: nu
   tlb_finish_mmu(m, tlb);
 }
 
-/** Changes the protection of a range's entries; answers how many 4 KiB pages or -ENOMEM (mm/hugetlb.c: hugetlb_change_protection()). */
-export function* hugetlb_change_protection(m: Machine, vma: vm_area_struct, address: number, end: number, newprot: number, cp_flags: number): Gen<number> {
+/**
+ * Changes the protection of a range's entries; answers how many 4 KiB pages or -ENOMEM (mm/hugetlb.c:
+ * hugetlb_change_protection()).
+ */
+export function* hugetlb_change_protection(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  end: number,
+  newprot: number,
+  cp_flags: number,
+): Gen<number> {
   const mm = vma.vm_mm;
   const h = hstate_vma(m, vma);
   const psize = huge_page_size(h);
@@ -413,7 +583,9 @@ export function* hugetlb_change_protection(m: Machine, vma: vm_area_struct, addr
       let newpte = pte;
       if (softleaf_is_migration_write(entry)) {
         const page = softleaf_to_page(m, entry);
-        const make = PageAnon(m, page) ? make_readable_exclusive_migration_entry_from_page : make_readable_migration_entry_from_page;
+        const make = PageAnon(m, page)
+          ? make_readable_exclusive_migration_entry_from_page
+          : make_readable_migration_entry_from_page;
         newpte = softleaf_to_pte(make(m, page, softleaf_to_flags(m, entry)));
         pages++;
       }
@@ -442,7 +614,10 @@ export function* hugetlb_change_protection(m: Machine, vma: vm_area_struct, addr
   return pages > 0 ? pages * pages_per_huge_page(h) : pages;
 }
 
-/** Takes the locks of a range that is about to be zapped, and widens it where page tables may be shared (include/linux/hugetlb.h: hugetlb_zap_begin()). */
+/**
+ * Takes the locks of a range that is about to be zapped, and widens it where page tables may be shared
+ * (include/linux/hugetlb.h: hugetlb_zap_begin()).
+ */
 export function* hugetlb_zap_begin(m: Machine, vma: vm_area_struct, range: { start: number; end: number }): Gen<void> {
   if (vma.vm_file === null) return;
   adjust_range_if_pmd_sharing_possible(m, vma, range);
@@ -450,7 +625,10 @@ export function* hugetlb_zap_begin(m: Machine, vma: vm_area_struct, range: { sta
   yield* down_write(m, (vma.vm_file.f_mapping as address_space).i_mmap_rwsem);
 }
 
-/** Gives the locks of hugetlb_zap_begin() back; at the last unmapping the vma's own for good (include/linux/hugetlb.h: hugetlb_zap_end()). */
+/**
+ * Gives the locks of hugetlb_zap_begin() back; at the last unmapping the vma's own for good (include/linux/hugetlb.h:
+ * hugetlb_zap_end()).
+ */
 export function hugetlb_zap_end(m: Machine, vma: vm_area_struct, zap_flags: number): void {
   if (vma.vm_file === null) return;
   if (zap_flags & ZAP_FLAG_UNMAP) __hugetlb_vma_unlock_write_free(m, vma);
@@ -458,11 +636,19 @@ export function hugetlb_zap_end(m: Machine, vma: vm_area_struct, zap_flags: numb
   up_write(m, (vma.vm_file.f_mapping as address_space).i_mmap_rwsem);
 }
 
-/** What a split of a vma does to page tables that it shares: nothing, since none are (mm/hugetlb.c: hugetlb_split()). */
+/**
+ * What a split of a vma does to page tables that it shares: nothing, since none are (mm/hugetlb.c: hugetlb_split()).
+ */
 export function hugetlb_split(_m: Machine, _vma: vm_area_struct, _addr: number): void {}
 
-/** Widens a range to whole page tables where those may be shared (mm/hugetlb.c: adjust_range_if_pmd_sharing_possible()). */
-export function adjust_range_if_pmd_sharing_possible(_m: Machine, vma: vm_area_struct, range: { start: number; end: number }): void {
+/**
+ * Widens a range to whole page tables where those may be shared (mm/hugetlb.c: adjust_range_if_pmd_sharing_possible()).
+ */
+export function adjust_range_if_pmd_sharing_possible(
+  _m: Machine,
+  vma: vm_area_struct,
+  range: { start: number; end: number },
+): void {
   const v_start = ALIGN(vma.vm_start, PUD_SIZE);
   const v_end = ALIGN_DOWN(vma.vm_end, PUD_SIZE);
   if (!(vma.vm_flags & VM_MAYSHARE) || v_end <= v_start || range.end <= v_start || range.start >= v_end) return;

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { type ptdesc, pte_clear_uffd, pte_mkuffd, pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { collapse_scan_pmd, hugepage_vma_revalidate } from './collapse.ts';
-import { make_device_exclusive } from '../rmap/device_exclusive.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { sys_mmap } from '../mmap.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PageAnonExclusive } from '../page.ts';
-import { pte_clear_uffd, pte_mkuffd, pte_pfn, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
+import { PageAnonExclusive } from '../page.ts';
+import { make_device_exclusive } from '../rmap/device_exclusive.ts';
+import { collapse_scan_pmd, hugepage_vma_revalidate } from './collapse.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -42,7 +42,10 @@ const page_at = (m: Machine, mm: mm_struct, i: number): number => m.page.pfn_to_
 function* scan(m: Machine, mm: mm_struct): Gen<string> {
   const dropped = { val: false };
   yield* mmap_read_lock(m, mm);
-  const r = yield* collapse_scan_pmd(m, mm, vma_at(mm, MAP) as vm_area_struct, MAP, dropped, { is_khugepaged: false, progress: 0 });
+  const r = yield* collapse_scan_pmd(m, mm, vma_at(mm, MAP) as vm_area_struct, MAP, dropped, {
+    is_khugepaged: false,
+    progress: 0,
+  });
   if (!dropped.val) mmap_read_unlock(m, mm);
   return r;
 }

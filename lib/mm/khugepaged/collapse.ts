@@ -1,59 +1,121 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // mm/khugepaged.c, the half that turns the ptes of 2 MiB of anonymous memory into one huge page.
 
+import { pmd_lock, pmd_populate, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  HPAGE_PMD_SIZE,
+  pmd_index,
+  pmd_none,
+  pmd_present,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_uffd,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { clear_ptes, pte_clear } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
 import { folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put, folio_put_refs, lru_add_drain } from '../folio.ts';
 import { map_anon_folio_pmd_nopf } from '../huge_memory/fault.ts';
+import {
+  count_mthp_stat,
+  count_vm_event,
+  MTHP_STAT_COLLAPSE_ALLOC,
+  MTHP_STAT_COLLAPSE_ALLOC_FAILED,
+  PMD_ORDER,
+  thp_vma_allowable_orders,
+  thp_vma_suitable_order,
+  TVA_FORCED_COLLAPSE,
+} from '../huge_memory/sysfs.ts';
 import { pmd_is_migration_entry } from '../leafops.ts';
 import { do_swap_page, vm_normal_page } from '../memory/fault.ts';
 import {
-  FAULT_FLAG_ALLOW_RETRY, MMF_DISABLE_THP, MM_ANONPAGES, VM_FAULT_ERROR, VM_FAULT_RETRY, add_mm_counter, vm_fault,
-  vma_is_anonymous, type anon_vma, type mm_struct, type vm_area_struct,
+  add_mm_counter,
+  type anon_vma,
+  FAULT_FLAG_ALLOW_RETRY,
+  MM_ANONPAGES,
+  type mm_struct,
+  MMF_DISABLE_THP,
+  type vm_area_struct,
+  vm_fault,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
+  vma_is_anonymous,
 } from '../mm_types.ts';
+import { find_vma } from '../mmap/find_vma.ts';
 import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import {
-  PG_lru, PG_uptodate, PageList, folio_page, folio_ref_count, folio_is_zone_device, folio_test_anon, folio_test_large,
-  list_add_tail, list_del, page_folio, page_to_pfn, set_flag, test_flag,
+  folio_is_zone_device,
+  folio_page,
+  folio_ref_count,
+  folio_test_anon,
+  folio_test_large,
+  list_add_tail,
+  list_del,
+  page_folio,
+  page_to_pfn,
+  PageList,
+  PG_lru,
+  PG_uptodate,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { GFP_TRANSHUGE, folio_alloc } from '../page_alloc.ts';
+import { folio_alloc, GFP_TRANSHUGE } from '../page_alloc.ts';
 import {
-  folio_pte_batch, mm_find_pmd, pgtable_trans_huge_deposit, pmd_lock, pmd_populate, pte_clear, clear_ptes,
-  pte_offset_map_lock, pte_offset_map_ro_nolock, pte_unmap_unlock,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_SIZE, pmd_index, pmd_none, pmd_present, pmd_trans_huge,
-  pte_none, pte_pfn, pte_present, pte_uffd, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmdp_collapse_flush } from '../../arch/x86/mm/pgtable/pmd.ts';
-import { folio_expected_ref_count, folio_remove_rmap_ptes } from '../rmap/rmap.ts';
-import { folio_isolate_lru, folio_put, folio_put_refs, folio_putback_lru, lru_add_drain } from '../folio.ts';
-import {
-  MTHP_STAT_COLLAPSE_ALLOC, MTHP_STAT_COLLAPSE_ALLOC_FAILED, PMD_ORDER, TVA_FORCED_COLLAPSE, count_mthp_stat, count_vm_event,
-  thp_vma_allowable_orders, thp_vma_suitable_order,
-} from '../huge_memory/sysfs.ts';
+  pgtable_trans_huge_deposit,
+  pmdp_collapse_flush,
+  pte_offset_map_lock,
+  pte_offset_map_ro_nolock,
+} from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
+import { folio_expected_ref_count, folio_remove_rmap_ptes, mm_find_pmd } from '../rmap/rmap.ts';
 import { pte_swp_uffd_any } from '../userfaultfd/userfaultfd.ts';
-import { find_vma } from '../vma/vma.ts';
+import { folio_pte_batch } from '../util.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
 
 /** Why a range was collapsed or was not (mm/khugepaged.c: enum scan_result). */
 export const scan_result = {
-  SCAN_FAIL: 'SCAN_FAIL', SCAN_SUCCEED: 'SCAN_SUCCEED', SCAN_NO_PTE_TABLE: 'SCAN_NO_PTE_TABLE',
-  SCAN_PMD_MAPPED: 'SCAN_PMD_MAPPED', SCAN_EXCEED_NONE_PTE: 'SCAN_EXCEED_NONE_PTE', SCAN_PTE_NON_PRESENT: 'SCAN_PTE_NON_PRESENT',
-  SCAN_PTE_UFFD: 'SCAN_PTE_UFFD', SCAN_LACK_REFERENCED_PAGE: 'SCAN_LACK_REFERENCED_PAGE', SCAN_PAGE_NULL: 'SCAN_PAGE_NULL',
-  SCAN_PAGE_COUNT: 'SCAN_PAGE_COUNT', SCAN_PAGE_LRU: 'SCAN_PAGE_LRU', SCAN_PAGE_LOCK: 'SCAN_PAGE_LOCK',
-  SCAN_PAGE_ANON: 'SCAN_PAGE_ANON', SCAN_PAGE_COMPOUND: 'SCAN_PAGE_COMPOUND', SCAN_ANY_PROCESS: 'SCAN_ANY_PROCESS',
-  SCAN_VMA_NULL: 'SCAN_VMA_NULL', SCAN_VMA_CHECK: 'SCAN_VMA_CHECK', SCAN_ADDRESS_RANGE: 'SCAN_ADDRESS_RANGE',
-  SCAN_DEL_PAGE_LRU: 'SCAN_DEL_PAGE_LRU', SCAN_ALLOC_HUGE_PAGE_FAIL: 'SCAN_ALLOC_HUGE_PAGE_FAIL',
-  SCAN_CGROUP_CHARGE_FAIL: 'SCAN_CGROUP_CHARGE_FAIL', SCAN_PAGE_FILLED: 'SCAN_PAGE_FILLED',
-  SCAN_PAGE_HAS_PRIVATE: 'SCAN_PAGE_HAS_PRIVATE', SCAN_PAGE_DIRTY_OR_WRITEBACK: 'SCAN_PAGE_DIRTY_OR_WRITEBACK',
+  SCAN_FAIL: 'SCAN_FAIL',
+  SCAN_SUCCEED: 'SCAN_SUCCEED',
+  SCAN_NO_PTE_TABLE: 'SCAN_NO_PTE_TABLE',
+  SCAN_PMD_MAPPED: 'SCAN_PMD_MAPPED',
+  SCAN_EXCEED_NONE_PTE: 'SCAN_EXCEED_NONE_PTE',
+  SCAN_PTE_NON_PRESENT: 'SCAN_PTE_NON_PRESENT',
+  SCAN_PTE_UFFD: 'SCAN_PTE_UFFD',
+  SCAN_LACK_REFERENCED_PAGE: 'SCAN_LACK_REFERENCED_PAGE',
+  SCAN_PAGE_NULL: 'SCAN_PAGE_NULL',
+  SCAN_PAGE_COUNT: 'SCAN_PAGE_COUNT',
+  SCAN_PAGE_LRU: 'SCAN_PAGE_LRU',
+  SCAN_PAGE_LOCK: 'SCAN_PAGE_LOCK',
+  SCAN_PAGE_ANON: 'SCAN_PAGE_ANON',
+  SCAN_PAGE_COMPOUND: 'SCAN_PAGE_COMPOUND',
+  SCAN_ANY_PROCESS: 'SCAN_ANY_PROCESS',
+  SCAN_VMA_NULL: 'SCAN_VMA_NULL',
+  SCAN_VMA_CHECK: 'SCAN_VMA_CHECK',
+  SCAN_ADDRESS_RANGE: 'SCAN_ADDRESS_RANGE',
+  SCAN_DEL_PAGE_LRU: 'SCAN_DEL_PAGE_LRU',
+  SCAN_ALLOC_HUGE_PAGE_FAIL: 'SCAN_ALLOC_HUGE_PAGE_FAIL',
+  SCAN_CGROUP_CHARGE_FAIL: 'SCAN_CGROUP_CHARGE_FAIL',
+  SCAN_PAGE_FILLED: 'SCAN_PAGE_FILLED',
+  SCAN_PAGE_HAS_PRIVATE: 'SCAN_PAGE_HAS_PRIVATE',
+  SCAN_PAGE_DIRTY_OR_WRITEBACK: 'SCAN_PAGE_DIRTY_OR_WRITEBACK',
 } as const;
 type scan = (typeof scan_result)[keyof typeof scan_result];
 
@@ -99,7 +161,13 @@ function on_list(m: Machine, folio: number, list: PageList): boolean {
 }
 
 // MADV_COLLAPSE takes any number of empty, shared and not referenced ptes: khugepaged's limits are left out.
-function __collapse_huge_page_isolate(m: Machine, vma: vm_area_struct, start_addr: number, pt: ptdesc, compound_pagelist: PageList): scan {
+function __collapse_huge_page_isolate(
+  m: Machine,
+  vma: vm_area_struct,
+  start_addr: number,
+  pt: ptdesc,
+  compound_pagelist: PageList,
+): scan {
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     const pteval = pt.entry[i] as number;
     const fail = (result: scan): scan => {
@@ -128,7 +196,13 @@ function __collapse_huge_page_isolate(m: Machine, vma: vm_area_struct, start_add
   return scan_result.SCAN_SUCCEED;
 }
 
-function* __collapse_huge_page_copy_succeeded(m: Machine, pt: ptdesc, vma: vm_area_struct, start_addr: number, compound_pagelist: PageList): Gen<void> {
+function* __collapse_huge_page_copy_succeeded(
+  m: Machine,
+  pt: ptdesc,
+  vma: vm_area_struct,
+  start_addr: number,
+  compound_pagelist: PageList,
+): Gen<void> {
   const mm = vma.vm_mm;
   let nr_ptes = 1;
   for (let i = 0; i < HPAGE_PMD_NR; i += nr_ptes) {
@@ -161,7 +235,14 @@ function* __collapse_huge_page_copy_succeeded(m: Machine, pt: ptdesc, vma: vm_ar
   }
 }
 
-function* __collapse_huge_page_copy(m: Machine, pt: ptdesc, folio: number, vma: vm_area_struct, address: number, compound_pagelist: PageList): Gen<void> {
+function* __collapse_huge_page_copy(
+  m: Machine,
+  pt: ptdesc,
+  folio: number,
+  vma: vm_area_struct,
+  address: number,
+  compound_pagelist: PageList,
+): Gen<void> {
   const pfn = page_to_pfn(m, folio_page(folio, 0));
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     const pteval = pt.entry[i] as number;
@@ -171,15 +252,28 @@ function* __collapse_huge_page_copy(m: Machine, pt: ptdesc, folio: number, vma: 
   yield* __collapse_huge_page_copy_succeeded(m, pt, vma, address, compound_pagelist);
 }
 
-/** Finds the vma at the address again after the mmap lock was dropped, and whether its range may still be collapsed (mm/khugepaged.c: hugepage_vma_revalidate()). */
-export function hugepage_vma_revalidate(m: Machine, mm: mm_struct, address: number, expect_anon: boolean, cc: collapse_control, order: number): { result: scan; vma: vm_area_struct | null } {
+/**
+ * Finds the vma at the address again after the mmap lock was dropped, and whether its range may still be collapsed
+ * (mm/khugepaged.c: hugepage_vma_revalidate()).
+ */
+export function hugepage_vma_revalidate(
+  m: Machine,
+  mm: mm_struct,
+  address: number,
+  expect_anon: boolean,
+  cc: collapse_control,
+  order: number,
+): { result: scan; vma: vm_area_struct | null } {
   if (cc.is_khugepaged) throw new Unmodelled('hugepage_vma_revalidate: khugepaged');
-  if (mm.mm_users === 0 || (mm.flags & MMF_DISABLE_THP) !== 0) return { result: scan_result.SCAN_ANY_PROCESS, vma: null };
+  if (mm.mm_users === 0 || (mm.flags & MMF_DISABLE_THP) !== 0)
+    return { result: scan_result.SCAN_ANY_PROCESS, vma: null };
   const vma = find_vma(mm, address);
   if (vma === null) return { result: scan_result.SCAN_VMA_NULL, vma };
   if (!thp_vma_suitable_order(vma, address, PMD_ORDER)) return { result: scan_result.SCAN_ADDRESS_RANGE, vma };
-  if (thp_vma_allowable_orders(m, vma, vma.vm_flags, TVA_FORCED_COLLAPSE, 1 << order) === 0) return { result: scan_result.SCAN_VMA_CHECK, vma };
-  if (expect_anon && (vma.anon_vma === null || !vma_is_anonymous(vma))) return { result: scan_result.SCAN_PAGE_ANON, vma };
+  if (thp_vma_allowable_orders(m, vma, vma.vm_flags, TVA_FORCED_COLLAPSE, 1 << order) === 0)
+    return { result: scan_result.SCAN_VMA_CHECK, vma };
+  if (expect_anon && (vma.anon_vma === null || !vma_is_anonymous(vma)))
+    return { result: scan_result.SCAN_PAGE_ANON, vma };
   return { result: scan_result.SCAN_SUCCEED, vma };
 }
 
@@ -196,7 +290,13 @@ function find_pmd_or_thp_or_none(m: Machine, mm: mm_struct, address: number): { 
 }
 
 // Faults in what is not present, as device memory is. The mmap lock is dropped unless this succeeds.
-function* __collapse_huge_page_swapin(m: Machine, mm: mm_struct, vma: vm_area_struct, start_addr: number, pmdt: ptdesc): Gen<scan> {
+function* __collapse_huge_page_swapin(
+  m: Machine,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  start_addr: number,
+  pmdt: ptdesc,
+): Gen<scan> {
   const pi = pmd_index(start_addr);
   let swapped_in = 0;
   let pte: ptdesc | null = null;
@@ -229,7 +329,14 @@ function* __collapse_huge_page_swapin(m: Machine, mm: mm_struct, vma: vm_area_st
 }
 
 // Called and left without the mmap lock. The folio, if not used, is the caller's to free.
-function* __collapse_huge_page(m: Machine, mm: mm_struct, folio: number, pmd_addr: number, unmapped: number, cc: collapse_control): Gen<scan> {
+function* __collapse_huge_page(
+  m: Machine,
+  mm: mm_struct,
+  folio: number,
+  pmd_addr: number,
+  unmapped: number,
+  cc: collapse_control,
+): Gen<scan> {
   yield* mmap_read_lock(m, mm);
   let { result, vma } = hugepage_vma_revalidate(m, mm, pmd_addr, true, cc, HPAGE_PMD_ORDER);
   if (result !== scan_result.SCAN_SUCCEED || vma === null) {
@@ -300,7 +407,13 @@ function* __collapse_huge_page(m: Machine, mm: mm_struct, folio: number, pmd_add
   return scan_result.SCAN_SUCCEED;
 }
 
-function* collapse_huge_page(m: Machine, mm: mm_struct, start_addr: number, unmapped: number, cc: collapse_control): Gen<scan> {
+function* collapse_huge_page(
+  m: Machine,
+  mm: mm_struct,
+  start_addr: number,
+  unmapped: number,
+  cc: collapse_control,
+): Gen<scan> {
   const folio = folio_alloc(m, GFP_TRANSHUGE, HPAGE_PMD_ORDER);
   if (folio === 0) {
     count_vm_event(m, 'THP_COLLAPSE_ALLOC_FAILED');
@@ -319,7 +432,14 @@ function* collapse_huge_page(m: Machine, mm: mm_struct, start_addr: number, unma
  * mmap read lock, which it drops where lock_dropped says so (mm/khugepaged.c: collapse_scan_pmd()). Only what
  * MADV_COLLAPSE does: smaller orders and khugepaged's limits are left out.
  */
-export function* collapse_scan_pmd(m: Machine, mm: mm_struct, vma: vm_area_struct, start_addr: number, lock_dropped: { val: boolean }, cc: collapse_control): Gen<scan> {
+export function* collapse_scan_pmd(
+  m: Machine,
+  mm: mm_struct,
+  vma: vm_area_struct,
+  start_addr: number,
+  lock_dropped: { val: boolean },
+  cc: collapse_control,
+): Gen<scan> {
   BUG_ON(start_addr % HPAGE_PMD_SIZE !== 0, 'mm/khugepaged.c: collapse_scan_pmd()');
   if (cc.is_khugepaged) throw new Unmodelled('collapse_scan_pmd: khugepaged');
   const found = find_pmd_or_thp_or_none(m, mm, start_addr);

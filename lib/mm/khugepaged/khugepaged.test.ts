@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { hugepage_madvise, khugepaged_enter_vma } from './khugepaged.ts';
-import { sys_mmap } from '../mmap.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { GFP_KERNEL, folio_alloc } from '../page_alloc.ts';
-import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_put } from '../folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { folio_alloc, GFP_KERNEL } from '../page_alloc.ts';
+import { hugepage_madvise, khugepaged_enter_vma } from './khugepaged.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -82,7 +82,7 @@ t.test('MADV_NOHUGEPAGE forbids it; either advice takes the other back', async (
     const flags = { val: vma.vm_flags };
     t.equal(hugepage_madvise(m, vma, flags, NOHUGEPAGE), 0);
     t.same([flags.val & VM_HUGEPAGE, flags.val & VM_NOHUGEPAGE], [0, VM_NOHUGEPAGE]);
-    t.ok(vma.vm_flags & VM_HUGEPAGE, 'the vma itself is the caller\'s to change');
+    t.ok(vma.vm_flags & VM_HUGEPAGE, "the vma itself is the caller's to change");
     t.equal(yield* advise(m, MAP, HUGE, COLLAPSE), 0);
   });
 });

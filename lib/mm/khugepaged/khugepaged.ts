@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What mm/khugepaged.c does on request. The daemon itself never runs here: mms only register with it.
 
+import { ALIGN, ALIGN_DOWN, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EBUSY, EINVAL, ENOMEM } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { mmdrop, mmgrab } from '../../kernel/fork/mm_init.ts';
+import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { collapse_scan_pmd, hugepage_vma_revalidate, scan_result, type collapse_control } from './collapse.ts';
-import { MMF_VM_HUGEPAGE, VM_HUGEPAGE, VM_NOHUGEPAGE, vma_is_anonymous, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { mmap_assert_locked, mmap_read_lock } from '../mmap_lock.ts';
-import { ALIGN, ALIGN_DOWN, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { lru_add_drain_all } from '../folio.ts';
 import {
-  THP_ORDERS_ALL_ANON, TVA_FORCED_COLLAPSE, TVA_KHUGEPAGED, hugepage_global_enabled, thp_vma_allowable_orders,
+  hugepage_global_enabled,
+  THP_ORDERS_ALL_ANON,
+  thp_vma_allowable_orders,
+  TVA_FORCED_COLLAPSE,
+  TVA_KHUGEPAGED,
 } from '../huge_memory/sysfs.ts';
+import {
+  type mm_struct,
+  MMF_VM_HUGEPAGE,
+  type vm_area_struct,
+  VM_HUGEPAGE,
+  VM_NOHUGEPAGE,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { mmap_assert_locked, mmap_read_lock } from '../mmap_lock.ts';
+import { type collapse_control, collapse_scan_pmd, hugepage_vma_revalidate, scan_result } from './collapse.ts';
 
 const MADV_HUGEPAGE = 14;
 const MADV_NOHUGEPAGE = 15;
@@ -36,7 +47,9 @@ function hugepage_enabled(m: Machine): boolean {
 
 function collapse_possible(m: Machine, vma: vm_area_struct, vm_flags: number, tva_flags: number): boolean {
   const anon_scan = tva_flags === TVA_KHUGEPAGED && vma_is_anonymous(vma);
-  return thp_vma_allowable_orders(m, vma, vm_flags, tva_flags, anon_scan ? THP_ORDERS_ALL_ANON : 1 << HPAGE_PMD_ORDER) !== 0;
+  return (
+    thp_vma_allowable_orders(m, vma, vm_flags, tva_flags, anon_scan ? THP_ORDERS_ALL_ANON : 1 << HPAGE_PMD_ORDER) !== 0
+  );
 }
 
 function __khugepaged_enter(mm: mm_struct): void {
@@ -45,9 +58,16 @@ function __khugepaged_enter(mm: mm_struct): void {
   mmgrab(mm);
 }
 
-/** Registers the vma's mm with khugepaged if it could collapse anything in the vma (mm/khugepaged.c: khugepaged_enter_vma()). */
+/**
+ * Registers the vma's mm with khugepaged if it could collapse anything in the vma (mm/khugepaged.c:
+ * khugepaged_enter_vma()).
+ */
 export function khugepaged_enter_vma(m: Machine, vma: vm_area_struct, vm_flags: number): void {
-  if ((vma.vm_mm.flags & MMF_VM_HUGEPAGE) === 0 && hugepage_enabled(m) && collapse_possible(m, vma, vm_flags, TVA_KHUGEPAGED)) {
+  if (
+    (vma.vm_mm.flags & MMF_VM_HUGEPAGE) === 0 &&
+    hugepage_enabled(m) &&
+    collapse_possible(m, vma, vm_flags, TVA_KHUGEPAGED)
+  ) {
     __khugepaged_enter(vma.vm_mm);
   }
 }
@@ -66,27 +86,44 @@ export function khugepaged_exit(m: Machine, mm: mm_struct): void {
 
 function madvise_collapse_errno(r: string): number {
   switch (r) {
-    case scan_result.SCAN_ALLOC_HUGE_PAGE_FAIL: return -ENOMEM;
+    case scan_result.SCAN_ALLOC_HUGE_PAGE_FAIL:
+      return -ENOMEM;
     case scan_result.SCAN_CGROUP_CHARGE_FAIL:
-    case scan_result.SCAN_EXCEED_NONE_PTE: return -EBUSY;
+    case scan_result.SCAN_EXCEED_NONE_PTE:
+      return -EBUSY;
     case scan_result.SCAN_PAGE_COUNT:
     case scan_result.SCAN_PAGE_LOCK:
     case scan_result.SCAN_PAGE_LRU:
     case scan_result.SCAN_DEL_PAGE_LRU:
     case scan_result.SCAN_PAGE_FILLED:
     case scan_result.SCAN_PAGE_HAS_PRIVATE:
-    case scan_result.SCAN_PAGE_DIRTY_OR_WRITEBACK: return -EAGAIN;
-    default: return -EINVAL;
+    case scan_result.SCAN_PAGE_DIRTY_OR_WRITEBACK:
+      return -EAGAIN;
+    default:
+      return -EINVAL;
   }
 }
 
 const GO_ON: readonly string[] = [
-  scan_result.SCAN_NO_PTE_TABLE, scan_result.SCAN_PTE_NON_PRESENT, scan_result.SCAN_PTE_UFFD,
-  scan_result.SCAN_LACK_REFERENCED_PAGE, scan_result.SCAN_PAGE_NULL, scan_result.SCAN_PAGE_COUNT, scan_result.SCAN_PAGE_LOCK,
-  scan_result.SCAN_PAGE_COMPOUND, scan_result.SCAN_PAGE_LRU, scan_result.SCAN_DEL_PAGE_LRU,
+  scan_result.SCAN_NO_PTE_TABLE,
+  scan_result.SCAN_PTE_NON_PRESENT,
+  scan_result.SCAN_PTE_UFFD,
+  scan_result.SCAN_LACK_REFERENCED_PAGE,
+  scan_result.SCAN_PAGE_NULL,
+  scan_result.SCAN_PAGE_COUNT,
+  scan_result.SCAN_PAGE_LOCK,
+  scan_result.SCAN_PAGE_COMPOUND,
+  scan_result.SCAN_PAGE_LRU,
+  scan_result.SCAN_DEL_PAGE_LRU,
 ];
 
-function* collapse_single_pmd(m: Machine, addr: number, vma: vm_area_struct, lock_dropped: { val: boolean }, cc: collapse_control): Gen<string> {
+function* collapse_single_pmd(
+  m: Machine,
+  addr: number,
+  vma: vm_area_struct,
+  lock_dropped: { val: boolean },
+  cc: collapse_control,
+): Gen<string> {
   mmap_assert_locked(vma.vm_mm);
   if (!vma_is_anonymous(vma)) throw new Unmodelled('collapse_scan_file: MADV_COLLAPSE of a file');
   return yield* collapse_scan_pmd(m, vma.vm_mm, vma, addr, lock_dropped, cc);
@@ -97,7 +134,13 @@ function* collapse_single_pmd(m: Machine, addr: number, vma: vm_area_struct, loc
  * lock_dropped then says: 0 if every aligned 2 MiB are a huge page now, -EINVAL, -EAGAIN, -ENOMEM or -EBUSY by the last
  * failure (mm/khugepaged.c: madvise_collapse()). Files are not modelled.
  */
-export function* madvise_collapse(m: Machine, vma: vm_area_struct, start: number, end: number, lock_dropped: { val: boolean }): Gen<number> {
+export function* madvise_collapse(
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  lock_dropped: { val: boolean },
+): Gen<number> {
   const mm = vma.vm_mm;
   BUG_ON(vma.vm_start > start, 'mm/khugepaged.c: madvise_collapse()');
   BUG_ON(vma.vm_end < end, 'mm/khugepaged.c: madvise_collapse()');

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../../kernel/testing.ts';
-import { sys_madvise } from './madvise.ts';
+import { lru_add_drain } from '../folio.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
 import { sys_mprotect } from '../mprotect.ts';
 import { pfn_to_page } from '../page.ts';
-import { lru_add_drain } from '../folio.ts';
-import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { sys_madvise } from './madvise.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -23,8 +23,15 @@ const [SHARED, PRIVATE, FIXED, ANON, LOCKED, HUGETLB] = [1, 2, 0x10, 0x20, 0x200
 const [NORMAL, RANDOM, SEQUENTIAL, DONTNEED, FREE, DONTFORK, DOFORK, MADV_HUGEPAGE, NOHUGEPAGE, DONTDUMP, WIPEONFORK] =
   [0, 1, 2, 4, 8, 10, 11, 14, 15, 16, 18];
 const [POPULATE_READ, POPULATE_WRITE, DONTNEED_LOCKED, GUARD_INSTALL, GUARD_REMOVE] = [22, 23, 24, 102, 103];
-const [VM_SEQ_READ, VM_RAND_READ, VM_DONTCOPY, VM_WIPEONFORK, VM_DONTDUMP, VM_HUGEPAGE, VM_NOHUGEPAGE] =
-  [1 << 15, 1 << 16, 1 << 17, 1 << 25, 1 << 26, 1 << 29, 1 << 30];
+const [VM_SEQ_READ, VM_RAND_READ, VM_DONTCOPY, VM_WIPEONFORK, VM_DONTDUMP, VM_HUGEPAGE, VM_NOHUGEPAGE] = [
+  1 << 15,
+  1 << 16,
+  1 << 17,
+  1 << 25,
+  1 << 26,
+  1 << 29,
+  1 << 30,
+];
 const [ENOMEM, EFAULT, EINVAL] = [-12, -14, -22];
 const SIGSEGV = 11;
 const [ACCESSED, DIRTY] = [8, 16];
@@ -43,7 +50,8 @@ function* advise(m: Machine, page: number, pages: number, advice: number): Gen<n
 }
 
 function vmas(m: Machine, mask: number): number[][] {
-  return (m.current.mm as mm_struct).mm_mt.filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 2 * HUGE)
+  return (m.current.mm as mm_struct).mm_mt
+    .filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 2 * HUGE)
     .map((v) => [(v.vm_end - v.vm_start) / PAGE, v.vm_flags & mask]);
 }
 
@@ -90,13 +98,25 @@ t.test('advice that is a flag splits and merges mappings', (t) => {
   run(function* (m) {
     yield* map(m, 0, 4);
     const cases: [number, number, number][] = [
-      [SEQUENTIAL, VM_SEQ_READ | VM_RAND_READ, VM_SEQ_READ], [RANDOM, VM_SEQ_READ | VM_RAND_READ, VM_RAND_READ],
-      [DONTFORK, VM_DONTCOPY, VM_DONTCOPY], [DONTDUMP, VM_DONTDUMP, VM_DONTDUMP], [WIPEONFORK, VM_WIPEONFORK, VM_WIPEONFORK],
-      [MADV_HUGEPAGE, VM_HUGEPAGE | VM_NOHUGEPAGE, VM_HUGEPAGE], [NOHUGEPAGE, VM_HUGEPAGE | VM_NOHUGEPAGE, VM_NOHUGEPAGE],
+      [SEQUENTIAL, VM_SEQ_READ | VM_RAND_READ, VM_SEQ_READ],
+      [RANDOM, VM_SEQ_READ | VM_RAND_READ, VM_RAND_READ],
+      [DONTFORK, VM_DONTCOPY, VM_DONTCOPY],
+      [DONTDUMP, VM_DONTDUMP, VM_DONTDUMP],
+      [WIPEONFORK, VM_WIPEONFORK, VM_WIPEONFORK],
+      [MADV_HUGEPAGE, VM_HUGEPAGE | VM_NOHUGEPAGE, VM_HUGEPAGE],
+      [NOHUGEPAGE, VM_HUGEPAGE | VM_NOHUGEPAGE, VM_NOHUGEPAGE],
     ];
     for (const [advice, mask, flags] of cases) {
       t.equal(yield* advise(m, 1, 1, advice), 0);
-      t.same(vmas(m, mask), [[1, 0], [1, flags], [2, 0]], `advice ${advice}`);
+      t.same(
+        vmas(m, mask),
+        [
+          [1, 0],
+          [1, flags],
+          [2, 0],
+        ],
+        `advice ${advice}`,
+      );
       yield* map(m, 0, 4);
     }
     yield* advise(m, 1, 1, RANDOM);
@@ -157,7 +177,10 @@ t.test('MADV_FREE of part of a huge page splits it, of all of it takes it whole'
     yield* user_memset(m, MAP, 4, HUGE);
     t.equal(yield* advise(m, 3, 2, FREE), 0);
     t.equal(level(), 'pte');
-    t.same([2, 3, 4, 5].map((n) => entry(m, n) & (ACCESSED | DIRTY)), [24, 0, 0, 24]);
+    t.same(
+      [2, 3, 4, 5].map((n) => entry(m, n) & (ACCESSED | DIRTY)),
+      [24, 0, 0, 24],
+    );
     t.equal(m.page.order[pfn_to_page(m, Math.floor(entry(m, 3) / 2 ** 20))], 0);
     t.same([anon_pages(m), yield* user_load32(m, MAP + 4 * PAGE)], [512, 0x04040404]);
   }, 'madvise');

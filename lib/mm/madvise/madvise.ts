@@ -1,89 +1,152 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  PAGE_ALIGN,
+  pmd_addr_end,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_none,
+  pte_present,
+  pte_young,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  clear_young_dirty_ptes,
+  CYDP_CLEAR_DIRTY,
+  CYDP_CLEAR_YOUNG,
+  folio_pte_batch_flags,
+  FPB_MERGE_YOUNG_DIRTY,
+  pte_clear,
+} from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
+import { EAGAIN, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../../kernel/sched/core.ts';
-import { EAGAIN, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../errno.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_mark_lazyfree, folio_put, lru_add_drain } from '../folio.ts';
 import { faultin_page_range } from '../gup/gup.ts';
-import { madvise_free_huge_pmd } from '../huge_memory/zap.ts';
 import { split_folio } from '../huge_memory/split_folio.ts';
+import { madvise_free_huge_pmd } from '../huge_memory/zap.ts';
 import { hstate_vma, huge_page_size } from '../hugetlb/pool.ts';
 import { hugepage_madvise, khugepaged_enter_vma, madvise_collapse } from '../khugepaged/khugepaged.ts';
 import {
-  PTE_MARKER_GUARD, make_pte_marker_entry, softleaf_from_pte, softleaf_is_guard_marker, softleaf_is_hwpoison,
-  softleaf_is_poison_marker, softleaf_is_swap, softleaf_to_pte,
+  make_pte_marker_entry,
+  PTE_MARKER_GUARD,
+  softleaf_from_pte,
+  softleaf_is_guard_marker,
+  softleaf_is_hwpoison,
+  softleaf_is_poison_marker,
+  softleaf_is_swap,
+  softleaf_to_pte,
 } from '../leafops.ts';
-import { madvise_pageout } from './pageout.ts';
 import { vm_normal_folio } from '../memory/fault.ts';
 import { zap_details, zap_vma_range, zap_vma_range_batched } from '../memory/zap.ts';
 import {
-  lock_vma_under_rcu, mmap_read_lock, mmap_read_unlock, mmap_write_lock_killable, mmap_write_unlock, vma_end_read,
+  is_vm_hugetlb_page,
+  type mm_struct,
+  type vm_area_struct,
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_HUGEPAGE,
+  VM_HUGETLB,
+  VM_LOCKED,
+  VM_MAYBE_GUARD,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_SPECIAL,
+  VM_WIPEONFORK,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { find_vma, find_vma_prev } from '../mmap/find_vma.ts';
+import {
+  lock_vma_under_rcu,
+  mmap_read_lock,
+  mmap_read_unlock,
+  mmap_write_lock_killable,
+  mmap_write_unlock,
+  vma_end_read,
   vma_start_write,
 } from '../mmap_lock.ts';
 import {
-  VM_DONTCOPY, VM_DONTDUMP, VM_HUGEPAGE, VM_HUGETLB, VM_LOCKED, VM_MAYBE_GUARD, VM_PFNMAP, VM_RAND_READ, VM_SEQ_READ, VM_SHARED,
-  VM_SPECIAL, VM_WIPEONFORK, is_vm_hugetlb_page, vma_is_anonymous, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import {
-  mmu_gather, tlb_change_page_size, tlb_end_vma, tlb_finish_mmu, tlb_gather_mmu, tlb_remove_tlb_entries, tlb_start_vma,
+  mmu_gather,
+  tlb_change_page_size,
+  tlb_end_vma,
+  tlb_finish_mmu,
+  tlb_gather_mmu,
+  tlb_remove_tlb_entries,
+  tlb_start_vma,
 } from '../mmu_gather.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import {
-  PG_dirty, PG_swapcache, clear_flag, folio_get, folio_is_zone_device, folio_nr_pages, folio_test_large, test_flag,
+  clear_flag,
+  folio_get,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_test_large,
+  PG_dirty,
+  PG_swapcache,
+  test_flag,
 } from '../page.ts';
 import {
-  ACTION_CONTINUE, PGWALK_RDLOCK, PGWALK_VMA_RDLOCK_VERIFY, walk_page_range_mm_unsafe, walk_page_range_vma,
-  walk_page_range_vma_unsafe, type mm_walk, type mm_walk_ops,
+  ACTION_CONTINUE,
+  type mm_walk,
+  type mm_walk_ops,
+  PGWALK_RDLOCK,
+  PGWALK_VMA_RDLOCK_VERIFY,
+  walk_page_range_mm_unsafe,
+  walk_page_range_vma,
+  walk_page_range_vma_unsafe,
 } from '../pagewalk.ts';
-import {
-  CYDP_CLEAR_DIRTY, CYDP_CLEAR_YOUNG, FPB_MERGE_YOUNG_DIRTY, clear_young_dirty_ptes, folio_pte_batch_flags, pte_clear,
-  pte_offset_map_lock, pte_unmap_unlock,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
-import {
-  ALIGN_DOWN, PAGE_ALIGN, pmd_addr_end, pmd_trans_huge, pte_dirty, pte_index, pte_none, pte_present, pte_young, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_mapcount, folio_maybe_mapped_shared } from '../rmap/rmap.ts';
-import { folio_mark_lazyfree, folio_put, lru_add_drain } from '../folio.ts';
 import { userfaultfd_armed, userfaultfd_remove } from '../userfaultfd/userfaultfd.ts';
-import { find_vma, find_vma_prev, vma_iterator, vma_lookup } from '../vma/vma.ts';
 import { vma_modify_flags } from '../vma/merge.ts';
+import { vma_iterator, vma_lookup } from '../vma/vma.ts';
+import { madvise_pageout } from './pageout.ts';
 
 // include/uapi/asm-generic/mman-common.h
-export const MADV_NORMAL = 0;
-export const MADV_RANDOM = 1;
-export const MADV_SEQUENTIAL = 2;
-export const MADV_WILLNEED = 3;
-export const MADV_DONTNEED = 4;
-export const MADV_FREE = 8;
-export const MADV_REMOVE = 9;
-export const MADV_DONTFORK = 10;
-export const MADV_DOFORK = 11;
+const MADV_NORMAL = 0;
+const MADV_RANDOM = 1;
+const MADV_SEQUENTIAL = 2;
+const MADV_WILLNEED = 3;
+const MADV_DONTNEED = 4;
+const MADV_FREE = 8;
+const MADV_REMOVE = 9;
+const MADV_DONTFORK = 10;
+const MADV_DOFORK = 11;
 export const MADV_MERGEABLE = 12;
 export const MADV_UNMERGEABLE = 13;
-export const MADV_HUGEPAGE = 14;
-export const MADV_NOHUGEPAGE = 15;
-export const MADV_DONTDUMP = 16;
-export const MADV_DODUMP = 17;
-export const MADV_WIPEONFORK = 18;
-export const MADV_KEEPONFORK = 19;
-export const MADV_COLD = 20;
-export const MADV_PAGEOUT = 21;
-export const MADV_POPULATE_READ = 22;
-export const MADV_POPULATE_WRITE = 23;
-export const MADV_DONTNEED_LOCKED = 24;
-export const MADV_COLLAPSE = 25;
-export const MADV_HWPOISON = 100;
-export const MADV_SOFT_OFFLINE = 101;
-export const MADV_GUARD_INSTALL = 102;
-export const MADV_GUARD_REMOVE = 103;
+const MADV_HUGEPAGE = 14;
+const MADV_NOHUGEPAGE = 15;
+const MADV_DONTDUMP = 16;
+const MADV_DODUMP = 17;
+const MADV_WIPEONFORK = 18;
+const MADV_KEEPONFORK = 19;
+const MADV_COLD = 20;
+const MADV_PAGEOUT = 21;
+const MADV_POPULATE_READ = 22;
+const MADV_POPULATE_WRITE = 23;
+const MADV_DONTNEED_LOCKED = 24;
+const MADV_COLLAPSE = 25;
+const MADV_HWPOISON = 100;
+const MADV_SOFT_OFFLINE = 101;
+const MADV_GUARD_INSTALL = 102;
+const MADV_GUARD_REMOVE = 103;
 
 const MADVISE_NO_LOCK = 0;
 const MADVISE_MMAP_READ_LOCK = 1;
@@ -109,7 +172,10 @@ class madvise_behavior {
   }
 }
 
-/** Sets flags on the range, splitting and merging vmas (mm/madvise.c: madvise_update_vma()). Leaves out anonymous vma names. */
+/**
+ * Sets flags on the range, splitting and merging vmas (mm/madvise.c: madvise_update_vma()). Leaves out anonymous vma
+ * names.
+ */
 function* madvise_update_vma(m: Machine, new_flags: number, madv: madvise_behavior): Gen<number> {
   const vma = madv.vma as vm_area_struct;
   if (vma.vm_flags === new_flags) return 0;
@@ -126,13 +192,19 @@ function* madvise_update_vma(m: Machine, new_flags: number, madv: madvise_behavi
 
 /** Lets the contents of what one pmd maps be dropped when memory is short (mm/madvise.c: madvise_free_pte_range()). */
 function* madvise_free_pte_range(
-  m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<mmu_gather>,
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<mmu_gather>,
 ): Gen<number> {
   const tlb = walk.private;
   const mm = walk.mm;
   const vma = walk.vma as vm_area_struct;
   const next = pmd_addr_end(addr, end);
-  if (pmd_trans_huge(pmdt.entry[pi] as number) && (yield* madvise_free_huge_pmd(m, tlb, vma, pmdt, pi, addr, next))) return 0;
+  if (pmd_trans_huge(pmdt.entry[pi] as number) && (yield* madvise_free_huge_pmd(m, tlb, vma, pmdt, pi, addr, next)))
+    return 0;
   tlb_change_page_size(tlb, PAGE_SIZE);
   let pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
   if (pt === null) return 0;
@@ -201,7 +273,10 @@ function* madvise_free_single_vma(m: Machine, madv: madvise_behavior): Gen<numbe
   lru_add_drain(m);
   yield* mmu_notifier_invalidate_range_start(m, range);
   tlb_start_vma(m, madv.tlb, vma);
-  const ops: mm_walk_ops<mmu_gather> = { pmd_entry: madvise_free_pte_range, walk_lock: get_walk_lock(m, madv.lock_mode) };
+  const ops: mm_walk_ops<mmu_gather> = {
+    pmd_entry: madvise_free_pte_range,
+    walk_lock: get_walk_lock(m, madv.lock_mode),
+  };
   yield* walk_page_range_vma(m, vma, range.start, range.end, ops, madv.tlb);
   tlb_end_vma(m, madv.tlb, vma);
   yield* mmu_notifier_invalidate_range_end(m, range);
@@ -246,7 +321,9 @@ function* madvise_dontneed_free(m: Machine, madv: madvise_behavior): Gen<number>
     range.end = Math.min(range.end, vma.vm_end);
     if (range.start === range.end) return 0;
   }
-  return madv.behavior === MADV_FREE ? yield* madvise_free_single_vma(m, madv) : yield* madvise_dontneed_single_vma(m, madv);
+  return madv.behavior === MADV_FREE
+    ? yield* madvise_free_single_vma(m, madv)
+    : yield* madvise_dontneed_single_vma(m, madv);
 }
 
 /** MADV_POPULATE_READ and _WRITE (mm/madvise.c: madvise_populate()). */
@@ -254,7 +331,14 @@ function* madvise_populate(m: Machine, madv: madvise_behavior): Gen<number> {
   const locked = { locked: true };
   let start = madv.range.start;
   while (start < madv.range.end) {
-    const pages = yield* faultin_page_range(m, madv.mm, start, madv.range.end, madv.behavior === MADV_POPULATE_WRITE, locked);
+    const pages = yield* faultin_page_range(
+      m,
+      madv.mm,
+      start,
+      madv.range.end,
+      madv.behavior === MADV_POPULATE_WRITE,
+      locked,
+    );
     if (!locked.locked) {
       yield* mmap_read_lock(m, madv.mm);
       locked.locked = true;
@@ -278,20 +362,34 @@ function* guard_install_pmd_entry(_m: Machine, pmdt: ptdesc, pi: number): Gen<nu
 }
 
 function* guard_install_pte_entry(
-  _m: Machine, pt: ptdesc, i: number, _addr: number, _next: number, walk: mm_walk<guard_walk>,
+  _m: Machine,
+  pt: ptdesc,
+  i: number,
+  _addr: number,
+  _next: number,
+  walk: mm_walk<guard_walk>,
 ): Gen<number> {
   if (!softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i] as number))) return 1;
   walk.private.nr_pages++;
   return 0;
 }
 
-function guard_install_set_pte(_m: Machine, _addr: number, _next: number, ptep: { pte: number }, walk: mm_walk<guard_walk>): number {
+function guard_install_set_pte(
+  _m: Machine,
+  _addr: number,
+  _next: number,
+  ptep: { pte: number },
+  walk: mm_walk<guard_walk>,
+): number {
   ptep.pte = softleaf_to_pte(make_pte_marker_entry(PTE_MARKER_GUARD));
   walk.private.nr_pages++;
   return 0;
 }
 
-/** MADV_GUARD_INSTALL: markers in empty entries, after a zap where something is mapped (mm/madvise.c: madvise_guard_install()). */
+/**
+ * MADV_GUARD_INSTALL: markers in empty entries, after a zap where something is mapped (mm/madvise.c:
+ * madvise_guard_install()).
+ */
 function* madvise_guard_install(m: Machine, madv: madvise_behavior): Gen<number> {
   const vma = madv.vma as vm_area_struct;
   const { start, end } = madv.range;
@@ -303,14 +401,17 @@ function* madvise_guard_install(m: Machine, madv: madvise_behavior): Gen<number>
     if (err) return err;
   }
   const ops: mm_walk_ops<guard_walk> = {
-    pmd_entry: guard_install_pmd_entry, pte_entry: guard_install_pte_entry, install_pte: guard_install_set_pte,
+    pmd_entry: guard_install_pmd_entry,
+    pte_entry: guard_install_pte_entry,
+    install_pte: guard_install_set_pte,
     walk_lock: get_walk_lock(m, madv.lock_mode),
   };
   for (let i = 0; i < MAX_MADVISE_GUARD_RETRIES; i++) {
     const priv: guard_walk = { nr_pages: 0 };
-    const err = madv.lock_mode === MADVISE_VMA_READ_LOCK
-      ? yield* walk_page_range_vma_unsafe(m, vma, start, end, ops, priv)
-      : yield* walk_page_range_mm_unsafe(m, vma.vm_mm, start, end, ops, priv);
+    const err =
+      madv.lock_mode === MADVISE_VMA_READ_LOCK
+        ? yield* walk_page_range_vma_unsafe(m, vma, start, end, ops, priv)
+        : yield* walk_page_range_mm_unsafe(m, vma.vm_mm, start, end, ops, priv);
     if (err < 0) return err;
     if (err === 0) {
       WARN_ON(m, priv.nr_pages !== (end - start) / PAGE_SIZE, 'madvise_guard_install');
@@ -322,13 +423,25 @@ function* madvise_guard_install(m: Machine, madv: madvise_behavior): Gen<number>
 }
 
 function* guard_remove_pmd_entry(
-  _m: Machine, pmdt: ptdesc, pi: number, _addr: number, _next: number, walk: mm_walk<null>,
+  _m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  _addr: number,
+  _next: number,
+  walk: mm_walk<null>,
 ): Gen<number> {
   if (pmd_trans_huge(pmdt.entry[pi] as number)) walk.action = ACTION_CONTINUE;
   return 0;
 }
 
-function* guard_remove_pte_entry(m: Machine, pt: ptdesc, i: number, addr: number, _next: number, walk: mm_walk<null>): Gen<number> {
+function* guard_remove_pte_entry(
+  m: Machine,
+  pt: ptdesc,
+  i: number,
+  addr: number,
+  _next: number,
+  walk: mm_walk<null>,
+): Gen<number> {
   if (softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i] as number))) pte_clear(m, walk.mm, addr, pt, i);
   return 0;
 }
@@ -338,7 +451,9 @@ function* madvise_guard_remove(m: Machine, madv: madvise_behavior): Gen<number> 
   const vma = madv.vma as vm_area_struct;
   if (!is_valid_guard_vma(vma, true)) return -EINVAL;
   const ops: mm_walk_ops<null> = {
-    pmd_entry: guard_remove_pmd_entry, pte_entry: guard_remove_pte_entry, walk_lock: get_walk_lock(m, madv.lock_mode),
+    pmd_entry: guard_remove_pmd_entry,
+    pte_entry: guard_remove_pte_entry,
+    walk_lock: get_walk_lock(m, madv.lock_mode),
   };
   return yield* walk_page_range_vma(m, vma, madv.range.start, madv.range.end, ops, null);
 }
@@ -350,22 +465,32 @@ function advised_flags(m: Machine, madv: madvise_behavior): { flags: number; err
   const set = (flags: number): { flags: number; error: number } => ({ flags, error: 0 });
   const fail = { flags: old, error: -EINVAL };
   switch (madv.behavior) {
-    case MADV_NORMAL: return set(old & ~VM_RAND_READ & ~VM_SEQ_READ);
-    case MADV_SEQUENTIAL: return set((old & ~VM_RAND_READ) | VM_SEQ_READ);
-    case MADV_RANDOM: return set((old & ~VM_SEQ_READ) | VM_RAND_READ);
-    case MADV_DONTFORK: return set(old | VM_DONTCOPY);
-    case MADV_DOFORK: return old & VM_SPECIAL ? fail : set(old & ~VM_DONTCOPY);
-    case MADV_WIPEONFORK: return vma.vm_file !== null || old & VM_SHARED ? fail : set(old | VM_WIPEONFORK);
-    case MADV_KEEPONFORK: return set(old & ~VM_WIPEONFORK);
-    case MADV_DONTDUMP: return set(old | VM_DONTDUMP);
-    case MADV_DODUMP: return !is_vm_hugetlb_page(vma) && old & VM_SPECIAL ? fail : set(old & ~VM_DONTDUMP);
+    case MADV_NORMAL:
+      return set(old & ~VM_RAND_READ & ~VM_SEQ_READ);
+    case MADV_SEQUENTIAL:
+      return set((old & ~VM_RAND_READ) | VM_SEQ_READ);
+    case MADV_RANDOM:
+      return set((old & ~VM_SEQ_READ) | VM_RAND_READ);
+    case MADV_DONTFORK:
+      return set(old | VM_DONTCOPY);
+    case MADV_DOFORK:
+      return old & VM_SPECIAL ? fail : set(old & ~VM_DONTCOPY);
+    case MADV_WIPEONFORK:
+      return vma.vm_file !== null || old & VM_SHARED ? fail : set(old | VM_WIPEONFORK);
+    case MADV_KEEPONFORK:
+      return set(old & ~VM_WIPEONFORK);
+    case MADV_DONTDUMP:
+      return set(old | VM_DONTDUMP);
+    case MADV_DODUMP:
+      return !is_vm_hugetlb_page(vma) && old & VM_SPECIAL ? fail : set(old & ~VM_DONTDUMP);
     case MADV_HUGEPAGE:
     case MADV_NOHUGEPAGE: {
       const flags = { val: old };
       const error = hugepage_madvise(m, vma, flags, madv.behavior);
       return { flags: flags.val, error };
     }
-    default: throw new Unmodelled(`madvise_vma_behavior: advice ${madv.behavior}`);
+    default:
+      throw new Unmodelled(`madvise_vma_behavior: advice ${madv.behavior}`);
   }
 }
 
@@ -373,13 +498,24 @@ function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> 
   switch (madv.behavior) {
     case MADV_FREE:
     case MADV_DONTNEED:
-    case MADV_DONTNEED_LOCKED: return yield* madvise_dontneed_free(m, madv);
-    case MADV_PAGEOUT: return yield* madvise_pageout(m, madv.vma as vm_area_struct, madv.range.start, madv.range.end);
+    case MADV_DONTNEED_LOCKED:
+      return yield* madvise_dontneed_free(m, madv);
+    case MADV_PAGEOUT:
+      return yield* madvise_pageout(m, madv.vma as vm_area_struct, madv.range.start, madv.range.end);
     case MADV_COLLAPSE:
-      return yield* madvise_collapse(m, madv.vma as vm_area_struct, madv.range.start, madv.range.end, madv.lock_dropped);
-    case MADV_GUARD_INSTALL: return yield* madvise_guard_install(m, madv);
-    case MADV_GUARD_REMOVE: return yield* madvise_guard_remove(m, madv);
-    default: break;
+      return yield* madvise_collapse(
+        m,
+        madv.vma as vm_area_struct,
+        madv.range.start,
+        madv.range.end,
+        madv.lock_dropped,
+      );
+    case MADV_GUARD_INSTALL:
+      return yield* madvise_guard_install(m, madv);
+    case MADV_GUARD_REMOVE:
+      return yield* madvise_guard_remove(m, madv);
+    default:
+      break;
   }
   const { flags, error } = advised_flags(m, madv);
   const err = error || (yield* madvise_update_vma(m, flags, madv));
@@ -387,8 +523,11 @@ function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> 
 }
 
 function madvise_behavior_valid(behavior: number): boolean {
-  return (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) || (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE)
-    || (behavior >= MADV_HWPOISON && behavior <= MADV_GUARD_REMOVE);
+  return (
+    (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
+    (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE) ||
+    (behavior >= MADV_HWPOISON && behavior <= MADV_GUARD_REMOVE)
+  );
 }
 
 /** Takes the vma's own lock if that will do, else the mmap lock for reading (mm/madvise.c: try_vma_read_lock()). */
@@ -407,7 +546,10 @@ function* try_vma_read_lock(m: Machine, madv: madvise_behavior): Gen<boolean> {
   return false;
 }
 
-/** Applies the advice vma by vma; holes are passed over and answered with -ENOMEM at the end (mm/madvise.c: madvise_walk_vmas()). */
+/**
+ * Applies the advice vma by vma; holes are passed over and answered with -ENOMEM at the end (mm/madvise.c:
+ * madvise_walk_vmas()).
+ */
 function* madvise_walk_vmas(m: Machine, madv: madvise_behavior): Gen<number> {
   const { mm, range } = madv;
   const last_end = range.end;
@@ -457,13 +599,16 @@ function get_lock_mode(behavior: number): number {
     case MADV_PAGEOUT:
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
-    case MADV_COLLAPSE: return MADVISE_MMAP_READ_LOCK;
+    case MADV_COLLAPSE:
+      return MADVISE_MMAP_READ_LOCK;
     case MADV_GUARD_INSTALL:
     case MADV_GUARD_REMOVE:
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
-    case MADV_FREE: return MADVISE_VMA_READ_LOCK;
-    default: return MADVISE_MMAP_WRITE_LOCK;
+    case MADV_FREE:
+      return MADVISE_VMA_READ_LOCK;
+    default:
+      return MADVISE_MMAP_WRITE_LOCK;
   }
 }
 
@@ -475,7 +620,7 @@ function madvise_batch_tlb_flush(behavior: number): boolean {
  * Applies an advice to [start, start+len_in) of the mm (mm/madvise.c: do_madvise()). Leaves out WILLNEED, COLD,
  * REMOVE, KSM's advices and error injection, which throw Unmodelled.
  */
-export function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, behavior: number): Gen<number> {
+function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, behavior: number): Gen<number> {
   const madv = new madvise_behavior(mm, behavior);
   if (!madvise_behavior_valid(behavior)) return -EINVAL;
   if (start % PAGE_SIZE !== 0) return -EINVAL;

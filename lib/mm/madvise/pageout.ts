@@ -1,25 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pmd_trans_huge, type ptdesc, pte_index, pte_none, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EINTR, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { cond_resched, fatal_signal_pending } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
+import { lru_add_drain } from '../folio.ts';
 import { vm_normal_folio } from '../memory/fault.ts';
-import { VM_HUGETLB, VM_LOCKED, VM_PFNMAP, vma_is_anonymous, type vm_area_struct } from '../mm_types.ts';
+import { type vm_area_struct, VM_HUGETLB, VM_LOCKED, VM_PFNMAP, vma_is_anonymous } from '../mm_types.ts';
 import {
-  PG_active, PG_lru, PG_referenced, PG_unevictable, PG_workingset, PG_young, clear_flag, folio_is_zone_device, folio_nr_pages, folio_test_large,
-  set_flag, test_flag,
+  clear_flag,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_test_large,
+  PG_active,
+  PG_lru,
+  PG_referenced,
+  PG_unevictable,
+  PG_workingset,
+  PG_young,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { PGWALK_RDLOCK, walk_page_range_vma, type mm_walk, type mm_walk_ops } from '../pagewalk.ts';
-import { pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { PAGE_SIZE, pmd_trans_huge, pte_index, pte_none, pte_present, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../pagewalk.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
-import { folio_isolate_lru, folio_putback_lru, lru_add_drain } from '../folio.ts';
-import { reclaim_pages } from '../vmscan.ts';
+import { folio_isolate_lru, folio_putback_lru, reclaim_pages } from '../vmscan.ts';
 
-/** Takes what one pmd maps and nobody else maps from the LRU and reclaims it (mm/madvise.c: madvise_cold_or_pageout_pte_range()). */
-function* madvise_pageout_pte_range(m: Machine, pmdt: ptdesc, pi: number, addr: number, end: number, walk: mm_walk<null>): Gen<number> {
+/**
+ * Takes what one pmd maps and nobody else maps from the LRU and reclaims it (mm/madvise.c:
+ * madvise_cold_or_pageout_pte_range()).
+ */
+function* madvise_pageout_pte_range(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  walk: mm_walk<null>,
+): Gen<number> {
   if (fatal_signal_pending(m.current)) return -EINTR;
   if (pmd_trans_huge(pmdt.entry[pi] as number)) throw new Unmodelled('madvise_cold_or_pageout_pte_range: huge pages');
   const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
@@ -49,7 +71,10 @@ const cold_walk_ops: mm_walk_ops<null> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
-/** MADV_PAGEOUT: reclaims the vma's pages in [start, end) now; 0 or -EINVAL (mm/madvise.c: madvise_pageout()). Only anonymous memory in single pages. */
+/**
+ * MADV_PAGEOUT: reclaims the vma's pages in [start, end) now; 0 or -EINVAL (mm/madvise.c: madvise_pageout()). Only
+ * anonymous memory in single pages.
+ */
 export function* madvise_pageout(m: Machine, vma: vm_area_struct, start: number, end: number): Gen<number> {
   if (vma.vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) return -EINVAL;
   if (!vma_is_anonymous(vma)) throw new Unmodelled('madvise_pageout: mappings of files');

@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { walk_address, type Leaf } from '../../inspect.ts';
+import { type Leaf, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { make_device_exclusive_entry, make_pte_marker_entry, softleaf_from_pte, softleaf_to_marker, swp_type } from '../leafops.ts';
-import { copy_pte_marker, vma_needs_copy } from './copy.ts';
+import { folio_put } from '../folio.ts';
+import {
+  make_device_exclusive_entry,
+  make_pte_marker_entry,
+  softleaf_from_pte,
+  softleaf_to_marker,
+  swp_type,
+} from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { vm_area_struct, type anon_vma, type mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
+import { type anon_vma, type mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_get, pfn_to_page } from '../page.ts';
-import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put } from '../folio.ts';
-import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { copy_pte_marker, vma_needs_copy } from './copy.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;
@@ -70,7 +76,7 @@ t.test('a written page is read-only in both after fork, and old in the child', (
   t.end();
 });
 
-t.test('a page that may be pinned stays the parent\'s alone, and the child gets a copy', (t) => {
+t.test("a page that may be pinned stays the parent's alone, and the child gets a copy", (t) => {
   run(function* (m, mm) {
     const { leaf, folio } = yield* page_at(m, mm, MAP);
     (m.page._refcount[folio] as number) += 1024;
@@ -118,7 +124,10 @@ t.test('migration entries become readable in both', (t) => {
     yield* try_to_migrate(m, folio, 0);
     t.equal(swp_type(walk_address(mm, MAP).entry), 0x1b, 'a writable one');
     yield* fork(m, function* (child) {
-      t.same([mm, child].map((x) => swp_type(walk_address(x, MAP).entry)), [0x19, 0x19]);
+      t.same(
+        [mm, child].map((x) => swp_type(walk_address(x, MAP).entry)),
+        [0x19, 0x19],
+      );
       t.equal(child.rss_stat[ANONPAGES], 1);
       yield* remove_migration_ptes(m, folio, folio, 0);
       t.equal(folio_mapcount(m, folio), 2);
@@ -141,10 +150,16 @@ t.test('fork takes device exclusive pages back, and fails if one is locked', (t)
     t.equal(yield* kernel_clone(m, 0, function* () {}), ENOMEM);
     t.same([walk_address(mm, MAP).entry, folio_mapcount(m, folio)], [exclusive, 1]);
     folio_unlock(m, folio);
-    t.equal(yield* fork(m, function* (child) {
-      t.same([mm, child].map((x) => walk_address(x, MAP).entry & (PRESENT | PTE_RW)), [PRESENT, PRESENT]);
-      t.equal(folio_mapcount(m, folio), 2);
-    }), 0);
+    t.equal(
+      yield* fork(m, function* (child) {
+        t.same(
+          [mm, child].map((x) => walk_address(x, MAP).entry & (PRESENT | PTE_RW)),
+          [PRESENT, PRESENT],
+        );
+        t.equal(folio_mapcount(m, folio), 2);
+      }),
+      0,
+    );
     t.equal(yield* user_load32(m, MAP), 5);
   });
   t.end();

@@ -1,52 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { folio_mk_pte, maybe_mkwrite, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_SIZE,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_addr_end,
+  pmd_index,
+  pmd_is_table,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_index,
+  pte_mkclean,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mkuffd,
+  pte_none,
+  pte_present,
+  pte_uffd,
+  pte_write,
+  pte_wrprotect,
+  pud_addr_end,
+  pud_index,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  folio_pte_batch_flags,
+  FPB_MERGE_WRITE,
+  FPB_RESPECT_DIRTY,
+  set_pte_at,
+  set_ptes,
+  wrprotect_ptes,
+} from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { EAGAIN, EBUSY, ENOENT, ENOMEM } from '../../errno.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
+import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { copy_huge_pmd } from '../huge_memory/copy.ts';
+import { pmd_is_huge } from '../huge_memory/sysfs.ts';
 import { copy_hugetlb_page_range } from '../hugetlb/vma.ts';
 import {
-  PTE_MARKER_GUARD, PTE_MARKER_POISONED, PTE_MARKER_UFFD_WP, make_pte_marker_entry, make_readable_device_private_entry_from_page,
-  make_readable_migration_entry_from_page, softleaf_from_pte, softleaf_is_device_exclusive, softleaf_is_device_private,
-  softleaf_is_device_private_write, softleaf_is_marker, softleaf_is_migration, softleaf_is_swap,
-  softleaf_to_flags, softleaf_to_marker, softleaf_to_page, softleaf_to_pte,
+  make_pte_marker_entry,
+  make_readable_device_private_entry_from_page,
+  make_readable_migration_entry_from_page,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  PTE_MARKER_UFFD_WP,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_is_marker,
+  softleaf_is_migration,
+  softleaf_is_swap,
+  softleaf_to_flags,
+  softleaf_to_marker,
+  softleaf_to_page,
+  softleaf_to_pte,
 } from '../leafops.ts';
-import { try_restore_exclusive_pte, vm_normal_page } from './fault.ts';
+import {
+  add_mm_counter,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  MM_ANONPAGES,
+  mm_counter,
+  mm_counter_file,
+  type mm_struct,
+  type vm_area_struct,
+  VM_MAYBE_GUARD,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_UFFD_WP,
+} from '../mm_types.ts';
 import { vma_assert_write_locked } from '../mmap_lock.ts';
 import {
-  MM_ANONPAGES, VM_MAYBE_GUARD, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED, VM_UFFD_WP, add_mm_counter, is_cow_mapping,
-  is_vm_hugetlb_page, mm_counter, mm_counter_file, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import {
-  MMU_NOTIFY_PROTECTION_PAGE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_PROTECTION_PAGE,
 } from '../mmu_notifier.ts';
 import {
-  PG_anon_exclusive, PG_uptodate, folio_get, folio_ref_add, folio_ref_sub, folio_test_anon, folio_test_large, page_folio,
-  page_to_pfn, set_flag, test_flag,
+  folio_get,
+  folio_ref_add,
+  folio_ref_sub,
+  folio_test_anon,
+  folio_test_large,
+  page_folio,
+  page_to_pfn,
+  PG_anon_exclusive,
+  PG_uptodate,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { GFP_HIGHUSER_MOVABLE, folio_alloc } from '../page_alloc.ts';
-import {
-  FPB_MERGE_WRITE, FPB_RESPECT_DIRTY, folio_mk_pte, folio_pte_batch_flags, maybe_mkwrite, pmd_alloc, pte_alloc_map_lock,
-  pte_offset_map, pte_unmap_unlock, pud_alloc, set_pte_at, set_ptes, wrprotect_ptes,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
+import { pte_offset_map } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
-  ALIGN_DOWN, HPAGE_PMD_SIZE, PGDIR_SIZE, pgd_index, pmd_addr_end, pmd_index, pmd_is_table, pte_clear_uffd, pte_index,
-  pte_mkclean, pte_mkdirty, pte_mkold, pte_mkuffd, pte_none, pte_present, pte_uffd, pte_write, pte_wrprotect, pud_addr_end,
-  pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import {
-  RMAP_EXCLUSIVE, folio_add_new_anon_rmap, folio_dup_file_rmap_pte, folio_dup_file_rmap_ptes, folio_try_dup_anon_rmap_pte,
+  folio_add_new_anon_rmap,
+  folio_dup_file_rmap_pte,
+  folio_dup_file_rmap_ptes,
+  folio_try_dup_anon_rmap_pte,
   folio_try_dup_anon_rmap_ptes,
+  RMAP_EXCLUSIVE,
 } from '../rmap/rmap.ts';
-import { folio_add_lru_vma, folio_put } from '../folio.ts';
-import { pmd_is_huge } from '../huge_memory/sysfs.ts';
 import { userfaultfd_protected, userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
+import { try_restore_exclusive_pte, vm_normal_page } from './fault.ts';
+import { pmd_alloc, pte_alloc_map_lock, pud_alloc } from './pgalloc.ts';
 
 /** Vmas whose page tables hold what no fault could make again (include/linux/mm.h: VM_COPY_ON_FORK). */
 const VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD;
@@ -67,12 +132,20 @@ export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number 
 }
 
 /**
- * Copies an entry that is not present: 0, or -ENOENT if it was a device exclusive one that is now present in the parent,
- * or -EBUSY if that could not be done at once (mm/memory.c: copy_nonpresent_pte()).
+ * Copies an entry that is not present: 0, or -ENOENT if it was a device exclusive one that is now present in the
+ * parent, or -EBUSY if that could not be done at once (mm/memory.c: copy_nonpresent_pte()).
  */
 function copy_nonpresent_pte(
-  m: Machine, dst_mm: mm_struct, src_mm: mm_struct, dst_pt: ptdesc, src_pt: ptdesc, i: number, dst_vma: vm_area_struct,
-  src_vma: vm_area_struct, addr: number, rss: Int32Array,
+  m: Machine,
+  dst_mm: mm_struct,
+  src_mm: mm_struct,
+  dst_pt: ptdesc,
+  src_pt: ptdesc,
+  i: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  addr: number,
+  rss: Int32Array,
 ): number {
   const orig_pte = src_pt.entry[i] as number;
   let entry = softleaf_from_pte(orig_pte);
@@ -101,7 +174,10 @@ function copy_nonpresent_pte(
       set_pte_at(m, src_mm, addr, src_pt, i, pte);
     }
   } else if (softleaf_is_device_exclusive(entry)) {
-    BUG_ON(!is_cow_mapping(src_vma.vm_flags), 'mm/memory.c: copy_nonpresent_pte() of an exclusive entry in a shared mapping');
+    BUG_ON(
+      !is_cow_mapping(src_vma.vm_flags),
+      'mm/memory.c: copy_nonpresent_pte() of an exclusive entry in a shared mapping',
+    );
     if (try_restore_exclusive_pte(m, src_vma, addr, src_pt, i, orig_pte)) return -EBUSY;
     return -ENOENT;
   } else if (softleaf_is_marker(entry)) {
@@ -114,9 +190,19 @@ function copy_nonpresent_pte(
   return 0;
 }
 
-/** Gives the child its own copy of a page that may be pinned; -EAGAIN if no folio was allocated for it yet (mm/memory.c: copy_present_page()). */
+/**
+ * Gives the child its own copy of a page that may be pinned; -EAGAIN if no folio was allocated for it yet (mm/memory.c:
+ * copy_present_page()).
+ */
 function copy_present_page(
-  m: Machine, dst_vma: vm_area_struct, dst_pt: ptdesc, src_pt: ptdesc, i: number, addr: number, copy: pte_copy, page: number,
+  m: Machine,
+  dst_vma: vm_area_struct,
+  dst_pt: ptdesc,
+  src_pt: ptdesc,
+  i: number,
+  addr: number,
+  copy: pte_copy,
+  page: number,
 ): number {
   const new_folio = copy.prealloc;
   if (new_folio === 0) return -EAGAIN;
@@ -133,8 +219,15 @@ function copy_present_page(
 }
 
 function __copy_present_ptes(
-  m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, dst_pt: ptdesc, src_pt: ptdesc, i: number, pte: number,
-  addr: number, nr: number,
+  m: Machine,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  dst_pt: ptdesc,
+  src_pt: ptdesc,
+  i: number,
+  pte: number,
+  addr: number,
+  nr: number,
 ): void {
   const writable = pte_write(pte);
   if (!userfaultfd_protected(dst_vma)) pte = pte_clear_uffd(pte);
@@ -146,10 +239,21 @@ function __copy_present_ptes(
   set_ptes(m, dst_vma.vm_mm, addr, dst_pt, i, pte_mkold(pte), nr);
 }
 
-/** Copies one entry or a batch of a folio's; the number copied, or -EAGAIN if a page must be allocated (mm/memory.c: copy_present_ptes()). */
+/**
+ * Copies one entry or a batch of a folio's; the number copied, or -EAGAIN if a page must be allocated (mm/memory.c:
+ * copy_present_ptes()).
+ */
 function copy_present_ptes(
-  m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, dst_pt: ptdesc, src_pt: ptdesc, i: number, pte: number,
-  addr: number, max_nr: number, copy: pte_copy,
+  m: Machine,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  dst_pt: ptdesc,
+  src_pt: ptdesc,
+  i: number,
+  pte: number,
+  addr: number,
+  max_nr: number,
+  copy: pte_copy,
 ): number {
   const rss = copy.rss;
   const page = vm_normal_page(m, src_vma, addr, pte);
@@ -194,7 +298,13 @@ function copy_present_ptes(
 }
 
 function* copy_pte_range(
-  m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, dst_pmdt: ptdesc, src_pmdt: ptdesc, pi: number, addr: number,
+  m: Machine,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  dst_pmdt: ptdesc,
+  src_pmdt: ptdesc,
+  pi: number,
+  addr: number,
   end: number,
 ): Gen<number> {
   const dst_mm = dst_vma.vm_mm;
@@ -253,7 +363,13 @@ function* copy_pte_range(
 }
 
 function* copy_pmd_range(
-  m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct, dst_pudt: ptdesc, src_pmdt: ptdesc, addr: number, end: number,
+  m: Machine,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  dst_pudt: ptdesc,
+  src_pmdt: ptdesc,
+  addr: number,
+  end: number,
 ): Gen<number> {
   const dst_pmdt = yield* pmd_alloc(m, dst_vma.vm_mm, dst_pudt, pud_index(addr), addr);
   if (dst_pmdt === null) return -ENOMEM;
@@ -262,7 +378,18 @@ function* copy_pmd_range(
     const pi = pmd_index(addr);
     if (pmd_is_huge(src_pmdt.entry[pi] as number)) {
       BUG_ON(next - addr !== HPAGE_PMD_SIZE, 'mm/memory.c: copy_pmd_range() of part of a huge pmd');
-      const err = yield* copy_huge_pmd(m, dst_vma.vm_mm, src_vma.vm_mm, dst_pmdt, pi, src_pmdt, pi, addr, dst_vma, src_vma);
+      const err = yield* copy_huge_pmd(
+        m,
+        dst_vma.vm_mm,
+        src_vma.vm_mm,
+        dst_pmdt,
+        pi,
+        src_pmdt,
+        pi,
+        addr,
+        dst_vma,
+        src_vma,
+      );
       if (err === -ENOMEM) return -ENOMEM;
       if (err === 0) continue;
     }
@@ -278,8 +405,8 @@ export function vma_needs_copy(dst_vma: vm_area_struct, src_vma: vm_area_struct)
 }
 
 /**
- * Copies the page tables of a vma for fork; private pages become read-only in both, pinned ones are copied. 0 or -ENOMEM,
- * also when a device exclusive entry's folio is locked (mm/memory.c: copy_page_range()).
+ * Copies the page tables of a vma for fork; private pages become read-only in both, pinned ones are copied. 0 or
+ * -ENOMEM, also when a device exclusive entry's folio is locked (mm/memory.c: copy_page_range()).
  */
 export function* copy_page_range(m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct): Gen<number> {
   if (!vma_needs_copy(dst_vma, src_vma)) return 0;

@@ -1,56 +1,166 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { folio_mk_pte, mk_pte, pmd_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_ORDER,
+  pfn_pte,
+  pgd_index,
+  pmd_index,
+  pmd_none,
+  pmd_pfn,
+  pmd_present,
+  pmd_protnone,
+  pmd_trans_huge,
+  pmd_write,
+  type ptdesc,
+  pte_index,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mksoft_dirty,
+  pte_mkspecial,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_soft_dirty,
+  pte_special,
+  pte_uffd,
+  pte_write,
+  pud_index,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pte_clear, ptep_set_access_flags, set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../../kernel/locks.ts';
-import { BUG_ON, WARN_ON, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { BUG_ON, printk, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { Unmodelled } from '../../unmodelled.ts';
-import { __anon_vma_prepare } from '../rmap/anon_vma.ts';
-import { folio_lock_or_retry, folio_test_locked, folio_trylock, folio_unlock, softleaf_entry_wait_on_locked, trylock_page, unlock_page } from '../filemap/folio_lock.ts';
-import { do_huge_pmd_anonymous_page, do_huge_pmd_device_private, do_huge_pmd_numa_page, do_huge_pmd_wp_page, huge_pmd_set_accessed } from '../huge_memory/fault.ts';
-import { __split_huge_pmd } from '../huge_memory/split_pmd.ts';
 import { page_devmem } from '../../series/hmm_v14/hmm.ts';
-import { hugetlb_fault } from '../hugetlb/fault.ts';
+import { Unmodelled } from '../../unmodelled.ts';
 import {
-  PTE_MARKER_GUARD, PTE_MARKER_POISONED, pmd_is_device_private_entry, pmd_is_migration_entry, pte_is_uffd_wp_marker,
-  softleaf_from_pte, softleaf_is_device_exclusive, softleaf_is_device_private, softleaf_is_hwpoison, softleaf_is_marker,
-  softleaf_is_migration, softleaf_is_swap, softleaf_is_uffd_wp_marker, softleaf_to_marker, softleaf_to_page,
-} from '../leafops.ts';
-import { do_fault } from './file.ts';
-import { do_wp_page } from './wp.ts';
-import { page_pgmap, type dev_pagemap_ops } from '../memremap.ts';
-import { migration_entry_wait, pmd_migration_entry_wait } from '../migrate/entry.ts';
-import {
-  FAULT_FLAG_ORIG_PTE_VALID, FAULT_FLAG_REMOTE, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MMF_UNSTABLE, MM_ANONPAGES, VM_FAULT_FALLBACK,
-  VM_FAULT_HWPOISON, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VM_MAYSHARE, VM_MAYWRITE, VM_MIXEDMAP, VM_PFNMAP,
-  VM_SHARED, VM_UFFD_MISSING, VM_UFFD_WP, VM_WRITE, add_mm_counter, is_cow_mapping, is_vm_hugetlb_page, vma_is_anonymous,
-  vm_fault, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import { MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range, mmu_notifier_range_init_owner } from '../mmu_notifier.ts';
-import { can_change_pte_writable } from '../mprotect.ts';
-import {
-  PG_dirty, PG_uptodate, folio_nr_pages, folio_order, folio_ref_add, folio_try_get, page_folio, page_to_pfn, pfn_to_page, set_flag, test_flag,
-} from '../page.ts';
-import { GFP_HIGHUSER_MOVABLE, __GFP_ZERO, folio_alloc } from '../page_alloc.ts';
-import {
-  folio_mk_pte, mk_pte, mm_alloc_pmd, pmd_alloc, pmd_lock, pte_alloc, pte_alloc_map_lock, pte_clear, pte_offset_map,
-  pte_offset_map_lock, pte_offset_map_rw_nolock, pte_unmap_unlock, ptep_set_access_flags, pud_alloc, set_pte_at, set_ptes,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  ALIGN_DOWN, HPAGE_PMD_ORDER, PAGE_SIZE, pgd_index, pmd_index, pmd_none, pmd_pfn, pmd_present, pmd_protnone,
-  pmd_trans_huge, pmd_write, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial, pte_mkuffd, pte_mkwrite, pte_mkyoung,
-  pte_none, pte_pfn, pte_present, pte_protnone, pte_soft_dirty, pte_special, pte_uffd, pte_write, pfn_pte, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_new_anon_rmap } from '../rmap/rmap.ts';
+  folio_lock_or_retry,
+  folio_test_locked,
+  folio_trylock,
+  folio_unlock,
+  softleaf_entry_wait_on_locked,
+  trylock_page,
+  unlock_page,
+} from '../filemap/folio_lock.ts';
 import { folio_add_lru_vma, folio_put, get_page, put_page } from '../folio.ts';
 import {
-  MTHP_STAT_ANON_FAULT_ALLOC, MTHP_STAT_ANON_FAULT_FALLBACK, TVA_PAGEFAULT, count_mthp_stat, highest_order, is_huge_zero_pfn, next_order,
-  thp_vma_allowable_order, thp_vma_allowable_orders, thp_vma_suitable_orders, vma_thp_gfp_mask,
+  do_huge_pmd_anonymous_page,
+  do_huge_pmd_device_private,
+  do_huge_pmd_numa_page,
+  do_huge_pmd_wp_page,
+  huge_pmd_set_accessed,
+} from '../huge_memory/fault.ts';
+import { __split_huge_pmd } from '../huge_memory/split_pmd.ts';
+import {
+  count_mthp_stat,
+  highest_order,
+  is_huge_zero_pfn,
+  MTHP_STAT_ANON_FAULT_ALLOC,
+  MTHP_STAT_ANON_FAULT_FALLBACK,
+  next_order,
+  thp_vma_allowable_order,
+  thp_vma_allowable_orders,
+  thp_vma_suitable_orders,
+  TVA_PAGEFAULT,
+  vma_thp_gfp_mask,
 } from '../huge_memory/sysfs.ts';
-import { handle_userfault, userfaultfd_armed, userfaultfd_huge_pmd_wp, userfaultfd_missing, userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
+import { hugetlb_fault } from '../hugetlb/fault.ts';
+import {
+  pmd_is_device_private_entry,
+  pmd_is_migration_entry,
+  pte_is_uffd_wp_marker,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_hwpoison,
+  softleaf_is_marker,
+  softleaf_is_migration,
+  softleaf_is_swap,
+  softleaf_is_uffd_wp_marker,
+  softleaf_to_marker,
+  softleaf_to_page,
+} from '../leafops.ts';
+import { type dev_pagemap_ops, page_pgmap } from '../memremap.ts';
+import { migration_entry_wait, pmd_migration_entry_wait } from '../migrate/entry.ts';
+import {
+  add_mm_counter,
+  FAULT_FLAG_ORIG_PTE_VALID,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_VMA_LOCK,
+  FAULT_FLAG_WRITE,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  MM_ANONPAGES,
+  type mm_struct,
+  MMF_UNSTABLE,
+  type vm_area_struct,
+  vm_fault,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_UFFD_MISSING,
+  VM_UFFD_WP,
+  VM_WRITE,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { mmap_read_trylock, mmap_read_unlock } from '../mmap_lock.ts';
+import {
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
+  mmu_notifier_range_init_owner,
+  MMU_NOTIFY_CLEAR,
+} from '../mmu_notifier.ts';
+import { can_change_pte_writable } from '../mprotect.ts';
+import {
+  folio_nr_pages,
+  folio_order,
+  folio_ref_add,
+  folio_try_get,
+  page_folio,
+  page_to_pfn,
+  pfn_to_page,
+  PG_dirty,
+  PG_uptodate,
+  set_flag,
+  test_flag,
+} from '../page.ts';
+import { __GFP_ZERO, folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
+import { pte_offset_map, pte_offset_map_lock, pte_offset_map_rw_nolock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { __anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { folio_add_anon_rmap_pte, folio_add_new_anon_rmap, RMAP_EXCLUSIVE, RMAP_NONE } from '../rmap/rmap.ts';
+import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
+import {
+  handle_userfault,
+  userfaultfd_armed,
+  userfaultfd_huge_pmd_wp,
+  userfaultfd_missing,
+  userfaultfd_wp,
+} from '../userfaultfd/userfaultfd.ts';
 import { vma_is_accessible } from '../vma/vma.ts';
+import { do_fault } from './file.ts';
+import { pmd_alloc, pte_alloc, pte_alloc_map_lock, pud_alloc } from './pgalloc.ts';
+import { do_wp_page } from './wp.ts';
 
 /** True for the page of zeroes that untouched memory maps when read (include/linux/pgtable.h: is_zero_pfn()). */
 export function is_zero_pfn(m: Machine, pfn: number): boolean {
@@ -62,7 +172,14 @@ function print_bad_page_map(m: Machine, vma: vm_area_struct, addr: number, level
   m.log.taint.add('B');
 }
 
-function __vm_normal_page(m: Machine, vma: vm_area_struct, addr: number, pfn: number, special: boolean, level: string): number {
+function __vm_normal_page(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pfn: number,
+  special: boolean,
+  level: string,
+): number {
   if (special) {
     if (vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP)) return 0;
     if (is_zero_pfn(m, pfn) || is_huge_zero_pfn(m, pfn)) return 0;
@@ -98,7 +215,10 @@ export function vm_normal_folio_pmd(m: Machine, vma: vm_area_struct, addr: numbe
   return page === 0 ? 0 : page_folio(m, page);
 }
 
-/** VM_FAULT_SIGBUS for an address space that is being torn down, else 0 (include/linux/oom.h: check_stable_address_space()). */
+/**
+ * VM_FAULT_SIGBUS for an address space that is being torn down, else 0 (include/linux/oom.h:
+ * check_stable_address_space()).
+ */
 export function check_stable_address_space(mm: mm_struct): number {
   return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
 }
@@ -115,7 +235,10 @@ export function vmf_orig_pte_uffd_wp(vmf: vm_fault): boolean {
   return (vmf.flags & FAULT_FLAG_ORIG_PTE_VALID) !== 0 && pte_is_uffd_wp_marker(vmf.orig_pte);
 }
 
-/** Makes the vma ready for anonymous pages; 0 or VM_FAULT_OOM (mm/internal.h: vmf_anon_prepare(), mm/memory.c: __vmf_anon_prepare()). */
+/**
+ * Makes the vma ready for anonymous pages; 0 or VM_FAULT_OOM (mm/internal.h: vmf_anon_prepare(), mm/memory.c:
+ * __vmf_anon_prepare()).
+ */
 export function* vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
   if (vmf.vma.anon_vma !== null) return 0;
   return (yield* __anon_vma_prepare(m, vmf.vma)) !== 0 ? VM_FAULT_OOM : 0;
@@ -134,22 +257,39 @@ export function folio_zero_user(m: Machine, folio: number, _addr_hint: number): 
   m.sched.spend(100 * nr);
 }
 
-/** Copies one user page (include/linux/highmem.h: copy_mc_user_highpage()); a source without linear mapping is an oops. */
-export function copy_mc_user_highpage(m: Machine, to: number, from: number, _vaddr: number, _vma: vm_area_struct): number {
+/**
+ * Copies one user page (include/linux/highmem.h: copy_mc_user_highpage()); a source without linear mapping is an oops.
+ */
+export function copy_mc_user_highpage(
+  m: Machine,
+  to: number,
+  from: number,
+  _vaddr: number,
+  _vma: vm_area_struct,
+): number {
   m.ram.copy(page_to_pfn(m, to), page_to_pfn(m, from));
   m.sched.spend(300);
   return 0;
 }
 
 /** Copies a large folio of user pages; always 0, since no memory is poisoned (mm/memory.c: copy_user_large_folio()). */
-export function copy_user_large_folio(m: Machine, dst: number, src: number, _addr_hint: number, _vma: vm_area_struct): number {
+export function copy_user_large_folio(
+  m: Machine,
+  dst: number,
+  src: number,
+  _addr_hint: number,
+  _vma: vm_area_struct,
+): number {
   const nr = folio_nr_pages(m, dst);
   m.ram.copy(page_to_pfn(m, dst), page_to_pfn(m, src), nr);
   m.sched.spend(300 * nr);
   return 0;
 }
 
-/** The locked pte table for the address, with all tables above it made; null without memory (mm/memory.c: get_locked_pte()). */
+/**
+ * The locked pte table for the address, with all tables above it made; null without memory (mm/memory.c:
+ * get_locked_pte()).
+ */
 export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<ptdesc | null> {
   const pmdt = yield* mm_alloc_pmd(m, mm, addr);
   if (pmdt === null) return null;
@@ -160,8 +300,15 @@ export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<pt
  * Turns a device-exclusive entry back into a present one; the folio and the page table are locked
  * (mm/memory.c: restore_exclusive_pte()).
  */
-export function restore_exclusive_pte(
-  m: Machine, vma: vm_area_struct, folio: number, page: number, address: number, pt: ptdesc, i: number, orig_pte: number,
+function restore_exclusive_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  folio: number,
+  page: number,
+  address: number,
+  pt: ptdesc,
+  i: number,
+  orig_pte: number,
 ): void {
   WARN_ON(m, !folio_test_locked(m, folio), 'restore_exclusive_pte');
   // Exclusive pages used to lose their mapcount.
@@ -177,7 +324,14 @@ export function restore_exclusive_pte(
 }
 
 /** restore_exclusive_pte() if the folio's lock is free; 0 or -EBUSY (mm/memory.c: try_restore_exclusive_pte()). */
-export function try_restore_exclusive_pte(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, orig_pte: number): number {
+export function try_restore_exclusive_pte(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  orig_pte: number,
+): number {
   const page = softleaf_to_page(m, softleaf_from_pte(orig_pte));
   const folio = page_folio(m, page);
   if (!folio_trylock(m, folio)) return -EBUSY;
@@ -203,7 +357,8 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
   const i = pte_index(vmf.address);
   vmf.pte = yield* pte_offset_map_lock(m, vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
   if (vmf.pte !== null) {
-    if (vmf.pte.entry[i] === vmf.orig_pte) restore_exclusive_pte(m, vma, folio, vmf.page, vmf.address, vmf.pte, i, vmf.orig_pte);
+    if (vmf.pte.entry[i] === vmf.orig_pte)
+      restore_exclusive_pte(m, vma, folio, vmf.page, vmf.address, vmf.pte, i, vmf.orig_pte);
     pte_unmap_unlock(m, vmf.pte);
   }
   folio_unlock(m, folio);
@@ -339,8 +494,14 @@ function alloc_anon_folio(m: Machine, vmf: vm_fault): number {
 }
 
 /** Maps a new anonymous folio at (pt, i); no counter is touched (mm/memory.c: map_anon_folio_pte_nopf()). */
-export function map_anon_folio_pte_nopf(
-  m: Machine, folio: number, pt: ptdesc, i: number, vma: vm_area_struct, addr: number, uffd_wp: boolean,
+function map_anon_folio_pte_nopf(
+  m: Machine,
+  folio: number,
+  pt: ptdesc,
+  i: number,
+  vma: vm_area_struct,
+  addr: number,
+  uffd_wp: boolean,
 ): void {
   const nr_pages = folio_nr_pages(m, folio);
   let entry = folio_mk_pte(m, folio, vma.vm_page_prot);
@@ -425,7 +586,8 @@ function* create_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
 function* wp_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   if (vma_is_anonymous(vma)) {
-    if (!(vmf.flags & FAULT_FLAG_UNSHARE) && userfaultfd_huge_pmd_wp(vma, vmf.orig_pmd)) return yield* handle_userfault(m, vmf, VM_UFFD_WP);
+    if (!(vmf.flags & FAULT_FLAG_UNSHARE) && userfaultfd_huge_pmd_wp(vma, vmf.orig_pmd))
+      return yield* handle_userfault(m, vmf, VM_UFFD_WP);
     return yield* do_huge_pmd_wp_page(m, vmf);
   }
   const huge_fault = vma.vm_ops?.huge_fault;
@@ -485,7 +647,10 @@ function* __handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, fl
   vmf.pmdt = pmdt;
   const pi = pmd_index(address);
 
-  if (pmd_none(pmdt.entry[pi] as number) && thp_vma_allowable_order(m, vma, vma.vm_flags, TVA_PAGEFAULT, HPAGE_PMD_ORDER)) {
+  if (
+    pmd_none(pmdt.entry[pi] as number) &&
+    thp_vma_allowable_order(m, vma, vma.vm_flags, TVA_PAGEFAULT, HPAGE_PMD_ORDER)
+  ) {
     const ret = yield* create_huge_pmd(m, vmf);
     if (!(ret & VM_FAULT_FALLBACK)) return ret;
     return yield* handle_pte_fault(m, vmf);
@@ -517,15 +682,16 @@ function sanitize_fault_flags(m: Machine, vma: vm_area_struct, flags: number): n
     if (WARN_ON_ONCE(m, (flags & FAULT_FLAG_WRITE) !== 0, 'handle_mm_fault', 'unshare')) return VM_FAULT_SIGSEGV;
   } else if (flags & FAULT_FLAG_WRITE) {
     if (WARN_ON_ONCE(m, (vma.vm_flags & VM_MAYWRITE) === 0, 'handle_mm_fault', 'maywrite')) return VM_FAULT_SIGSEGV;
-    if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0 && !is_cow_mapping(vma.vm_flags), 'handle_mm_fault', 'force')) return VM_FAULT_SIGSEGV;
+    if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0 && !is_cow_mapping(vma.vm_flags), 'handle_mm_fault', 'force'))
+      return VM_FAULT_SIGSEGV;
   }
   return 0;
 }
 
 /**
- * Handles a fault at the address, which lies in the vma, with mmap_lock held for reading; flags are FAULT_FLAG_*. Answers
- * VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED mmap_lock was released (mm/memory.c: handle_mm_fault()). The lock
- * of a single vma is not modelled.
+ * Handles a fault at the address, which lies in the vma, with mmap_lock held for reading; flags are FAULT_FLAG_*.
+ * Answers VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED mmap_lock was released (mm/memory.c:
+ * handle_mm_fault()). The lock of a single vma is not modelled.
  */
 export function* handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, flags: number): Gen<number> {
   const ret = sanitize_fault_flags(m, vma, flags);
@@ -533,4 +699,18 @@ export function* handle_mm_fault(m: Machine, vma: vm_area_struct, address: numbe
   if ((flags & FAULT_FLAG_UNSHARE) !== 0 && !is_cow_mapping(vma.vm_flags)) flags &= ~FAULT_FLAG_UNSHARE;
   if (is_vm_hugetlb_page(vma)) return yield* hugetlb_fault(m, vma.vm_mm, vma, address, flags);
   return yield* __handle_mm_fault(m, vma, address, flags);
+}
+
+/**
+ * As vmf_anon_prepare(), but leaves the vma's read lock to the caller when the fault must be retried (mm/memory.c:
+ * __vmf_anon_prepare()).
+ */
+export function* __vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
+  const vma = vmf.vma;
+  if (vma.anon_vma !== null) return 0;
+  const per_vma = (vmf.flags & FAULT_FLAG_VMA_LOCK) !== 0;
+  if (per_vma && !mmap_read_trylock(m, vma.vm_mm)) return VM_FAULT_RETRY;
+  const ret = (yield* __anon_vma_prepare(m, vma)) !== 0 ? VM_FAULT_OOM : 0;
+  if (per_vma) mmap_read_unlock(m, vma.vm_mm);
+  return ret;
 }

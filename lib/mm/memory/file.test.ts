@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { do_sys_open, vfs_register_file } from '../../fs/namei.ts';
-import { ksys_ftruncate, ksys_pread64, ksys_pwrite64 } from '../../fs/read_write.ts';
+import { vfs_register_file } from '../../fs/namei.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
+import { ksys_pread64, ksys_pwrite64 } from '../../fs/read_write.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../../kernel/testing.ts';
 import { folio_lock } from '../filemap/folio_lock.ts';
+import { folio_put } from '../folio.ts';
 import type { mm_struct, vm_operations_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
 import { sys_mremap } from '../mremap/mremap.ts';
 import { folio_get, pfn_to_page } from '../page.ts';
 import { alloc_page } from '../page_alloc.ts';
-import { folio_put } from '../folio.ts';
-import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -29,7 +30,9 @@ const O_TMPFILE_RDWR = 0o20200002;
 const SIGBUS = 7;
 const [VM_FAULT_SIGBUS, VM_FAULT_LOCKED] = [2, 0x200];
 
-/** Runs a process that has a file of 40 pages, of which page 25 is a hole; a page holds its number plus 1 in each byte. */
+/**
+ * Runs a process that has a file of 40 pages, of which page 25 is a hole; a page holds its number plus 1 in each byte.
+ */
 function run(body: (m: Machine, mm: mm_struct, fd: number) => Gen<void>): void {
   run_clean(t, small_machine(), function* (m, mm) {
     yield* sys_mmap(m, BUF, PAGE, RW, 0x32, -1, 0);

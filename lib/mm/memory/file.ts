@@ -1,38 +1,99 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
-import { BUG_ON } from '../../kernel/printk.ts';
-import { folio_lock, folio_test_locked, folio_unlock, unlock_page } from '../filemap/folio_lock.ts';
-import { maybe_pmd_mkwrite } from '../huge_memory/pmd_lock.ts';
 import {
-  check_stable_address_space, copy_mc_user_highpage, folio_prealloc, pte_range_none, vmf_anon_prepare, vmf_orig_pte_uffd_wp, vmf_pte_changed,
-} from './fault.ts';
-import { do_page_mkwrite, fault_dirty_shared_page } from './wp.ts';
-import {
-  FAULT_FLAG_WRITE, MM_ANONPAGES, VM_FAULT_DONE_COW, VM_FAULT_ERROR, VM_FAULT_FALLBACK, VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM,
-  VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_SHARED, add_mm_counter, mm_counter_file, vma_pages, type vm_fault,
-} from '../mm_types.ts';
-import {
-  PG_dirty, PG_uptodate, folio_nr_pages, folio_order, folio_page_idx, folio_ref_add, page_folio, set_flag, test_flag,
-} from '../page.ts';
-import {
-  folio_mk_pmd, maybe_mkwrite, mk_pte, pmd_install, pmd_lock, pte_alloc, pte_alloc_one, pte_free, pte_offset_map_lock, pte_unmap_unlock,
-  set_pmd_at, set_ptes,
+  maybe_mkwrite,
+  mk_pte,
+  pmd_lock,
+  pte_alloc_one,
+  pte_free,
+  pte_unmap_unlock,
 } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  ALIGN_DOWN, HPAGE_PMD_NR, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_SIZE, PTRS_PER_PTE, pmd_index, pmd_mkdirty, pmd_none, pte_index, pte_mkdirty,
-  pte_mkuffd, pte_none, pte_write, type ptdesc,
+  ALIGN_DOWN,
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  HPAGE_PMD_SIZE,
+  pmd_index,
+  pmd_mkdirty,
+  pmd_none,
+  type ptdesc,
+  pte_index,
+  pte_mkdirty,
+  pte_mkuffd,
+  pte_none,
+  pte_write,
+  PTRS_PER_PTE,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { RMAP_EXCLUSIVE, folio_add_file_rmap_pmd, folio_add_file_rmap_ptes, folio_add_new_anon_rmap } from '../rmap/rmap.ts';
+import { folio_mk_pmd, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
+import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
+import { folio_lock, folio_test_locked, folio_unlock, unlock_page } from '../filemap/folio_lock.ts';
 import { folio_add_lru_vma, folio_put, put_page } from '../folio.ts';
-import { count_vm_event, folio_test_pmd_mappable, thp_vma_suitable_order, vma_thp_disabled } from '../huge_memory/sysfs.ts';
+import { maybe_pmd_mkwrite } from '../huge_memory/pmd_lock.ts';
+import {
+  count_vm_event,
+  folio_test_pmd_mappable,
+  thp_vma_suitable_order,
+  vma_thp_disabled,
+} from '../huge_memory/sysfs.ts';
+import {
+  add_mm_counter,
+  FAULT_FLAG_WRITE,
+  MM_ANONPAGES,
+  mm_counter_file,
+  type vm_fault,
+  VM_FAULT_DONE_COW,
+  VM_FAULT_ERROR,
+  VM_FAULT_FALLBACK,
+  VM_FAULT_LOCKED,
+  VM_FAULT_NOPAGE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_SHARED,
+  vma_pages,
+} from '../mm_types.ts';
+import {
+  folio_nr_pages,
+  folio_order,
+  folio_page_idx,
+  folio_ref_add,
+  page_folio,
+  PG_dirty,
+  PG_uptodate,
+  set_flag,
+  test_flag,
+} from '../page.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import {
+  folio_add_file_rmap_pmd,
+  folio_add_file_rmap_ptes,
+  folio_add_new_anon_rmap,
+  RMAP_EXCLUSIVE,
+} from '../rmap/rmap.ts';
 import { uffd_disable_fault_around, userfaultfd_armed } from '../userfaultfd/userfaultfd.ts';
+import {
+  check_stable_address_space,
+  copy_mc_user_highpage,
+  folio_prealloc,
+  pte_range_none,
+  vmf_anon_prepare,
+  vmf_orig_pte_uffd_wp,
+  vmf_pte_changed,
+} from './fault.ts';
+import { pmd_install, pte_alloc } from './pgalloc.ts';
+import { do_page_mkwrite, fault_dirty_shared_page } from './wp.ts';
 
 const FAILED = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY;
 
-/** fault_around_bytes of debugfs, in pages; a power of two (mm/memory.c: do_fault_around() takes it from fault_around_pages). */
+/**
+ * fault_around_bytes of debugfs, in pages; a power of two (mm/memory.c: do_fault_around() takes it from
+ * fault_around_pages).
+ */
 const FAULT_AROUND_PAGES = 65536 / PAGE_SIZE;
 
 // Asks the file for the page, which comes back locked.
@@ -78,7 +139,10 @@ export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, _page: num
   return ret;
 }
 
-/** Maps nr pages of a folio from addr on into vmf.pte, which is locked; no counter is touched (mm/memory.c: set_pte_range()). */
+/**
+ * Maps nr pages of a folio from addr on into vmf.pte, which is locked; no counter is touched (mm/memory.c:
+ * set_pte_range()).
+ */
 export function set_pte_range(m: Machine, vmf: vm_fault, folio: number, page: number, nr: number, addr: number): void {
   const vma = vmf.vma;
   const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
@@ -100,7 +164,7 @@ export function set_pte_range(m: Machine, vmf: vm_fault, folio: number, page: nu
  * Maps the page that a fault found (vmf.page, or vmf.cow_page for a private write), which is locked; on success the
  * mapping takes its reference. Answers VM_FAULT_* (mm/memory.c: finish_fault()).
  */
-export function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
+function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm;
   const pmdt = vmf.pmdt as ptdesc;
@@ -140,7 +204,12 @@ export function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
       const idx = folio_page_idx(folio, page);
       const vma_off = vmf.pgoff - vma.vm_pgoff;
       const pte_off = pte_index(vmf.address);
-      if (vma_off < idx || vma_off + (nr_pages - idx) > vma_pages(vma) || pte_off < idx || pte_off + (nr_pages - idx) > PTRS_PER_PTE) {
+      if (
+        vma_off < idx ||
+        vma_off + (nr_pages - idx) > vma_pages(vma) ||
+        pte_off < idx ||
+        pte_off + (nr_pages - idx) > PTRS_PER_PTE
+      ) {
         nr_pages = 1;
       } else {
         addr = vmf.address - idx * PAGE_SIZE;

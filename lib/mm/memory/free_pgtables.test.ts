@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { free_pgd_range } from './free_pgtables.ts';
-import { sys_mmap } from '../mmap.ts';
+import { lru_add_drain_all } from '../folio.ts';
 import type { mm_struct } from '../mm_types.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
-import { mm_alloc_pmd, pte_alloc } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { lru_add_drain_all } from '../folio.ts';
-import { user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
+import { free_pgd_range } from './free_pgtables.ts';
+import { pte_alloc } from './pgalloc.ts';
 
 const PAGE = 4096;
 const MIB2 = 2 * 1024 * 1024;
@@ -36,7 +37,12 @@ t.test('munmap frees the tables that no other mapping can need', async (t) => {
   run(function* (m, mm) {
     yield* do_syscall_64(m, NR_munmap, MAP, PAGE);
     const none = mm.pgtables_bytes;
-    for (const [near, kept] of [[MAP + 8 * PAGE, 3], [MAP - PAGE, 2], [MAP + GIB, 1], [MAP + 512 * GIB, 0]] as const) {
+    for (const [near, kept] of [
+      [MAP + 8 * PAGE, 3],
+      [MAP - PAGE, 2],
+      [MAP + GIB, 1],
+      [MAP + 512 * GIB, 0],
+    ] as const) {
       yield* touch(m, MAP);
       t.equal(mm.pgtables_bytes - none, 3 * PAGE, 'a table each of 2 MiB, 1 GiB and 512 GiB');
       yield* sys_mmap(m, near, PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);

@@ -1,25 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  ALIGN_DOWN,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_addr_end,
+  pmd_index,
+  PMD_SIZE,
+  type ptdesc,
+  pud_addr_end,
+  pud_index,
+  PUD_SIZE,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
-import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
-import { vma_start_write } from '../mmap_lock.ts';
+import { printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { pmd_free_tlb, pte_free_tlb, pud_free_tlb, tlb_change_page_size, tlb_free_vmas, type mmu_gather } from '../mmu_gather.ts';
-import { PAGE_SIZE } from '../physmem.ts';
+import { vma_start_write } from '../mmap_lock.ts';
 import {
-  ALIGN_DOWN, PGDIR_SIZE, PMD_SIZE, PUD_SIZE, pgd_index, pmd_addr_end, pmd_index, pud_addr_end, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { unlink_file_vma_batch_add, unlink_file_vma_batch_final, unlink_vma_file_batch } from '../vma/vma.ts';
+  type mmu_gather,
+  pmd_free_tlb,
+  pte_free_tlb,
+  pud_free_tlb,
+  tlb_change_page_size,
+  tlb_free_vmas,
+} from '../mmu_gather.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
 import type { unmap_desc } from '../vma/unmap.ts';
+import { unlink_file_vma_batch_add, unlink_file_vma_batch_final, unlink_vma_file_batch } from '../vma/vma.ts';
 
 /** A ceiling or end of 0 is the top of all addresses. */
 function last_byte(end: number): number {
   return end === 0 ? Infinity : end - 1;
 }
 
-/** The lower table at an entry; an entry that is neither empty nor a table is reported and cleared (include/linux/pgtable.h: pmd_none_or_clear_bad()). */
+/**
+ * The lower table at an entry; an entry that is neither empty nor a table is reported and cleared
+ * (include/linux/pgtable.h: pmd_none_or_clear_bad()).
+ */
 function table_or_clear_bad(m: Machine, table: ptdesc, i: number, what: string): ptdesc | null {
   const child = (table.child as (ptdesc | null)[])[i] as ptdesc | null;
   if (child === null && table.entry[i] !== 0) {
@@ -45,7 +64,14 @@ function table_can_go(start: number, end: number, floor: number, ceiling: number
 }
 
 function free_pmd_range(
-  m: Machine, tlb: mmu_gather, pudt: ptdesc, pmdt: ptdesc, addr: number, end: number, floor: number, ceiling: number,
+  m: Machine,
+  tlb: mmu_gather,
+  pudt: ptdesc,
+  pmdt: ptdesc,
+  addr: number,
+  end: number,
+  floor: number,
+  ceiling: number,
 ): void {
   const mm = tlb.mm as mm_struct;
   const start = ALIGN_DOWN(addr, PUD_SIZE);
@@ -65,7 +91,14 @@ function free_pmd_range(
 }
 
 function free_pud_range(
-  m: Machine, tlb: mmu_gather, pgd: ptdesc, pudt: ptdesc, addr: number, end: number, floor: number, ceiling: number,
+  m: Machine,
+  tlb: mmu_gather,
+  pgd: ptdesc,
+  pudt: ptdesc,
+  addr: number,
+  end: number,
+  floor: number,
+  ceiling: number,
 ): void {
   const mm = tlb.mm as mm_struct;
   const start = ALIGN_DOWN(addr, PGDIR_SIZE);
@@ -81,10 +114,18 @@ function free_pud_range(
 }
 
 /**
- * Queues the page tables of [addr, end) for freeing, those that reach outside of [floor, ceiling) excepted; a ceiling of
+ * Queues the page tables of [addr, end) for freeing, those that reach outside of [floor, ceiling) excepted; a ceiling
+ * of
  * 0 is the top of all addresses (mm/memory.c: free_pgd_range()).
  */
-export function free_pgd_range(m: Machine, tlb: mmu_gather, addr: number, end: number, floor: number, ceiling: number): void {
+export function free_pgd_range(
+  m: Machine,
+  tlb: mmu_gather,
+  addr: number,
+  end: number,
+  floor: number,
+  ceiling: number,
+): void {
   addr = ALIGN_DOWN(addr, PMD_SIZE);
   if (addr < floor) addr += PMD_SIZE;
   if (ceiling !== 0) {

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { ksys_ftruncate } from '../../fs/read_write.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { handle_mm_fault } from './fault.ts';
-import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
+import { folio_put } from '../folio.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
+import { mmap_assert_locked, mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { sys_mprotect } from '../mprotect.ts';
 import { folio_get } from '../page.ts';
-import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
-import { folio_put } from '../folio.ts';
 import { page_at } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { handle_mm_fault } from './fault.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -45,7 +44,12 @@ function protect(mm: mm_struct, addr: number): void {
 
 function* fault(m: Machine, mm: mm_struct, addr: number, flags: number): Gen<number> {
   yield* mmap_read_lock(m, mm);
-  const ret = yield* handle_mm_fault(m, mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) as vm_area_struct, addr, flags);
+  const ret = yield* handle_mm_fault(
+    m,
+    mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) as vm_area_struct,
+    addr,
+    flags,
+  );
   if (!(ret & COMPLETED)) mmap_read_unlock(m, mm);
   return ret;
 }
@@ -92,7 +96,11 @@ t.test('a reference of somebody else forbids reuse, unless the page is known to 
     folio_get(m, page);
     protect(mm, MAP);
     t.equal(yield* fault(m, mm, MAP, WRITE), 0);
-    t.same([page_at(m, mm, MAP), walk_address(mm, MAP).entry & PTE_RW], [page, PTE_RW], 'exclusive: the pin sees what is written');
+    t.same(
+      [page_at(m, mm, MAP), walk_address(mm, MAP).entry & PTE_RW],
+      [page, PTE_RW],
+      'exclusive: the pin sees what is written',
+    );
     yield* beside_child(m, function* () {});
     yield* user_store32(m, MAP, 6);
     t.not(page_at(m, mm, MAP), page);
@@ -102,7 +110,7 @@ t.test('a reference of somebody else forbids reuse, unless the page is known to 
   t.end();
 });
 
-t.test('unsharing gives a page of one\'s own that is still read-only', (t) => {
+t.test("unsharing gives a page of one's own that is still read-only", (t) => {
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, 2 * PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 5);
@@ -124,30 +132,37 @@ t.test('unsharing gives a page of one\'s own that is still read-only', (t) => {
   t.end();
 });
 
-t.test('a write to a page of a file: private mappings copy it, shared ones dirty it and may drop the mmap lock', (t) => {
-  run(function* (m, mm) {
-    const fd = yield* do_sys_open(m, '/tmp', 0o20200002, 0o600);
-    yield* ksys_ftruncate(m, fd, PAGE);
-    yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE, fd, 0);
-    yield* user_load32(m, MAP);
-    const page = page_at(m, mm, MAP);
-    t.same([mm.rss_stat[ANONPAGES], mm.rss_stat[SHMEMPAGES]], [0, 1]);
-    yield* user_store32(m, MAP, 5);
-    t.same([mm.rss_stat[ANONPAGES], mm.rss_stat[SHMEMPAGES]], [1, 0]);
-    t.not(page_at(m, mm, MAP), page);
-    yield* sys_mmap(m, MAP, PAGE, RW, SHARED, fd, 0);
-    for (const [flags, answer] of [[ALLOW_RETRY, COMPLETED], [ALLOW_RETRY | TRIED, 0], [0, 0]]) {
+t.test(
+  'a write to a page of a file: private mappings copy it, shared ones dirty it and may drop the mmap lock',
+  (t) => {
+    run(function* (m, mm) {
+      const fd = yield* do_sys_open(m, '/tmp', 0o20200002, 0o600);
+      yield* ksys_ftruncate(m, fd, PAGE);
+      yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE, fd, 0);
       yield* user_load32(m, MAP);
-      protect(mm, MAP);
-      (m.page.flags[page] as number) &= ~dirty;
-      t.equal(yield* fault(m, mm, MAP, WRITE | (flags as number)), answer);
-      t.throws(() => mmap_assert_locked(mm));
-      t.equal((m.page.flags[page] as number) & dirty, dirty);
-      t.equal(walk_address(mm, MAP).entry & (PTE_RW | DIRTY), PTE_RW | DIRTY);
-    }
-  });
-  t.end();
-});
+      const page = page_at(m, mm, MAP);
+      t.same([mm.rss_stat[ANONPAGES], mm.rss_stat[SHMEMPAGES]], [0, 1]);
+      yield* user_store32(m, MAP, 5);
+      t.same([mm.rss_stat[ANONPAGES], mm.rss_stat[SHMEMPAGES]], [1, 0]);
+      t.not(page_at(m, mm, MAP), page);
+      yield* sys_mmap(m, MAP, PAGE, RW, SHARED, fd, 0);
+      for (const [flags, answer] of [
+        [ALLOW_RETRY, COMPLETED],
+        [ALLOW_RETRY | TRIED, 0],
+        [0, 0],
+      ]) {
+        yield* user_load32(m, MAP);
+        protect(mm, MAP);
+        (m.page.flags[page] as number) &= ~dirty;
+        t.equal(yield* fault(m, mm, MAP, WRITE | (flags as number)), answer);
+        t.throws(() => mmap_assert_locked(mm));
+        t.equal((m.page.flags[page] as number) & dirty, dirty);
+        t.equal(walk_address(mm, MAP).entry & (PTE_RW | DIRTY), PTE_RW | DIRTY);
+      }
+    });
+    t.end();
+  },
+);
 
 t.test('part of a huge page in small mappings is reused once the child has let go of all of it', (t) => {
   run(function* (m, mm) {

@@ -1,30 +1,92 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { folio_mk_pte, maybe_mkwrite, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  pmd_index,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_index,
+  pte_mkdirty,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_mkyoung,
+  pte_pfn,
+  pte_soft_dirty,
+  pte_uffd,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { flush_tlb_page, mm_tlb_flush_pending } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { fault_flag_allow_retry_first, folio_lock, folio_test_locked, folio_trylock, folio_unlock, release_fault_lock } from '../filemap/folio_lock.ts';
-import { copy_mc_user_highpage, folio_prealloc, is_zero_pfn, vm_normal_page, vmf_anon_prepare } from './fault.ts';
 import {
-  FAULT_FLAG_MKWRITE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_UNSHARE, FAULT_FLAG_WRITE, MM_ANONPAGES, VM_FAULT_COMPLETED, VM_FAULT_ERROR,
-  VM_FAULT_LOCKED, VM_FAULT_NOPAGE, VM_FAULT_OOM, VM_MAYSHARE, VM_SHARED, VM_UFFD_WP, add_mm_counter, mm_counter_file, type vm_area_struct,
-  type vm_fault,
-} from '../mm_types.ts';
-import { MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range, mmu_notifier_range_init } from '../mmu_notifier.ts';
-import {
-  PG_lru, PG_swapcache, PG_uptodate, PageAnonExclusive, SetPageAnonExclusive, folio_get, folio_ref_count, folio_test_anon, folio_test_large, large,
-  page_folio, set_flag, test_flag,
-} from '../page.ts';
-import { folio_mark_dirty } from '../page-writeback.ts';
-import { folio_mk_pte, maybe_mkwrite, pte_offset_map_lock, pte_unmap_unlock, ptep_clear_flush, ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  PAGE_SIZE, pmd_index, pte_clear_uffd, pte_index, pte_mkdirty, pte_mksoft_dirty, pte_mkuffd, pte_mkyoung, pte_pfn, pte_soft_dirty, pte_uffd,
-  pte_write, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { RMAP_EXCLUSIVE, folio_add_new_anon_rmap, folio_large_mapcount, folio_move_anon_rmap, folio_remove_rmap_pte } from '../rmap/rmap.ts';
+  fault_flag_allow_retry_first,
+  folio_lock,
+  folio_test_locked,
+  folio_trylock,
+  folio_unlock,
+  release_fault_lock,
+} from '../filemap/folio_lock.ts';
 import { folio_add_lru_vma, folio_put, lru_add_drain } from '../folio.ts';
-import { flush_tlb_page, mm_tlb_flush_pending } from '../../arch/x86/mm/tlb.ts';
-import { handle_userfault, userfaultfd_pte_wp, userfaultfd_wp, userfaultfd_wp_async } from '../userfaultfd/userfaultfd.ts';
+import {
+  add_mm_counter,
+  FAULT_FLAG_MKWRITE,
+  FAULT_FLAG_RETRY_NOWAIT,
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  MM_ANONPAGES,
+  mm_counter_file,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_LOCKED,
+  VM_FAULT_NOPAGE,
+  VM_FAULT_OOM,
+  VM_MAYSHARE,
+  VM_SHARED,
+  VM_UFFD_WP,
+} from '../mm_types.ts';
+import {
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
+  mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
+} from '../mmu_notifier.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import {
+  folio_get,
+  folio_ref_count,
+  folio_test_anon,
+  folio_test_large,
+  large,
+  page_folio,
+  PageAnonExclusive,
+  PG_lru,
+  PG_swapcache,
+  PG_uptodate,
+  set_flag,
+  SetPageAnonExclusive,
+  test_flag,
+} from '../page.ts';
+import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
+import {
+  folio_add_new_anon_rmap,
+  folio_large_mapcount,
+  folio_move_anon_rmap,
+  folio_remove_rmap_pte,
+  RMAP_EXCLUSIVE,
+} from '../rmap/rmap.ts';
+import {
+  handle_userfault,
+  userfaultfd_pte_wp,
+  userfaultfd_wp,
+  userfaultfd_wp_async,
+} from '../userfaultfd/userfaultfd.ts';
+import { copy_mc_user_highpage, folio_prealloc, is_zero_pfn, vm_normal_page, vmf_anon_prepare } from './fault.ts';
 
 /**
  * Tells the file that a page becomes writable; VM_FAULT_LOCKED with the folio locked, an error, or 0 to retry
@@ -53,7 +115,8 @@ export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<
 
 /**
  * Marks the locked page cache folio of vmf.page dirty and unlocks it; VM_FAULT_COMPLETED if mmap_lock was released to
- * throttle the writer, which happens on a first attempt whenever the folio was clean (mm/memory.c: fault_dirty_shared_page()).
+ * throttle the writer, which happens on a first attempt whenever the folio was clean (mm/memory.c:
+ * fault_dirty_shared_page()).
  */
 export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -63,7 +126,12 @@ export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number>
   BUG_ON(folio_test_anon(m, folio), 'mm/memory.c: fault_dirty_shared_page() of an anonymous folio');
   const mapping = m.page.mapping[folio] as number;
   folio_unlock(m, folio);
-  if ((dirtied || page_mkwrite) && mapping !== 0 && fault_flag_allow_retry_first(vmf.flags) && !(vmf.flags & FAULT_FLAG_RETRY_NOWAIT)) {
+  if (
+    (dirtied || page_mkwrite) &&
+    mapping !== 0 &&
+    fault_flag_allow_retry_first(vmf.flags) &&
+    !(vmf.flags & FAULT_FLAG_RETRY_NOWAIT)
+  ) {
     release_fault_lock(m, vmf);
     return VM_FAULT_COMPLETED;
   }
@@ -218,8 +286,8 @@ function wp_can_reuse_anon_folio(m: Machine, folio: number, vma: vm_area_struct)
 }
 
 /**
- * Handles a write (FAULT_FLAG_WRITE) or an unsharing (FAULT_FLAG_UNSHARE) of a present read-only pte: maps it writable or
- * a copy of the page in its place. vmf.pte is locked on entry, unlocked on return (mm/memory.c: do_wp_page()).
+ * Handles a write (FAULT_FLAG_WRITE) or an unsharing (FAULT_FLAG_UNSHARE) of a present read-only pte: maps it writable
+ * or a copy of the page in its place. vmf.pte is locked on entry, unlocked on return (mm/memory.c: do_wp_page()).
  */
 export function* do_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const unshare = (vmf.flags & FAULT_FLAG_UNSHARE) !== 0;
@@ -244,7 +312,11 @@ export function* do_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
     if (vmf.page === 0) return yield* wp_pfn_shared(m, vmf);
     return yield* wp_page_shared(m, vmf, folio);
   }
-  if (folio !== 0 && folio_test_anon(m, folio) && (PageAnonExclusive(m, vmf.page) || wp_can_reuse_anon_folio(m, folio, vma))) {
+  if (
+    folio !== 0 &&
+    folio_test_anon(m, folio) &&
+    (PageAnonExclusive(m, vmf.page) || wp_can_reuse_anon_folio(m, folio, vma))
+  ) {
     if (!PageAnonExclusive(m, vmf.page)) SetPageAnonExclusive(m, vmf.page);
     if (unshare) {
       pte_unmap_unlock(m, pt);

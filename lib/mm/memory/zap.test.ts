@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { do_sys_open, vfs_register_file } from '../../fs/namei.ts';
-import { ksys_ftruncate } from '../../fs/read_write.ts';
 import type { address_space } from '../../fs/fs.ts';
+import { vfs_register_file } from '../../fs/namei.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put } from '../folio.ts';
 import { make_guard_swp_entry, softleaf_from_pte, softleaf_is_uffd_wp_marker } from '../leafops.ts';
 import { sys_madvise } from '../madvise/madvise.ts';
-import {
-  cond_install_uffd_wp_ptes, unmap_mapping_folio, unmap_mapping_pages, unmap_mapping_range, vm_insert_page, zap_special_vma_range,
-  zap_vma_range,
-} from './zap.ts';
-import { mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
+import { mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import { folio_get, pfn_to_page } from '../page.ts';
 import { alloc_page } from '../page_alloc.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put } from '../folio.ts';
 import { leaf_at, vma_of } from '../testing.ts';
-import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import {
+  cond_install_uffd_wp_ptes,
+  unmap_mapping_folio,
+  unmap_mapping_pages,
+  unmap_mapping_range,
+  vm_insert_page,
+  zap_special_vma_range,
+  zap_vma_range,
+} from './zap.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -88,7 +93,11 @@ t.test('a hole in a file unmaps it everywhere, private copies only on demand', (
     yield* unmap_mapping_folio(m, folio);
     folio_unlock(m, folio);
     t.equal(folio_mapcount(m, folio), 0);
-    t.equal((m.page.flags[folio] as number) & (dirty | referenced), dirty | referenced, 'what the entry knew is not lost');
+    t.equal(
+      (m.page.flags[folio] as number) & (dirty | referenced),
+      dirty | referenced,
+      'what the entry knew is not lost',
+    );
     t.same(used(mm, 7), [0, 5, 6], 'the private copy stays');
     yield* unmap_mapping_pages(m, mapping, 3, 0, true);
     t.same(used(mm, 7), [0, 5], 'without an end: all that follows');

@@ -1,53 +1,131 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { mk_pte, mm_dec_nr_ptes, pmd_clear, pmd_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  HPAGE_PMD_SIZE,
+  pgd_index,
+  PGDIR_SIZE,
+  pmd_addr_end,
+  pmd_index,
+  pmd_none,
+  PMD_SIZE,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_mkspecial,
+  pte_none,
+  pte_present,
+  pte_uffd,
+  pte_young,
+  PTRS_PER_PTE,
+  pud_addr_end,
+  pud_index,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import {
+  clear_full_ptes,
+  clear_nonpresent_ptes,
+  get_and_clear_full_ptes,
+  ptep_get_and_clear_full,
+  set_pte_at,
+} from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import type { address_space } from '../../fs/fs.ts';
 import { EBUSY, EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
-import { down_read, spin_lock, spin_trylock, spin_unlock, up_read } from '../../kernel/locks.ts';
+import type { address_space } from '../../fs/fs.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { down_read, up_read } from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_trylock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
+import { folio_mark_accessed, folio_put } from '../folio.ts';
 import { __split_huge_pmd } from '../huge_memory/split_pmd.ts';
+import { folio_test_pmd_mappable, pmd_is_huge } from '../huge_memory/sysfs.ts';
 import { zap_huge_pmd } from '../huge_memory/zap.ts';
 import { __unmap_hugepage_range, hugetlb_zap_begin, hugetlb_zap_end } from '../hugetlb/vma.ts';
 import {
-  PTE_MARKER_UFFD_WP, make_pte_marker_entry, softleaf_from_pte, softleaf_is_device_exclusive, softleaf_is_device_private,
-  softleaf_is_guard_marker, softleaf_is_hwpoison, softleaf_is_migration, softleaf_is_poison_marker, softleaf_is_swap,
-  softleaf_is_uffd_wp_marker, softleaf_to_folio, softleaf_to_page, softleaf_to_pte,
+  make_pte_marker_entry,
+  PTE_MARKER_UFFD_WP,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private,
+  softleaf_is_guard_marker,
+  softleaf_is_hwpoison,
+  softleaf_is_migration,
+  softleaf_is_poison_marker,
+  softleaf_is_swap,
+  softleaf_is_uffd_wp_marker,
+  softleaf_to_folio,
+  softleaf_to_page,
+  softleaf_to_pte,
 } from '../leafops.ts';
-import { get_locked_pte, vm_normal_page } from './fault.ts';
+import {
+  add_mm_counter,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  MM_ANONPAGES,
+  mm_counter,
+  mm_counter_file,
+  type mm_struct,
+  type vm_area_struct,
+  VM_MAYWRITE,
+  VM_MIXEDMAP,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_SEQ_READ,
+  VM_WRITE,
+  vma_is_anonymous,
+} from '../mm_types.ts';
 import { mmap_read_trylock } from '../mmap_lock.ts';
 import {
-  MM_ANONPAGES, VM_MAYWRITE, VM_MIXEDMAP, VM_PFNMAP, VM_RAND_READ, VM_SEQ_READ, VM_WRITE, add_mm_counter, is_cow_mapping,
-  is_vm_hugetlb_page, mm_counter, mm_counter_file, vma_is_anonymous, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import {
-  __tlb_remove_folio_pages, mmu_gather, pte_free_tlb, tlb_change_page_size, tlb_delay_rmap, tlb_end_vma, tlb_finish_mmu,
-  tlb_flush_mmu, tlb_flush_mmu_tlbonly, tlb_flush_rmaps, tlb_gather_mmu, tlb_remove_tlb_entries, tlb_remove_tlb_entry,
+  __tlb_remove_folio_pages,
+  mmu_gather,
+  pte_free_tlb,
+  tlb_change_page_size,
+  tlb_delay_rmap,
+  tlb_end_vma,
+  tlb_finish_mmu,
+  tlb_flush_mmu,
+  tlb_flush_mmu_tlbonly,
+  tlb_flush_rmaps,
+  tlb_gather_mmu,
+  tlb_remove_tlb_entries,
+  tlb_remove_tlb_entry,
   tlb_start_vma,
 } from '../mmu_gather.ts';
 import {
-  MMU_NOTIFY_CLEAR, MMU_NOTIFY_UNMAP, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
-  mmu_notifier_invalidate_range_start_nonblock, mmu_notifier_range, mmu_notifier_range_init,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_invalidate_range_start_nonblock,
+  mmu_notifier_range,
+  mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_UNMAP,
 } from '../mmu_notifier.ts';
-import { PG_locked, folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, page_folio, test_flag } from '../page.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
-  clear_full_ptes, clear_nonpresent_ptes, folio_pte_batch, get_and_clear_full_ptes, mk_pte, mm_dec_nr_ptes, pmd_clear,
-  pmd_lock, pte_offset_map, pte_offset_map_lock, pte_unmap_unlock, ptep_get_and_clear_full, set_pte_at,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+  folio_get,
+  folio_nr_pages,
+  folio_ref_count,
+  folio_test_anon,
+  folio_test_large,
+  page_folio,
+  PG_locked,
+  test_flag,
+} from '../page.ts';
+import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
-  ALIGN_DOWN, HPAGE_PMD_SIZE, PGDIR_SIZE, PMD_SIZE, PTRS_PER_PTE, pgd_index, pmd_addr_end, pmd_index, pmd_none, pte_dirty,
-  pte_index, pte_mkspecial, pte_none, pte_present, pte_uffd, pte_young, pud_addr_end, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_add_file_rmap_pte, folio_mapcount, folio_remove_rmap_pte, folio_remove_rmap_ptes } from '../rmap/rmap.ts';
-import { folio_mark_accessed, folio_put } from '../folio.ts';
-import { folio_test_pmd_mappable, pmd_is_huge } from '../huge_memory/sysfs.ts';
+  folio_add_file_rmap_pte,
+  folio_mapcount,
+  folio_remove_rmap_pte,
+  folio_remove_rmap_ptes,
+} from '../rmap/rmap.ts';
 import { pte_swp_uffd_any, userfaultfd_pte_wp, userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
-import { mapping_rmap_tree_foreach, vma_last_pgoff, vma_start_pgoff, vm_flags_set } from '../vma/vma.ts';
+import { folio_pte_batch } from '../util.ts';
 import type { unmap_desc } from '../vma/unmap.ts';
+import { mapping_rmap_tree_foreach, vm_flags_set, vma_last_pgoff, vma_start_pgoff } from '../vma/vma.ts';
+import { get_locked_pte, vm_normal_page } from './fault.ts';
 
 export const ZAP_FLAG_DROP_MARKER = 1;
 export const ZAP_FLAG_UNMAP = 2;
@@ -86,9 +164,18 @@ function zap_drop_markers(details: zap_details | null): boolean {
   return details !== null && (details.zap_flags & ZAP_FLAG_DROP_MARKER) !== 0;
 }
 
-/** Leaves markers where uffd write-protected entries of a file mapping were just cleared; true if it did (mm/memory.c: cond_install_uffd_wp_ptes()). */
+/**
+ * Leaves markers where uffd write-protected entries of a file mapping were just cleared; true if it did (mm/memory.c:
+ * cond_install_uffd_wp_ptes()).
+ */
 export function cond_install_uffd_wp_ptes(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, pte: number, nr_ptes: number,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  pte: number,
+  nr_ptes: number,
 ): boolean {
   WARN_ON_ONCE(m, pt.entry[i] !== 0, 'cond_install_uffd_wp_ptes');
   if (vma_is_anonymous(vma) || !userfaultfd_wp(vma)) return false;
@@ -99,15 +186,32 @@ export function cond_install_uffd_wp_ptes(
 }
 
 function zap_install_uffd_wp_if_needed(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr: number, details: zap_details | null, pteval: number,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+  details: zap_details | null,
+  pteval: number,
 ): boolean {
   if (zap_drop_markers(details)) return false;
   return cond_install_uffd_wp_ptes(m, vma, addr, pt, i, pteval, nr);
 }
 
 function zap_present_folio_ptes(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, folio: number, page: number, pt: ptdesc, i: number, ptent: number, nr: number,
-  addr: number, details: zap_details | null, zap: zap_progress,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  folio: number,
+  page: number,
+  pt: ptdesc,
+  i: number,
+  ptent: number,
+  nr: number,
+  addr: number,
+  details: zap_details | null,
+  zap: zap_progress,
 ): void {
   const mm = tlb.mm as mm_struct;
   let delay_rmap = false;
@@ -127,7 +231,8 @@ function zap_present_folio_ptes(
     (zap.rss[MM_ANONPAGES] as number) -= nr;
   }
   tlb_remove_tlb_entries(tlb, nr, addr);
-  if (userfaultfd_pte_wp(vma, ptent)) zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, nr, details, ptent);
+  if (userfaultfd_pte_wp(vma, ptent))
+    zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, nr, details, ptent);
   if (!delay_rmap) {
     folio_remove_rmap_ptes(m, folio, page, nr, vma);
     BUG_ON(folio_mapcount(m, folio) < 0, 'mm/memory.c: print_bad_pte() of a folio with a negative mapcount');
@@ -139,14 +244,23 @@ function zap_present_folio_ptes(
 }
 
 function zap_present_ptes(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pt: ptdesc, i: number, ptent: number, max_nr: number, addr: number,
-  details: zap_details | null, zap: zap_progress,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pt: ptdesc,
+  i: number,
+  ptent: number,
+  max_nr: number,
+  addr: number,
+  details: zap_details | null,
+  zap: zap_progress,
 ): number {
   const page = vm_normal_page(m, vma, addr, ptent);
   if (page === 0) {
     ptep_get_and_clear_full(m, tlb.mm as mm_struct, addr, pt, i, tlb.fullmm);
     tlb_remove_tlb_entry(tlb, addr);
-    if (userfaultfd_pte_wp(vma, ptent)) zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, 1, details, ptent);
+    if (userfaultfd_pte_wp(vma, ptent))
+      zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, 1, details, ptent);
     return 1;
   }
   const folio = page_folio(m, page);
@@ -160,7 +274,14 @@ function zap_present_ptes(
 }
 
 function zap_nonpresent_ptes(
-  m: Machine, vma: vm_area_struct, pt: ptdesc, i: number, ptent: number, addr: number, details: zap_details | null, zap: zap_progress,
+  m: Machine,
+  vma: vm_area_struct,
+  pt: ptdesc,
+  i: number,
+  ptent: number,
+  addr: number,
+  details: zap_details | null,
+  zap: zap_progress,
 ): number {
   zap.any_skipped = true;
   const entry = softleaf_from_pte(ptent);
@@ -170,7 +291,8 @@ function zap_nonpresent_ptes(
     if (!should_zap_folio(m, details, folio)) return 1;
     WARN_ON_ONCE(m, !folio_test_anon(m, folio), 'zap_nonpresent_ptes', 'not anonymous');
     (zap.rss[mm_counter(m, folio)] as number)--;
-    if (softleaf_is_device_private(entry) || !m.patches.has('no-exclusive-mapcount')) folio_remove_rmap_pte(m, folio, page, vma);
+    if (softleaf_is_device_private(entry) || !m.patches.has('no-exclusive-mapcount'))
+      folio_remove_rmap_pte(m, folio, page, vma);
     folio_put(m, folio);
   } else if (softleaf_is_swap(entry)) {
     throw new Unmodelled('zap_nonpresent_ptes: swap entries');
@@ -194,7 +316,14 @@ function zap_nonpresent_ptes(
 
 /** Passes over empty entries, then zaps one entry or one batch; answers how many entries that were. */
 function do_zap_pte_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pt: ptdesc, i: number, addr: number, end: number, details: zap_details | null,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pt: ptdesc,
+  i: number,
+  addr: number,
+  end: number,
+  details: zap_details | null,
   zap: zap_progress,
 ): number {
   const max_nr = (end - addr) / PAGE_SIZE;
@@ -243,7 +372,14 @@ function* zap_pte_table_if_empty(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: nu
 
 /** Zaps within one pte table; an answer below `end` means that the pmd changed and is to be looked at again. */
 function* zap_pte_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, pi: number, addr: number, end: number, details: zap_details | null,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+  end: number,
+  details: zap_details | null,
 ): Gen<number> {
   const mm = tlb.mm as mm_struct;
   const rss = new Int32Array(4);
@@ -292,7 +428,13 @@ function* zap_pte_range(
 }
 
 function* zap_pmd_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, pmdt: ptdesc, addr: number, end: number, details: zap_details | null,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  pmdt: ptdesc,
+  addr: number,
+  end: number,
+  details: zap_details | null,
 ): Gen<void> {
   while (addr !== end) {
     const next = pmd_addr_end(addr, end);
@@ -306,8 +448,11 @@ function* zap_pmd_range(
         continue;
       }
     } else if (
-      details !== null && details.single_folio !== 0 && folio_test_pmd_mappable(m, details.single_folio) &&
-      next - addr === HPAGE_PMD_SIZE && pmd_none(pmd)
+      details !== null &&
+      details.single_folio !== 0 &&
+      folio_test_pmd_mappable(m, details.single_folio) &&
+      next - addr === HPAGE_PMD_SIZE &&
+      pmd_none(pmd)
     ) {
       // Somebody may hold the pmd lock who has cleared the pmd but not yet dropped the folio's mapping.
       yield* pmd_lock(m, tlb.mm as mm_struct, pmdt);
@@ -323,16 +468,22 @@ function* zap_pmd_range(
 }
 
 function* __zap_vma_range(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, start: number, end: number, details: zap_details | null,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  details: zap_details | null,
 ): Gen<void> {
   WARN_ON_ONCE(m, start >= end || start < vma.vm_start || end > vma.vm_end, '__zap_vma_range');
   if (is_vm_hugetlb_page(vma)) {
-    if (vma.vm_file !== null) yield* __unmap_hugepage_range(m, tlb, vma, start, end, 0, details === null ? 0 : details.zap_flags);
+    if (vma.vm_file !== null)
+      yield* __unmap_hugepage_range(m, tlb, vma, start, end, 0, details === null ? 0 : details.zap_flags);
     return;
   }
   tlb_start_vma(m, tlb, vma);
   const pgd = vma.vm_mm.pgd;
-  for (let addr = start; addr !== end;) {
+  for (let addr = start; addr !== end; ) {
     const pudt = pgd.child?.[pgd_index(addr)] ?? null;
     if (pudt === null) {
       addr = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
@@ -376,9 +527,17 @@ export function* unmap_vmas(m: Machine, tlb: mmu_gather, unmap: unmap_desc): Gen
   yield* mmu_notifier_invalidate_range_end(m, range);
 }
 
-/** Empties part of a vma within the caller's gather; null details spare nothing but markers (mm/memory.c: zap_vma_range_batched()). */
+/**
+ * Empties part of a vma within the caller's gather; null details spare nothing but markers (mm/memory.c:
+ * zap_vma_range_batched()).
+ */
 export function* zap_vma_range_batched(
-  m: Machine, tlb: mmu_gather, vma: vm_area_struct, address: number, size: number, details: zap_details | null,
+  m: Machine,
+  tlb: mmu_gather,
+  vma: vm_area_struct,
+  address: number,
+  size: number,
+  details: zap_details | null,
 ): Gen<void> {
   const end = address + size;
   WARN_ON_ONCE(m, tlb.mm !== vma.vm_mm, 'zap_vma_range_batched');
@@ -414,7 +573,11 @@ export function* zap_special_vma_range(m: Machine, vma: vm_area_struct, address:
 }
 
 function* unmap_mapping_range_tree(
-  m: Machine, mapping: address_space, first_index: number, last_index: number, details: zap_details,
+  m: Machine,
+  mapping: address_space,
+  first_index: number,
+  last_index: number,
+  details: zap_details,
 ): Gen<void> {
   for (const vma of mapping_rmap_tree_foreach(mapping, first_index, last_index)) {
     const start_idx = Math.max(first_index, vma_start_pgoff(vma));
@@ -438,24 +601,48 @@ export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
   details.single_folio = folio;
   details.zap_flags = ZAP_FLAG_DROP_MARKER;
   yield* down_read(m, mapping.i_mmap_rwsem);
-  if (mapping.i_mmap.size > 0) yield* unmap_mapping_range_tree(m, mapping, first_index, first_index + folio_nr_pages(m, folio) - 1, details);
+  if (mapping.i_mmap.size > 0)
+    yield* unmap_mapping_range_tree(m, mapping, first_index, first_index + folio_nr_pages(m, folio) - 1, details);
   up_read(m, mapping.i_mmap_rwsem);
 }
 
-/** Unmaps nr pages of a file from index `start` on, 0 for all after it, with private copies if even_cows (mm/memory.c: unmap_mapping_pages()). */
-export function* unmap_mapping_pages(m: Machine, mapping: address_space, start: number, nr: number, even_cows: boolean): Gen<void> {
+/**
+ * Unmaps nr pages of a file from index `start` on, 0 for all after it, with private copies if even_cows (mm/memory.c:
+ * unmap_mapping_pages()).
+ */
+export function* unmap_mapping_pages(
+  m: Machine,
+  mapping: address_space,
+  start: number,
+  nr: number,
+  even_cows: boolean,
+): Gen<void> {
   const details = new zap_details();
   details.skip_cows = !even_cows;
   yield* down_read(m, mapping.i_mmap_rwsem);
-  if (mapping.i_mmap.size > 0) yield* unmap_mapping_range_tree(m, mapping, start, nr === 0 ? Infinity : start + nr - 1, details);
+  if (mapping.i_mmap.size > 0)
+    yield* unmap_mapping_range_tree(m, mapping, start, nr === 0 ? Infinity : start + nr - 1, details);
   up_read(m, mapping.i_mmap_rwsem);
 }
 
-/** Unmaps the bytes [holebegin, holebegin + holelen) of a file, 0 for all after holebegin (mm/memory.c: unmap_mapping_range()). */
+/**
+ * Unmaps the bytes [holebegin, holebegin + holelen) of a file, 0 for all after holebegin (mm/memory.c:
+ * unmap_mapping_range()).
+ */
 export function* unmap_mapping_range(
-  m: Machine, mapping: address_space, holebegin: number, holelen: number, even_cows: boolean,
+  m: Machine,
+  mapping: address_space,
+  holebegin: number,
+  holelen: number,
+  even_cows: boolean,
 ): Gen<void> {
-  yield* unmap_mapping_pages(m, mapping, Math.floor(holebegin / PAGE_SIZE), Math.floor((holelen + PAGE_SIZE - 1) / PAGE_SIZE), even_cows);
+  yield* unmap_mapping_pages(
+    m,
+    mapping,
+    Math.floor(holebegin / PAGE_SIZE),
+    Math.floor((holelen + PAGE_SIZE - 1) / PAGE_SIZE),
+    even_cows,
+  );
 }
 
 function vm_mixed_zeropage_allowed(vma: vm_area_struct): boolean {
@@ -472,7 +659,13 @@ function validate_page_before_insert(m: Machine, vma: vm_area_struct, page: numb
 }
 
 function insert_page_into_pte_locked(
-  m: Machine, vma: vm_area_struct, pt: ptdesc, i: number, addr: number, page: number, prot: number,
+  m: Machine,
+  vma: vm_area_struct,
+  pt: ptdesc,
+  i: number,
+  addr: number,
+  page: number,
+  prot: number,
 ): number {
   if (!pte_none(pt.entry[i] as number)) return -EBUSY;
   const folio = page_folio(m, page);
@@ -488,7 +681,10 @@ function insert_page_into_pte_locked(
   return 0;
 }
 
-/** Maps a driver's page at an address of its vma; -EFAULT, -EINVAL, -EBUSY or -ENOMEM if that cannot be (mm/memory.c: vm_insert_page()). */
+/**
+ * Maps a driver's page at an address of its vma; -EFAULT, -EINVAL, -EBUSY or -ENOMEM if that cannot be (mm/memory.c:
+ * vm_insert_page()).
+ */
 export function* vm_insert_page(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<number> {
   if (addr < vma.vm_start || addr >= vma.vm_end) return -EFAULT;
   if ((vma.vm_flags & VM_MIXEDMAP) === 0) {

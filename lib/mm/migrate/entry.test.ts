@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { ksys_ftruncate } from '../../fs/read_write.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock } from '../filemap/folio_lock.ts';
+import { folio_put, lru_add_drain } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
-import { folio_copy, folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from './entry.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
 import { folio_get } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_put, lru_add_drain } from '../folio.ts';
 import { leaf_at, page_at, release } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { folio_copy } from '../util.ts';
+import { folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from './entry.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;
@@ -27,8 +27,19 @@ const RW = 3;
 const [SHARED, PRIVATE_ANON] = [0x11, 0x32];
 const THREAD = 0x10500;
 const [PTE_RW, ACCESSED, DIRTY, SPECIAL, SOFT_DIRTY] = [2, 8, 16, 128, 256];
-const [uptodate, dirty, active, referenced, swapbacked, anon_exclusive, priv, unevictable, swapcache, workingset, young] =
-  [1 << 1, 1 << 2, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 9, 1 << 11, 1 << 13, 1 << 16, 1 << 20];
+const [
+  uptodate,
+  dirty,
+  active,
+  referenced,
+  swapbacked,
+  anon_exclusive,
+  priv,
+  unevictable,
+  swapcache,
+  workingset,
+  young,
+] = [1 << 1, 1 << 2, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 9, 1 << 11, 1 << 13, 1 << 16, 1 << 20];
 const USE_SHARED_ZEROPAGE = 2;
 const EAGAIN = -11;
 
@@ -66,7 +77,7 @@ t.test('an entry comes back from migration as old, clean, read-only and soft-dir
   t.end();
 });
 
-t.test('who faults on a migration entry waits for the folio\'s lock', (t) => {
+t.test("who faults on a migration entry waits for the folio's lock", (t) => {
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 5);
@@ -103,7 +114,7 @@ t.test('a page of zeroes may come back as the page of zeroes', (t) => {
   t.end();
 });
 
-t.test('a folio takes the other one\'s place, in the page cache too, if nobody else holds that', (t) => {
+t.test("a folio takes the other one's place, in the page cache too, if nobody else holds that", (t) => {
   run(function* (m, mm) {
     const fd = yield* do_sys_open(m, '/tmp', 0o20200002, 0o600);
     yield* ksys_ftruncate(m, fd, 8 * PAGE);

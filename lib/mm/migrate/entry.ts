@@ -1,51 +1,127 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { leaf_pte_mkuffd } from '../../arch/x86/mm/leaf_as_pte.ts';
+import { pmd_lock, pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  _PAGE_SOFT_DIRTY,
+  HPAGE_PMD_ORDER,
+  pfn_pte,
+  pmd_index,
+  type ptdesc,
+  pte_clear_flags,
+  pte_index,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mksoft_dirty,
+  pte_mkspecial,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_none,
+  pte_present,
+  pte_soft_dirty,
+  pte_uffd,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN } from '../../errno.ts';
+import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { folio_unqueue_deferred_split } from '../huge_memory/deferred_split.ts';
 import { softleaf_entry_wait_on_locked } from '../filemap/folio_lock.ts';
+import { folio_unqueue_deferred_split } from '../huge_memory/deferred_split.ts';
 import { remove_migration_pmd } from '../huge_memory/migration.ts';
+import { mod_mthp_stat, MTHP_STAT_NR_ANON } from '../huge_memory/sysfs.ts';
 import { hstate_vma } from '../hugetlb/pool.ts';
-import { huge_pte_lock, huge_ptep_get, hugetlb_vma_unlock_read } from '../hugetlb/vma.ts';
+import { hugetlb_vma_unlock_read } from '../hugetlb/resv.ts';
+import { huge_pte_lock, huge_ptep_get } from '../hugetlb/vma.ts';
 import {
-  make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page, pmd_is_migration_entry, softleaf_from_pmd,
-  softleaf_from_pte, softleaf_is_migration, softleaf_is_migration_dirty, softleaf_is_migration_write,
-  softleaf_is_migration_young, softleaf_to_page, softleaf_to_pfn,
+  make_readable_device_private_entry_from_page,
+  make_writable_device_private_entry_from_page,
+  pmd_is_migration_entry,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_migration,
+  softleaf_is_migration_dirty,
+  softleaf_is_migration_write,
+  softleaf_is_migration_young,
+  softleaf_to_page,
+  softleaf_to_pfn,
 } from '../leafops.ts';
-import { leaf_pte_mkuffd } from '../../arch/x86/mm/leaf_as_pte.ts';
 import { folio_is_device_private } from '../memremap.ts';
-import { VM_LOCKED, add_mm_counter, mm_counter, type address_space, type anon_vma_chain, type mm_struct, type vm_area_struct } from '../mm_types.ts';
 import {
-  PG_active, PG_anon_exclusive, PG_dirty, PG_head, PG_hwpoison, PG_idle, PG_large_rmappable, PG_locked,
-  PG_mappedtodisk, PG_mlocked, PG_private, PG_reclaim, PG_referenced, PG_swapbacked, PG_swapcache, PG_unevictable, PG_uptodate,
-  PG_workingset, PG_writeback, PG_young, PageCompound, folio_get, folio_is_zone_device, folio_nr_pages, folio_order, folio_page,
-  folio_pfn, folio_ref_add, folio_ref_count, folio_ref_freeze, folio_ref_unfreeze, folio_test_anon, folio_test_hugetlb,
-  folio_test_large, page_to_pfn, test_flag,
+  add_mm_counter,
+  type anon_vma_chain,
+  mm_counter,
+  type mm_struct,
+  type vm_area_struct,
+  VM_LOCKED,
+} from '../mm_types.ts';
+import {
+  folio_get,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_order,
+  folio_page,
+  folio_ref_add,
+  folio_ref_count,
+  folio_ref_freeze,
+  folio_ref_unfreeze,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_test_large,
+  page_to_pfn,
+  PageCompound,
+  PG_active,
+  PG_anon_exclusive,
+  PG_dirty,
+  PG_head,
+  PG_hwpoison,
+  PG_idle,
+  PG_large_rmappable,
+  PG_locked,
+  PG_mappedtodisk,
+  PG_mlocked,
+  PG_private,
+  PG_reclaim,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_uptodate,
+  PG_workingset,
+  PG_writeback,
+  PG_young,
+  test_flag,
 } from '../page.ts';
 import {
-  DEFINE_FOLIO_VMA_WALK, PVMW_MIGRATION, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_last, type page_vma_mapped_walk as walk_state,
+  DEFINE_FOLIO_VMA_WALK,
+  page_vma_mapped_walk,
+  type page_vma_mapped_walk as walk_state,
+  page_vma_mapped_walk_last,
+  PVMW_MIGRATION,
+  PVMW_SYNC,
 } from '../page_vma_mapped.ts';
-import { pmd_lock, pmd_off, pte_offset_map, pte_offset_map_lock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import {
-  HPAGE_PMD_ORDER, _PAGE_SOFT_DIRTY, pfn_pte, pmd_index, pte_clear_flags, pte_index, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial,
-  pte_mkuffd, pte_mkwrite, pte_none, pte_present, pte_soft_dirty, pte_uffd, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import {
-  RMAP_EXCLUSIVE, RMAP_NONE, folio_add_anon_rmap_pte, folio_add_file_rmap_pte, folio_anon_vma, folio_expected_ref_count, folio_pgoff,
-  hugetlb_add_anon_rmap, hugetlb_add_file_rmap, vma_anon_address,
+  folio_add_anon_rmap_pte,
+  folio_add_file_rmap_pte,
+  folio_expected_ref_count,
+  folio_pgoff,
+  hugetlb_add_anon_rmap,
+  hugetlb_add_file_rmap,
+  RMAP_EXCLUSIVE,
+  RMAP_NONE,
+  vma_anon_address,
 } from '../rmap/rmap.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from '../huge_memory/sysfs.ts';
-import { TTU_RMAP_LOCKED, TTU_USE_SHARED_ZEROPAGE, rmap_walk, rmap_walk_locked, type rmap_walk_control } from '../rmap/walk.ts';
-
-export { softleaf_entry_wait_on_locked } from '../filemap/folio_lock.ts';
-export {
-  MIGRATE_ASYNC, MIGRATE_SYNC, MIGRATE_SYNC_LIGHT, MR_COMPACTION, MR_CONTIG_RANGE, MR_DEMOTION, MR_LONGTERM_PIN,
-  MR_MEMORY_FAILURE, MR_MEMORY_HOTPLUG, MR_MEMPOLICY_MBIND, MR_NUMA_MISPLACED, MR_SYSCALL, alloc_migration_target,
-  isolate_folio_to_list, migrate_folio, migrate_pages, putback_movable_pages, type free_folio_t, type new_folio_t,
-} from './pages.ts';
+import {
+  rmap_walk,
+  type rmap_walk_control,
+  rmap_walk_locked,
+  TTU_RMAP_LOCKED,
+  TTU_USE_SHARED_ZEROPAGE,
+} from '../rmap/walk.ts';
+import { folio_anon_vma, folio_copy } from '../util.ts';
 
 function pages_identical_to_zero(m: Machine, pfn: number): boolean {
   const slab = m.ram.slab(pfn);
@@ -54,10 +130,19 @@ function pages_identical_to_zero(m: Machine, pfn: number): boolean {
   return true;
 }
 
-function try_to_map_unused_to_zeropage(m: Machine, pvmw: walk_state, folio: number, old_pte: number, idx: number): boolean {
+function try_to_map_unused_to_zeropage(
+  m: Machine,
+  pvmw: walk_state,
+  folio: number,
+  old_pte: number,
+  idx: number,
+): boolean {
   const page = folio_page(folio, idx);
   if (PageCompound(m, page) || test_flag(m, page, PG_hwpoison)) return false;
-  BUG_ON(!folio_test_anon(m, folio) || !test_flag(m, page, PG_locked) || pte_present(old_pte), 'mm/migrate.c: try_to_map_unused_to_zeropage()');
+  BUG_ON(
+    !folio_test_anon(m, folio) || !test_flag(m, page, PG_locked) || pte_present(old_pte),
+    'mm/migrate.c: try_to_map_unused_to_zeropage()',
+  );
   WARN_ON_ONCE(m, folio_is_device_private(m, folio), 'try_to_map_unused_to_zeropage');
   const vma = pvmw.vma;
   if (test_flag(m, folio, PG_mlocked) || (vma.vm_flags & VM_LOCKED) !== 0) return false;
@@ -71,14 +156,25 @@ function try_to_map_unused_to_zeropage(m: Machine, pvmw: walk_state, folio: numb
 }
 
 // Replaces one migration entry by a mapping of the folio's page `idx`.
-function restore_pte(m: Machine, folio: number, idx: number, vma: vm_area_struct, address: number, pt: ptdesc, i: number, old_pte: number): void {
+function restore_pte(
+  m: Machine,
+  folio: number,
+  idx: number,
+  vma: vm_area_struct,
+  address: number,
+  pt: ptdesc,
+  i: number,
+  old_pte: number,
+): void {
   const entry = softleaf_from_pte(old_pte);
   folio_get(m, folio);
   const page = folio_page(folio, idx);
   const write = softleaf_is_migration_write(entry);
   let pte: number;
   if (folio_is_device_private(m, folio)) {
-    pte = write ? make_writable_device_private_entry_from_page(m, page) : make_readable_device_private_entry_from_page(m, page);
+    pte = write
+      ? make_writable_device_private_entry_from_page(m, page)
+      : make_readable_device_private_entry_from_page(m, page);
     if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
     if (pte_uffd(old_pte)) pte = m.patches.has('no-ebdf8321eeeb') ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
   } else {
@@ -103,7 +199,13 @@ function restore_pte(m: Machine, folio: number, idx: number, vma: vm_area_struct
 }
 
 // arg is the source folio, negative where pages of zeroes become the zero page.
-function* remove_migration_pte(m: Machine, folio: number, vma: vm_area_struct, addr: number, arg: number): Gen<boolean> {
+function* remove_migration_pte(
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct,
+  addr: number,
+  arg: number,
+): Gen<boolean> {
   const mm = vma.vm_mm;
   const zeropage = arg < 0;
   const src = zeropage ? -arg : arg;
@@ -183,8 +285,16 @@ export function* migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, p
   spin_unlock(m, pt.ptl);
 }
 
-/** As migration_entry_wait() for a hugetlb entry; gives the vma lock back (mm/migrate.c: migration_entry_wait_huge()). */
-export function* migration_entry_wait_huge(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): Gen<void> {
+/**
+ * As migration_entry_wait() for a hugetlb entry; gives the vma lock back (mm/migrate.c: migration_entry_wait_huge()).
+ */
+export function* migration_entry_wait_huge(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+): Gen<void> {
   const ptl = yield* huge_pte_lock(m, hstate_vma(m, vma), vma.vm_mm, pt);
   const pte = huge_ptep_get(m, vma.vm_mm, addr, pt, i);
   const entry = softleaf_from_pte(pte);
@@ -205,9 +315,16 @@ export function* pmd_migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdes
   else spin_unlock(m, pmdt.ptl);
 }
 
-/** folio_migrate_mapping() for an expected count of references that the caller worked out (mm/migrate.c: __folio_migrate_mapping()). */
+/**
+ * folio_migrate_mapping() for an expected count of references that the caller worked out (mm/migrate.c:
+ * __folio_migrate_mapping()).
+ */
 export function __folio_migrate_mapping(
-  m: Machine, mapping: address_space | null, newfolio: number, folio: number, expected_count: number,
+  m: Machine,
+  mapping: address_space | null,
+  newfolio: number,
+  folio: number,
+  expected_count: number,
 ): number {
   const p = m.page;
   const flags = p.flags[folio] as number;
@@ -239,16 +356,24 @@ export function __folio_migrate_mapping(
 }
 
 /**
- * Puts newfolio in the folio's place in its mapping; -EAGAIN if anybody but the page cache, the mappings, the caller and
- * `extra_count` others holds a reference (mm/migrate.c: folio_migrate_mapping()).
+ * Puts newfolio in the folio's place in its mapping; -EAGAIN if anybody but the page cache, the mappings, the caller
+ * and `extra_count` others holds a reference (mm/migrate.c: folio_migrate_mapping()).
  */
-export function folio_migrate_mapping(m: Machine, mapping: address_space | null, newfolio: number, folio: number, extra_count: number): number {
+export function folio_migrate_mapping(
+  m: Machine,
+  mapping: address_space | null,
+  newfolio: number,
+  folio: number,
+  extra_count: number,
+): number {
   const expected_count = folio_expected_ref_count(m, folio) + extra_count + 1;
   if (folio_ref_count(m, folio) !== expected_count) return -EAGAIN;
   return __folio_migrate_mapping(m, mapping, newfolio, folio, expected_count);
 }
 
-/** As folio_migrate_mapping() for a hugetlb folio, contents included (mm/migrate.c: migrate_huge_page_move_mapping()). */
+/**
+ * As folio_migrate_mapping() for a hugetlb folio, contents included (mm/migrate.c: migrate_huge_page_move_mapping()).
+ */
 export function migrate_huge_page_move_mapping(m: Machine, mapping: address_space, dst: number, src: number): number {
   const p = m.page;
   const expected_count = folio_expected_ref_count(m, src) + 1;
@@ -264,9 +389,21 @@ export function migrate_huge_page_move_mapping(m: Machine, mapping: address_spac
 }
 
 // PG_anon_exclusive and PG_mappedtodisk are one bit upstream: what is left of either goes along.
-const MIGRATED_FLAGS = PG_referenced | PG_uptodate | PG_workingset | PG_mappedtodisk | PG_anon_exclusive | PG_dirty | PG_young | PG_idle | PG_reclaim;
+const MIGRATED_FLAGS =
+  PG_referenced |
+  PG_uptodate |
+  PG_workingset |
+  PG_mappedtodisk |
+  PG_anon_exclusive |
+  PG_dirty |
+  PG_young |
+  PG_idle |
+  PG_reclaim;
 
-/** Gives newfolio the state that the folio's flags hold, and takes the old one's (mm/migrate.c: folio_migrate_flags()). NUMA, memcg and page-owner state are left out. */
+/**
+ * Gives newfolio the state that the folio's flags hold, and takes the old one's (mm/migrate.c: folio_migrate_flags()).
+ * NUMA, memcg and page-owner state are left out.
+ */
 export function folio_migrate_flags(m: Machine, newfolio: number, folio: number): void {
   const p = m.page;
   const flags = p.flags[folio] as number;
@@ -287,11 +424,4 @@ export function folio_migrate_flags(m: Machine, newfolio: number, folio: number)
   if ((p.flags[newfolio] as number) & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
 }
 
-const COPY_NS_PER_PAGE = 300;
-
-/** Copies the contents of a folio to one of the same size (mm/util.c: folio_copy()); both must be in the linear map. */
-export function folio_copy(m: Machine, dst: number, src: number): void {
-  const nr = folio_nr_pages(m, src);
-  m.ram.copy(folio_pfn(m, dst), folio_pfn(m, src), nr);
-  m.sched.spend(nr * COPY_NS_PER_PAGE);
-}
+export const COPY_NS_PER_PAGE = 300;

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
-import { alloc_migration_target, isolate_folio_to_list, migrate_pages, putback_movable_pages } from './pages.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
-import { PageList, folio_get, pfn_to_page } from '../page.ts';
-import { folio_alloc } from '../page_alloc.ts';
 import { folio_add_lru, folio_put, lru_add_drain } from '../folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { folio_get, PageList, pfn_to_page } from '../page.ts';
+import { folio_alloc } from '../page_alloc.ts';
+import { alloc_migration_target, isolate_folio_to_list, migrate_pages, putback_movable_pages } from './pages.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -36,7 +36,10 @@ function folio_at(m: Machine, mm: mm_struct, addr: number): number {
   return level === 'none' ? 0 : pfn_to_page(m, Math.floor(entry / 2 ** 20));
 }
 
-/** Puts the folio on a list of its own, as who collects folios for migration does: the list holds the only new reference. */
+/**
+ * Puts the folio on a list of its own, as who collects folios for migration does: the list holds the only new
+ * reference.
+ */
 function isolate(m: Machine, ...folios: number[]): PageList {
   const list = new PageList();
   lru_add_drain(m);
@@ -118,7 +121,14 @@ t.test('a folio that nobody else uses any more is freed, not moved', (t) => {
   const list = isolate(m, folio);
   (m.page.flags[folio] as number) |= active;
   folio_put(m, folio);
-  const answer = migrate_pages(m, list, () => t.fail('no target is asked for') as never as number, null, SYNC, REASON).next();
+  const answer = migrate_pages(
+    m,
+    list,
+    () => t.fail('no target is asked for') as never as number,
+    null,
+    SYNC,
+    REASON,
+  ).next();
   t.same(answer, { done: true, value: 0 });
   t.same([list.first, m.page._refcount[folio]], [0, 0]);
   t.end();
@@ -133,7 +143,17 @@ t.test('without memory nothing moves, but a huge folio is split and tried in pie
     t.same([m.page.order[target], (m.page.flags[target] as number) & large_rmappable], [9, large_rmappable]);
     folio_put(m, target);
     let list = isolate(m, folio);
-    t.equal(yield* migrate_pages(m, list, (m, src) => (m.page.order[src] === 9 ? 0 : alloc_migration_target(m, src)), null, SYNC, REASON), 0);
+    t.equal(
+      yield* migrate_pages(
+        m,
+        list,
+        (m, src) => (m.page.order[src] === 9 ? 0 : alloc_migration_target(m, src)),
+        null,
+        SYNC,
+        REASON,
+      ),
+      0,
+    );
     t.equal(list.first, 0);
     const small = folio_at(m, mm, MAP + 9 * PAGE);
     t.not(small, folio + 9);

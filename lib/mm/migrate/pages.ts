@@ -1,31 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EBUSY, ENOMEM } from '../../errno.ts';
+import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
-import { deferred_split_folio } from '../huge_memory/deferred_split.ts';
 import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_add_lru, folio_put } from '../folio.ts';
+import { deferred_split_folio } from '../huge_memory/deferred_split.ts';
 import { split_folio_to_list } from '../huge_memory/split_folio.ts';
-import { __folio_migrate_mapping, folio_copy, folio_migrate_flags, remove_migration_ptes } from './entry.ts';
-import type { address_space, anon_vma } from '../mm_types.ts';
+import type { anon_vma } from '../mm_types.ts';
 import {
-  PG_active, PG_large_rmappable, PG_locked, PG_partially_mapped, PG_private, PG_unevictable, PG_uptodate, PG_writeback, PageList,
-  clear_flag, folio_order, folio_ref_count, folio_test_anon, folio_test_hugetlb, folio_test_large, large, list_add, list_add_tail,
-  list_del, set_flag, test_flag,
+  clear_flag,
+  folio_order,
+  folio_ref_count,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_test_large,
+  large,
+  list_add,
+  list_add_tail,
+  list_del,
+  PageList,
+  PG_active,
+  PG_large_rmappable,
+  PG_locked,
+  PG_partially_mapped,
+  PG_private,
+  PG_unevictable,
+  PG_uptodate,
+  PG_writeback,
+  set_flag,
+  test_flag,
 } from '../page.ts';
-import { GFP_HIGHUSER_MOVABLE, GFP_TRANSHUGE, folio_alloc } from '../page_alloc.ts';
-import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_expected_ref_count, folio_mapped, folio_mapping } from '../rmap/rmap.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE, GFP_TRANSHUGE } from '../page_alloc.ts';
+import { folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
+import { folio_expected_ref_count, folio_mapped } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
-import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru } from '../folio.ts';
+import { folio_copy, folio_mapping } from '../util.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
+import { __folio_migrate_mapping, folio_migrate_flags, remove_migration_ptes } from './entry.ts';
 
 // enum migrate_mode (include/linux/migrate_mode.h)
-export const MIGRATE_ASYNC = 0;
-export const MIGRATE_SYNC_LIGHT = 1;
+const MIGRATE_ASYNC = 0;
+const MIGRATE_SYNC_LIGHT = 1;
 export const MIGRATE_SYNC = 2;
 
 // enum migrate_reason (include/linux/migrate_mode.h)
@@ -43,11 +64,14 @@ const NR_MAX_MIGRATE_ASYNC_RETRY = 3;
 const NR_MAX_MIGRATE_SYNC_RETRY = 7;
 
 /** Allocates a target of the folio's size, or 0 (include/linux/migrate.h: new_folio_t). */
-export type new_folio_t = (m: Machine, folio: number) => number;
+type new_folio_t = (m: Machine, folio: number) => number;
 /** Takes an unused target back (include/linux/migrate.h: free_folio_t). */
-export type free_folio_t = (m: Machine, folio: number) => void;
+type free_folio_t = (m: Machine, folio: number) => void;
 
-/** Takes a folio off the LRU and puts it on the list; the caller holds a reference (mm/migrate.c: isolate_folio_to_list()). */
+/**
+ * Takes a folio off the LRU and puts it on the list; the caller holds a reference (mm/migrate.c:
+ * isolate_folio_to_list()).
+ */
 export function isolate_folio_to_list(m: Machine, folio: number, list: PageList): boolean {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('isolate_folio_to_list: hugetlb folios');
   if (!folio_isolate_lru(m, folio)) return false;
@@ -64,7 +88,9 @@ export function putback_movable_pages(m: Machine, l: PageList): void {
   }
 }
 
-/** A new folio of the order of `src`, or 0 (mm/migrate.c: alloc_migration_target()). Nodes and hugetlb are not modelled. */
+/**
+ * A new folio of the order of `src`, or 0 (mm/migrate.c: alloc_migration_target()). Nodes and hugetlb are not modelled.
+ */
 export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_HIGHUSER_MOVABLE): number {
   const order = folio_order(m, src);
   const dst = folio_alloc(m, order > 0 ? gfp_mask | GFP_TRANSHUGE : gfp_mask, order);
@@ -72,8 +98,11 @@ export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_H
   return dst;
 }
 
-/** Moves contents, mapping and flags of an unmapped folio; -EAGAIN if others hold references (mm/migrate.c: migrate_folio()). */
-export function migrate_folio(m: Machine, mapping: address_space | null, dst: number, src: number, _mode: number): number {
+/**
+ * Moves contents, mapping and flags of an unmapped folio; -EAGAIN if others hold references (mm/migrate.c:
+ * migrate_folio()).
+ */
+function migrate_folio(m: Machine, mapping: address_space | null, dst: number, src: number, _mode: number): number {
   BUG_ON(test_flag(m, src, PG_writeback), 'mm/migrate.c: migrate_folio() under writeback');
   const expected_count = folio_expected_ref_count(m, src) + 1;
   if (folio_ref_count(m, src) !== expected_count) return -EAGAIN;
@@ -85,14 +114,23 @@ export function migrate_folio(m: Machine, mapping: address_space | null, dst: nu
 }
 
 function move_to_new_folio(m: Machine, dst: number, src: number, mode: number): number {
-  BUG_ON(!test_flag(m, src, PG_locked) || !test_flag(m, dst, PG_locked), 'mm/migrate.c: move_to_new_folio() of unlocked folios');
+  BUG_ON(
+    !test_flag(m, src, PG_locked) || !test_flag(m, dst, PG_locked),
+    'mm/migrate.c: move_to_new_folio() of unlocked folios',
+  );
   const rc = migrate_folio(m, folio_mapping(m, src), dst, src, mode);
   if (rc === 0 && !folio_test_anon(m, src)) m.page.mapping[src] = 0;
   return rc;
 }
 
 // migrate_folio_unmap() and migrate_folio_move() of one folio, that is, a batch of one.
-function* migrate_one(m: Machine, src: number, get_new_folio: new_folio_t, put_new_folio: free_folio_t | null, mode: number): Gen<number> {
+function* migrate_one(
+  m: Machine,
+  src: number,
+  get_new_folio: new_folio_t,
+  put_new_folio: free_folio_t | null,
+  mode: number,
+): Gen<number> {
   const dst = get_new_folio(m, src);
   if (dst === 0) return -ENOMEM;
   let was_mapped = false;
@@ -119,7 +157,10 @@ function* migrate_one(m: Machine, src: number, get_new_folio: new_folio_t, put_n
     if (m.page.mapping[src] === 0) {
       if (test_flag(m, src, PG_private)) break unmap;
     } else if (folio_mapped(m, src)) {
-      BUG_ON(folio_test_anon(m, src) && av === null, 'mm/migrate.c: migrate_folio_unmap() of an anonymous folio without anon_vma');
+      BUG_ON(
+        folio_test_anon(m, src) && av === null,
+        'mm/migrate.c: migrate_folio_unmap() of an anonymous folio without anon_vma',
+      );
       yield* try_to_migrate(m, src, 0);
       was_mapped = true;
     }
@@ -154,13 +195,19 @@ function* migrate_one(m: Machine, src: number, get_new_folio: new_folio_t, put_n
  * are Unmodelled.
  */
 export function* migrate_pages(
-  m: Machine, l: PageList, get_new_folio: new_folio_t, put_new_folio: free_folio_t | null, mode: number, _reason: number,
+  m: Machine,
+  l: PageList,
+  get_new_folio: new_folio_t,
+  put_new_folio: free_folio_t | null,
+  mode: number,
+  _reason: number,
 ): Gen<number> {
   const failed = new PageList();
   const split = new PageList();
   let nr_failed = 0;
   let error = 0;
-  const passes = mode === MIGRATE_ASYNC ? NR_MAX_MIGRATE_ASYNC_RETRY + NR_MAX_MIGRATE_SYNC_RETRY : NR_MAX_MIGRATE_SYNC_RETRY;
+  const passes =
+    mode === MIGRATE_ASYNC ? NR_MAX_MIGRATE_ASYNC_RETRY + NR_MAX_MIGRATE_SYNC_RETRY : NR_MAX_MIGRATE_SYNC_RETRY;
   while (l.first !== 0 || split.first !== 0) {
     const from = l.first !== 0 ? l : split;
     const folio = from.first;
@@ -182,7 +229,8 @@ export function* migrate_pages(
       }
       if (rc !== 0 && rc !== -ENOMEM) {
         rc = -EAGAIN;
-        for (let pass = 0; pass < passes && rc === -EAGAIN; pass++) rc = yield* migrate_one(m, folio, get_new_folio, put_new_folio, mode);
+        for (let pass = 0; pass < passes && rc === -EAGAIN; pass++)
+          rc = yield* migrate_one(m, folio, get_new_folio, put_new_folio, mode);
       }
     }
     if (rc === 0) continue;

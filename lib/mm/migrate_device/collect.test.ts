@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { walk_address, type Leaf } from '../../inspect.ts';
+import { type Leaf, walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_lock, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put, lru_add_drain } from '../folio.ts';
 import { make_writable_device_private_entry, swp_type } from '../leafops.ts';
 import { memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { migrate_vma_collect, migrate_vma_nr_pages } from './collect.ts';
-import { migrate_vma } from './migrate_vma.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { sys_mprotect } from '../mprotect.ts';
 import { page_to_pfn, pfn_to_page } from '../page.ts';
-import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_add_new_anon_rmap, folio_mapcount } from '../rmap/rmap.ts';
-import { folio_put, lru_add_drain } from '../folio.ts';
 import { private_pagemap } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { migrate_vma_collect, migrate_vma_nr_pages } from './collect.ts';
+import { migrate_vma } from './migrate_vma.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -47,7 +47,14 @@ function page_at(m: Machine, mm: mm_struct, page: number): number {
 }
 
 /** What was collected of pages [from, to) behind MAP. */
-function* collect(m: Machine, mm: mm_struct, from: number, to: number, flags: number, owner: unknown = null): Gen<migrate_vma> {
+function* collect(
+  m: Machine,
+  mm: mm_struct,
+  from: number,
+  to: number,
+  flags: number,
+  owner: unknown = null,
+): Gen<migrate_vma> {
   lru_add_drain(m);
   const migrate = new migrate_vma();
   migrate.vma = mm.mm_mt.find((v) => v.vm_start <= MAP + from * PAGE && MAP + from * PAGE < v.vm_end) as vm_area_struct;
@@ -88,10 +95,19 @@ t.test('pages are locked, held and unmapped; what is empty may be filled', (t) =
     (m.page.flags[a] as number) &= ~PG_dirty;
     const flushes = m.tlb_flushes;
     const migrate = yield* collect(m, mm, 0, 4, SYSTEM);
-    t.same([...migrate.src as Float64Array], [entry_of(m, a, VALID | MIGRATE | WRITE), MIGRATE, MIGRATE, entry_of(m, b, VALID | MIGRATE)]);
-    t.same([...migrate.dst as Float64Array], [0, 0, 0, 0]);
+    t.same(
+      [...(migrate.src as Float64Array)],
+      [entry_of(m, a, VALID | MIGRATE | WRITE), MIGRATE, MIGRATE, entry_of(m, b, VALID | MIGRATE)],
+    );
+    t.same([...(migrate.dst as Float64Array)], [0, 0, 0, 0]);
     t.same([migrate.npages, migrate.cpages], [4, 4]);
-    t.same([a, b].map((p) => [folio_test_locked(m, p), m.page._refcount[p], folio_mapcount(m, p)]), [[true, 1, 0], [true, 1, 0]]);
+    t.same(
+      [a, b].map((p) => [folio_test_locked(m, p), m.page._refcount[p], folio_mapcount(m, p)]),
+      [
+        [true, 1, 0],
+        [true, 1, 0],
+      ],
+    );
     t.same([swp_type(leaf_at(mm, 0).entry), swp_type(leaf_at(mm, 3).entry)], [0x1b, 0x1a]);
     t.equal(leaf_at(mm, 0).entry & USED, USED, 'young, dirty and soft-dirty are kept there');
     t.equal((m.page.flags[a] as number) & PG_dirty, PG_dirty);
@@ -106,14 +122,14 @@ t.test('a hole is taken in anonymous memory only, with or without a page table',
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, 2 * PAGE, READ, PRIVATE_ANON, -1, 0);
     const none = yield* collect(m, mm, 0, 2, SYSTEM);
-    t.same([...none.src as Float64Array, none.cpages], [MIGRATE, MIGRATE, 2]);
+    t.same([...(none.src as Float64Array), none.cpages], [MIGRATE, MIGRATE, 2]);
     yield* sys_mmap(m, MAP, 2 * PAGE, RW, SHARED_ANON, -1, 0);
     const no_table = yield* collect(m, mm, 0, 2, SYSTEM);
-    t.same([...no_table.src as Float64Array, no_table.cpages, no_table.npages], [0, 0, 0, 2]);
+    t.same([...(no_table.src as Float64Array), no_table.cpages, no_table.npages], [0, 0, 0, 2]);
     yield* user_store32(m, MAP, 5);
     const page = page_at(m, mm, 0);
     const table = yield* collect(m, mm, 0, 2, SYSTEM);
-    t.same([...table.src as Float64Array, table.cpages], [entry_of(m, page, VALID | MIGRATE | WRITE), 0, 1]);
+    t.same([...(table.src as Float64Array), table.cpages], [entry_of(m, page, VALID | MIGRATE | WRITE), 0, 1]);
     t.equal(m.page._refcount[page], 2, 'the page cache has one');
     yield* put_back(m, page);
   });
@@ -130,7 +146,7 @@ t.test('a page that is locked, or pinned and exclusive, stays where it is', (t) 
     (m.page._refcount[pinned] as number) += 1024;
     mm.flags |= HAS_PINNED;
     const migrate = yield* collect(m, mm, 0, 2, SYSTEM);
-    t.same([...migrate.src as Float64Array, migrate.cpages], [0, 0, 0]);
+    t.same([...(migrate.src as Float64Array), migrate.cpages], [0, 0, 0]);
     t.same([leaf_at(mm, 0).entry, leaf_at(mm, 1).entry], entries);
     t.same([m.page._refcount[locked], m.page._refcount[pinned], folio_test_locked(m, pinned)], [1, 1025, false]);
     folio_unlock(m, locked);
@@ -156,11 +172,11 @@ t.test('system pages and the private pages of one owner are selected by flags', 
     const { table, index } = leaf_at(mm, 1);
     table.entry[index] = make_writable_device_private_entry(page_to_pfn(m, device));
     const system = yield* collect(m, mm, 0, 2, SYSTEM, 'me');
-    t.same([...system.src as Float64Array], [entry_of(m, own, VALID | MIGRATE | WRITE), 0]);
+    t.same([...(system.src as Float64Array)], [entry_of(m, own, VALID | MIGRATE | WRITE), 0]);
     yield* put_back(m, own);
-    t.same([...(yield* collect(m, mm, 0, 2, DEVICE_PRIVATE, 'you')).src as Float64Array], [0, 0]);
+    t.same([...((yield* collect(m, mm, 0, 2, DEVICE_PRIVATE, 'you')).src as Float64Array)], [0, 0]);
     const mine = yield* collect(m, mm, 0, 2, DEVICE_PRIVATE, 'me');
-    t.same([...mine.src as Float64Array], [0, entry_of(m, device, VALID | MIGRATE | WRITE)]);
+    t.same([...(mine.src as Float64Array)], [0, entry_of(m, device, VALID | MIGRATE | WRITE)]);
     yield* put_back(m, device);
     t.equal(swp_type(leaf_at(mm, 1).entry), 0x1c);
     yield* sys_mmap(m, MAP, 2 * PAGE, RW, PRIVATE_ANON, -1, 0);
@@ -177,9 +193,23 @@ t.test('a large folio in small mappings is split, and all of it looked at again'
     const pages = [0, 1, 2, 3].map((n) => page_at(m, mm, n)) as [number, number, number, number];
     t.equal(m.page.order[pages[0]], 9);
     const migrate = yield* collect(m, mm, 1, 3, SYSTEM);
-    t.same([...migrate.src as Float64Array], [1, 2].map((n) => entry_of(m, pages[n] as number, VALID | MIGRATE | WRITE)));
-    t.same(pages.map((p) => [folio_test_locked(m, p), folio_mapcount(m, p)]), [[false, 1], [true, 0], [true, 0], [false, 1]]);
-    t.same(pages.map((p) => m.page._refcount[p]), [1, 1, 1, 1]);
+    t.same(
+      [...(migrate.src as Float64Array)],
+      [1, 2].map((n) => entry_of(m, pages[n] as number, VALID | MIGRATE | WRITE)),
+    );
+    t.same(
+      pages.map((p) => [folio_test_locked(m, p), folio_mapcount(m, p)]),
+      [
+        [false, 1],
+        [true, 0],
+        [true, 0],
+        [false, 1],
+      ],
+    );
+    t.same(
+      pages.map((p) => m.page._refcount[p]),
+      [1, 1, 1, 1],
+    );
     yield* put_back(m, pages[1], pages[2]);
     for (const n of [0, 1, 2, 3]) t.equal(yield* user_load32(m, MAP + n * PAGE), 5 + n);
   }, 'always');
@@ -199,7 +229,11 @@ t.test('a huge page goes as one entry if that is selected and the range is align
     t.same([whole.npages, whole.cpages, leaf_at(mm, 0).level], [1024, 2, 'pmd']);
     yield* put_back(m, page);
     const pieces = yield* collect(m, mm, 0, 2, SYSTEM | SELECT_COMPOUND);
-    t.same([...pieces.src as Float64Array], [entry_of(m, page, VALID | MIGRATE | WRITE), MIGRATE], 'a piece of zeroes is none');
+    t.same(
+      [...(pieces.src as Float64Array)],
+      [entry_of(m, page, VALID | MIGRATE | WRITE), MIGRATE],
+      'a piece of zeroes is none',
+    );
     t.equal(leaf_at(mm, 0).level, 'pte');
     yield* put_back(m, page);
     t.equal(yield* user_load32(m, MAP), 5);

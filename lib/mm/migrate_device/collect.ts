@@ -1,42 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pmd_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_NR,
+  pmd_none,
+  pmd_pfn,
+  pmd_present,
+  PMD_SIZE,
+  pmd_trans_huge,
+  pmd_write,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { flush_tlb_range, ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, ENOENT } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
 import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put } from '../folio.ts';
 import { set_pmd_migration_entry } from '../huge_memory/migration.ts';
 import { split_folio } from '../huge_memory/split_folio.ts';
+import { is_huge_zero_folio } from '../huge_memory/sysfs.ts';
 import {
-  softleaf_from_pmd, softleaf_from_pte, softleaf_is_device_private, softleaf_is_device_private_write, softleaf_to_folio,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_to_folio,
   softleaf_to_page,
 } from '../leafops.ts';
-import { folio_is_device_coherent, page_pgmap } from '../memremap.ts';
 import { vm_normal_page } from '../memory/fault.ts';
+import { folio_is_device_coherent, page_pgmap } from '../memremap.ts';
+import { type vm_area_struct, vma_is_anonymous } from '../mm_types.ts';
 import {
-  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_WRITE, MIGRATE_VMA_SELECT_COMPOUND, MIGRATE_VMA_SELECT_DEVICE_COHERENT,
-  MIGRATE_VMA_SELECT_DEVICE_PRIVATE, MIGRATE_VMA_SELECT_SYSTEM, fault_folio_of, migrate_pfn_from_page, selects_without_flags, type migrate_vma,
-} from './migrate_vma.ts';
-import {
-  MMU_NOTIFY_CLEAR, MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init_owner,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_MIGRATE,
 } from '../mmu_notifier.ts';
-import { vma_is_anonymous, type vm_area_struct } from '../mm_types.ts';
-import { PageAnonExclusive, folio_get, folio_is_zone_device, folio_test_anon, folio_test_large, page_folio, page_to_pfn, pfn_folio } from '../page.ts';
-import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import { PGWALK_RDLOCK, walk_page_range_vma, type mm_walk, type mm_walk_ops } from '../pagewalk.ts';
-import { pmd_lock, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  HPAGE_PMD_NR, PMD_SIZE, pmd_none, pmd_pfn, pmd_present, pmd_trans_huge, pmd_write, pte_dirty, pte_index, pte_none, pte_pfn, pte_present,
-  pte_write, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
+  folio_get,
+  folio_is_zone_device,
+  folio_test_anon,
+  folio_test_large,
+  page_folio,
+  page_to_pfn,
+  PageAnonExclusive,
+  pfn_folio,
+} from '../page.ts';
+import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';
+import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../pagewalk.ts';
+import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_remove_rmap_pte, folio_try_share_anon_rmap_pte } from '../rmap/rmap.ts';
 import { migration_pte } from '../rmap/walk.ts';
-import { folio_put } from '../folio.ts';
-import { is_huge_zero_folio } from '../huge_memory/sysfs.ts';
-import { flush_tlb_range, ptep_clear_flush, ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
+import {
+  fault_folio_of,
+  MIGRATE_PFN_COMPOUND,
+  migrate_pfn_from_page,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_WRITE,
+  type migrate_vma,
+  MIGRATE_VMA_SELECT_COMPOUND,
+  MIGRATE_VMA_SELECT_DEVICE_COHERENT,
+  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+  MIGRATE_VMA_SELECT_SYSTEM,
+  selects_without_flags,
+} from './migrate_vma.ts';
 
 type Walk = mm_walk<migrate_vma>;
 
@@ -110,7 +150,13 @@ function* migrate_vma_split_folio(m: Machine, folio: number, fault_page: number)
 }
 
 function* migrate_vma_collect_huge_pmd(
-  m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: Walk, fault_folio: number,
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  start: number,
+  end: number,
+  walk: Walk,
+  fault_folio: number,
 ): Gen<number> {
   const migrate = walk.private;
   const vma = walk.vma as vm_area_struct;
@@ -163,7 +209,18 @@ function* migrate_vma_collect_huge_pmd(
 
   if (whole_pmd(migrate, start, end)) {
     const pvmw: page_vma_mapped_walk = {
-      pfn: 0, nr_pages: 0, pgoff: 0, vma, address: start, pmdt, pi, pte: null, ptei: 0, ptl, flags: 0, pgoff_is_anon: false,
+      pfn: 0,
+      nr_pages: 0,
+      pgoff: 0,
+      vma,
+      address: start,
+      pmdt,
+      pi,
+      pte: null,
+      ptei: 0,
+      ptl,
+      flags: 0,
+      pgoff_is_anon: false,
     };
     const src = migrate.src as Float64Array;
     const dst = migrate.dst as Float64Array;
@@ -193,7 +250,14 @@ function* migrate_vma_collect_huge_pmd(
   return -ENOENT;
 }
 
-function* migrate_vma_collect_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: Walk): Gen<number> {
+function* migrate_vma_collect_pmd(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  start: number,
+  end: number,
+  walk: Walk,
+): Gen<number> {
   const migrate = walk.private;
   const vma = walk.vma as vm_area_struct;
   const mm = vma.vm_mm;
@@ -324,7 +388,10 @@ const migrate_vma_walk_ops: mm_walk_ops<migrate_vma> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
-/** Fills migrate.src with what is mapped in the range, with a reference and the lock of each folio and a migration entry in its place (mm/migrate_device.c: migrate_vma_collect()). */
+/**
+ * Fills migrate.src with what is mapped in the range, with a reference and the lock of each folio and a migration entry
+ * in its place (mm/migrate_device.c: migrate_vma_collect()).
+ */
 export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void> {
   const vma = migrate.vma as vm_area_struct;
   const range = new mmu_notifier_range();

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { Oops } from '../../kernel/printk.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put, lru_add_drain } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
 import { memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
-import { migrate_vma_insert_page } from './insert.ts';
-import { migrate_vma } from './migrate_vma.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { page_to_pfn, pfn_to_page } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
-import { folio_put, lru_add_drain } from '../folio.ts';
 import { leaf_at, private_pagemap, vma_of } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { migrate_vma_insert_page } from './insert.ts';
+import { migrate_vma } from './migrate_vma.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -85,7 +85,10 @@ t.test('a page that came in the meantime, a file and a dying address space keep 
     mm.flags |= MMF_UNSTABLE;
     t.same(yield* insert(m, mm, MAP + PAGE, page), [0]);
     mm.flags &= ~MMF_UNSTABLE;
-    t.same([m.page._refcount[page], folio_mapcount(m, page), mm.rss_stat[1], leaf_at(mm, MAP + PAGE).entry], [1, 0, 1, 0]);
+    t.same(
+      [m.page._refcount[page], folio_mapcount(m, page), mm.rss_stat[1], leaf_at(mm, MAP + PAGE).entry],
+      [1, 0, 1, 0],
+    );
     folio_put(m, page);
     let oops = false;
     try {
@@ -126,7 +129,11 @@ t.test('a huge page is mapped by one pmd, or not at all', (t) => {
     const page = folio_alloc(m, GFP_ZERO, 9);
     yield* sys_mmap(m, MAP, 2 * HUGE, RW, PRIVATE_ANON, -1, 0);
     yield* user_store32(m, MAP, 5);
-    t.same(yield* insert(m, mm, MAP, page, VALID | COMPOUND, 512), Array(512).fill(0), 'a table of small pages is in the way');
+    t.same(
+      yield* insert(m, mm, MAP, page, VALID | COMPOUND, 512),
+      Array(512).fill(0),
+      'a table of small pages is in the way',
+    );
     t.same([m.page._refcount[page], mm.rss_stat[1]], [1, 1]);
     const bytes = mm.pgtables_bytes;
     t.same(yield* insert(m, mm, MAP + HUGE, page, VALID | COMPOUND, 512), Array(512).fill(MIGRATE));

@@ -1,33 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import {
+  mm_inc_nr_ptes,
+  pmd_lock,
+  pmd_off,
+  pte_alloc_one,
+  pte_free,
+  pte_unmap_unlock,
+} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_NR,
+  HPAGE_PMD_ORDER,
+  pfn_pte,
+  pmd_index,
+  pmd_leaf,
+  pmd_mkdirty,
+  pmd_mkwrite,
+  pmd_none,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_index,
+  pte_mkdirty,
+  pte_mkwrite,
+  pte_none,
+  pte_pfn,
+  pte_present,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_mk_pmd, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { spin_unlock } from '../../kernel/locks.ts';
-import { Oops, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { Oops, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { folio_add_lru_vma } from '../folio.ts';
 import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
-import { make_readable_device_private_entry_from_page, make_writable_device_private_entry_from_page } from '../leafops.ts';
-import { folio_is_device_coherent, folio_is_device_private } from '../memremap.ts';
-import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
-import { check_stable_address_space } from '../memory/fault.ts';
-import { MM_ANONPAGES, VM_UFFD_MISSING, VM_WRITE, add_mm_counter, vma_is_anonymous, type vm_area_struct } from '../mm_types.ts';
 import {
-  PG_large_rmappable, PG_uptodate, folio_get, folio_is_zone_device, folio_test_large, page_folio, page_to_pfn, set_flag,
+  count_mthp_stat,
+  count_vm_event,
+  is_huge_zero_pmd,
+  MTHP_STAT_ANON_FAULT_ALLOC,
+  thp_vma_suitable_order,
+} from '../huge_memory/sysfs.ts';
+import {
+  make_readable_device_private_entry_from_page,
+  make_writable_device_private_entry_from_page,
+} from '../leafops.ts';
+import { check_stable_address_space } from '../memory/fault.ts';
+import { pte_alloc } from '../memory/pgalloc.ts';
+import { folio_is_device_coherent, folio_is_device_private } from '../memremap.ts';
+import {
+  add_mm_counter,
+  MM_ANONPAGES,
+  type vm_area_struct,
+  VM_UFFD_MISSING,
+  VM_WRITE,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import {
+  folio_get,
+  folio_is_zone_device,
+  folio_test_large,
+  page_folio,
+  page_to_pfn,
+  PG_large_rmappable,
+  PG_uptodate,
+  set_flag,
 } from '../page.ts';
 import {
-  mm_alloc_pmd, mm_inc_nr_ptes, pgtable_trans_huge_deposit, pmd_lock, pmd_off, pte_alloc, pte_alloc_one, pte_free, pte_offset_map_lock,
-  pte_unmap_unlock, set_pte_at,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  HPAGE_PMD_NR, HPAGE_PMD_ORDER, pfn_pte, pmd_index, pmd_leaf, pmd_mkdirty, pmd_mkwrite, pmd_none, pmd_trans_huge, pte_index,
-  pte_mkdirty, pte_mkwrite, pte_none, pte_pfn, pte_present, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mk_pmd, pmdp_invalidate, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import { RMAP_EXCLUSIVE, folio_add_new_anon_rmap } from '../rmap/rmap.ts';
-import { folio_add_lru_vma } from '../folio.ts';
-import { MTHP_STAT_ANON_FAULT_ALLOC, count_mthp_stat, count_vm_event, is_huge_zero_pmd, thp_vma_suitable_order } from '../huge_memory/sysfs.ts';
-import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
+  pgtable_trans_huge_deposit,
+  pmdp_invalidate,
+  pte_offset_map_lock,
+  ptep_clear_flush,
+} from '../pgtable-generic.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { folio_add_new_anon_rmap, RMAP_EXCLUSIVE } from '../rmap/rmap.ts';
+import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
+import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 
 function clear_migrate(src: Float64Array, at: number): void {
   const v = src[at] as number;
@@ -40,12 +89,22 @@ function folio_set_order(m: Machine, folio: number, order: number): void {
 }
 
 function device_private_entry(m: Machine, vma: vm_area_struct, page: number): number {
-  const make = vma.vm_flags & VM_WRITE ? make_writable_device_private_entry_from_page : make_readable_device_private_entry_from_page;
+  const make =
+    vma.vm_flags & VM_WRITE
+      ? make_writable_device_private_entry_from_page
+      : make_readable_device_private_entry_from_page;
   return make(m, page);
 }
 
 function* migrate_vma_insert_huge_pmd_page(
-  m: Machine, migrate: migrate_vma, addr: number, page: number, src: Float64Array, at: number, pmdt: ptdesc, pi: number,
+  m: Machine,
+  migrate: migrate_vma,
+  addr: number,
+  page: number,
+  src: Float64Array,
+  at: number,
+  pmdt: ptdesc,
+  pi: number,
 ): Gen<number> {
   const vma = migrate.vma as vm_area_struct;
   const mm = vma.vm_mm;
@@ -106,7 +165,13 @@ function* migrate_vma_insert_huge_pmd_page(
 
 // Maps one page; true if it went well.
 function* insert_page(
-  m: Machine, migrate: migrate_vma, addr: number, page: number, dst: number, src: Float64Array, at: number,
+  m: Machine,
+  migrate: migrate_vma,
+  addr: number,
+  page: number,
+  dst: number,
+  src: Float64Array,
+  at: number,
 ): Gen<boolean> {
   const folio = page_folio(m, page);
   const vma = migrate.vma as vm_area_struct;
@@ -116,7 +181,8 @@ function* insert_page(
   if (pmdt === null) return false;
   const pi = pmd_index(addr);
 
-  if (dst & MIGRATE_PFN_COMPOUND) return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt, pi)) === 0;
+  if (dst & MIGRATE_PFN_COMPOUND)
+    return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt, pi)) === 0;
 
   const pmd = pmdt.entry[pi] as number;
   if (!pmd_none(pmd)) {
@@ -179,7 +245,12 @@ function* insert_page(
  * MIGRATE_PFN_MIGRATE (mm/migrate_device.c: migrate_vma_insert_page()).
  */
 export function* migrate_vma_insert_page(
-  m: Machine, migrate: migrate_vma, addr: number, dst_pfns: Float64Array, src: Float64Array, at: number,
+  m: Machine,
+  migrate: migrate_vma,
+  addr: number,
+  dst_pfns: Float64Array,
+  src: Float64Array,
+  at: number,
 ): Gen<void> {
   const dst = dst_pfns[at] as number;
   const page = migrate_pfn_to_page(m, dst);

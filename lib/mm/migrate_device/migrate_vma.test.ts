@@ -2,9 +2,9 @@
 
 import t from 'tap';
 import { Machine } from '../../boot.ts';
-import { fault_folio_of, migrate_pfn, migrate_pfn_to_page, migrate_vma } from './migrate_vma.ts';
 import { page_to_pfn } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
+import { fault_folio_of, migrate_pfn, migrate_pfn_to_page, migrate_vma } from './migrate_vma.ts';
 
 const [VALID, MIGRATE, WRITE, COMPOUND] = [1, 2, 8, 16];
 

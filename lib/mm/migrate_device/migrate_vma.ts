@@ -11,7 +11,7 @@ export const MIGRATE_PFN_MIGRATE = 1 << 1;
 export const MIGRATE_PFN_WRITE = 1 << 3;
 export const MIGRATE_PFN_COMPOUND = 1 << 4;
 /** the number is the offset of a device-private page; only with device-private-offsets */
-export const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
+const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
 export const MIGRATE_PFN_SHIFT = 6;
 
 // enum migrate_vma_direction (include/linux/migrate.h)
@@ -49,8 +49,8 @@ export function fault_folio_of(m: Machine, fault_page: number): number {
 }
 
 /**
- * Where flags and pgmap_owner do not exist yet: sets them to what is selected without them, and is true then. NON-KERNEL
- * (struct migrate_vma of Linux 5.7).
+ * Where flags and pgmap_owner do not exist yet: sets them to what is selected without them, and is true then.
+ * NON-KERNEL (struct migrate_vma of Linux 5.7).
  */
 export function selects_without_flags(m: Machine, migrate: migrate_vma): boolean {
   const src_owner = m.patches.has('src-owner');
@@ -67,7 +67,10 @@ export function migrate_pfn(pfn: number): number {
   return pfn * 64 + MIGRATE_PFN_VALID;
 }
 
-/** A valid entry for the page, whichever way that is numbered. NON-KERNEL (20260202113642.59295-1: migrate_pfn_from_page()). */
+/**
+ * A valid entry for the page, whichever way that is numbered. NON-KERNEL (20260202113642.59295-1:
+ * migrate_pfn_from_page()).
+ */
 export function migrate_pfn_from_page(m: Machine, page: number): number {
   const space = m.device_private;
   return migrate_pfn(space.page_number(page)) + (space.by_offset(page) ? space.mpfn_flag : 0);

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
+import { pfn_pte, pte_mkdirty, pte_mkwrite, pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { Machine } from '../../boot.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_lock, folio_trylock } from '../filemap/folio_lock.ts';
-import { dev_pagemap, memremap_pages, zone_device_folio_init } from '../memremap.ts';
-import {
-  migrate_device_coherent_folio, migrate_device_finalize, migrate_device_pages, migrate_device_range, migrate_pfn, migrate_vma,
-  migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup,
-} from './pages.ts';
-import { mmap_read_lock } from '../mmap_lock.ts';
-import { type mm_struct, vm_area_struct } from '../mm_types.ts';
-import { page_to_pfn, pfn_to_page } from '../page.ts';
-import { alloc_page } from '../page_alloc.ts';
-import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
-import { pfn_pte, pte_mkdirty, pte_mkwrite, pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_add_new_anon_rmap, folio_mapcount } from '../rmap/rmap.ts';
 import { folio_add_lru } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
+import { dev_pagemap, memremap_pages, zone_device_folio_init } from '../memremap.ts';
+import { type mm_struct, vm_area_struct } from '../mm_types.ts';
+import { mmap_read_lock } from '../mmap_lock.ts';
+import { page_to_pfn, pfn_to_page } from '../page.ts';
+import { alloc_page } from '../page_alloc.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { folio_add_new_anon_rmap, folio_mapcount } from '../rmap/rmap.ts';
 import { make_pte, noting_ops } from '../testing.ts';
+import { migrate_pfn, migrate_vma } from './migrate_vma.ts';
+import {
+  migrate_device_coherent_folio,
+  migrate_device_finalize,
+  migrate_device_pages,
+  migrate_device_range,
+  migrate_vma_finalize,
+  migrate_vma_pages,
+  migrate_vma_setup,
+} from './pages.ts';
 
 // Own copies of upstream's numbers.
 const VM_READ = 1;
@@ -106,7 +112,8 @@ class Fixture {
     const a = this.args(n, SELECT_SYSTEM);
     if (at_once(migrate_vma_setup(this.m, a)) !== 0) throw new Error('setup');
     for (let i = 0; i < n; i++) {
-      if (((a.src as Float64Array)[i] as number) & MIGRATE) (a.dst as Float64Array)[i] = migrate_pfn(page_to_pfn(this.m, this.device_page()));
+      if (((a.src as Float64Array)[i] as number) & MIGRATE)
+        (a.dst as Float64Array)[i] = migrate_pfn(page_to_pfn(this.m, this.device_page()));
     }
     at_once(migrate_vma_pages(this.m, a));
     at_once(migrate_vma_finalize(this.m, a));
@@ -156,7 +163,7 @@ t.test('a pinned page stays, and its mapping comes back', async (t) => {
   t.equal(swp_type(f.pte(1)), 0x1c);
 });
 
-t.test('a stranger\'s device pages are not selected', async (t) => {
+t.test("a stranger's device pages are not selected", async (t) => {
   const f = new Fixture(1, 1);
   f.fill(0, 1);
   f.to_device(1);
@@ -220,9 +227,34 @@ t.test('what cannot be a range is refused', async (t) => {
     change(a);
     return at_once(migrate_vma_setup(f.m, a));
   };
-  t.equal(bad((a) => { a.vma = null; }), -22);
-  t.equal(bad((a) => { a.end = a.start; }), -22);
-  t.equal(bad((a) => { a.end += 4096; }), -22);
-  t.equal(bad((a) => { a.start -= 4096; }), -22);
-  t.equal(bad((a) => { a.fault_page = f.m.zero_page; }), -22);
+  t.equal(
+    bad((a) => {
+      a.vma = null;
+    }),
+    -22,
+  );
+  t.equal(
+    bad((a) => {
+      a.end = a.start;
+    }),
+    -22,
+  );
+  t.equal(
+    bad((a) => {
+      a.end += 4096;
+    }),
+    -22,
+  );
+  t.equal(
+    bad((a) => {
+      a.start -= 4096;
+    }),
+    -22,
+  );
+  t.equal(
+    bad((a) => {
+      a.fault_page = f.m.zero_page;
+    }),
+    -22,
+  );
 });

@@ -1,37 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_NR } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
 import { folio_lock, folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
-import { split_huge_pmd_address } from '../huge_memory/split_pmd.ts';
+import { folio_add_lru, folio_put, lru_add_drain, lru_add_drain_all } from '../folio.ts';
 import { folio_split_unmapped } from '../huge_memory/split_folio.ts';
+import { split_huge_pmd_address } from '../huge_memory/split_pmd.ts';
 import { folio_is_device_coherent, folio_is_device_private, is_device_private_page } from '../memremap.ts';
-import { folio_copy, folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from '../migrate/entry.ts';
+import { folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from '../migrate/entry.ts';
+import { is_vm_hugetlb_page, type vm_area_struct, VM_SPECIAL } from '../mm_types.ts';
+import {
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
+  mmu_notifier_range_init_owner,
+  MMU_NOTIFY_CLEAR,
+  MMU_NOTIFY_MIGRATE,
+} from '../mmu_notifier.ts';
+import {
+  folio_get,
+  folio_is_zone_device,
+  folio_nr_pages,
+  folio_order,
+  folio_ref_count,
+  folio_test_large,
+  folio_try_get,
+  page_folio,
+  PG_lru,
+  PG_private,
+  PG_writeback,
+  test_flag,
+} from '../page.ts';
+import { __GFP_NOWARN, folio_alloc, GFP_USER } from '../page_alloc.ts';
+import { folio_mapcount, folio_mapped } from '../rmap/rmap.ts';
+import { try_to_migrate, TTU_SPLIT_HUGE_PMD } from '../rmap/walk.ts';
+import { folio_copy, folio_mapping } from '../util.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
 import { migrate_vma_collect, migrate_vma_nr_pages } from './collect.ts';
 import { migrate_vma_insert_page } from './insert.ts';
 import {
-  MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, MIGRATE_PFN_SHIFT, fault_folio_of, migrate_pfn, migrate_pfn_from_page, migrate_pfn_to_page,
-  selects_without_flags, type migrate_vma,
+  fault_folio_of,
+  migrate_pfn,
+  MIGRATE_PFN_COMPOUND,
+  migrate_pfn_from_page,
+  MIGRATE_PFN_MIGRATE,
+  MIGRATE_PFN_SHIFT,
+  migrate_pfn_to_page,
+  type migrate_vma,
+  selects_without_flags,
 } from './migrate_vma.ts';
-import {
-  MMU_NOTIFY_CLEAR, MMU_NOTIFY_MIGRATE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start,
-  mmu_notifier_range, mmu_notifier_range_init_owner,
-} from '../mmu_notifier.ts';
-import { VM_SPECIAL, is_vm_hugetlb_page, type vm_area_struct } from '../mm_types.ts';
-import {
-  PG_lru, PG_private, PG_writeback, folio_get, folio_is_zone_device, folio_nr_pages, folio_order,
-  folio_ref_count, folio_test_large, folio_try_get, page_folio, test_flag,
-} from '../page.ts';
-import { GFP_USER, __GFP_NOWARN, folio_alloc } from '../page_alloc.ts';
-import { HPAGE_PMD_NR } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_mapcount, folio_mapped, folio_mapping } from '../rmap/rmap.ts';
-import { TTU_SPLIT_HUGE_PMD, try_to_migrate } from '../rmap/walk.ts';
-import { folio_add_lru, folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from '../folio.ts';
-
-export * from './migrate_vma.ts';
 
 function clear(a: Float64Array, i: number, flags: number): void {
   const v = a[i] as number;
@@ -134,7 +155,13 @@ export function* migrate_vma_setup(m: Machine, args: migrate_vma): Gen<number> {
   return 0;
 }
 
-function* migrate_vma_split_unmapped_folio(m: Machine, migrate: migrate_vma, idx: number, addr: number, folio: number): Gen<number> {
+function* migrate_vma_split_unmapped_folio(
+  m: Machine,
+  migrate: migrate_vma,
+  idx: number,
+  addr: number,
+  folio: number,
+): Gen<number> {
   // Splitting with freeze drops a reference in the end.
   folio_get(m, folio);
   yield* split_huge_pmd_address(m, migrate.vma as vm_area_struct, addr, true);
@@ -150,7 +177,11 @@ function* migrate_vma_split_unmapped_folio(m: Machine, migrate: migrate_vma, idx
 }
 
 function* __migrate_device_pages(
-  m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number, migrate: migrate_vma | null,
+  m: Machine,
+  src_pfns: Float64Array,
+  dst_pfns: Float64Array,
+  npages: number,
+  migrate: migrate_vma | null,
 ): Gen<void> {
   let range: mmu_notifier_range | null = null;
   let nr = 1;
@@ -227,12 +258,23 @@ function* __migrate_device_pages(
   if (range !== null) yield* mmu_notifier_invalidate_range_end(m, range);
 }
 
-/** Moves the state of each source page to its destination; an entry that could not loses MIGRATE_PFN_MIGRATE (mm/migrate_device.c: migrate_device_pages()). */
-export function* migrate_device_pages(m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number): Gen<void> {
+/**
+ * Moves the state of each source page to its destination; an entry that could not loses MIGRATE_PFN_MIGRATE
+ * (mm/migrate_device.c: migrate_device_pages()).
+ */
+export function* migrate_device_pages(
+  m: Machine,
+  src_pfns: Float64Array,
+  dst_pfns: Float64Array,
+  npages: number,
+): Gen<void> {
   yield* __migrate_device_pages(m, src_pfns, dst_pfns, npages, null);
 }
 
-/** As migrate_device_pages() for a range of addresses: also maps destination pages where nothing was (mm/migrate_device.c: migrate_vma_pages()). */
+/**
+ * As migrate_device_pages() for a range of addresses: also maps destination pages where nothing was
+ * (mm/migrate_device.c: migrate_vma_pages()).
+ */
 export function* migrate_vma_pages(m: Machine, migrate: migrate_vma): Gen<void> {
   yield* __migrate_device_pages(m, migrate.src as Float64Array, migrate.dst as Float64Array, migrate.npages, migrate);
 }
@@ -243,7 +285,13 @@ function put_migrated(m: Machine, folio: number, puts_back: boolean): void {
   else folio_put(m, folio);
 }
 
-function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number, fault_page: number): Gen<void> {
+function* __migrate_device_finalize(
+  m: Machine,
+  src_pfns: Float64Array,
+  dst_pfns: Float64Array,
+  npages: number,
+  fault_page: number,
+): Gen<void> {
   const fault_folio = fault_folio_of(m, fault_page);
   const fn = '__migrate_device_finalize';
   const puts_back = m.patches.has('no-41cddf83d8b0');
@@ -281,14 +329,28 @@ function* __migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns
   }
 }
 
-/** Maps what migrated, and again what did not, and gives locks and references back (mm/migrate_device.c: migrate_device_finalize()). */
-export function* migrate_device_finalize(m: Machine, src_pfns: Float64Array, dst_pfns: Float64Array, npages: number): Gen<void> {
+/**
+ * Maps what migrated, and again what did not, and gives locks and references back (mm/migrate_device.c:
+ * migrate_device_finalize()).
+ */
+export function* migrate_device_finalize(
+  m: Machine,
+  src_pfns: Float64Array,
+  dst_pfns: Float64Array,
+  npages: number,
+): Gen<void> {
   yield* __migrate_device_finalize(m, src_pfns, dst_pfns, npages, 0);
 }
 
 /** As migrate_device_finalize() for a range of addresses (mm/migrate_device.c: migrate_vma_finalize()). */
 export function* migrate_vma_finalize(m: Machine, migrate: migrate_vma): Gen<void> {
-  yield* __migrate_device_finalize(m, migrate.src as Float64Array, migrate.dst as Float64Array, migrate.npages, migrate.fault_page);
+  yield* __migrate_device_finalize(
+    m,
+    migrate.src as Float64Array,
+    migrate.dst as Float64Array,
+    migrate.npages,
+    migrate.fault_page,
+  );
 }
 
 function migrate_device_pfn_lock(m: Machine, mpfn: number): number {
@@ -324,8 +386,8 @@ function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, n
 }
 
 /**
- * Collects, locks and unmaps the device pages of a range that are in use, wherever they are mapped; answers 0. `start` is
- * a pfn, with device-private-offsets an mpfn (mm/migrate_device.c: migrate_device_range()).
+ * Collects, locks and unmaps the device pages of a range that are in use, wherever they are mapped; answers 0. `start`
+ * is a pfn, with device-private-offsets an mpfn (mm/migrate_device.c: migrate_device_range()).
  */
 export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start: number, npages: number): Gen<number> {
   const first = m.device_private.offsets ? start : migrate_pfn(start);
@@ -338,7 +400,10 @@ export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start:
   return 0;
 }
 
-/** As migrate_device_range() for pfns, or mpfns, that src_pfns holds on entry (mm/migrate_device.c: migrate_device_pfns()). */
+/**
+ * As migrate_device_range() for pfns, or mpfns, that src_pfns holds on entry (mm/migrate_device.c:
+ * migrate_device_pfns()).
+ */
 export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages: number): Gen<number> {
   for (let i = 0; i < npages; ) {
     const start = src_pfns[i] as number;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_madvise } from '../madvise/madvise.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { sys_mmap } from '../mmap.ts';
 import { move_page_tables, pagetable_move_control } from './move_page_tables.ts';
 import { sys_mremap } from './mremap.ts';
-import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -41,7 +41,8 @@ t.test('a pte table that the move covers goes as a whole, the rest entry by entr
   run(function* (m, mm) {
     yield* map(m, FROM, HUGE + 4 * PAGE);
     yield* map(m, FROM + HUGE + 4 * PAGE, PAGE);
-    for (const at of [0, HUGE - PAGE, HUGE, HUGE + 3 * PAGE, HUGE + 4 * PAGE]) yield* user_store32(m, FROM + at, at + 1);
+    for (const at of [0, HUGE - PAGE, HUGE, HUGE + 3 * PAGE, HUGE + 4 * PAGE])
+      yield* user_store32(m, FROM + at, at + 1);
     const [first, second] = [pte_table(mm, FROM), pte_table(mm, FROM + HUGE)];
     t.equal(yield* sys_mremap(m, FROM, HUGE + 4 * PAGE, HUGE + 4 * PAGE, TO_FIXED, TO), TO);
     t.equal(pte_table(mm, TO), first);
@@ -96,7 +97,10 @@ t.test('a huge page moves as one where both ends fit, in pieces elsewhere', (t) 
     yield* user_store32(m, FROM + 7 * PAGE, 5);
     const { entry } = walk_address(mm, FROM);
     yield* sys_mremap(m, FROM, HUGE, HUGE, TO_FIXED, TO);
-    t.same([walk_address(mm, TO).level, Math.floor(walk_address(mm, TO).entry / 2 ** 20)], ['pmd', Math.floor(entry / 2 ** 20)]);
+    t.same(
+      [walk_address(mm, TO).level, Math.floor(walk_address(mm, TO).entry / 2 ** 20)],
+      ['pmd', Math.floor(entry / 2 ** 20)],
+    );
     yield* sys_mremap(m, TO, HUGE, HUGE, TO_FIXED, FROM + PAGE);
     t.same([walk_address(mm, FROM + PAGE).level, walk_address(mm, FROM + HUGE).level], ['pte', 'pte']);
     t.equal(Math.floor(walk_address(mm, FROM + 8 * PAGE).entry / 2 ** 20), Math.floor(entry / 2 ** 20) + 7);
@@ -116,7 +120,10 @@ t.test('guards move, and an empty range moves without tables', (t) => {
     t.equal(walk_address(mm, TO + PAGE).entry, guard);
     yield* map(m, FROM + GIB, HUGE);
     yield* map(m, TO + GIB, HUGE);
-    const [from, to] = [FROM + GIB, TO + GIB].map((at) => mm.mm_mt.find((v) => v.vm_start === at)) as [vm_area_struct, vm_area_struct];
+    const [from, to] = [FROM + GIB, TO + GIB].map((at) => mm.mm_mt.find((v) => v.vm_start === at)) as [
+      vm_area_struct,
+      vm_area_struct,
+    ];
     const bytes = mm.pgtables_bytes;
     t.equal(yield* move_page_tables(m, new pagetable_move_control(from, to, FROM + GIB, TO + GIB, HUGE)), HUGE);
     t.equal(yield* move_page_tables(m, new pagetable_move_control(from, to, FROM + GIB, TO + GIB, 0)), 0);

@@ -1,35 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The part of mm/mremap.c that moves page tables.
 
+import {
+  pmd_clear,
+  pmd_lock,
+  pmd_off,
+  pmd_populate,
+  pte_unmap_unlock,
+  pud_clear,
+  pud_lock,
+  pud_populate,
+  pud_table,
+} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  ALIGN_DOWN,
+  pgd_index,
+  pmd_index,
+  pmd_is_table,
+  pmd_none,
+  PMD_SIZE,
+  type ptdesc,
+  pte_clear_uffd,
+  pte_index,
+  pte_none,
+  pte_present,
+  pud_index,
+  PUD_SIZE,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { get_and_clear_ptes, pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { flush_tlb_range } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { EAGAIN } from '../../errno.ts';
-import { down_write, spin_lock, spin_unlock, up_write } from '../../kernel/locks.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
-import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
 import { move_huge_pmd } from '../huge_memory/move.ts';
 import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
+import { pmd_is_huge } from '../huge_memory/sysfs.ts';
 import { move_hugetlb_page_tables } from '../hugetlb/vma.ts';
 import { pte_is_uffd_wp_marker } from '../leafops.ts';
+import { pmd_alloc, pte_alloc, pud_alloc } from '../memory/pgalloc.ts';
 import { is_vm_hugetlb_page, type vm_area_struct } from '../mm_types.ts';
+import { find_vma_intersection } from '../mmap/find_vma.ts';
 import {
-  MMU_NOTIFY_UNMAP, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_UNMAP,
 } from '../mmu_notifier.ts';
-import {
-  get_and_clear_ptes, pmd_alloc, pmd_clear, pmd_lock, pmd_off, pmd_populate, pte_alloc, pte_clear, pte_offset_map,
-  pte_offset_map_lock, pte_unmap_unlock, pud_alloc, pud_clear, pud_lock, pud_populate, pud_table, set_pte_at,
-} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
-import {
-  ALIGN_DOWN, PMD_SIZE, PUD_SIZE, pgd_index, pmd_index, pmd_is_table, pmd_none, pte_clear_uffd, pte_index, pte_none,
-  pte_present, pud_index, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { pmd_is_huge } from '../huge_memory/sysfs.ts';
-import { flush_tlb_range } from '../../arch/x86/mm/tlb.ts';
+import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
 import { vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
-import { find_vma_intersection } from '../vma/vma.ts';
 
 /** A move of page tables (mm/internal.h: struct pagetable_move_control). The moves of exec's stack are not modelled. */
 export class pagetable_move_control {
@@ -64,9 +89,18 @@ function drop_rmap_locks(m: Machine, vma: vm_area_struct): void {
   if (mapping !== null) up_write(m, mapping.i_mmap_rwsem);
 }
 
-/** Moves the entries of [old_addr, old_addr+extent) within one pte table each; -EAGAIN if a table is not there (mm/mremap.c: move_ptes()). */
+/**
+ * Moves the entries of [old_addr, old_addr+extent) within one pte table each; -EAGAIN if a table is not there
+ * (mm/mremap.c: move_ptes()).
+ */
 function* move_ptes(
-  m: Machine, pmc: pagetable_move_control, extent: number, old_pmdt: ptdesc, old_pi: number, new_pmdt: ptdesc, new_pi: number,
+  m: Machine,
+  pmc: pagetable_move_control,
+  extent: number,
+  old_pmdt: ptdesc,
+  old_pi: number,
+  new_pmdt: ptdesc,
+  new_pi: number,
 ): Gen<number> {
   const vma = pmc.old;
   const mm = vma.vm_mm;
@@ -85,7 +119,11 @@ function* move_ptes(
     err = -EAGAIN;
   } else {
     if (new_pt !== old_pt) yield* spin_lock(m, new_pt.ptl);
-    for (let old_addr = old_start, new_addr = pmc.new_addr; old_addr < old_end; old_addr += PAGE_SIZE, new_addr += PAGE_SIZE) {
+    for (
+      let old_addr = old_start, new_addr = pmc.new_addr;
+      old_addr < old_end;
+      old_addr += PAGE_SIZE, new_addr += PAGE_SIZE
+    ) {
       const oi = pte_index(old_addr);
       const ni = pte_index(new_addr);
       WARN_ON_ONCE(m, !pte_none(new_pt.entry[ni] as number), 'move_ptes');
@@ -114,7 +152,12 @@ function uffd_supports_page_table_move(pmc: pagetable_move_control): boolean {
 
 /** Moves a whole pte table; false if that is not possible (mm/mremap.c: move_normal_pmd()). */
 function* move_normal_pmd(
-  m: Machine, pmc: pagetable_move_control, old_pmdt: ptdesc, old_pi: number, new_pmdt: ptdesc, new_pi: number,
+  m: Machine,
+  pmc: pagetable_move_control,
+  old_pmdt: ptdesc,
+  old_pi: number,
+  new_pmdt: ptdesc,
+  new_pi: number,
 ): Gen<boolean> {
   const vma = pmc.old;
   const mm = vma.vm_mm;
@@ -122,7 +165,9 @@ function* move_normal_pmd(
   if (WARN_ON_ONCE(m, !pmd_none(new_pmdt.entry[new_pi] as number), 'move_normal_pmd')) return false;
   yield* pmd_lock(m, mm, old_pmdt);
   if (new_pmdt !== old_pmdt) yield* pmd_lock(m, mm, new_pmdt);
-  const pt = pmd_is_table(old_pmdt.entry[old_pi] as number) ? (old_pmdt.child as (ptdesc | null)[])[old_pi] ?? null : null;
+  const pt = pmd_is_table(old_pmdt.entry[old_pi] as number)
+    ? ((old_pmdt.child as (ptdesc | null)[])[old_pi] ?? null)
+    : null;
   if (pt !== null) {
     pmd_clear(old_pmdt, old_pi);
     BUG_ON(!pmd_none(new_pmdt.entry[new_pi] as number), 'mm/mremap.c: move_normal_pmd() onto a used pmd');
@@ -136,7 +181,12 @@ function* move_normal_pmd(
 
 /** Moves a whole pmd table; false if that is not possible (mm/mremap.c: move_normal_pud()). */
 function* move_normal_pud(
-  m: Machine, pmc: pagetable_move_control, old_pudt: ptdesc, old_ui: number, new_pudt: ptdesc, new_ui: number,
+  m: Machine,
+  pmc: pagetable_move_control,
+  old_pudt: ptdesc,
+  old_ui: number,
+  new_pudt: ptdesc,
+  new_ui: number,
 ): Gen<boolean> {
   const vma = pmc.old;
   const mm = vma.vm_mm;
@@ -153,7 +203,10 @@ function* move_normal_pud(
   return pmdt !== null;
 }
 
-/** Bytes to move until the end of the range, or of the table entry of the given size on either side (mm/mremap.c: get_extent()). */
+/**
+ * Bytes to move until the end of the range, or of the table entry of the given size on either side (mm/mremap.c:
+ * get_extent()).
+ */
 function get_extent(pmc: pagetable_move_control, size: number): number {
   const old_left = ALIGN_DOWN(pmc.old_addr, size) + size - pmc.old_addr;
   const new_left = ALIGN_DOWN(pmc.new_addr, size) + size - pmc.new_addr;
@@ -165,7 +218,9 @@ function can_align_down(vma: vm_area_struct, addr_to_align: number): boolean {
   return find_vma_intersection(vma.vm_mm, ALIGN_DOWN(addr_to_align, PMD_SIZE), vma.vm_start) === null;
 }
 
-/** Widens the move down to pmd boundaries where nothing is mapped below both ranges (mm/mremap.c: try_realign_addr()). */
+/**
+ * Widens the move down to pmd boundaries where nothing is mapped below both ranges (mm/mremap.c: try_realign_addr()).
+ */
 function try_realign_addr(pmc: pagetable_move_control): void {
   const old_align = pmc.old_addr % PMD_SIZE;
   if (pmc.len_in < PMD_SIZE - old_align || old_align === 0 || old_align !== pmc.new_addr % PMD_SIZE) return;
@@ -220,7 +275,10 @@ function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
   }
 }
 
-/** Moves the page tables of a range to another one; bytes moved, less than asked only without memory (mm/mremap.c: move_page_tables()). */
+/**
+ * Moves the page tables of a range to another one; bytes moved, less than asked only without memory (mm/mremap.c:
+ * move_page_tables()).
+ */
 export function* move_page_tables(m: Machine, pmc: pagetable_move_control): Gen<number> {
   if (pmc.len_in === 0) return 0;
   if (is_vm_hugetlb_page(pmc.old)) {

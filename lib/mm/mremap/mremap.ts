@@ -1,36 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { ALIGN, PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { BUG_ON, WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
 import { EFAULT, EINTR, EINVAL, ENOMEM } from '../../errno.ts';
-import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { BUG_ON, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { mm_populate } from '../gup/gup.ts';
+import { thp_get_unmapped_area } from '../huge_memory/unmapped_area.ts';
 import { hstate_vma, huge_page_size } from '../hugetlb/pool.ts';
 import { fixup_hugetlb_reservations } from '../hugetlb/resv.ts';
-import { MAP_FIXED, MAP_SHARED } from '../mmap.ts';
-import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
 import {
-  VM_ACCOUNT, VM_DONTEXPAND, VM_LOCKED, VM_LOCKONFAULT, VM_MAYSHARE, VM_PFNMAP, VM_SHARED, is_vm_hugetlb_page,
-  linear_page_index, vma_is_anonymous, type mm_struct, type vm_area_struct,
+  is_vm_hugetlb_page,
+  linear_page_index,
+  type mm_struct,
+  VM_ACCOUNT,
+  type vm_area_struct,
+  VM_DONTEXPAND,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_MAYSHARE,
+  VM_PFNMAP,
+  VM_SHARED,
+  vma_is_anonymous,
 } from '../mm_types.ts';
-import { move_page_tables, pagetable_move_control } from './move_page_tables.ts';
-import { ALIGN, PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { find_vma_intersection, vm_stat_account } from '../mmap/find_vma.ts';
+import { do_munmap, MAP_FIXED, MAP_SHARED } from '../mmap/mmap.ts';
+import { get_unmapped_area } from '../mmap/unmapped_area.ts';
+import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
+import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
 import { vma_is_shmem } from '../shmem.ts';
-import { get_unmapped_area, thp_get_unmapped_area } from '../unmapped_area.ts';
 import {
-  mremap_userfaultfd_complete, mremap_userfaultfd_fail, mremap_userfaultfd_prep, userfaultfd_armed, userfaultfd_unmap_complete,
-  type userfaultfd_unmap_ctxs, type vm_userfaultfd_ctx,
+  mremap_userfaultfd_complete,
+  mremap_userfaultfd_fail,
+  mremap_userfaultfd_prep,
+  userfaultfd_armed,
+  userfaultfd_unmap_complete,
+  type userfaultfd_unmap_ctxs,
+  type vm_userfaultfd_ctx,
 } from '../userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from '../vm_account.ts';
-import { find_vma_intersection, linear_anon_page_index, vm_stat_account, vma_find, vma_iterator, vma_lookup, vma_next, vma_prev } from '../vma/vma.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
 import { copy_vma, split_vma, sysctl_max_map_count, vma_merge_extend } from '../vma/merge.ts';
-import { do_munmap, do_vmi_munmap } from '../vma/unmap.ts';
+import { do_vmi_munmap } from '../vma/unmap.ts';
+import { linear_anon_page_index, vma_find, vma_iterator, vma_lookup, vma_next, vma_prev } from '../vma/vma.ts';
+import { move_page_tables, pagetable_move_control } from './move_page_tables.ts';
 
 // include/uapi/linux/mman.h
-export const MREMAP_MAYMOVE = 1;
-export const MREMAP_FIXED = 2;
-export const MREMAP_DONTUNMAP = 4;
+const MREMAP_MAYMOVE = 1;
+const MREMAP_FIXED = 2;
+const MREMAP_DONTUNMAP = 4;
 
 const MREMAP_NO_RESIZE = 1;
 const MREMAP_SHRINK = 2;
@@ -109,7 +126,10 @@ function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
   if (vma.vm_flags & VM_LOCKED) vma.vm_mm.locked_vm += bytes / 4096;
 }
 
-/** True if the splits of a move leave the number of mappings within its limit (mm/mremap.c: __check_map_count_against_split()). */
+/**
+ * True if the splits of a move leave the number of mappings within its limit (mm/mremap.c:
+ * __check_map_count_against_split()).
+ */
 function check_map_count(mm: mm_struct, pre_split: boolean, before_unmaps: boolean): boolean {
   return mm.mm_mt.length + (before_unmaps ? 2 : 0) + 2 + (pre_split ? 1 : 0) <= sysctl_max_map_count;
 }
@@ -140,7 +160,9 @@ function* prep_move_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return err;
 }
 
-/** Unmaps the source of a move without giving back what the destination still owns (mm/mremap.c: unmap_source_vma()). */
+/**
+ * Unmaps the source of a move without giving back what the destination still owns (mm/mremap.c: unmap_source_vma()).
+ */
 function* unmap_source_vma(m: Machine, vrm: vma_remap_struct): Gen<void> {
   const vma = vrm.vma as vm_area_struct;
   const mm = vma.vm_mm;
@@ -170,12 +192,21 @@ function* unmap_source_vma(m: Machine, vrm: vma_remap_struct): Gen<void> {
   }
 }
 
-/** Makes the destination vma and moves the page tables; on an error moves them back and points vrm at the destination (mm/mremap.c: copy_vma_and_data()). */
+/**
+ * Makes the destination vma and moves the page tables; on an error moves them back and points vrm at the destination
+ * (mm/mremap.c: copy_vma_and_data()).
+ */
 function* copy_vma_and_data(m: Machine, vrm: vma_remap_struct): Gen<{ err: number; new_vma: vm_area_struct | null }> {
   const source = vrm.vma as vm_area_struct;
   const { new_vma, vma, need_rmap_locks } = yield* copy_vma(
-    m, source, vrm.new_addr, vrm.new_len, linear_page_index(source, vrm.addr), linear_anon_page_index(source, vrm.addr),
-    (vrm.flags & MREMAP_DONTUNMAP) !== 0);
+    m,
+    source,
+    vrm.new_addr,
+    vrm.new_len,
+    linear_page_index(source, vrm.addr),
+    linear_anon_page_index(source, vrm.addr),
+    (vrm.flags & MREMAP_DONTUNMAP) !== 0,
+  );
   if (new_vma === null) {
     vrm_uncharge(m, vrm);
     return { err: -ENOMEM, new_vma };
@@ -201,7 +232,10 @@ function* copy_vma_and_data(m: Machine, vrm: vma_remap_struct): Gen<{ err: numbe
   return { err, new_vma };
 }
 
-/** Leaves the source of MREMAP_DONTUNMAP as a vma that was never faulted, if all of it moved (mm/mremap.c: dontunmap_complete()). */
+/**
+ * Leaves the source of MREMAP_DONTUNMAP as a vma that was never faulted, if all of it moved (mm/mremap.c:
+ * dontunmap_complete()).
+ */
 function* dontunmap_complete(m: Machine, vrm: vma_remap_struct, new_vma: vm_area_struct): Gen<void> {
   const vma = vrm.vma as vm_area_struct;
   WARN_ON_ONCE(m, new_vma === vma, 'dontunmap_complete');
@@ -232,7 +266,15 @@ function* shrink_vma(m: Machine, vrm: vma_remap_struct, drop_lock: boolean): Gen
   const mm = m.current.mm as mm_struct;
   const unmap_start = vrm.addr + vrm.new_len;
   BUG_ON(vrm.remap_type !== MREMAP_SHRINK, 'mm/mremap.c: shrink_vma()');
-  const res = yield* do_vmi_munmap(m, new vma_iterator(mm, unmap_start), mm, unmap_start, vrm.delta, vrm.uf_unmap, drop_lock);
+  const res = yield* do_vmi_munmap(
+    m,
+    new vma_iterator(mm, unmap_start),
+    mm,
+    unmap_start,
+    vrm.delta,
+    vrm.uf_unmap,
+    drop_lock,
+  );
   vrm.vma = null;
   if (res) return res;
   if (drop_lock) {
@@ -318,7 +360,10 @@ function check_prep_vma(m: Machine, vrm: vma_remap_struct): number {
   let old_len = vrm.old_len;
   if (old_len === 0 && (vma.vm_flags & (VM_SHARED | VM_MAYSHARE)) === 0) {
     if (m.log.first('check_prep_vma')) {
-      printk(m, `${m.current.comm} (${m.current.pid}): attempted to duplicate a private mapping with mremap.  This is not supported.`);
+      printk(
+        m,
+        `${m.current.comm} (${m.current.pid}): attempted to duplicate a private mapping with mremap.  This is not supported.`,
+      );
     }
     return -EINVAL;
   }
@@ -352,7 +397,10 @@ function vma_multi_allowed(vma: vm_area_struct): boolean {
   return get_area === undefined || vma_is_shmem(vma) || is_vm_hugetlb_page(vma) || get_area === thp_get_unmapped_area;
 }
 
-/** Moves every vma in the range, gaps between them kept; the first one's new address or -errno (mm/mremap.c: remap_move()). */
+/**
+ * Moves every vma in the range, gaps between them kept; the first one's new address or -errno (mm/mremap.c:
+ * remap_move()).
+ */
 function* remap_move(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const start = vrm.addr;
   const end = vrm.addr + vrm.old_len;
@@ -419,9 +467,16 @@ function* do_mremap(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return res;
 }
 
-/** The mremap system call: the new address or -errno (mm/mremap.c: mremap()). Leaves out resource limits and sealing. */
+/**
+ * The mremap system call: the new address or -errno (mm/mremap.c: mremap()). Leaves out resource limits and sealing.
+ */
 export function* sys_mremap(
-  m: Machine, addr: number, old_len: number, new_len: number, flags: number, new_addr: number,
+  m: Machine,
+  addr: number,
+  old_len: number,
+  new_len: number,
+  flags: number,
+  new_addr: number,
 ): Gen<number> {
   return yield* do_mremap(m, new vma_remap_struct(addr, old_len, new_len, flags, new_addr));
 }

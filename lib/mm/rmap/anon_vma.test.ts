@@ -4,16 +4,27 @@ import t from 'tap';
 import type { Machine } from '../../boot.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
-import {
-  VMA_OP_FORK, VMA_OP_SPLIT, anon_vma_clone, anon_vma_fork, anon_vma_lock_read, anon_vma_lock_write, anon_vma_prepare,
-  anon_vma_trylock_read, anon_vma_trylock_write, anon_vma_unlock_read, anon_vma_unlock_write, folio_get_anon_vma, put_anon_vma,
-  unlink_anon_vmas,
-} from './anon_vma.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { type anon_vma, type mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_alloc } from '../page_alloc.ts';
-import { folio_add_new_anon_rmap, folio_remove_rmap_ptes } from './rmap.ts';
 import { bare_machine } from '../testing.ts';
+import {
+  anon_vma_clone,
+  anon_vma_fork,
+  anon_vma_lock_read,
+  anon_vma_lock_write,
+  anon_vma_prepare,
+  anon_vma_trylock_read,
+  anon_vma_trylock_write,
+  anon_vma_unlock_read,
+  anon_vma_unlock_write,
+  folio_get_anon_vma,
+  put_anon_vma,
+  unlink_anon_vmas,
+  VMA_OP_FORK,
+  VMA_OP_SPLIT,
+} from './anon_vma.ts';
+import { folio_add_new_anon_rmap, folio_remove_rmap_ptes } from './rmap.ts';
 
 const PAGE = 4096;
 const BASE = 0x200000000;
@@ -31,7 +42,11 @@ function anon(mm: mm_struct, page: number, pages: number, flags = RW): vm_area_s
 }
 
 function fork(m: Machine, parent: vm_area_struct): vm_area_struct {
-  const child = anon(mm_alloc(m) as mm_struct, (parent.vm_start - BASE) / PAGE, (parent.vm_end - parent.vm_start) / PAGE);
+  const child = anon(
+    mm_alloc(m) as mm_struct,
+    (parent.vm_start - BASE) / PAGE,
+    (parent.vm_end - parent.vm_start) / PAGE,
+  );
   child.anon_vma = parent.anon_vma;
   at_once(anon_vma_fork(m, child, parent));
   return child;
@@ -65,7 +80,11 @@ t.test('a split half is found through all anon_vmas of the whole', async (t) => 
   const half = new vm_area_struct(child.vm_mm, child.vm_start, child.vm_end);
   half.anon_vma = child.anon_vma;
   t.equal(at_once(anon_vma_clone(m, half, child, VMA_OP_SPLIT)), 0);
-  t.same(half.anon_vma_chain.map((c) => c.anon_vma.id), child.anon_vma_chain.map((c) => c.anon_vma.id).reverse(), 'the list turns around');
+  t.same(
+    half.anon_vma_chain.map((c) => c.anon_vma.id),
+    child.anon_vma_chain.map((c) => c.anon_vma.id).reverse(),
+    'the list turns around',
+  );
   t.equal(child.anon_vma_chain.length, 2);
   t.equal(child.anon_vma?.num_active_vmas, 2);
   t.equal(parent.anon_vma?.num_active_vmas, 1);
@@ -136,5 +155,9 @@ t.test('a reference keeps the anon_vma of a folio, if the folio is mapped', asyn
   t.same(m.mappings.live(), []);
   t.same(m.log.warnings, []);
   folio_get_anon_vma(m, folio);
-  t.same(m.log.warnings.map((w) => w.fn), ['folio_get_anon_vma'], 'it must be locked');
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['folio_get_anon_vma'],
+    'it must be locked',
+  );
 });

@@ -3,21 +3,27 @@
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import {
-  down_read, down_read_trylock, down_write, down_write_trylock, rwsem_is_locked, spin_lock, spin_unlock, up_read, up_write,
-} from '../../kernel/locks.ts';
+  down_read,
+  down_read_trylock,
+  down_write,
+  down_write_trylock,
+  rwsem_is_locked,
+  up_read,
+  up_write,
+} from '../../kernel/locking/rwsem.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { anon_vma, anon_vma_chain, type vm_area_struct } from '../mm_types.ts';
 import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PG_locked, test_flag } from '../page.ts';
-import { folio_anon_vma, folio_mapped } from './rmap.ts';
+import { folio_anon_vma } from '../util.ts';
 import { find_mergeable_anon_vma } from '../vma/merge.ts';
+import { folio_mapped } from './rmap.ts';
 
 // enum vma_operation (mm/internal.h): why a vma's anon_vmas are cloned
 export const VMA_OP_SPLIT = 0;
 export const VMA_OP_MERGE_UNFAULTED = 1;
 export const VMA_OP_REMAP = 2;
 export const VMA_OP_FORK = 3;
-
-export { folio_anon_vma };
 
 /** Takes the lock of the anon_vma's whole tree for writing (mm/internal.h: anon_vma_lock_write()). */
 export function* anon_vma_lock_write(m: Machine, av: anon_vma): Gen<void> {
@@ -50,7 +56,7 @@ export function anon_vma_unlock_read(m: Machine, av: anon_vma): void {
 }
 
 /** Takes a reference (mm/internal.h: get_anon_vma()). */
-export function get_anon_vma(av: anon_vma): void {
+function get_anon_vma(av: anon_vma): void {
   av.refcount++;
 }
 
@@ -60,7 +66,7 @@ export function* put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
 }
 
 /** Frees an anon_vma without references, and drops its reference on the root (mm/rmap.c: __put_anon_vma()). */
-export function* __put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
+function* __put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
   const root = av.root;
   yield* anon_vma_free(m, av);
   if (root !== av && --root.refcount === 0) yield* anon_vma_free(m, root);
@@ -103,7 +109,10 @@ export function* anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> 
   return yield* __anon_vma_prepare(m, vma);
 }
 
-/** Gives the vma a neighbour's anon_vma or a new one; answers 0, since allocations of objects do not fail here (mm/rmap.c: __anon_vma_prepare()). */
+/**
+ * Gives the vma a neighbour's anon_vma or a new one; answers 0, since allocations of objects do not fail here
+ * (mm/rmap.c: __anon_vma_prepare()).
+ */
 export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> {
   let av = find_mergeable_anon_vma(m, vma);
   let allocated: anon_vma | null = null;
@@ -166,7 +175,10 @@ export function* anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_st
   return 0;
 }
 
-/** Attaches a child's vma to its parent's anon_vmas and, unless one can be reused, to a new one of its own; answers 0 (mm/rmap.c: anon_vma_fork()). */
+/**
+ * Attaches a child's vma to its parent's anon_vmas and, unless one can be reused, to a new one of its own; answers 0
+ * (mm/rmap.c: anon_vma_fork()).
+ */
 export function* anon_vma_fork(m: Machine, vma: vm_area_struct, pvma: vm_area_struct): Gen<number> {
   if (pvma.anon_vma === null) return 0;
   vma.anon_vma = null;
@@ -189,7 +201,10 @@ export function* anon_vma_fork(m: Machine, vma: vm_area_struct, pvma: vm_area_st
   return 0;
 }
 
-/** Cuts every link between the vma and its anon_vmas, and frees those that no vma needs any more (mm/rmap.c: unlink_anon_vmas()). */
+/**
+ * Cuts every link between the vma and its anon_vmas, and frees those that no vma needs any more (mm/rmap.c:
+ * unlink_anon_vmas()).
+ */
 export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
   const active = vma.anon_vma;
   if (active === null) {

@@ -1,25 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pmd_off, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  PAGE_ALIGN_DOWN,
+  pmd_index,
+  type ptdesc,
+  pte_dirty,
+  pte_index,
+  pte_mksoft_dirty,
+  pte_present,
+  pte_soft_dirty,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY, EOPNOTSUPP } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { folio_lock_killable, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
-import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE, get_user_page_vma_remote } from '../gup/gup.ts';
+import { folio_put } from '../folio.ts';
+import { get_user_page_vma_remote } from '../gup/gup.ts';
+import { FOLL_GET, FOLL_SPLIT_PMD, FOLL_WRITE } from '../gup/pin.ts';
 import { make_device_exclusive_entry } from '../leafops.ts';
 import { vm_normal_page } from '../memory/fault.ts';
+import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmap_assert_locked } from '../mmap_lock.ts';
 import {
-  MMU_NOTIFY_EXCLUSIVE, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init_owner,
+  MMU_NOTIFY_EXCLUSIVE,
 } from '../mmu_notifier.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from '../page.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import { pmd_off, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { PAGE_ALIGN_DOWN, pmd_index, pte_dirty, pte_index, pte_mksoft_dirty, pte_present, pte_soft_dirty, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from '../page.ts';
+import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_remove_rmap_pte } from './rmap.ts';
-import { folio_put } from '../folio.ts';
-import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
 
 // The pte table at the address, locked, if a pte there still maps `page` writable (mm/pagewalk.c: folio_walk_start()).
 function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<ptdesc | null> {
@@ -33,10 +48,10 @@ function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): 
 }
 
 /**
- * Makes one page of anonymous memory a device's alone: its pte becomes a device-exclusive entry, which the next CPU access
- * turns back. Answers the page, whose folio then is locked and has a reference, or -errno: -EOPNOTSUPP for other memory,
- * and what a write fault there answers (mm/rmap.c: make_device_exclusive()). The mmap lock is held; `owner` goes to the
- * MMU_NOTIFY_EXCLUSIVE notifiers.
+ * Makes one page of anonymous memory a device's alone: its pte becomes a device-exclusive entry, which the next CPU
+ * access turns back. Answers the page, whose folio then is locked and has a reference, or -errno: -EOPNOTSUPP for other
+ * memory, and what a write fault there answers (mm/rmap.c: make_device_exclusive()). The mmap lock is held; `owner`
+ * goes to the MMU_NOTIFY_EXCLUSIVE notifiers.
  */
 export function* make_device_exclusive(m: Machine, mm: mm_struct, address: number, owner: unknown): Gen<number> {
   mmap_assert_locked(mm);

@@ -1,27 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
+import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { Machine } from '../../boot.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
-import { anon_vma_fork, anon_vma_prepare, unlink_anon_vmas } from './anon_vma.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_add_lru, folio_put, lru_add_drain } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import { alloc_migration_target, isolate_folio_to_list, migrate_pages } from '../migrate/pages.ts';
 import { type mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PageList, folio_get, large, page_to_pfn } from '../page.ts';
+import { folio_get, large, page_to_pfn, PageList } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
-import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
-import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { make_pte } from '../testing.ts';
+import { folio_anon_vma } from '../util.ts';
+import { anon_vma_fork, anon_vma_prepare, unlink_anon_vmas } from './anon_vma.ts';
 import {
-  folio_add_anon_rmap_ptes, folio_add_new_anon_rmap, folio_anon_vma, folio_entire_mapcount, folio_large_mapcount, folio_mapcount,
-  folio_maybe_dma_pinned, folio_maybe_mapped_shared, folio_precise_page_mapcount, folio_remove_rmap_pmd, folio_remove_rmap_ptes,
-  folio_try_dup_anon_rmap_pmd, folio_try_dup_anon_rmap_pte, folio_try_share_anon_rmap_pte, page_address_in_vma, vma_anon_address,
+  folio_add_anon_rmap_ptes,
+  folio_add_new_anon_rmap,
+  folio_entire_mapcount,
+  folio_large_mapcount,
+  folio_mapcount,
+  folio_maybe_dma_pinned,
+  folio_maybe_mapped_shared,
+  folio_precise_page_mapcount,
+  folio_remove_rmap_pmd,
+  folio_remove_rmap_ptes,
+  folio_try_dup_anon_rmap_pmd,
+  folio_try_dup_anon_rmap_pte,
+  folio_try_share_anon_rmap_pte,
+  page_address_in_vma,
+  vma_anon_address,
 } from './rmap.ts';
 import { rmap_walk, try_to_migrate } from './walk.ts';
-import { folio_add_lru, folio_put, lru_add_drain } from '../folio.ts';
-import { make_pte } from '../testing.ts';
 
 const BASE = 0x200000000;
 const EXCLUSIVE = 1;
@@ -92,33 +105,36 @@ t.test('a pinned exclusive page can be neither shared with a child nor unmapped 
   t.equal(folio_try_share_anon_rmap_pte(m, folio, folio), 0);
 });
 
-t.test('a huge folio knows whether one mm or several map it, and goes on the split queue when partly unmapped', async (t) => {
-  const m = machine();
-  const vma = anon(m, 512);
-  at_once(anon_vma_prepare(m, vma));
-  const folio = folio_alloc(m, 0, 9);
-  m.page.flags[folio] = (m.page.flags[folio] as number) | (1 << 18);
-  folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
-  t.equal(folio_entire_mapcount(m, folio), 1);
-  t.equal(folio_large_mapcount(m, folio), 1);
+t.test(
+  'a huge folio knows whether one mm or several map it, and goes on the split queue when partly unmapped',
+  async (t) => {
+    const m = machine();
+    const vma = anon(m, 512);
+    at_once(anon_vma_prepare(m, vma));
+    const folio = folio_alloc(m, 0, 9);
+    m.page.flags[folio] = (m.page.flags[folio] as number) | (1 << 18);
+    folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
+    t.equal(folio_entire_mapcount(m, folio), 1);
+    t.equal(folio_large_mapcount(m, folio), 1);
 
-  const child = child_of(m, vma);
-  vma.vm_mm.write_protect_seq = 1;
-  t.equal(folio_try_dup_anon_rmap_pmd(m, folio, folio, child, vma), 0);
-  t.ok(folio_maybe_mapped_shared(m, folio));
-  folio_remove_rmap_pmd(m, folio, folio, vma);
-  t.notOk(folio_maybe_mapped_shared(m, folio), 'only the child is left');
-  t.notOk(large(m, folio).on_deferred_list);
+    const child = child_of(m, vma);
+    vma.vm_mm.write_protect_seq = 1;
+    t.equal(folio_try_dup_anon_rmap_pmd(m, folio, folio, child, vma), 0);
+    t.ok(folio_maybe_mapped_shared(m, folio));
+    folio_remove_rmap_pmd(m, folio, folio, vma);
+    t.notOk(folio_maybe_mapped_shared(m, folio), 'only the child is left');
+    t.notOk(large(m, folio).on_deferred_list);
 
-  at_once(folio_lock(m, folio));
-  folio_add_anon_rmap_ptes(m, folio, folio + 8, 4, child, BASE + 8 * 4096, 0);
-  t.equal(folio_large_mapcount(m, folio), 5);
-  t.equal(folio_precise_page_mapcount(m, folio, folio + 9), 2);
-  folio_remove_rmap_pmd(m, folio, folio, child);
-  t.equal(folio_precise_page_mapcount(m, folio, folio + 7), 0);
-  t.ok(large(m, folio).on_deferred_list, 'four of 512 pages are mapped');
-  t.same(m.log.warnings, []);
-});
+    at_once(folio_lock(m, folio));
+    folio_add_anon_rmap_ptes(m, folio, folio + 8, 4, child, BASE + 8 * 4096, 0);
+    t.equal(folio_large_mapcount(m, folio), 5);
+    t.equal(folio_precise_page_mapcount(m, folio, folio + 9), 2);
+    folio_remove_rmap_pmd(m, folio, folio, child);
+    t.equal(folio_precise_page_mapcount(m, folio, folio + 7), 0);
+    t.ok(large(m, folio).on_deferred_list, 'four of 512 pages are mapped');
+    t.same(m.log.warnings, []);
+  },
+);
 
 t.test('anon_vmas live as long as vmas need them', async (t) => {
   const m = machine();
@@ -167,7 +183,8 @@ function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: 
     v.vm_mm.rss_stat[1] = 1;
   }
   return {
-    folio, vmas,
+    folio,
+    vmas,
     pte: (n) => {
       const { pt, i } = make_pte(m, (vmas[n] as vm_area_struct).vm_mm, BASE + 4096);
       return pt.entry[i] as number;
@@ -182,14 +199,19 @@ t.test('try_to_migrate reaches parent and child, and remove_migration_ptes both 
   folio_get(m, folio);
   at_once(folio_lock(m, folio));
   const seen: vm_area_struct[] = [];
-  at_once(rmap_walk(m, folio, {
-    *rmap_one(_m, _folio, vma) {
-      seen.push(vma);
-      if (seen.length > 9) yield { what: 'never' };
-      return true;
-    },
-  }));
-  t.same(seen.map((v) => vmas.indexOf(v)), [0, 1]);
+  at_once(
+    rmap_walk(m, folio, {
+      *rmap_one(_m, _folio, vma) {
+        seen.push(vma);
+        if (seen.length > 9) yield { what: 'never' };
+        return true;
+      },
+    }),
+  );
+  t.same(
+    seen.map((v) => vmas.indexOf(v)),
+    [0, 1],
+  );
   at_once(try_to_migrate(m, folio, 0));
   t.equal(folio_mapcount(m, folio), 0);
   for (const n of [0, 1]) t.equal(swp_type(pte(n)), 0x19, 'a readable migration entry');

@@ -1,18 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { pud_table } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, type ptdesc, pud_index } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY, EFAULT } from '../../errno.ts';
 import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { deferred_split_folio } from '../huge_memory/deferred_split.ts';
-import { MEMORY_DEVICE_PRIVATE, folio_is_device_private } from '../memremap.ts';
-import { MMF_HAS_PINNED, type address_space, type anon_vma, type vm_area_struct } from '../mm_types.ts';
+import { mod_mthp_stat, MTHP_STAT_NR_ANON } from '../huge_memory/sysfs.ts';
+import { folio_is_device_private, MEMORY_DEVICE_PRIVATE } from '../memremap.ts';
+import { type anon_vma, type mm_struct, MMF_HAS_PINNED, type vm_area_struct } from '../mm_types.ts';
 import {
-  FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PGTY_hugetlb, PGTY_none, PG_anon_exclusive, PG_head, PG_locked, PG_partially_mapped,
-  PG_private, PG_swapbacked, PG_swapcache, ZONE_DEVICE, folio_nr_pages, folio_order, folio_test_anon, folio_test_hugetlb,
-  folio_test_large, large, test_flag, type large_folio,
+  FOLIO_MAPPING_ANON,
+  FOLIO_MAPPING_FLAGS,
+  folio_nr_pages,
+  folio_order,
+  folio_test_anon,
+  folio_test_hugetlb,
+  folio_test_large,
+  large,
+  type large_folio,
+  PG_anon_exclusive,
+  PG_head,
+  PG_locked,
+  PG_partially_mapped,
+  PG_private,
+  PG_swapbacked,
+  PG_swapcache,
+  PGTY_hugetlb,
+  PGTY_none,
+  test_flag,
+  ZONE_DEVICE,
 } from '../page.ts';
-import { HPAGE_PMD_NR, HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { MTHP_STAT_NR_ANON, mod_mthp_stat } from '../huge_memory/sysfs.ts';
+import { folio_anon_vma, folio_mapping } from '../util.ts';
 import { linear_anon_page_index } from '../vma/vma.ts';
 
 // rmap_t (include/linux/rmap.h)
@@ -21,26 +40,12 @@ export const RMAP_EXCLUSIVE = 1;
 /** references that one pin counts for on a folio of one page (include/linux/mm.h) */
 export const GUP_PIN_COUNTING_BIAS = 1024;
 /** what one mapping by a pmd adds to _nr_pages_mapped (mm/internal.h) */
-export const ENTIRELY_MAPPED = 0x800000;
+const ENTIRELY_MAPPED = 0x800000;
 const FOLIO_PAGES_MAPPED = ENTIRELY_MAPPED - 1;
 const MM_ID_DUMMY = 0;
 
 function warn(m: Machine, fn: string, what: string): void {
   WARN_ON(m, true, fn, what);
-}
-
-/** The file that the folio caches a part of, or null for anonymous memory and free pages (mm/util.c: folio_mapping()). Swap cache is not modelled. */
-export function folio_mapping(m: Machine, folio: number): address_space | null {
-  const mapping = m.page.mapping[folio] as number;
-  if (mapping === 0 || (mapping & FOLIO_MAPPING_FLAGS) !== 0) return null;
-  return m.mappings.get(mapping >> 2) as address_space | null;
-}
-
-/** The anon_vma that an anonymous folio's mapping names, else null (mm/util.c: folio_anon_vma()). */
-export function folio_anon_vma(m: Machine, folio: number): anon_vma | null {
-  const mapping = m.page.mapping[folio] as number;
-  if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON) return null;
-  return m.mappings.get(mapping >> 2) as anon_vma | null;
 }
 
 /** How many entries of any size map the large folio, 0 if none does (include/linux/mm.h: folio_large_mapcount()). */
@@ -65,7 +70,10 @@ export function folio_mapped(m: Machine, folio: number): boolean {
   return folio_mapcount(m, folio) >= 1;
 }
 
-/** How many entries map this very page, those of the whole folio counted (fs/proc/internal.h: folio_precise_page_mapcount()). */
+/**
+ * How many entries map this very page, those of the whole folio counted (fs/proc/internal.h:
+ * folio_precise_page_mapcount()).
+ */
 export function folio_precise_page_mapcount(m: Machine, folio: number, page: number): number {
   let mapcount = (m.page._mapcount[page] as number) + 1;
   if (folio_test_large(m, folio)) mapcount += folio_entire_mapcount(m, folio);
@@ -80,20 +88,29 @@ export function folio_maybe_mapped_shared(m: Machine, folio: number): boolean {
   return large(m, folio).maybe_mapped_shared;
 }
 
-/** True if the folio may be pinned: exact for large folios, a guess by reference count for small ones (include/linux/mm.h: folio_maybe_dma_pinned()). */
+/**
+ * True if the folio may be pinned: exact for large folios, a guess by reference count for small ones
+ * (include/linux/mm.h: folio_maybe_dma_pinned()).
+ */
 export function folio_maybe_dma_pinned(m: Machine, folio: number): boolean {
   if (folio_test_large(m, folio)) return large(m, folio)._pincount > 0;
   return (m.page._refcount[folio] as number) >>> 0 >= GUP_PIN_COUNTING_BIAS;
 }
 
-/** True if fork must copy the folio at once, since its mm pinned pages and this may be one (include/linux/mm.h: folio_needs_cow_for_dma()). */
-export function folio_needs_cow_for_dma(m: Machine, vma: vm_area_struct, folio: number): boolean {
+/**
+ * True if fork must copy the folio at once, since its mm pinned pages and this may be one (include/linux/mm.h:
+ * folio_needs_cow_for_dma()).
+ */
+function folio_needs_cow_for_dma(m: Machine, vma: vm_area_struct, folio: number): boolean {
   BUG_ON((vma.vm_mm.write_protect_seq & 1) === 0, 'include/linux/mm.h: folio_needs_cow_for_dma() outside of fork');
   if ((vma.vm_mm.flags & MMF_HAS_PINNED) === 0) return false;
   return folio_maybe_dma_pinned(m, folio);
 }
 
-/** References that the page cache, PG_private and the mappings hold on the folio (include/linux/mm.h: folio_expected_ref_count()). */
+/**
+ * References that the page cache, PG_private and the mappings hold on the folio (include/linux/mm.h:
+ * folio_expected_ref_count()).
+ */
 export function folio_expected_ref_count(m: Machine, folio: number): number {
   const p = m.page;
   const type = p.page_type[folio] as number;
@@ -128,12 +145,18 @@ function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, 
   return -EFAULT;
 }
 
-/** The first address at which the vma can map any of these pages of its file, or -EFAULT (mm/internal.h: vma_filebacked_address()). */
+/**
+ * The first address at which the vma can map any of these pages of its file, or -EFAULT (mm/internal.h:
+ * vma_filebacked_address()).
+ */
 export function vma_filebacked_address(vma: vm_area_struct, pgoff: number, nr_pages: number): number {
   return __vma_address(vma, pgoff, vma.vm_pgoff, nr_pages);
 }
 
-/** The first address at which the vma can map any of these anonymous pages, or -EFAULT (mm/internal.h: vma_anon_address()). */
+/**
+ * The first address at which the vma can map any of these anonymous pages, or -EFAULT (mm/internal.h:
+ * vma_anon_address()).
+ */
 export function vma_anon_address(vma: vm_area_struct, pgoff: number, nr_pages: number): number {
   return __vma_address(vma, pgoff, vma.vm_anon_pgoff, nr_pages);
 }
@@ -151,7 +174,13 @@ export function page_address_in_vma(m: Machine, folio: number, page: number, vma
   return vma_filebacked_address(vma, pgoff, 1);
 }
 
-function __folio_large_mapcount_sanity_checks(m: Machine, folio: number, l: large_folio, diff: number, mm_id: number): void {
+function __folio_large_mapcount_sanity_checks(
+  m: Machine,
+  folio: number,
+  l: large_folio,
+  diff: number,
+  mm_id: number,
+): void {
   const fn = '__folio_large_mapcount_sanity_checks';
   WARN_ON_ONCE(m, m.page.page_type[folio] === PGTY_hugetlb, fn, 'hugetlb');
   WARN_ON_ONCE(m, diff <= 0, fn, 'diff');
@@ -167,7 +196,7 @@ function __folio_large_mapcount_sanity_checks(m: Machine, folio: number, l: larg
 }
 
 /** Sets the mapcount of a folio that nothing mapped before (include/linux/rmap.h: folio_set_large_mapcount()). */
-export function folio_set_large_mapcount(m: Machine, folio: number, mapcount: number, vma: vm_area_struct): void {
+function folio_set_large_mapcount(m: Machine, folio: number, mapcount: number, vma: vm_area_struct): void {
   const l = large(m, folio);
   const mm_id = vma.vm_mm.mm_id;
   __folio_large_mapcount_sanity_checks(m, folio, l, mapcount, mm_id);
@@ -178,8 +207,10 @@ export function folio_set_large_mapcount(m: Machine, folio: number, mapcount: nu
   l._mm_id[0] = mm_id;
 }
 
-/** Adds mappings by the vma's mm and answers the new mapcount (include/linux/rmap.h: folio_add_return_large_mapcount()). */
-export function folio_add_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
+/**
+ * Adds mappings by the vma's mm and answers the new mapcount (include/linux/rmap.h: folio_add_return_large_mapcount()).
+ */
+function folio_add_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
   const l = large(m, folio);
   const mm_id = vma.vm_mm.mm_id;
   __folio_large_mapcount_sanity_checks(m, folio, l, diff, mm_id);
@@ -199,8 +230,11 @@ export function folio_add_return_large_mapcount(m: Machine, folio: number, diff:
   return new_mapcount_val + 1;
 }
 
-/** Takes mappings by the vma's mm away and answers the new mapcount (include/linux/rmap.h: folio_sub_return_large_mapcount()). */
-export function folio_sub_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
+/**
+ * Takes mappings by the vma's mm away and answers the new mapcount (include/linux/rmap.h:
+ * folio_sub_return_large_mapcount()).
+ */
+function folio_sub_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
   const l = large(m, folio);
   const mm_id = vma.vm_mm.mm_id;
   __folio_large_mapcount_sanity_checks(m, folio, l, diff, mm_id);
@@ -217,7 +251,8 @@ export function folio_sub_return_large_mapcount(m: Machine, folio: number, diff:
     l._mm_id_mapcount[slot] = -1;
     l._mm_id[slot] = MM_ID_DUMMY;
   }
-  if (l._mm_id_mapcount[0] === new_mapcount_val || l._mm_id_mapcount[1] === new_mapcount_val) l.maybe_mapped_shared = false;
+  if (l._mm_id_mapcount[0] === new_mapcount_val || l._mm_id_mapcount[1] === new_mapcount_val)
+    l.maybe_mapped_shared = false;
   return new_mapcount_val + 1;
 }
 
@@ -228,7 +263,8 @@ function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_
   if (folio === m.zero_page) warn(m, fn, 'zero folio');
   if (nr_pages <= 0) warn(m, fn, 'nr_pages');
   const last = page + nr_pages - 1;
-  if ((p.compound_head[page] || page) !== folio || (p.compound_head[last] || last) !== folio) warn(m, fn, 'page outside of the folio');
+  if ((p.compound_head[page] || page) !== folio || (p.compound_head[last] || last) !== folio)
+    warn(m, fn, 'page outside of the folio');
   if (pmd && (folio_nr_pages(m, folio) !== HPAGE_PMD_NR || nr_pages !== HPAGE_PMD_NR)) warn(m, fn, 'not PMD sized');
   const mapping = p.mapping[folio] as number;
   if ((mapping & FOLIO_MAPPING_FLAGS) === FOLIO_MAPPING_ANON) {
@@ -237,7 +273,14 @@ function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_
   }
 }
 
-function __folio_add_rmap(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, pmd: boolean): void {
+function __folio_add_rmap(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+  pmd: boolean,
+): void {
   const p = m.page;
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   if (!pmd) {
@@ -293,7 +336,14 @@ function lruvec_stat_mod_folio(m: Machine, folio: number): void {
 }
 
 function __folio_add_anon_rmap(
-  m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, address: number, flags: number, pmd: boolean,
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+  pmd: boolean,
 ): void {
   const p = m.page;
   const fn = '__folio_add_anon_rmap';
@@ -314,20 +364,43 @@ function __folio_add_anon_rmap(
   }
 }
 
-/** Adds pte mappings of consecutive pages of an anonymous folio; RMAP_EXCLUSIVE marks them as this mm's own (mm/rmap.c: folio_add_anon_rmap_ptes()). */
+/**
+ * Adds pte mappings of consecutive pages of an anonymous folio; RMAP_EXCLUSIVE marks them as this mm's own (mm/rmap.c:
+ * folio_add_anon_rmap_ptes()).
+ */
 export function folio_add_anon_rmap_ptes(
-  m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, address: number, flags: number,
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
 ): void {
   __folio_add_anon_rmap(m, folio, page, nr_pages, vma, address, flags, false);
 }
 
 /** Adds one pte mapping of a page of an anonymous folio (include/linux/rmap.h: folio_add_anon_rmap_pte()). */
-export function folio_add_anon_rmap_pte(m: Machine, folio: number, page: number, vma: vm_area_struct, address: number, flags: number): void {
+export function folio_add_anon_rmap_pte(
+  m: Machine,
+  folio: number,
+  page: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
   __folio_add_anon_rmap(m, folio, page, 1, vma, address, flags, false);
 }
 
 /** Adds a pmd mapping of a whole anonymous folio (mm/rmap.c: folio_add_anon_rmap_pmd()). */
-export function folio_add_anon_rmap_pmd(m: Machine, folio: number, page: number, vma: vm_area_struct, address: number, flags: number): void {
+export function folio_add_anon_rmap_pmd(
+  m: Machine,
+  folio: number,
+  page: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
   __folio_add_anon_rmap(m, folio, page, HPAGE_PMD_NR, vma, address, flags, true);
 }
 
@@ -335,7 +408,13 @@ export function folio_add_anon_rmap_pmd(m: Machine, folio: number, page: number,
  * Makes a new folio anonymous memory of the vma and counts its first mapping: by a pmd if it is of that size, else by
  * ptes (mm/rmap.c: folio_add_new_anon_rmap()). Droppable memory is not modelled.
  */
-export function folio_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): void {
+export function folio_add_new_anon_rmap(
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
   const p = m.page;
   const fn = 'folio_add_new_anon_rmap';
   const exclusive = (flags & RMAP_EXCLUSIVE) !== 0;
@@ -366,13 +445,26 @@ export function folio_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_
   if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
 }
 
-function __folio_add_file_rmap(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, pmd: boolean): void {
+function __folio_add_file_rmap(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+  pmd: boolean,
+): void {
   if (folio_test_anon(m, folio)) warn(m, '__folio_add_file_rmap', 'anonymous');
   __folio_add_rmap(m, folio, page, nr_pages, vma, pmd);
 }
 
 /** Adds pte mappings of consecutive pages of a file's folio (mm/rmap.c: folio_add_file_rmap_ptes()). */
-export function folio_add_file_rmap_ptes(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct): void {
+export function folio_add_file_rmap_ptes(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+): void {
   __folio_add_file_rmap(m, folio, page, nr_pages, vma, false);
 }
 
@@ -386,7 +478,14 @@ export function folio_add_file_rmap_pmd(m: Machine, folio: number, page: number,
   __folio_add_file_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
 
-function __folio_remove_rmap(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct, pmd: boolean): void {
+function __folio_remove_rmap(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+  pmd: boolean,
+): void {
   const p = m.page;
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   let partially_mapped = false;
@@ -407,17 +506,31 @@ function __folio_remove_rmap(m: Machine, folio: number, page: number, nr_pages: 
     if (--l._entire_mapcount < 0) {
       l._nr_pages_mapped -= ENTIRELY_MAPPED;
       const nr_pmdmapped = folio_nr_pages(m, folio);
-      const nr = l._nr_pages_mapped < ENTIRELY_MAPPED ? Math.max(0, nr_pmdmapped - (l._nr_pages_mapped & FOLIO_PAGES_MAPPED)) : 0;
+      const nr =
+        l._nr_pages_mapped < ENTIRELY_MAPPED
+          ? Math.max(0, nr_pmdmapped - (l._nr_pages_mapped & FOLIO_PAGES_MAPPED))
+          : 0;
       partially_mapped = nr !== 0 && nr < nr_pmdmapped;
     }
   }
-  if (partially_mapped && folio_test_anon(m, folio) && !test_flag(m, folio, PG_partially_mapped) && !folio_is_device_private(m, folio)) {
+  if (
+    partially_mapped &&
+    folio_test_anon(m, folio) &&
+    !test_flag(m, folio, PG_partially_mapped) &&
+    !folio_is_device_private(m, folio)
+  ) {
     deferred_split_folio(m, folio, true);
   }
 }
 
 /** Takes pte mappings of consecutive pages of a folio away (mm/rmap.c: folio_remove_rmap_ptes()). */
-export function folio_remove_rmap_ptes(m: Machine, folio: number, page: number, nr_pages: number, vma: vm_area_struct): void {
+export function folio_remove_rmap_ptes(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  vma: vm_area_struct,
+): void {
   __folio_remove_rmap(m, folio, page, nr_pages, vma, false);
 }
 
@@ -431,7 +544,14 @@ export function folio_remove_rmap_pmd(m: Machine, folio: number, page: number, v
   __folio_remove_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
 
-function __folio_dup_file_rmap(m: Machine, folio: number, page: number, nr_pages: number, dst_vma: vm_area_struct, pmd: boolean): void {
+function __folio_dup_file_rmap(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  dst_vma: vm_area_struct,
+  pmd: boolean,
+): void {
   const p = m.page;
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   if (pmd) {
@@ -446,7 +566,13 @@ function __folio_dup_file_rmap(m: Machine, folio: number, page: number, nr_pages
 }
 
 /** Counts the child's copies of pte mappings of a file's folio (include/linux/rmap.h: folio_dup_file_rmap_ptes()). */
-export function folio_dup_file_rmap_ptes(m: Machine, folio: number, page: number, nr_pages: number, dst_vma: vm_area_struct): void {
+export function folio_dup_file_rmap_ptes(
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  dst_vma: vm_area_struct,
+): void {
   __folio_dup_file_rmap(m, folio, page, nr_pages, dst_vma, false);
 }
 
@@ -464,7 +590,13 @@ export function folio_dup_file_rmap_pmd(m: Machine, folio: number, page: number,
 }
 
 function __folio_try_dup_anon_rmap(
-  m: Machine, folio: number, page: number, nr_pages: number, dst_vma: vm_area_struct, src_vma: vm_area_struct, pmd: boolean,
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+  pmd: boolean,
 ): number {
   const p = m.page;
   if (!folio_test_anon(m, folio)) warn(m, '__folio_try_dup_anon_rmap', 'not anonymous');
@@ -479,7 +611,8 @@ function __folio_try_dup_anon_rmap(
     folio_add_return_large_mapcount(m, folio, 1, dst_vma);
     return 0;
   }
-  if (maybe_pinned) for (let i = page; i < page + nr_pages; i++) if ((p.flags[i] as number) & PG_anon_exclusive) return -EBUSY;
+  if (maybe_pinned)
+    for (let i = page; i < page + nr_pages; i++) if ((p.flags[i] as number) & PG_anon_exclusive) return -EBUSY;
   for (let i = page; i < page + nr_pages; i++) {
     (p.flags[i] as number) &= ~PG_anon_exclusive;
     (p._mapcount[i] as number)++;
@@ -488,20 +621,40 @@ function __folio_try_dup_anon_rmap(
   return 0;
 }
 
-/** Shares pte mappings of an anonymous folio with a child; -EBUSY if it may be pinned and must be copied (include/linux/rmap.h: folio_try_dup_anon_rmap_ptes()). */
+/**
+ * Shares pte mappings of an anonymous folio with a child; -EBUSY if it may be pinned and must be copied
+ * (include/linux/rmap.h: folio_try_dup_anon_rmap_ptes()).
+ */
 export function folio_try_dup_anon_rmap_ptes(
-  m: Machine, folio: number, page: number, nr_pages: number, dst_vma: vm_area_struct, src_vma: vm_area_struct,
+  m: Machine,
+  folio: number,
+  page: number,
+  nr_pages: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
 ): number {
   return __folio_try_dup_anon_rmap(m, folio, page, nr_pages, dst_vma, src_vma, false);
 }
 
 /** As folio_try_dup_anon_rmap_ptes() for one page (include/linux/rmap.h: folio_try_dup_anon_rmap_pte()). */
-export function folio_try_dup_anon_rmap_pte(m: Machine, folio: number, page: number, dst_vma: vm_area_struct, src_vma: vm_area_struct): number {
+export function folio_try_dup_anon_rmap_pte(
+  m: Machine,
+  folio: number,
+  page: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+): number {
   return __folio_try_dup_anon_rmap(m, folio, page, 1, dst_vma, src_vma, false);
 }
 
 /** As folio_try_dup_anon_rmap_ptes() for a pmd mapping (include/linux/rmap.h: folio_try_dup_anon_rmap_pmd()). */
-export function folio_try_dup_anon_rmap_pmd(m: Machine, folio: number, page: number, dst_vma: vm_area_struct, src_vma: vm_area_struct): number {
+export function folio_try_dup_anon_rmap_pmd(
+  m: Machine,
+  folio: number,
+  page: number,
+  dst_vma: vm_area_struct,
+  src_vma: vm_area_struct,
+): number {
   return __folio_try_dup_anon_rmap(m, folio, page, HPAGE_PMD_NR, dst_vma, src_vma, true);
 }
 
@@ -511,13 +664,17 @@ function __folio_try_share_anon_rmap(m: Machine, folio: number, page: number, nr
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
   if (!test_flag(m, page, PG_anon_exclusive)) warn(m, fn, 'not exclusive');
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
-  const device_private = p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio] as number)?.type === MEMORY_DEVICE_PRIVATE;
+  const device_private =
+    p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio] as number)?.type === MEMORY_DEVICE_PRIVATE;
   if (!device_private && folio_maybe_dma_pinned(m, folio)) return -EBUSY;
   (p.flags[page] as number) &= ~PG_anon_exclusive;
   return 0;
 }
 
-/** Marks an exclusive page as possibly shared before its cleared pte becomes a leaf; -EBUSY if it may be pinned (include/linux/rmap.h: folio_try_share_anon_rmap_pte()). */
+/**
+ * Marks an exclusive page as possibly shared before its cleared pte becomes a leaf; -EBUSY if it may be pinned
+ * (include/linux/rmap.h: folio_try_share_anon_rmap_pte()).
+ */
 export function folio_try_share_anon_rmap_pte(m: Machine, folio: number, page: number): number {
   return __folio_try_share_anon_rmap(m, folio, page, 1, false);
 }
@@ -528,7 +685,13 @@ export function folio_try_share_anon_rmap_pmd(m: Machine, folio: number, page: n
 }
 
 /** Adds a mapping of an anonymous hugetlb folio (mm/rmap.c: hugetlb_add_anon_rmap()). */
-export function hugetlb_add_anon_rmap(m: Machine, folio: number, vma: vm_area_struct, address: number, flags: number): void {
+export function hugetlb_add_anon_rmap(
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct,
+  address: number,
+  flags: number,
+): void {
   const fn = 'hugetlb_add_anon_rmap';
   if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
@@ -536,10 +699,14 @@ export function hugetlb_add_anon_rmap(m: Machine, folio: number, vma: vm_area_st
   l._entire_mapcount++;
   l._large_mapcount++;
   if (flags & RMAP_EXCLUSIVE) (m.page.flags[folio] as number) |= PG_anon_exclusive;
-  if (l._entire_mapcount > 0 && test_flag(m, folio, PG_anon_exclusive)) warn(m, fn, 'exclusive folio with several mappings');
+  if (l._entire_mapcount > 0 && test_flag(m, folio, PG_anon_exclusive))
+    warn(m, fn, 'exclusive folio with several mappings');
 }
 
-/** Makes a new hugetlb folio anonymous memory of the vma (mm/rmap.c: hugetlb_add_new_anon_rmap()); its caller clears restore_reserve. */
+/**
+ * Makes a new hugetlb folio anonymous memory of the vma (mm/rmap.c: hugetlb_add_new_anon_rmap()); its caller clears
+ * restore_reserve.
+ */
 export function hugetlb_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_struct, address: number): void {
   if (!folio_test_hugetlb(m, folio)) warn(m, 'hugetlb_add_new_anon_rmap', 'not hugetlb');
   BUG_ON(address < vma.vm_start || address >= vma.vm_end, 'mm/rmap.c: hugetlb_add_new_anon_rmap() outside of the vma');
@@ -550,7 +717,10 @@ export function hugetlb_add_new_anon_rmap(m: Machine, folio: number, vma: vm_are
   (m.page.flags[folio] as number) |= PG_anon_exclusive;
 }
 
-/** Shares a mapping of an anonymous hugetlb folio with a child, or -EBUSY (include/linux/rmap.h: hugetlb_try_dup_anon_rmap()). */
+/**
+ * Shares a mapping of an anonymous hugetlb folio with a child, or -EBUSY (include/linux/rmap.h:
+ * hugetlb_try_dup_anon_rmap()).
+ */
 export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_area_struct): number {
   const fn = 'hugetlb_try_dup_anon_rmap';
   if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
@@ -565,7 +735,9 @@ export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_are
   return 0;
 }
 
-/** Marks an exclusive hugetlb folio as possibly shared, or -EBUSY (include/linux/rmap.h: hugetlb_try_share_anon_rmap()). */
+/**
+ * Marks an exclusive hugetlb folio as possibly shared, or -EBUSY (include/linux/rmap.h: hugetlb_try_share_anon_rmap()).
+ */
 export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
   const fn = 'hugetlb_try_share_anon_rmap';
   if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
@@ -591,4 +763,9 @@ export function hugetlb_remove_rmap(m: Machine, folio: number): void {
   const l = large(m, folio);
   l._entire_mapcount--;
   l._large_mapcount--;
+}
+
+/** The pmd table for the address, or null if there is none, or a leaf in its place (mm/rmap.c: mm_find_pmd()). */
+export function mm_find_pmd(m: Machine, mm: mm_struct, address: number): ptdesc | null {
+  return pud_table(mm, address)?.child?.[pud_index(address)] ?? null;
 }

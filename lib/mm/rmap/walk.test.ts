@@ -1,35 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import {
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_SOFT_DIRTY,
+  _PAGE_UFFD_WP,
+  pfn_pte,
+  pmd_index,
+  pmd_pfn,
+  pmd_trans_huge,
+  type ptdesc,
+  pte_pfn,
+  pte_present,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../../boot.ts';
 import type { address_space } from '../../fs/fs.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { down_write, up_write } from '../../kernel/locks.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { filemap_get_entry } from '../filemap/filemap.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_put, lru_add_drain_all } from '../folio.ts';
 import {
-  softleaf_from_pte, softleaf_is_migration, softleaf_is_migration_read_exclusive, softleaf_is_migration_write, softleaf_to_pfn,
+  softleaf_from_pte,
+  softleaf_is_migration,
+  softleaf_is_migration_read_exclusive,
+  softleaf_is_migration_write,
+  softleaf_to_pfn,
 } from '../leafops.ts';
 import { sys_madvise } from '../madvise/madvise.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { anon_vma, mm_struct, vm_area_struct } from '../mm_types.ts';
-import { PG_dirty, PG_swapbacked, folio_get, folio_pfn, pfn_folio, test_flag } from '../page.ts';
-import { mm_find_pmd } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import {
-  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_SOFT_DIRTY, _PAGE_UFFD_WP, pfn_pte, pmd_index, pmd_pfn, pmd_trans_huge, pte_pfn, pte_present,
-  type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { folio_anon_vma, folio_mapcount } from './rmap.ts';
-import { migration_pte, rmap_walk, try_to_migrate, try_to_unmap, type rmap_walk_control } from './walk.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain_all } from '../folio.ts';
+import { find_vma } from '../mmap/find_vma.ts';
+import { folio_get, folio_pfn, pfn_folio, PG_dirty, PG_swapbacked, test_flag } from '../page.ts';
 import { pte_at, release } from '../testing.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { find_vma } from '../vma/vma.ts';
+import { folio_anon_vma } from '../util.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
+import { folio_mapcount, mm_find_pmd } from './rmap.ts';
+import { migration_pte, rmap_walk, type rmap_walk_control, try_to_migrate, try_to_unmap } from './walk.ts';
 
 const [PAGE, HUGE, BASE] = [4096, 2 * 1024 * 1024, 0x200000000];
 const [RW, PRIVATE_ANON_FIXED, SHARED_ANON_FIXED] = [3, 0x32, 0x31];
@@ -55,13 +69,24 @@ t.test('a migration entry keeps the page, who may write, and what the old entry 
   const m = boot({ mem: 64 * 1024 * 1024 });
   const page = pfn_folio(m, 0x123);
   const old = pfn_pte(0x123, 5 | _PAGE_ACCESSED | _PAGE_SOFT_DIRTY);
-  const kinds = ([[true, true], [false, true], [false, false]] as const).map(([writable, exclusive]) => {
+  const kinds = (
+    [
+      [true, true],
+      [false, true],
+      [false, false],
+    ] as const
+  ).map(([writable, exclusive]) => {
     const leaf = softleaf_from_pte(migration_pte(m, page, old, writable, exclusive));
     t.equal(softleaf_to_pfn(leaf), 0x123);
     return [softleaf_is_migration(leaf), softleaf_is_migration_write(leaf), softleaf_is_migration_read_exclusive(leaf)];
   });
-  t.same(kinds, [[true, true, false], [true, false, true], [true, false, false]]);
-  const bits = (pte: number): number => migration_pte(m, page, pte, false, false) & (_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SOFT_DIRTY | _PAGE_UFFD_WP);
+  t.same(kinds, [
+    [true, true, false],
+    [true, false, true],
+    [true, false, false],
+  ]);
+  const bits = (pte: number): number =>
+    migration_pte(m, page, pte, false, false) & (_PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SOFT_DIRTY | _PAGE_UFFD_WP);
   t.equal(bits(old), _PAGE_ACCESSED | _PAGE_SOFT_DIRTY);
   t.equal(bits(pfn_pte(0x123, 5 | _PAGE_DIRTY | _PAGE_UFFD_WP)), _PAGE_DIRTY | _PAGE_UFFD_WP);
   t.equal(bits(pfn_pte(0x123, 5)), 0);
@@ -69,46 +94,59 @@ t.test('a migration entry keeps the page, who may write, and what the old entry 
   t.end();
 });
 
-t.test('a walk over shared memory meets every mapping of the page in order of its offset, and can be cut short', (t) => {
-  run(function* (m, mm) {
-    yield* sys_mmap(m, BASE, 8 * PAGE, RW, SHARED_ANON_FIXED, -1, 0);
-    yield* user_store32(m, BASE + 5 * PAGE, 1);
-    const mapping = find_vma(mm, BASE)?.vm_file?.f_mapping as address_space;
-    const pid = yield* kernel_clone(m, 17, function* () {
-      const child = m.current.mm as mm_struct;
-      yield* user_load32(m, BASE + 5 * PAGE);
-      const folio = filemap_get_entry(m, mapping, 5);
-      yield* folio_lock(m, folio);
-      const seen: string[] = [];
-      const name = (vma: vm_area_struct): string => (vma.vm_mm === mm ? 'parent' : vma.vm_mm === child ? 'child' : '?');
-      const rwc = (more: Partial<rmap_walk_control>): rmap_walk_control => ({
-        arg: 7,
-        *rmap_one(_m, f, vma, addr, arg) {
-          seen.push(`${name(vma)} ${(addr - BASE) / PAGE} ${arg} ${f === folio}`);
-          return true;
-        },
-        ...more,
+t.test(
+  'a walk over shared memory meets every mapping of the page in order of its offset, and can be cut short',
+  (t) => {
+    run(function* (m, mm) {
+      yield* sys_mmap(m, BASE, 8 * PAGE, RW, SHARED_ANON_FIXED, -1, 0);
+      yield* user_store32(m, BASE + 5 * PAGE, 1);
+      const mapping = find_vma(mm, BASE)?.vm_file?.f_mapping as address_space;
+      const pid = yield* kernel_clone(m, 17, function* () {
+        const child = m.current.mm as mm_struct;
+        yield* user_load32(m, BASE + 5 * PAGE);
+        const folio = filemap_get_entry(m, mapping, 5);
+        yield* folio_lock(m, folio);
+        const seen: string[] = [];
+        const name = (vma: vm_area_struct): string =>
+          vma.vm_mm === mm ? 'parent' : vma.vm_mm === child ? 'child' : '?';
+        const rwc = (more: Partial<rmap_walk_control>): rmap_walk_control => ({
+          arg: 7,
+          *rmap_one(_m, f, vma, addr, arg) {
+            seen.push(`${name(vma)} ${(addr - BASE) / PAGE} ${arg} ${f === folio}`);
+            return true;
+          },
+          ...more,
+        });
+        const [parent_line, child_line] = ['parent 5 7 true', 'child 5 7 true'];
+        yield* rmap_walk(m, folio, rwc({}));
+        t.same(seen.splice(0), [parent_line, child_line]);
+        yield* rmap_walk(m, folio, rwc({ invalid_vma: (vma) => vma.vm_mm === mm }));
+        t.same(seen.splice(0), [child_line]);
+        yield* rmap_walk(m, folio, rwc({ done: () => seen.length === 1 }));
+        t.same(seen.splice(0), [parent_line]);
+        yield* rmap_walk(
+          m,
+          folio,
+          rwc({
+            *rmap_one(_m, _f, vma) {
+              seen.push(name(vma));
+              return false;
+            },
+          }),
+        );
+        t.same(seen.splice(0), ['parent']);
+        yield* down_write(m, mapping.i_mmap_rwsem);
+        const busy = rwc({ try_lock: true });
+        yield* rmap_walk(m, folio, busy);
+        t.same([seen, busy.contended], [[], true]);
+        up_write(m, mapping.i_mmap_rwsem);
+        release(m, folio);
       });
-      const [parent_line, child_line] = ['parent 5 7 true', 'child 5 7 true'];
-      yield* rmap_walk(m, folio, rwc({}));
-      t.same(seen.splice(0), [parent_line, child_line]);
-      yield* rmap_walk(m, folio, rwc({ invalid_vma: (vma) => vma.vm_mm === mm }));
-      t.same(seen.splice(0), [child_line]);
-      yield* rmap_walk(m, folio, rwc({ done: () => seen.length === 1 }));
-      t.same(seen.splice(0), [parent_line]);
-      yield* rmap_walk(m, folio, rwc({ *rmap_one(_m, _f, vma) { seen.push(name(vma)); return false; } }));
-      t.same(seen.splice(0), ['parent']);
-      yield* down_write(m, mapping.i_mmap_rwsem);
-      const busy = rwc({ try_lock: true });
-      yield* rmap_walk(m, folio, busy);
-      t.same([seen, busy.contended], [[], true]);
-      up_write(m, mapping.i_mmap_rwsem);
-      release(m, folio);
+      yield* kernel_wait4(m, pid, 0);
     });
-    yield* kernel_wait4(m, pid, 0);
-  });
-  t.end();
-});
+    t.end();
+  },
+);
 
 t.test('an unmapped page of a file stays there, takes its dirty mark along, and is counted off', (t) => {
   run(function* (m, mm) {
@@ -139,7 +177,11 @@ t.test('memory given up with MADV_FREE can be dropped unless it was written sinc
     yield* lru_add_drain_all(m);
     t.equal(yield* sys_madvise(m, BASE, 3 * PAGE, MADV_FREE), 0);
     yield* user_store32(m, BASE + PAGE, 8);
-    for (const [i, kept] of [[0, 0], [1, 8], [2, 7]] as const) {
+    for (const [i, kept] of [
+      [0, 0],
+      [1, 8],
+      [2, 7],
+    ] as const) {
       const folio = yield* lock_at(m, mm, BASE + i * PAGE);
       t.notOk(test_flag(m, folio, PG_swapbacked));
       t.ok(folio_isolate_lru(m, folio), 'as reclaim does');
@@ -184,7 +226,10 @@ t.test('a huge folio becomes one migration entry, or with the split asked for 51
     t.equal(folio_mapcount(m, folio), 512);
     yield* try_to_migrate(m, folio, IGNORE_MLOCK);
     t.equal(folio_mapcount(m, folio), 512, 'a flag that is none of its own');
-    t.same(m.log.warnings.splice(0).map((w) => w.fn), ['try_to_migrate']);
+    t.same(
+      m.log.warnings.splice(0).map((w) => w.fn),
+      ['try_to_migrate'],
+    );
     m.log.lines.length = 0;
     release(m, folio);
     t.equal(yield* user_load32(m, BASE), 3);
@@ -192,29 +237,32 @@ t.test('a huge folio becomes one migration entry, or with the split asked for 51
   t.end();
 });
 
-t.test('a walk waits for the anon_vma that somebody else writes to, and takes a lock only if it was not told that it is held', (t) => {
-  run(function* (m, mm) {
-    yield* sys_mmap(m, BASE, PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
-    yield* user_store32(m, BASE, 1);
-    const folio = yield* lock_at(m, mm, BASE);
-    const lock = (folio_anon_vma(m, folio) as anon_vma).root.rwsem;
-    yield* down_write(m, lock);
-    yield* try_to_migrate(m, folio, RMAP_LOCKED);
-    t.equal(folio_mapcount(m, folio), 0);
-    yield* remove_migration_ptes(m, folio, folio, RMAP_LOCKED);
-    t.equal(folio_mapcount(m, folio), 1);
-    let migrated = false;
-    yield* kernel_clone(m, 0x10500, function* () {
-      yield* try_to_migrate(m, folio, 0);
-      yield* remove_migration_ptes(m, folio, folio, 0);
-      migrated = true;
+t.test(
+  'a walk waits for the anon_vma that somebody else writes to, and takes a lock only if it was not told that it is held',
+  (t) => {
+    run(function* (m, mm) {
+      yield* sys_mmap(m, BASE, PAGE, RW, PRIVATE_ANON_FIXED, -1, 0);
+      yield* user_store32(m, BASE, 1);
+      const folio = yield* lock_at(m, mm, BASE);
+      const lock = (folio_anon_vma(m, folio) as anon_vma).root.rwsem;
+      yield* down_write(m, lock);
+      yield* try_to_migrate(m, folio, RMAP_LOCKED);
+      t.equal(folio_mapcount(m, folio), 0);
+      yield* remove_migration_ptes(m, folio, folio, RMAP_LOCKED);
+      t.equal(folio_mapcount(m, folio), 1);
+      let migrated = false;
+      yield* kernel_clone(m, 0x10500, function* () {
+        yield* try_to_migrate(m, folio, 0);
+        yield* remove_migration_ptes(m, folio, folio, 0);
+        migrated = true;
+      });
+      for (let i = 0; i < 3; i++) yield* sched_yield(m);
+      t.same([migrated, folio_mapcount(m, folio)], [false, 1]);
+      up_write(m, lock);
+      while (!migrated) yield* sched_yield(m);
+      t.ok(pte_present(pte_at(mm, BASE)));
+      release(m, folio);
     });
-    for (let i = 0; i < 3; i++) yield* sched_yield(m);
-    t.same([migrated, folio_mapcount(m, folio)], [false, 1]);
-    up_write(m, lock);
-    while (!migrated) yield* sched_yield(m);
-    t.ok(pte_present(pte_at(mm, BASE)));
-    release(m, folio);
-  });
-  t.end();
-});
+    t.end();
+  },
+);

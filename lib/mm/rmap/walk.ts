@@ -1,47 +1,103 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from '../../arch/x86/mm/leaf_as_pte.ts';
+import {
+  HPAGE_PMD_NR,
+  pmd_pfn,
+  pmd_present,
+  type ptdesc,
+  pte_dirty,
+  pte_mksoft_dirty,
+  pte_mkuffd,
+  pte_pfn,
+  pte_present,
+  pte_soft_dirty,
+  pte_uffd,
+  pte_write,
+  pte_young,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
+import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { down_read, down_read_trylock, up_read } from '../../kernel/locks.ts';
+import { down_read, down_read_trylock, up_read } from '../../kernel/locking/rwsem.ts';
 import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { anon_vma_lock_read, anon_vma_trylock_read, anon_vma_unlock_read, put_anon_vma } from './anon_vma.ts';
+import { folio_put } from '../folio.ts';
 import { set_pmd_migration_entry } from '../huge_memory/migration.ts';
 import { split_huge_pmd_locked } from '../huge_memory/split_pmd.ts';
 import {
-  make_migration_entry_dirty, make_migration_entry_young, make_readable_exclusive_migration_entry_from_page,
-  make_readable_migration_entry_from_page, make_writable_migration_entry_from_page, softleaf_from_pmd, softleaf_from_pte,
-  softleaf_is_device_exclusive, softleaf_is_device_private_write, softleaf_to_page, softleaf_to_pfn,
+  make_migration_entry_dirty,
+  make_migration_entry_young,
+  make_readable_exclusive_migration_entry_from_page,
+  make_readable_migration_entry_from_page,
+  make_writable_migration_entry_from_page,
+  softleaf_from_pmd,
+  softleaf_from_pte,
+  softleaf_is_device_exclusive,
+  softleaf_is_device_private_write,
+  softleaf_to_page,
+  softleaf_to_pfn,
 } from '../leafops.ts';
-import { leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from '../../arch/x86/mm/leaf_as_pte.ts';
 import { folio_is_device_coherent, folio_is_device_private } from '../memremap.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
-  mmu_notifier_range_init,
-} from '../mmu_notifier.ts';
-import { MM_ANONPAGES, VM_LOCKED, add_mm_counter, mm_counter_file, type address_space, type anon_vma, type anon_vma_chain, type vm_area_struct } from '../mm_types.ts';
+  add_mm_counter,
+  type anon_vma,
+  type anon_vma_chain,
+  MM_ANONPAGES,
+  mm_counter_file,
+  type vm_area_struct,
+  VM_LOCKED,
+} from '../mm_types.ts';
 import {
-  FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PG_dirty, PG_hwpoison, PG_locked, PG_swapbacked, PG_swapcache, PageAnonExclusive,
-  folio_is_zone_device, folio_nr_pages, folio_page, folio_test_anon, folio_test_hugetlb, pfn_to_page, set_flag, test_flag,
-} from '../page.ts';
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
+  mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
+} from '../mmu_notifier.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
-  DEFINE_FOLIO_VMA_WALK, PVMW_SYNC, page_vma_mapped_walk, page_vma_mapped_walk_done, page_vma_mapped_walk_last,
-  page_vma_mapped_walk_restart, vma_address_end,
+  folio_is_zone_device,
+  FOLIO_MAPPING_ANON,
+  FOLIO_MAPPING_FLAGS,
+  folio_nr_pages,
+  folio_page,
+  folio_test_anon,
+  folio_test_hugetlb,
+  PageAnonExclusive,
+  pfn_to_page,
+  PG_dirty,
+  PG_hwpoison,
+  PG_locked,
+  PG_swapbacked,
+  PG_swapcache,
+  set_flag,
+  test_flag,
+} from '../page.ts';
+import {
+  DEFINE_FOLIO_VMA_WALK,
+  page_vma_mapped_walk,
+  page_vma_mapped_walk_done,
+  page_vma_mapped_walk_last,
+  page_vma_mapped_walk_restart,
+  PVMW_SYNC,
+  vma_address_end,
 } from '../page_vma_mapped.ts';
-import { pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { ptep_clear_flush } from '../pgtable-generic.ts';
+import { folio_anon_vma } from '../util.ts';
+import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
+import { anon_vma_lock_read, anon_vma_trylock_read, anon_vma_unlock_read, put_anon_vma } from './anon_vma.ts';
 import {
-  HPAGE_PMD_NR, pmd_pfn, pmd_present, pte_dirty, pte_mksoft_dirty, pte_mkuffd, pte_pfn, pte_present, pte_soft_dirty, pte_uffd,
-  pte_write, pte_young, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import {
-  folio_anon_vma, folio_mapcount, folio_mapped, folio_pgoff, folio_remove_rmap_pte, folio_try_share_anon_rmap_pte, vma_anon_address,
+  folio_mapcount,
+  folio_mapped,
+  folio_pgoff,
+  folio_remove_rmap_pte,
+  folio_try_share_anon_rmap_pte,
+  vma_anon_address,
   vma_filebacked_address,
 } from './rmap.ts';
-import { folio_put } from '../folio.ts';
-import { ptep_clear_flush } from '../../arch/x86/mm/tlb.ts';
-import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
 
 /** where struct pages are, each of 64 bytes (arch/x86/include/asm/pgtable_64_types.h) */
 const VMEMMAP_START = 0xffffea0000000000n;
@@ -49,7 +105,7 @@ const VMEMMAP_START = 0xffffea0000000000n;
 // enum ttu_flags (include/linux/rmap.h)
 export const TTU_USE_SHARED_ZEROPAGE = 0x2;
 export const TTU_SPLIT_HUGE_PMD = 0x4;
-export const TTU_IGNORE_MLOCK = 0x8;
+const TTU_IGNORE_MLOCK = 0x8;
 export const TTU_SYNC = 0x10;
 export const TTU_HWPOISON = 0x20;
 /** accepted and ignored: every flush is done at once here */
@@ -74,7 +130,11 @@ export interface rmap_walk_control {
  * Locks the anon_vma of a folio as long as the folio is mapped; null if it is not, or, with rwc.try_lock, if somebody
  * else has the lock (mm/rmap.c: folio_lock_anon_vma_read()).
  */
-export function* folio_lock_anon_vma_read(m: Machine, folio: number, rwc: rmap_walk_control | null): Gen<anon_vma | null> {
+export function* folio_lock_anon_vma_read(
+  m: Machine,
+  folio: number,
+  rwc: rmap_walk_control | null,
+): Gen<anon_vma | null> {
   if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_lock_anon_vma_read');
   const mapping = m.page.mapping[folio] as number;
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
@@ -130,7 +190,8 @@ function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma
 function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
   if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'rmap_walk_anon');
   let av = folio_anon_vma(m, folio);
-  if (!locked && (rwc.anon_lock !== undefined || av === null || !anon_vma_trylock_read(m, av))) av = yield* rmap_walk_anon_lock(m, folio, rwc);
+  if (!locked && (rwc.anon_lock !== undefined || av === null || !anon_vma_trylock_read(m, av)))
+    av = yield* rmap_walk_anon_lock(m, folio, rwc);
   if (av === null) {
     BUG_ON(locked, 'mm/rmap.c: rmap_walk_anon() of a folio without anon_vma');
     return;
@@ -187,11 +248,17 @@ function folio_not_mapped(m: Machine, folio: number): boolean {
 }
 
 /**
- * The migration entry that takes the place of a mapping of `page`, whose old pte (a mapping or a leaf that stands for one)
- * was `pteval`: it keeps who may write, young, dirty and the software bits. NON-KERNEL (upstream has these lines in
- * try_to_migrate_one() and migrate_vma_collect_pmd()).
+ * The migration entry that takes the place of a mapping of `page`, whose old pte (a mapping or a leaf that stands for
+ * one) was `pteval`: it keeps who may write, young, dirty and the software bits. NON-KERNEL (upstream has these lines
+ * in try_to_migrate_one() and migrate_vma_collect_pmd()).
  */
-export function migration_pte(m: Machine, page: number, pteval: number, writable: boolean, anon_exclusive: boolean): number {
+export function migration_pte(
+  m: Machine,
+  page: number,
+  pteval: number,
+  writable: boolean,
+  anon_exclusive: boolean,
+): number {
   let entry = writable
     ? make_writable_migration_entry_from_page(m, page, 0)
     : anon_exclusive
@@ -207,15 +274,20 @@ export function migration_pte(m: Machine, page: number, pteval: number, writable
   return entry;
 }
 
-// As long as exclusive entries did not count as mappings, what found one took its page from the entry as if that were present.
+// As long as exclusive entries did not count as mappings, what found one took its page from the entry as if that were
+// present.
 function check_counted(m: Machine, pteval: number): void {
   if (!m.patches.has('no-exclusive-mapcount') || !softleaf_is_device_exclusive(softleaf_from_pte(pteval))) return;
-  throw new Unmodelled('try_to_migrate_one, try_to_unmap_one: a page computed from a device-exclusive entry that was taken for a present one');
+  throw new Unmodelled(
+    'try_to_migrate_one, try_to_unmap_one: a page computed from a device-exclusive entry that was taken for a present one',
+  );
 }
 
-// What reading the struct page of a pfn comes to that was made of a leaf: device memory is far beyond all that has one there.
+// What reading the struct page of a pfn comes to that was made of a leaf: device memory is far beyond all that has one
+// there.
 function no_subpage(m: Machine, pfn: number): void {
-  if ((m.ram.section_if_present(pfn)?.page_base ?? 0) !== 0) throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
+  if ((m.ram.section_if_present(pfn)?.page_base ?? 0) !== 0)
+    throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
   throw new Oops(`BUG: unable to handle page fault for address: ${(VMEMMAP_START + BigInt(pfn) * 64n).toString(16)}`);
 }
 
@@ -240,8 +312,13 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
         continue;
       }
       const pmdval = pmdt.entry[pvmw.pi] as number;
-      const page = pmd_present(pmdval) ? pfn_to_page(m, pmd_pfn(pmdval)) : softleaf_to_page(m, softleaf_from_pmd(pmdval));
-      BUG_ON(folio_nr_pages(m, folio) < HPAGE_PMD_NR, 'mm/rmap.c: try_to_migrate_one() of a small folio mapped by a pmd');
+      const page = pmd_present(pmdval)
+        ? pfn_to_page(m, pmd_pfn(pmdval))
+        : softleaf_to_page(m, softleaf_from_pmd(pmdval));
+      BUG_ON(
+        folio_nr_pages(m, folio) < HPAGE_PMD_NR,
+        'mm/rmap.c: try_to_migrate_one() of a small folio mapped by a pmd',
+      );
       if (set_pmd_migration_entry(m, pvmw, page) !== 0) {
         ret = false;
         page_vma_mapped_walk_done(m, pvmw);
@@ -291,7 +368,14 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
  * into ptes of them; the caller looks at folio_mapped() to see whether it went well (mm/rmap.c: try_to_migrate()).
  */
 export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<void> {
-  if (WARN_ON_ONCE(m, (flags & ~(TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0, 'try_to_migrate')) return;
+  if (
+    WARN_ON_ONCE(
+      m,
+      (flags & ~(TTU_RMAP_LOCKED | TTU_SPLIT_HUGE_PMD | TTU_SYNC | TTU_BATCH_FLUSH)) !== 0,
+      'try_to_migrate',
+    )
+  )
+    return;
   const coherent = folio_is_device_coherent(m, folio) && !m.patches.has('coherent-v3');
   if (folio_is_zone_device(m, folio) && !folio_is_device_private(m, folio) && !coherent) return;
   const rwc: rmap_walk_control = {
@@ -375,8 +459,8 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
 }
 
 /**
- * Tries to take every mapping of the locked folio away (mm/rmap.c: try_to_unmap()). Anonymous folios that would need swap
- * are Unmodelled, as are poisoned pages; ptes go one at a time where upstream batches them.
+ * Tries to take every mapping of the locked folio away (mm/rmap.c: try_to_unmap()). Anonymous folios that would need
+ * swap are Unmodelled, as are poisoned pages; ptes go one at a time where upstream batches them.
  */
 export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<void> {
   const rwc: rmap_walk_control = {
@@ -389,7 +473,9 @@ export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<voi
   else yield* rmap_walk(m, folio, rwc);
 }
 
-/** Would write-protect and clean the folio's shared mappings; nothing is written back here (mm/rmap.c: folio_mkclean()). */
+/**
+ * Would write-protect and clean the folio's shared mappings; nothing is written back here (mm/rmap.c: folio_mkclean()).
+ */
 export function* folio_mkclean(m: Machine, folio: number): Gen<number> {
   if (m.sched.explore) yield* cond_resched(m);
   if (!folio_mapped(m, folio)) return 0;

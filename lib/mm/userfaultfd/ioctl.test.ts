@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_load64, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { fget, fput } from '../../fs/file_table.ts';
+import { fget } from '../../fs/file.ts';
+import { fput } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';
-import { ksys_read, sys_ioctl } from '../../fs/read_write.ts';
+import { sys_ioctl } from '../../fs/ioctl.ts';
+import { ksys_read } from '../../fs/read_write.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { user_load32, user_load64, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import { sys_userfaultfd, type userfaultfd_ctx } from './userfaultfd.ts';
 
 const [PAGE, HUGE, MAP, BUF] = [4096, 2 * 1024 * 1024, 0x200000000, 0x300000000];
@@ -53,15 +55,23 @@ function ctx_of(m: Machine, fd: number): userfaultfd_ctx {
 
 /** The vmas of MAP in pages, with the modes of those that are registered. */
 function vmas(mm: mm_struct): string {
-  return mm.mm_mt.filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 16 * PAGE)
-    .map((v) => `${(v.vm_start - MAP) / PAGE}-${(v.vm_end - MAP) / PAGE}${v.vm_flags & 0x200 ? 'm' : ''}${v.vm_flags & 0x1000 ? 'w' : ''}`).join(' ');
+  return mm.mm_mt
+    .filter((v) => v.vm_start >= MAP && v.vm_end <= MAP + 16 * PAGE)
+    .map(
+      (v) =>
+        `${(v.vm_start - MAP) / PAGE}-${(v.vm_end - MAP) / PAGE}${v.vm_flags & 0x200 ? 'm' : ''}${v.vm_flags & 0x1000 ? 'w' : ''}`,
+    )
+    .join(' ');
 }
 
 t.test('the handshake answers features and requests, and takes only features that go together', (t) => {
   run(function* (m) {
     const [WP_UNPOPULATED, WP_ASYNC, RWP_ASYNC] = [1 << 13, 1 << 15, 1 << 18];
     const fd = yield* open_uffd(m, WP_ASYNC);
-    t.same([yield* user_load64(m, BUF + 8), yield* user_load32(m, BUF + 16), yield* user_load32(m, BUF + 20)], [0x7ffff, 0x403, 0x80000000]);
+    t.same(
+      [yield* user_load64(m, BUF + 8), yield* user_load32(m, BUF + 16), yield* user_load32(m, BUF + 20)],
+      [0x7ffff, 0x403, 0x80000000],
+    );
     t.equal(ctx_of(m, fd).features & 0x7ffff, WP_ASYNC | WP_UNPOPULATED, 'one of them brings another');
     const raw = yield* sys_userfaultfd(m, 0);
     t.equal(yield* ioctl(m, raw, API, 0xaa, RWP_ASYNC, 0), EINVAL);
@@ -91,7 +101,13 @@ t.test('registration splits and joins, says what can be asked for, and one descr
     t.equal(vmas(mm), '0-4 4-5mw 5-16');
     t.equal(yield* ioctl(m, fd, UNREGISTER, MAP, 16 * PAGE), 0);
     t.equal(vmas(mm), '0-16');
-    for (const [start, len] of [[MAP + 1, PAGE], [MAP, 1], [MAP, 0], [2 ** 47, PAGE], [MAP, 2 ** 47]] as const) {
+    for (const [start, len] of [
+      [MAP + 1, PAGE],
+      [MAP, 1],
+      [MAP, 0],
+      [2 ** 47, PAGE],
+      [MAP, 2 ** 47],
+    ] as const) {
       t.equal(yield* ioctl(m, fd, REGISTER, start, len, MISSING, 0), EINVAL);
       t.equal(yield* ioctl(m, fd, UNREGISTER, start, len), EINVAL);
       t.equal(yield* ioctl(m, fd, WAKE, start, len), EINVAL);
@@ -114,7 +130,11 @@ t.test('a fill reports how far it came in its last word', (t) => {
     t.equal(yield* ioctl(m, fd, COPY, MAP, SRC, 4 * PAGE, 0, 7), EAGAIN, 'a page is there already');
     t.equal(yield* user_load64(m, BUF + 32), 2 * PAGE);
     t.equal(yield* ioctl(m, fd, COPY, MAP, SRC, PAGE, 0, 7), EEXIST);
-    t.same([yield* user_load32(m, BUF + 32), yield* user_load32(m, BUF + 36)], [0xffffffef, 0xffffffff], '-EEXIST in 64 bits');
+    t.same(
+      [yield* user_load32(m, BUF + 32), yield* user_load32(m, BUF + 36)],
+      [0xffffffef, 0xffffffff],
+      '-EEXIST in 64 bits',
+    );
     t.equal(yield* ioctl(m, fd, ZEROPAGE, MAP + PAGE, 4 * PAGE, 0, 7), EEXIST);
     t.equal(yield* ioctl(m, fd, ZEROPAGE, MAP + 3 * PAGE, 2 * PAGE, 0, 7), 0);
     t.equal(yield* user_load64(m, BUF + 24), 2 * PAGE);
@@ -165,7 +185,10 @@ t.test('write protection: modes, ranges and memory that is not there yet', (t) =
     const [fd, unpopulated] = [yield* open_uffd(m), yield* open_uffd(m, 1 << 13)];
     yield* ioctl(m, fd, REGISTER, MAP, 4 * PAGE, WP, 0);
     yield* ioctl(m, unpopulated, REGISTER, MAP + 8 * PAGE, 4 * PAGE, WP, 0);
-    t.same([yield* ioctl(m, fd, WRITEPROTECT, MAP, PAGE, 3), yield* ioctl(m, fd, WRITEPROTECT, MAP, PAGE, 4)], [EINVAL, EINVAL]);
+    t.same(
+      [yield* ioctl(m, fd, WRITEPROTECT, MAP, PAGE, 3), yield* ioctl(m, fd, WRITEPROTECT, MAP, PAGE, 4)],
+      [EINVAL, EINVAL],
+    );
     t.equal(yield* ioctl(m, fd, WRITEPROTECT, MAP, 8 * PAGE, 1), ENOENT, 'its end is not registered for it');
     t.equal(yield* ioctl(m, fd, WRITEPROTECT, MAP + HUGE, PAGE, 1), ENOENT);
     t.equal(yield* ioctl(m, fd, WRITEPROTECT, MAP, 4 * PAGE, 1), 0);

@@ -1,29 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { mmget_not_zero, mmput } from '../../kernel/fork/mm_init.ts';
-import { preempt_point } from '../../kernel/sched/core.ts';
 import type { file } from '../../fs/fs.ts';
+import { mmget_not_zero, mmput } from '../../kernel/fork/mm_init.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { preempt_point } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { vma_kernel_pagesize } from '../hugetlb/pool.ts';
 import { hugetlb_unshare_all_pmds } from '../hugetlb/vma.ts';
-import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import {
-  VM_MAYWRITE, VM_SPECIAL, VM_UFFD_FLAGS, VM_UFFD_MISSING, VM_UFFD_WP, is_vm_hugetlb_page, type mm_struct, type vm_area_struct,
+  is_vm_hugetlb_page,
+  type mm_struct,
+  type vm_area_struct,
+  VM_MAYWRITE,
+  VM_SPECIAL,
+  VM_UFFD_FLAGS,
+  VM_UFFD_MISSING,
+  VM_UFFD_WP,
 } from '../mm_types.ts';
+import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
-import { MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE, change_protection } from '../mprotect.ts';
-import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import {
-  UFFD_FEATURE_EVENT_FORK, UFFD_FEATURE_EVENT_REMAP, UFFD_FEATURE_EVENT_REMOVE, UFFD_FEATURE_EVENT_UNMAP, UFFD_FEATURE_INITIALIZED,
-  UFFD_FEATURE_RWP_ASYNC, UFFD_FEATURE_WP_ASYNC, UFFD_FEATURE_WP_UNPOPULATED, uffd_disable_huge_pmd_share, userfaultfd_clear_vma,
-  userfaultfd_missing, userfaultfd_set_ctx, userfaultfd_wp, wake_userfault, type userfaultfd_ctx,
-} from './userfaultfd.ts';
-import { mfill_atomic, vma_uffd_ops, MFILL_ATOMIC_COPY, MFILL_ATOMIC_ZEROPAGE } from './mfill.ts';
-import { vma_find, vma_iter_set, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
+import { change_protection, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
 import { vma_modify_flags_uffd } from '../vma/merge.ts';
+import { vma_find, vma_iter_set, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
+import { mfill_atomic, MFILL_ATOMIC_COPY, MFILL_ATOMIC_ZEROPAGE, vma_uffd_ops } from './mfill.ts';
+import {
+  uffd_disable_huge_pmd_share,
+  UFFD_FEATURE_EVENT_FORK,
+  UFFD_FEATURE_EVENT_REMAP,
+  UFFD_FEATURE_EVENT_REMOVE,
+  UFFD_FEATURE_EVENT_UNMAP,
+  UFFD_FEATURE_INITIALIZED,
+  UFFD_FEATURE_RWP_ASYNC,
+  UFFD_FEATURE_WP_ASYNC,
+  UFFD_FEATURE_WP_UNPOPULATED,
+  userfaultfd_clear_vma,
+  type userfaultfd_ctx,
+  userfaultfd_missing,
+  userfaultfd_set_ctx,
+  userfaultfd_wp,
+  wake_userfault,
+} from './userfaultfd.ts';
 
 const UFFD_API = 0xaan;
 /** bits 0 to 18: this kernel has every feature that its header names */
@@ -43,21 +62,21 @@ const _UFFDIO_POISON = 0x08;
 const _UFFDIO_RWPROTECT = 0x09;
 const _UFFDIO_SET_MODE = 0x0a;
 const _UFFDIO_API = 0x3f;
-export const UFFDIO_API = 0xc018aa3f;
-export const UFFDIO_REGISTER = 0xc020aa00;
-export const UFFDIO_UNREGISTER = 0x8010aa01;
-export const UFFDIO_WAKE = 0x8010aa02;
-export const UFFDIO_COPY = 0xc028aa03;
-export const UFFDIO_ZEROPAGE = 0xc020aa04;
+const UFFDIO_API = 0xc018aa3f;
+const UFFDIO_REGISTER = 0xc020aa00;
+const UFFDIO_UNREGISTER = 0x8010aa01;
+const UFFDIO_WAKE = 0x8010aa02;
+const UFFDIO_COPY = 0xc028aa03;
+const UFFDIO_ZEROPAGE = 0xc020aa04;
 const UFFDIO_MOVE = 0xc028aa05;
-export const UFFDIO_WRITEPROTECT = 0xc018aa06;
+const UFFDIO_WRITEPROTECT = 0xc018aa06;
 const UFFDIO_CONTINUE = 0xc020aa07;
 const UFFDIO_POISON = 0xc020aa08;
 const UFFDIO_RWPROTECT = 0xc018aa09;
 const UFFDIO_SET_MODE = 0x4010aa0a;
 
-export const UFFDIO_REGISTER_MODE_MISSING = 1;
-export const UFFDIO_REGISTER_MODE_WP = 2;
+const UFFDIO_REGISTER_MODE_MISSING = 1;
+const UFFDIO_REGISTER_MODE_WP = 2;
 const UFFDIO_REGISTER_MODE_MINOR = 4;
 const UFFDIO_REGISTER_MODE_RWP = 8;
 const UFFDIO_COPY_MODE_DONTWAKE = 1;
@@ -70,9 +89,23 @@ function bits(...numbers: number[]): bigint {
 }
 const UFFD_API_IOCTLS = bits(_UFFDIO_REGISTER, _UFFDIO_UNREGISTER, _UFFDIO_SET_MODE, _UFFDIO_API);
 const UFFD_API_RANGE_IOCTLS = bits(
-  _UFFDIO_WAKE, _UFFDIO_COPY, _UFFDIO_ZEROPAGE, _UFFDIO_MOVE, _UFFDIO_WRITEPROTECT, _UFFDIO_CONTINUE, _UFFDIO_POISON, _UFFDIO_RWPROTECT,
+  _UFFDIO_WAKE,
+  _UFFDIO_COPY,
+  _UFFDIO_ZEROPAGE,
+  _UFFDIO_MOVE,
+  _UFFDIO_WRITEPROTECT,
+  _UFFDIO_CONTINUE,
+  _UFFDIO_POISON,
+  _UFFDIO_RWPROTECT,
 );
-const UFFD_API_RANGE_IOCTLS_BASIC = bits(_UFFDIO_WAKE, _UFFDIO_COPY, _UFFDIO_WRITEPROTECT, _UFFDIO_CONTINUE, _UFFDIO_POISON, _UFFDIO_RWPROTECT);
+const UFFD_API_RANGE_IOCTLS_BASIC = bits(
+  _UFFDIO_WAKE,
+  _UFFDIO_COPY,
+  _UFFDIO_WRITEPROTECT,
+  _UFFDIO_CONTINUE,
+  _UFFDIO_POISON,
+  _UFFDIO_RWPROTECT,
+);
 
 /** The 64-bit words of a structure in user memory, or null for a fault. Numbers above 2^53 lose their low bits. */
 function* get_words(m: Machine, from: number, n: number): Gen<number[] | null> {
@@ -115,7 +148,8 @@ function* userfaultfd_api(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<nu
   if (features & UFFD_FEATURE_WP_ASYNC) features |= UFFD_FEATURE_WP_UNPOPULATED;
   if (features & UFFD_FEATURE_RWP_ASYNC && !(features & UFFD_FEATURE_RWP)) ok = false;
   if ((asked & ~BigInt(UFFD_API_FEATURES)) !== 0n) ok = false;
-  const events = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
+  const events =
+    UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
   if (ok && features & events) throw new Unmodelled('mm/userfaultfd.c: userfaultfd_api() with UFFD_FEATURE_EVENT_*');
   if (ok) {
     words[1] = BigInt(UFFD_API_FEATURES);
@@ -130,7 +164,14 @@ function* userfaultfd_api(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<nu
   return (yield* copy_to_user(m, arg, bytes, 24)) !== 0 ? -EFAULT : -EINVAL;
 }
 
-function* register_range(m: Machine, ctx: userfaultfd_ctx, vma: vm_area_struct, vm_flags: number, start: number, end: number): Gen<number> {
+function* register_range(
+  m: Machine,
+  ctx: userfaultfd_ctx,
+  vma: vm_area_struct,
+  vm_flags: number,
+  start: number,
+  end: number,
+): Gen<number> {
   const vmi = new vma_iterator(ctx.mm, start);
   let prev = vma_prev(vmi);
   if (vma.vm_start < start) prev = vma;
@@ -138,7 +179,17 @@ function* register_range(m: Machine, ctx: userfaultfd_ctx, vma: vm_area_struct, 
     if (cur.vm_userfaultfd_ctx !== ctx || (cur.vm_flags & vm_flags) !== vm_flags) {
       if (cur.vm_start > start) start = cur.vm_start;
       const vma_end = Math.min(end, cur.vm_end);
-      const got: vm_area_struct | number = yield* vma_modify_flags_uffd(m, vmi, prev, cur, start, vma_end, (cur.vm_flags & ~VM_UFFD_FLAGS) | vm_flags, ctx, false);
+      const got: vm_area_struct | number = yield* vma_modify_flags_uffd(
+        m,
+        vmi,
+        prev,
+        cur,
+        start,
+        vma_end,
+        (cur.vm_flags & ~VM_UFFD_FLAGS) | vm_flags,
+        ctx,
+        false,
+      );
       if (typeof got === 'number') return got;
       cur = got;
       yield* userfaultfd_set_ctx(m, cur, ctx, vm_flags);
@@ -151,7 +202,13 @@ function* register_range(m: Machine, ctx: userfaultfd_ctx, vma: vm_area_struct, 
 }
 
 /** The first vma in [start, end) if every one of them passes, else -errno. `check` answers 0 or -errno. */
-function check_vmas(m: Machine, vmi: vma_iterator, start: number, end: number, check: (cur: vm_area_struct) => number): vm_area_struct | number {
+function check_vmas(
+  m: Machine,
+  vmi: vma_iterator,
+  start: number,
+  end: number,
+  check: (cur: vm_area_struct) => number,
+): vm_area_struct | number {
   const vma = vma_find(vmi, end);
   if (vma === null) return -EINVAL;
   if (is_vm_hugetlb_page(vma) && start % vma_kernel_pagesize(m, vma) !== 0) return -EINVAL;
@@ -169,11 +226,14 @@ function* userfaultfd_register(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const [start, len] = words as [number, number, number];
   const mode = low_bits(words[2] as number);
   if (mode <= 0 || mode > 15) return -EINVAL;
-  if (mode & UFFDIO_REGISTER_MODE_RWP && (mode & UFFDIO_REGISTER_MODE_WP || !(ctx.features & UFFD_FEATURE_RWP))) return -EINVAL;
+  if (mode & UFFDIO_REGISTER_MODE_RWP && (mode & UFFDIO_REGISTER_MODE_WP || !(ctx.features & UFFD_FEATURE_RWP)))
+    return -EINVAL;
   const err = validate_range(mm, start, len);
   if (err !== 0) return err;
-  if (mode & UFFDIO_REGISTER_MODE_RWP) throw new Unmodelled('mm/userfaultfd.c: userfaultfd_register() with UFFDIO_REGISTER_MODE_RWP');
-  if (mode & UFFDIO_REGISTER_MODE_MINOR) throw new Unmodelled('mm/userfaultfd.c: userfaultfd_register() with UFFDIO_REGISTER_MODE_MINOR');
+  if (mode & UFFDIO_REGISTER_MODE_RWP)
+    throw new Unmodelled('mm/userfaultfd.c: userfaultfd_register() with UFFDIO_REGISTER_MODE_RWP');
+  if (mode & UFFDIO_REGISTER_MODE_MINOR)
+    throw new Unmodelled('mm/userfaultfd.c: userfaultfd_register() with UFFDIO_REGISTER_MODE_MINOR');
   let vm_flags = 0;
   if (mode & UFFDIO_REGISTER_MODE_MISSING) vm_flags |= VM_UFFD_MISSING;
   if (mode & UFFDIO_REGISTER_MODE_WP) vm_flags |= VM_UFFD_WP;
@@ -185,7 +245,8 @@ function* userfaultfd_register(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const vma = check_vmas(m, new vma_iterator(mm, start), start, end, (cur) => {
     if (!vma_can_userfault(cur, vm_flags, wp_async)) return -EINVAL;
     if (!(cur.vm_flags & VM_MAYWRITE)) return -EPERM;
-    if (is_vm_hugetlb_page(cur) && end <= cur.vm_end && end > cur.vm_start && end % vma_kernel_pagesize(m, cur) !== 0) return -EINVAL;
+    if (is_vm_hugetlb_page(cur) && end <= cur.vm_end && end > cur.vm_start && end % vma_kernel_pagesize(m, cur) !== 0)
+      return -EINVAL;
     if (cur.vm_userfaultfd_ctx !== null && cur.vm_userfaultfd_ctx !== ctx) return -EBUSY;
     if (cur.vm_userfaultfd_ctx === ctx && cur.vm_flags & VM_UFFD_WP & ~vm_flags) return -EBUSY;
     if (is_vm_hugetlb_page(cur)) basic_ioctls = true;
@@ -253,7 +314,17 @@ function* userfaultfd_wake(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<n
 }
 
 /** Fills pages, reports how many bytes in the structure's last word, and wakes who waits for them. */
-function* fill(m: Machine, ctx: userfaultfd_ctx, how: number, dst: number, src: number, len: number, wp: boolean, wake: boolean, result: number): Gen<number> {
+function* fill(
+  m: Machine,
+  ctx: userfaultfd_ctx,
+  how: number,
+  dst: number,
+  src: number,
+  len: number,
+  wp: boolean,
+  wake: boolean,
+  result: number,
+): Gen<number> {
   if (!mmget_not_zero(ctx.mm)) return -ESRCH;
   const done = yield* mfill_atomic(m, ctx, how, dst, src, len, wp);
   yield* mmput(m, ctx.mm);
@@ -271,7 +342,17 @@ function* userfaultfd_copy(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<n
   const err = validate_unaligned_range(ctx.mm, src, len) || validate_range(ctx.mm, dst, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~(UFFDIO_COPY_MODE_DONTWAKE | UFFDIO_COPY_MODE_WP)) return -EINVAL;
-  return yield* fill(m, ctx, MFILL_ATOMIC_COPY, dst, src, len, (mode & UFFDIO_COPY_MODE_WP) !== 0, !(mode & UFFDIO_COPY_MODE_DONTWAKE), arg + 32);
+  return yield* fill(
+    m,
+    ctx,
+    MFILL_ATOMIC_COPY,
+    dst,
+    src,
+    len,
+    (mode & UFFDIO_COPY_MODE_WP) !== 0,
+    !(mode & UFFDIO_COPY_MODE_DONTWAKE),
+    arg + 32,
+  );
 }
 
 function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
@@ -282,11 +363,21 @@ function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const err = validate_range(ctx.mm, start, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~UFFDIO_COPY_MODE_DONTWAKE) return -EINVAL;
-  return yield* fill(m, ctx, MFILL_ATOMIC_ZEROPAGE, start, 0, len, false, !(mode & UFFDIO_COPY_MODE_DONTWAKE), arg + 24);
+  return yield* fill(
+    m,
+    ctx,
+    MFILL_ATOMIC_ZEROPAGE,
+    start,
+    0,
+    len,
+    false,
+    !(mode & UFFDIO_COPY_MODE_DONTWAKE),
+    arg + 24,
+  );
 }
 
 /** Write-protects pages of a vma or lifts it: pages changed or -errno (mm/userfaultfd.c: uffd_wp_range()). */
-export function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, len: number, enable_wp: boolean): Gen<number> {
+function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, len: number, enable_wp: boolean): Gen<number> {
   let cp_flags = enable_wp ? MM_CP_UFFD_WP : MM_CP_UFFD_WP_RESOLVE;
   if (!enable_wp && vma_wants_manual_pte_write_upgrade(vma)) cp_flags |= MM_CP_TRY_CHANGE_WRITABLE;
   const tlb = new mmu_gather();
@@ -297,7 +388,13 @@ export function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, l
   return ret;
 }
 
-function* mwriteprotect_range(m: Machine, ctx: userfaultfd_ctx, start: number, len: number, enable_wp: boolean): Gen<number> {
+function* mwriteprotect_range(
+  m: Machine,
+  ctx: userfaultfd_ctx,
+  start: number,
+  len: number,
+  enable_wp: boolean,
+): Gen<number> {
   const end = start + len;
   yield* mmap_read_lock(m, ctx.mm);
   let err = -ENOENT;
@@ -338,23 +435,38 @@ function* userfaultfd_writeprotect(m: Machine, ctx: userfaultfd_ctx, arg: number
   return ret;
 }
 
-/** The requests of a userfaultfd; before the handshake only UFFDIO_API is one (mm/userfaultfd.c: userfaultfd_ioctl()). */
+/**
+ * The requests of a userfaultfd; before the handshake only UFFDIO_API is one (mm/userfaultfd.c: userfaultfd_ioctl()).
+ */
 export function* userfaultfd_ioctl(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
   const ctx = f.private_data as userfaultfd_ctx;
   if (cmd !== UFFDIO_API && !(ctx.features & UFFD_FEATURE_INITIALIZED)) return -EINVAL;
   switch (cmd) {
-    case UFFDIO_API: return yield* userfaultfd_api(m, ctx, arg);
-    case UFFDIO_REGISTER: return yield* userfaultfd_register(m, ctx, arg);
-    case UFFDIO_UNREGISTER: return yield* userfaultfd_unregister(m, ctx, arg);
-    case UFFDIO_WAKE: return yield* userfaultfd_wake(m, ctx, arg);
-    case UFFDIO_COPY: return yield* userfaultfd_copy(m, ctx, arg);
-    case UFFDIO_ZEROPAGE: return yield* userfaultfd_zeropage(m, ctx, arg);
-    case UFFDIO_WRITEPROTECT: return yield* userfaultfd_writeprotect(m, ctx, arg);
-    case UFFDIO_MOVE: throw new Unmodelled('mm/userfaultfd.c: userfaultfd_move()');
-    case UFFDIO_CONTINUE: throw new Unmodelled('mm/userfaultfd.c: userfaultfd_continue()');
-    case UFFDIO_POISON: throw new Unmodelled('mm/userfaultfd.c: userfaultfd_poison()');
-    case UFFDIO_RWPROTECT: throw new Unmodelled('mm/userfaultfd.c: userfaultfd_rwprotect()');
-    case UFFDIO_SET_MODE: throw new Unmodelled('mm/userfaultfd.c: userfaultfd_set_mode()');
-    default: return -EINVAL;
+    case UFFDIO_API:
+      return yield* userfaultfd_api(m, ctx, arg);
+    case UFFDIO_REGISTER:
+      return yield* userfaultfd_register(m, ctx, arg);
+    case UFFDIO_UNREGISTER:
+      return yield* userfaultfd_unregister(m, ctx, arg);
+    case UFFDIO_WAKE:
+      return yield* userfaultfd_wake(m, ctx, arg);
+    case UFFDIO_COPY:
+      return yield* userfaultfd_copy(m, ctx, arg);
+    case UFFDIO_ZEROPAGE:
+      return yield* userfaultfd_zeropage(m, ctx, arg);
+    case UFFDIO_WRITEPROTECT:
+      return yield* userfaultfd_writeprotect(m, ctx, arg);
+    case UFFDIO_MOVE:
+      throw new Unmodelled('mm/userfaultfd.c: userfaultfd_move()');
+    case UFFDIO_CONTINUE:
+      throw new Unmodelled('mm/userfaultfd.c: userfaultfd_continue()');
+    case UFFDIO_POISON:
+      throw new Unmodelled('mm/userfaultfd.c: userfaultfd_poison()');
+    case UFFDIO_RWPROTECT:
+      throw new Unmodelled('mm/userfaultfd.c: userfaultfd_rwprotect()');
+    case UFFDIO_SET_MODE:
+      throw new Unmodelled('mm/userfaultfd.c: userfaultfd_set_mode()');
+    default:
+      return -EINVAL;
   }
 }

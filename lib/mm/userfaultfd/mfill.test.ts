@@ -1,27 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { pte_dirty, pte_pfn, pte_special, pte_uffd, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { fget, fput } from '../../fs/file_table.ts';
+import { fget } from '../../fs/file.ts';
+import { fput } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { ksys_ftruncate, ksys_read, sys_ioctl } from '../../fs/read_write.ts';
+import { sys_ioctl } from '../../fs/ioctl.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
+import { ksys_read } from '../../fs/read_write.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_madvise } from '../madvise/madvise.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import { find_vma } from '../mmap/find_vma.ts';
+import { sys_munmap } from '../mmap/mmap.ts';
 import { sys_mprotect } from '../mprotect.ts';
 import { PageAnonExclusive, pfn_to_page } from '../page.ts';
-import { pte_dirty, pte_pfn, pte_special, pte_uffd, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_at } from '../testing.ts';
-import { user_load32, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
-import { sys_userfaultfd, type userfaultfd_ctx } from './userfaultfd.ts';
 import { mfill_atomic, vma_uffd_ops } from './mfill.ts';
-import { find_vma } from '../vma/vma.ts';
-import { sys_munmap } from '../vma/unmap.ts';
+import { sys_userfaultfd, type userfaultfd_ctx } from './userfaultfd.ts';
 
 const [PAGE, HUGE, MAP, BUF] = [4096, 2 * 1024 * 1024, 0x200000000, 0x300000000];
 const [SRC, MSG] = [BUF + PAGE, BUF + 512];
@@ -35,7 +37,13 @@ const [ANON_PAGES, SHMEM_PAGES] = [1, 3];
 const [HUGEPAGE, POPULATE_WRITE] = [14, 23];
 
 /** Runs the body as a process; `fill` fills pages from MAP on for a descriptor. */
-function run(body: (m: Machine, mm: mm_struct, fill: (fd: number, page: number, n?: number, mode?: number, wp?: boolean, src?: number) => Gen<number>) => Gen<void>): void {
+function run(
+  body: (
+    m: Machine,
+    mm: mm_struct,
+    fill: (fd: number, page: number, n?: number, mode?: number, wp?: boolean, src?: number) => Gen<number>,
+  ) => Gen<void>,
+): void {
   const m = run_clean(t, small_machine({ thp: 'madvise', nr_hugepages: 2 }), function* (m, mm) {
     yield* sys_mmap(m, BUF, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_memset(m, SRC, 0xab, 4 * PAGE);
@@ -60,7 +68,7 @@ function* uffd(m: Machine, start: number, len: number, mode = MISSING): Gen<numb
   return fd;
 }
 
-t.test('a copied page is dirty, one\'s own, and writable as far as its vma is; a zeroed one is the zero page', (t) => {
+t.test("a copied page is dirty, one's own, and writable as far as its vma is; a zeroed one is the zero page", (t) => {
   run(function* (m, mm, fill) {
     yield* sys_mmap(m, MAP, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     const fd = yield* uffd(m, MAP, 8 * PAGE, MISSING | WP);
@@ -71,7 +79,11 @@ t.test('a copied page is dirty, one\'s own, and writable as far as its vma is; a
     t.ok(PageAnonExclusive(m, pfn_to_page(m, pte_pfn(pte))));
     t.equal(mm.rss_stat[ANON_PAGES], rss + 2);
     t.equal(yield* fill(fd, 2, 1, COPY, true), PAGE);
-    t.same([pte_write(pte_at(mm, MAP + 2 * PAGE)), pte_uffd(pte_at(mm, MAP + 2 * PAGE))], [false, true], 'the first write will be seen');
+    t.same(
+      [pte_write(pte_at(mm, MAP + 2 * PAGE)), pte_uffd(pte_at(mm, MAP + 2 * PAGE))],
+      [false, true],
+      'the first write will be seen',
+    );
     t.equal(yield* fill(fd, 3, 1, ZEROPAGE), PAGE);
     const zero = pte_at(mm, MAP + 3 * PAGE);
     t.same([pte_special(zero), pte_write(zero), pfn_to_page(m, pte_pfn(zero))], [true, false, m.zero_page]);
@@ -108,31 +120,34 @@ t.test('what is filled must be registered, for protection too if the fill is to 
   t.end();
 });
 
-t.test('in a shared mapping the page goes into the file, as far as that reaches; in a private one it is the process\'s', (t) => {
-  run(function* (m, mm, fill) {
-    const fd = yield* do_sys_open(m, '/tmp', O_TMPFILE_RDWR, 0o600);
-    yield* ksys_ftruncate(m, fd, 3 * PAGE);
-    yield* sys_mmap(m, MAP, 4 * PAGE, RW, SHARED | FIXED, fd, 0);
-    yield* sys_mmap(m, MAP + HUGE, 4 * PAGE, RW, PRIVATE | FIXED, fd, 0);
-    const mapping = find_vma(mm, MAP)?.vm_file?.f_mapping;
-    const [shared, own] = [yield* uffd(m, MAP, 4 * PAGE), yield* uffd(m, MAP + HUGE, 4 * PAGE)];
-    t.equal(yield* fill(shared, 0), PAGE);
-    t.equal(yield* fill(shared, 1, 1, ZEROPAGE), PAGE);
-    t.same([mapping?.nrpages, mm.rss_stat[SHMEM_PAGES]], [2, 2]);
-    t.ok(pte_write(pte_at(mm, MAP)));
-    t.equal(yield* fill(shared, 2, 2), PAGE, 'up to the end of the file');
-    t.equal(yield* fill(shared, 3), ENOMEM, 'there is no page to be had behind it');
-    t.equal(mapping?.nrpages, 3, 'what did not work left nothing in the file');
-    yield* user_store32(m, MAP, 5);
-    t.equal(yield* fill(own, 512), PAGE);
-    t.equal(yield* user_load32(m, MAP + HUGE), 0xabababab);
-    t.equal(yield* user_load32(m, MAP), 5);
-    t.equal(yield* fill(own, 515), EFAULT, 'here there is one, which cannot be mapped');
-    t.equal(mapping?.nrpages, 3);
-    t.equal(mm.rss_stat[SHMEM_PAGES], 3);
-  });
-  t.end();
-});
+t.test(
+  "in a shared mapping the page goes into the file, as far as that reaches; in a private one it is the process's",
+  (t) => {
+    run(function* (m, mm, fill) {
+      const fd = yield* do_sys_open(m, '/tmp', O_TMPFILE_RDWR, 0o600);
+      yield* ksys_ftruncate(m, fd, 3 * PAGE);
+      yield* sys_mmap(m, MAP, 4 * PAGE, RW, SHARED | FIXED, fd, 0);
+      yield* sys_mmap(m, MAP + HUGE, 4 * PAGE, RW, PRIVATE | FIXED, fd, 0);
+      const mapping = find_vma(mm, MAP)?.vm_file?.f_mapping;
+      const [shared, own] = [yield* uffd(m, MAP, 4 * PAGE), yield* uffd(m, MAP + HUGE, 4 * PAGE)];
+      t.equal(yield* fill(shared, 0), PAGE);
+      t.equal(yield* fill(shared, 1, 1, ZEROPAGE), PAGE);
+      t.same([mapping?.nrpages, mm.rss_stat[SHMEM_PAGES]], [2, 2]);
+      t.ok(pte_write(pte_at(mm, MAP)));
+      t.equal(yield* fill(shared, 2, 2), PAGE, 'up to the end of the file');
+      t.equal(yield* fill(shared, 3), ENOMEM, 'there is no page to be had behind it');
+      t.equal(mapping?.nrpages, 3, 'what did not work left nothing in the file');
+      yield* user_store32(m, MAP, 5);
+      t.equal(yield* fill(own, 512), PAGE);
+      t.equal(yield* user_load32(m, MAP + HUGE), 0xabababab);
+      t.equal(yield* user_load32(m, MAP), 5);
+      t.equal(yield* fill(own, 515), EFAULT, 'here there is one, which cannot be mapped');
+      t.equal(mapping?.nrpages, 3);
+      t.equal(mm.rss_stat[SHMEM_PAGES], 3);
+    });
+    t.end();
+  },
+);
 
 t.test('a source that is not there yet is faulted in without the lock; what changes meanwhile counts', (t) => {
   run(function* (m, mm, fill) {
@@ -176,7 +191,11 @@ t.test('hugetlb memory takes whole huge pages, none of zeroes, and as many as th
     t.equal(yield* fill(fd, 0, 511), EINVAL);
     t.equal(yield* fill(fd, 1, 512), EINVAL);
     t.equal(yield* fill(fd, 0, 1536, COPY, false, MAP + 8 * HUGE), 2 * HUGE, 'the pool had two');
-    t.equal(yield* fill(fd, 1024, 512, COPY, false, MAP + 8 * HUGE), EEXIST, 'with a table there, an empty pool is taken for a page that is there');
+    t.equal(
+      yield* fill(fd, 1024, 512, COPY, false, MAP + 8 * HUGE),
+      EEXIST,
+      'with a table there, an empty pool is taken for a page that is there',
+    );
     t.equal(yield* fill(fd, 0, 512, COPY, false, MAP + 8 * HUGE), EEXIST);
     t.equal(mm.hugetlb_usage, 1024);
     t.same([yield* user_load32(m, MAP), yield* user_load32(m, MAP + HUGE)], [0xcdcdcdcd, 0]);
@@ -191,8 +210,18 @@ t.test('what can be served', (t) => {
     yield* sys_mmap(m, MAP + PAGE, PAGE, RW, SHARED | ANON | FIXED, -1, 0);
     yield* sys_mmap(m, MAP + HUGE, HUGE, RW, SHARED | ANON | FIXED | HUGETLB, -1, 0);
     const [anon, shmem, huge] = [MAP, MAP + PAGE, MAP + HUGE].map((a) => find_vma(mm, a) as vm_area_struct);
-    const can = (vma: vm_area_struct): boolean[] => [vma_uffd_ops(vma)?.alloc_folio !== undefined, vma_uffd_ops(vma)?.filemap_add !== undefined];
-    t.same([can(anon), can(shmem), can(huge)], [[true, false], [true, true], [false, false]]);
+    const can = (vma: vm_area_struct): boolean[] => [
+      vma_uffd_ops(vma)?.alloc_folio !== undefined,
+      vma_uffd_ops(vma)?.filemap_add !== undefined,
+    ];
+    t.same(
+      [can(anon), can(shmem), can(huge)],
+      [
+        [true, false],
+        [true, true],
+        [false, false],
+      ],
+    );
     t.ok(vma_uffd_ops(huge));
     anon.vm_ops = {};
     t.equal(vma_uffd_ops(anon), null);

@@ -1,43 +1,100 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { mk_pte, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  pfn_pte,
+  pgd_index,
+  pmd_index,
+  pmd_leaf,
+  pmd_none,
+  pmd_present,
+  pmdp_get,
+  type ptdesc,
+  pte_index,
+  pte_mkdirty,
+  pte_mkspecial,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_none,
+  ptep_get,
+  pud_index,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { copy_from_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { mutex_lock, mutex_unlock, spin_unlock } from '../../kernel/locks.ts';
-import { WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { cond_resched, fatal_signal_pending } from '../../kernel/sched/core.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import type { address_space, file } from '../../fs/fs.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { mutex_lock, mutex_unlock } from '../../kernel/locking/mutex.ts';
+import { spin_unlock } from '../../kernel/locking/spinlock.ts';
+import { WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { cond_resched, fatal_signal_pending } from '../../kernel/sched/core.ts';
 import { filemap_get_entry } from '../filemap/filemap.ts';
 import { folio_unlock } from '../filemap/folio_lock.ts';
-import {
-  HPG_migratable, HPG_restore_reserve, alloc_hugetlb_folio, alloc_hugetlb_folio_nodemask, folio_clear_hpg, folio_set_hpg, hstate_vma,
-  hugetlb_add_to_page_cache, hugetlb_vm_ops, huge_page_size, pages_per_huge_page, restore_reserve_on_error, vma_kernel_pagesize,
-} from '../hugetlb/pool.ts';
+import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { hugetlb_fault_mutex_hash } from '../hugetlb/fault.ts';
+import {
+  alloc_hugetlb_folio,
+  alloc_hugetlb_folio_nodemask,
+  folio_clear_hpg,
+  folio_set_hpg,
+  HPG_migratable,
+  HPG_restore_reserve,
+  hstate_vma,
+  huge_page_size,
+  hugetlb_add_to_page_cache,
+  hugetlb_vm_ops,
+  pages_per_huge_page,
+  restore_reserve_on_error,
+  vma_kernel_pagesize,
+} from '../hugetlb/pool.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read, vma_hugecache_offset } from '../hugetlb/resv.ts';
 import { huge_pte_alloc, huge_pte_index, huge_pte_lock, huge_pte_offset, make_huge_pte } from '../hugetlb/vma.ts';
 import { pte_is_uffd_wp_marker } from '../leafops.ts';
 import { copy_user_large_folio } from '../memory/fault.ts';
-import { lock_vma_under_rcu, mmap_read_lock, mmap_read_unlock, vma_end_read, vma_start_read_locked } from '../mmap_lock.ts';
+import { pmd_alloc, pte_alloc, pud_alloc } from '../memory/pgalloc.ts';
 import {
-  VM_SHARED, VM_UFFD_FLAGS, VM_UFFD_WP, VM_WRITE, add_mm_counter, is_vm_hugetlb_page, linear_page_index, mm_counter, vma_is_anonymous,
-  type mm_struct, type vm_area_struct,
+  add_mm_counter,
+  is_vm_hugetlb_page,
+  linear_page_index,
+  mm_counter,
+  type mm_struct,
+  type vm_area_struct,
+  VM_SHARED,
+  VM_UFFD_FLAGS,
+  VM_UFFD_WP,
+  VM_WRITE,
+  vma_is_anonymous,
 } from '../mm_types.ts';
-import { PG_uptodate, folio_pfn, set_flag } from '../page.ts';
-import { GFP_HIGHUSER_MOVABLE, folio_alloc } from '../page_alloc.ts';
-import { mk_pte, mm_alloc_pmd, pte_alloc, pte_offset_map_lock, pte_unmap_unlock, set_pte_at } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  pfn_pte, pmd_index, pmd_leaf, pmd_none, pmd_present, pmdp_get, pte_index, pte_mkdirty, pte_mkspecial, pte_mkuffd, pte_mkwrite, pte_mkyoung,
-  pte_none, ptep_get, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { RMAP_EXCLUSIVE, folio_add_file_rmap_pte, folio_add_new_anon_rmap, folio_mapping, hugetlb_add_file_rmap, hugetlb_add_new_anon_rmap } from '../rmap/rmap.ts';
-import { shmem_mfill_filemap_add, shmem_mfill_filemap_remove, shmem_mfill_folio_alloc, vma_is_shmem } from '../shmem.ts';
-import { folio_add_lru_vma, folio_put } from '../folio.ts';
-import { copy_from_user } from '../../arch/x86/mm/uaccess.ts';
-import type { userfaultfd_ctx } from './userfaultfd.ts';
+  lock_vma_under_rcu,
+  mmap_read_lock,
+  mmap_read_unlock,
+  vma_end_read,
+  vma_start_read_locked,
+} from '../mmap_lock.ts';
+import { folio_pfn, PG_uptodate, set_flag } from '../page.ts';
+import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { anon_vma_prepare } from '../rmap/anon_vma.ts';
+import {
+  folio_add_file_rmap_pte,
+  folio_add_new_anon_rmap,
+  hugetlb_add_file_rmap,
+  hugetlb_add_new_anon_rmap,
+  RMAP_EXCLUSIVE,
+} from '../rmap/rmap.ts';
+import {
+  shmem_mfill_filemap_add,
+  shmem_mfill_filemap_remove,
+  shmem_mfill_folio_alloc,
+  vma_is_shmem,
+} from '../shmem.ts';
+import { folio_mapping } from '../util.ts';
 import { vma_lookup } from '../vma/vma.ts';
+import type { userfaultfd_ctx } from './userfaultfd.ts';
 
 // What to fill a page with (include/linux/userfaultfd_k.h: enum mfill_atomic_mode).
 export const MFILL_ATOMIC_COPY = 0;
@@ -123,7 +180,8 @@ function* mfill_get_vma(m: Machine, state: mfill_state): Gen<number> {
   state.vma = vma;
   const bad =
     WARN_ON_ONCE(m, vma_is_anonymous(vma) && (vma.vm_flags & VM_SHARED) !== 0, 'mfill_get_vma') ||
-    (state.wp && !(vma.vm_flags & VM_UFFD_WP)) || vma_uffd_ops(vma) === null;
+    (state.wp && !(vma.vm_flags & VM_UFFD_WP)) ||
+    vma_uffd_ops(vma) === null;
   if (!bad) return 0;
   mfill_put_vma(m, state);
   return -EINVAL;
@@ -146,7 +204,14 @@ function mfill_file_over_size(vma: vm_area_struct, addr: number): boolean {
   return vma.vm_file !== null && linear_page_index(vma, addr) >= Math.ceil(vma.vm_file.f_inode.i_size / 4096);
 }
 
-function* mfill_atomic_install_pte(m: Machine, pmdt: ptdesc, vma: vm_area_struct, addr: number, folio: number, wp: boolean): Gen<number> {
+function* mfill_atomic_install_pte(
+  m: Machine,
+  pmdt: ptdesc,
+  vma: vm_area_struct,
+  addr: number,
+  folio: number,
+  wp: boolean,
+): Gen<number> {
   const mm = vma.vm_mm;
   const page_in_cache = folio_mapping(m, folio) !== null;
   let pte = pte_mkdirty(mk_pte(m, folio, vma.vm_page_prot));
@@ -198,7 +263,8 @@ function* mfill_copy_folio_retry(m: Machine, state: mfill_state, folio: number):
   const vma: vm_area_struct | null = state.vma;
   if (err === 0 && vma !== null) {
     const changed =
-      (vma.vm_flags & mask) !== flags || vma_uffd_ops(vma) !== ops ||
+      (vma.vm_flags & mask) !== flags ||
+      vma_uffd_ops(vma) !== ops ||
       (f === null ? !vma_is_anonymous(vma) : vma.vm_file !== f || vma.vm_pgoff !== pgoff);
     err = changed ? -EAGAIN : yield* mfill_establish_pmd(m, state);
   }
@@ -212,7 +278,8 @@ function* __mfill_atomic_pte(m: Machine, state: mfill_state, ops: vm_uffd_ops): 
   if (folio === 0) return -ENOMEM;
   let ret = 0;
   if (state.mode === MFILL_ATOMIC_COPY) {
-    if ((yield* copy_to_folio(m, folio, state.src_addr, 4096, false)) !== 0) ret = yield* mfill_copy_folio_retry(m, state, folio);
+    if ((yield* copy_to_folio(m, folio, state.src_addr, 4096, false)) !== 0)
+      ret = yield* mfill_copy_folio_retry(m, state, folio);
   } else m.ram.clear(folio_pfn(m, folio));
   if (ret === 0) {
     const vma = state.vma as vm_area_struct;
@@ -237,7 +304,15 @@ function* mfill_atomic_pte_zeropage(m: Machine, state: mfill_state): Gen<number>
   let ret = 0;
   if (mfill_file_over_size(vma, addr)) ret = -EFAULT;
   else if (!pte_none(ptep_get(pt, pte_index(addr)))) ret = -EEXIST;
-  else set_pte_at(m, vma.vm_mm, addr, pt, pte_index(addr), pte_mkspecial(pfn_pte(folio_pfn(m, m.zero_page), vma.vm_page_prot)));
+  else
+    set_pte_at(
+      m,
+      vma.vm_mm,
+      addr,
+      pt,
+      pte_index(addr),
+      pte_mkspecial(pfn_pte(folio_pfn(m, m.zero_page), vma.vm_page_prot)),
+    );
   pte_unmap_unlock(m, pt);
   return ret;
 }
@@ -247,7 +322,15 @@ interface spare {
   folio: number;
 }
 
-function* hugetlb_mfill_atomic_pte(m: Machine, pt: ptdesc, vma: vm_area_struct, dst_addr: number, src_addr: number, wp: boolean, spare: spare): Gen<number> {
+function* hugetlb_mfill_atomic_pte(
+  m: Machine,
+  pt: ptdesc,
+  vma: vm_area_struct,
+  dst_addr: number,
+  src_addr: number,
+  wp: boolean,
+  spare: spare,
+): Gen<number> {
   const mm = vma.vm_mm;
   const h = hstate_vma(m, vma);
   const mapping = (vma.vm_file as file).f_mapping as address_space;
@@ -287,7 +370,10 @@ function* hugetlb_mfill_atomic_pte(m: Machine, pt: ptdesc, vma: vm_area_struct, 
   let in_pagecache = false;
   let ret = 0;
   if (vm_shared) {
-    ret = idx >= Math.floor(mapping.host.i_size / huge_page_size(h)) ? -EFAULT : hugetlb_add_to_page_cache(m, folio, mapping, idx);
+    ret =
+      idx >= Math.floor(mapping.host.i_size / huge_page_size(h))
+        ? -EFAULT
+        : hugetlb_add_to_page_cache(m, folio, mapping, idx);
     in_pagecache = ret === 0;
   }
   if (ret === 0) {
@@ -332,7 +418,11 @@ function* mfill_atomic_hugetlb(m: Machine, state: mfill_state): Gen<number> {
   let copied = 0;
   while (copied < state.len) {
     const dst = state.dst_start + copied;
-    const lock = hugetlb_fault_mutex_hash(m, (vma.vm_file as file).f_mapping as address_space, vma_hugecache_offset(hstate_vma(m, vma), vma, dst));
+    const lock = hugetlb_fault_mutex_hash(
+      m,
+      (vma.vm_file as file).f_mapping as address_space,
+      vma_hugecache_offset(hstate_vma(m, vma), vma, dst),
+    );
     yield* mutex_lock(m, lock);
     yield* hugetlb_vma_lock_read(m, vma);
     const pt = yield* huge_pte_alloc(m, mm, vma, dst, size);
@@ -352,7 +442,14 @@ function* mfill_atomic_hugetlb(m: Machine, state: mfill_state): Gen<number> {
         return copied > 0 ? copied : -EFAULT;
       }
       const again = yield* uffd_mfill_lock(m, mm, state.dst_start, state.len);
-      const bad = typeof again === 'number' ? again : !is_vm_hugetlb_page(again) ? -ENOENT : size !== vma_kernel_pagesize(m, again) ? -EINVAL : 0;
+      const bad =
+        typeof again === 'number'
+          ? again
+          : !is_vm_hugetlb_page(again)
+            ? -ENOENT
+            : size !== vma_kernel_pagesize(m, again)
+              ? -EINVAL
+              : 0;
       if (typeof again === 'number' || bad !== 0) {
         if (typeof again !== 'number') vma_end_read(m, again);
         folio_put(m, spare.folio);
@@ -373,10 +470,18 @@ function* mfill_atomic_hugetlb(m: Machine, state: mfill_state): Gen<number> {
 }
 
 /**
- * Fills the pages of [dst, dst + len), which must be absent, with user memory from src or with zeroes: bytes done or -errno
- * (mm/userfaultfd.c: mfill_atomic()). wp: they are mapped write-protected.
+ * Fills the pages of [dst, dst + len), which must be absent, with user memory from src or with zeroes: bytes done or
+ * -errno (mm/userfaultfd.c: mfill_atomic()). wp: they are mapped write-protected.
  */
-export function* mfill_atomic(m: Machine, ctx: userfaultfd_ctx, mode: number, dst: number, src: number, len: number, wp: boolean): Gen<number> {
+export function* mfill_atomic(
+  m: Machine,
+  ctx: userfaultfd_ctx,
+  mode: number,
+  dst: number,
+  src: number,
+  len: number,
+  wp: boolean,
+): Gen<number> {
   const state = new mfill_state(ctx, mode, dst, src, len, wp);
   let err = yield* mfill_get_vma(m, state);
   if (err !== 0) return err;
@@ -387,7 +492,12 @@ export function* mfill_atomic(m: Machine, ctx: userfaultfd_ctx, mode: number, ds
     if (err !== 0) break;
     const vma = state.vma as vm_area_struct;
     if (mode === MFILL_ATOMIC_ZEROPAGE) err = yield* mfill_atomic_pte_zeropage(m, state);
-    else err = yield* __mfill_atomic_pte(m, state, vma.vm_flags & VM_SHARED ? (vma_uffd_ops(vma) as vm_uffd_ops) : anon_uffd_ops);
+    else
+      err = yield* __mfill_atomic_pte(
+        m,
+        state,
+        vma.vm_flags & VM_SHARED ? (vma_uffd_ops(vma) as vm_uffd_ops) : anon_uffd_ops,
+      );
     yield* cond_resched(m);
     if (err === 0) {
       state.dst_addr += 4096;
@@ -399,4 +509,14 @@ export function* mfill_atomic(m: Machine, ctx: userfaultfd_ctx, mode: number, ds
   }
   mfill_put_vma(m, state);
   return copied > 0 ? copied : err;
+}
+
+/**
+ * The pmd table for the address with every table above it made; null without memory (mm/userfaultfd.c: mm_alloc_pmd(),
+ * mm/mremap.c: alloc_new_pmd()).
+ */
+export function* mm_alloc_pmd(m: Machine, mm: mm_struct, addr: number): Gen<ptdesc | null> {
+  const pudt = yield* pud_alloc(m, mm, mm.pgd, pgd_index(addr), addr);
+  if (pudt === null) return null;
+  return yield* pmd_alloc(m, mm, pudt, pud_index(addr), addr);
 }

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import {
+  copy_to_user,
+  user_load32,
+  user_load64,
+  user_memset,
+  user_store32,
+  user_store64,
+} from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
-import { ksys_read, sys_ioctl } from '../../fs/read_write.ts';
+import { sys_ioctl } from '../../fs/ioctl.ts';
 import { do_poll } from '../../fs/poll.ts';
+import { ksys_read } from '../../fs/read_write.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { sched_yield } from '../../kernel/sched/core.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, signal_of, small_machine } from '../../kernel/testing.ts';
-import { sys_mmap } from '../mmap.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { copy_to_user, user_load32, user_load64, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import { sys_userfaultfd } from './userfaultfd.ts';
 
 const PAGE = 4096;
@@ -24,7 +32,9 @@ const RW = 3;
 const [SHARED, PRIVATE, FIXED, ANON, HUGETLB] = [1, 2, 0x10, 0x20, 0x40000];
 const O_NONBLOCK = 0o4000;
 const THREAD = 0x10500;
-const [API, REGISTER, UNREGISTER, COPY, ZEROPAGE, WRITEPROTECT] = [0xc018aa3f, 0xc020aa00, 0x8010aa01, 0xc028aa03, 0xc020aa04, 0xc018aa06];
+const [API, REGISTER, UNREGISTER, COPY, ZEROPAGE, WRITEPROTECT] = [
+  0xc018aa3f, 0xc020aa00, 0x8010aa01, 0xc028aa03, 0xc020aa04, 0xc018aa06,
+];
 const [NR_close, NR_munmap] = [3, 11];
 const [ENOENT, EAGAIN, EFAULT, EEXIST, EINVAL] = [-2, -11, -14, -17, -22];
 const SIGBUS = 7;
@@ -114,7 +124,11 @@ t.test('copies go only where nothing is and where the range is registered', (t) 
     t.equal(yield* sys_ioctl(m, fd, COPY, yield* words(m, MAP + 1, SRC, PAGE, 0, 0)), EINVAL);
     t.equal(yield* sys_ioctl(m, fd, COPY, yield* words(m, MAP + PAGE, SRC, 0, 0, 0)), EINVAL);
     t.equal(yield* sys_ioctl(m, fd, COPY, yield* words(m, MAP + PAGE, 0x7000, PAGE, 0, 0)), EFAULT);
-    t.equal(yield* sys_ioctl(m, fd, COPY, yield* words(m, MAP + PAGE, SRC + 8 * PAGE, PAGE, 0, 0)), 0, 'the source may have to be faulted in');
+    t.equal(
+      yield* sys_ioctl(m, fd, COPY, yield* words(m, MAP + PAGE, SRC + 8 * PAGE, PAGE, 0, 0)),
+      0,
+      'the source may have to be faulted in',
+    );
     t.equal(yield* user_load32(m, MAP + PAGE), 0);
     t.equal(yield* register(m, fd, MAP + 2 * PAGE, PAGE), 0);
     t.equal(yield* sys_ioctl(m, fd, ZEROPAGE, yield* words(m, MAP + 2 * PAGE, PAGE, 0, 0)), 0);
@@ -166,7 +180,10 @@ t.test('closing the descriptor lets the waiting fault go on like every other fau
     t.equal(yield* do_syscall_64(m, NR_close, fd), 0);
     while (value === -1) yield* sched_yield(m);
     t.equal(value, 0);
-    t.equal((m.current.mm as mm_struct).mm_mt.every((v) => v.vm_userfaultfd_ctx === null), true);
+    t.equal(
+      (m.current.mm as mm_struct).mm_mt.every((v) => v.vm_userfaultfd_ctx === null),
+      true,
+    );
   });
   t.end();
 });

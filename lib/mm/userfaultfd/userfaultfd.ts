@@ -1,51 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Missing and write-protect faults that user space answers. Minor faults, read-write protection and the events of a
-// changing address space (fork, remap, remove, unmap) are not modelled: whoever asks for them gets Unmodelled, so that no
-// context ever has them, and upstream's map_changing_lock has no writer and is left out.
+// changing address space (fork, remap, remove, unmap) are not modelled: whoever asks for them gets Unmodelled, so that
+// no context ever has them, and upstream's map_changing_lock has no writer and is left out.
 
+import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  pmd_index,
+  pmd_none,
+  pmd_present,
+  pmd_trans_huge,
+  pmdp_get,
+  pte_index,
+  pte_none,
+  pte_present,
+  pte_uffd,
+  pte_write,
+  ptep_get,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EFAULT, EINVAL, ERESTARTSYS } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import { wait_on, wait_queue_head, wake_up } from '../../kernel/locks.ts';
-import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/fork/mm_init.ts';
-import { WARN_ON_ONCE, printk } from '../../kernel/printk.ts';
-import {
-  TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_UNINTERRUPTIBLE, fatal_signal_pending, preempt_point, schedule, signal_pending, type task_struct,
-} from '../../kernel/sched/core.ts';
 import { anon_inode_getfile } from '../../fs/eventfd.ts';
-import { fd_install, get_unused_fd_flags } from '../../fs/file_table.ts';
-import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, type file_operations } from '../../fs/fs.ts';
+import { fd_install, get_unused_fd_flags } from '../../fs/file.ts';
+import { type file_operations, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from '../../fs/fs.ts';
 import { EPOLLERR, EPOLLIN } from '../../fs/poll.ts';
+import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../kernel/fork/mm_init.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import {
+  fatal_signal_pending,
+  preempt_point,
+  schedule,
+  signal_pending,
+  TASK_INTERRUPTIBLE,
+  TASK_KILLABLE,
+  type task_struct,
+  TASK_UNINTERRUPTIBLE,
+} from '../../kernel/sched/core.ts';
+import { wait_on, wait_queue_head, wake_up } from '../../kernel/sched/wait.ts';
 import { release_fault_lock } from '../filemap/folio_lock.ts';
 import { hstate_vma, huge_page_size } from '../hugetlb/pool.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from '../hugetlb/resv.ts';
 import { huge_pte_index, huge_pte_offset } from '../hugetlb/vma.ts';
 import { pte_is_uffd_wp_marker } from '../leafops.ts';
-import { mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
-import { MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP_RESOLVE, change_protection } from '../mprotect.ts';
-import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_INTERRUPTIBLE, FAULT_FLAG_KILLABLE, FAULT_FLAG_RETRY_NOWAIT, FAULT_FLAG_USER, FAULT_FLAG_WRITE,
-  VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_SHARED, VM_UFFD_FLAGS, VM_UFFD_MISSING, VM_UFFD_WP, is_vm_hugetlb_page, vma_is_anonymous,
-  type mm_struct, type vm_area_struct, type vm_fault,
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_INTERRUPTIBLE,
+  FAULT_FLAG_KILLABLE,
+  FAULT_FLAG_RETRY_NOWAIT,
+  FAULT_FLAG_USER,
+  FAULT_FLAG_WRITE,
+  is_vm_hugetlb_page,
+  type mm_struct,
+  type vm_area_struct,
+  type vm_fault,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_SHARED,
+  VM_UFFD_FLAGS,
+  VM_UFFD_MISSING,
+  VM_UFFD_WP,
+  vma_is_anonymous,
 } from '../mm_types.ts';
-import { pmd_off, pte_offset_map } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { pmd_index, pmd_none, pmd_present, pmd_trans_huge, pmdp_get, pte_index, pte_none, pte_present, pte_uffd, pte_write, ptep_get } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { vma_set_page_prot } from '../../arch/x86/mm/pgprot.ts';
-import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import { userfaultfd_ioctl } from './ioctl.ts';
-import { vma_iterator, vma_next, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
+import { vma_set_page_prot } from '../mmap/mmap.ts';
+import { mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
+import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
+import { change_protection, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
+import { pte_offset_map } from '../pgtable-generic.ts';
 import { vma_modify_flags_uffd } from '../vma/merge.ts';
+import { vma_iterator, vma_next, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
+import { userfaultfd_ioctl } from './ioctl.ts';
 
-export const UFFD_USER_MODE_ONLY = 1;
+const UFFD_USER_MODE_ONLY = 1;
 // What user space may ask of a context (include/uapi/linux/userfaultfd.h: UFFD_FEATURE_SIGBUS and its like).
 export const UFFD_FEATURE_EVENT_FORK = 1 << 1;
 export const UFFD_FEATURE_EVENT_REMAP = 1 << 2;
 export const UFFD_FEATURE_EVENT_REMOVE = 1 << 3;
 export const UFFD_FEATURE_EVENT_UNMAP = 1 << 6;
-export const UFFD_FEATURE_SIGBUS = 1 << 7;
-export const UFFD_FEATURE_THREAD_ID = 1 << 8;
-export const UFFD_FEATURE_EXACT_ADDRESS = 1 << 11;
+const UFFD_FEATURE_SIGBUS = 1 << 7;
+const UFFD_FEATURE_THREAD_ID = 1 << 8;
+const UFFD_FEATURE_EXACT_ADDRESS = 1 << 11;
 export const UFFD_FEATURE_WP_UNPOPULATED = 1 << 13;
 export const UFFD_FEATURE_WP_ASYNC = 1 << 15;
 export const UFFD_FEATURE_RWP_ASYNC = 1 << 18;
@@ -152,7 +186,7 @@ export function userfaultfd_huge_pmd_rwp(vma: vm_area_struct, pmd: number): bool
 }
 
 /** True if protection also marks pages that are absent (mm/userfaultfd.c: userfaultfd_wp_unpopulated()). */
-export function userfaultfd_wp_unpopulated(vma: vm_area_struct): boolean {
+function userfaultfd_wp_unpopulated(vma: vm_area_struct): boolean {
   return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_WP_UNPOPULATED) !== 0;
 }
 
@@ -182,13 +216,18 @@ export function uffd_disable_huge_pmd_share(vma: vm_area_struct): boolean {
   return userfaultfd_wp(vma);
 }
 
-/** True if moving the vma drops its registration (include/linux/userfaultfd_k.h: vma_has_uffd_without_event_remap()). */
+/**
+ * True if moving the vma drops its registration (include/linux/userfaultfd_k.h: vma_has_uffd_without_event_remap()).
+ */
 export function vma_has_uffd_without_event_remap(vma: vm_area_struct): boolean {
   const ctx = vma.vm_userfaultfd_ctx;
   return ctx !== null && (ctx.features & UFFD_FEATURE_EVENT_REMAP) === 0;
 }
 
-/** True for an entry that is not present and carries write protection (include/linux/userfaultfd_k.h: pte_swp_uffd_any()). */
+/**
+ * True for an entry that is not present and carries write protection (include/linux/userfaultfd_k.h:
+ * pte_swp_uffd_any()).
+ */
 export function pte_swp_uffd_any(pte: number): boolean {
   return !pte_present(pte) && (pte_uffd(pte) || pte_is_uffd_wp_marker(pte));
 }
@@ -199,12 +238,12 @@ export function is_mergeable_vm_userfaultfd_ctx(vma: vm_area_struct, vm_ctx: use
 }
 
 /** Takes another reference (mm/userfaultfd.c: userfaultfd_ctx_get()). */
-export function userfaultfd_ctx_get(ctx: userfaultfd_ctx): void {
+function userfaultfd_ctx_get(ctx: userfaultfd_ctx): void {
   ctx.refcount++;
 }
 
 /** Drops a reference, the last one with the hold on the mm (mm/userfaultfd.c: userfaultfd_ctx_put()). */
-export function userfaultfd_ctx_put(m: Machine, ctx: userfaultfd_ctx): void {
+function userfaultfd_ctx_put(m: Machine, ctx: userfaultfd_ctx): void {
   ctx.refcount--;
   if (ctx.refcount === 0) mmdrop(m, ctx.mm);
 }
@@ -249,8 +288,9 @@ function unqueue(list: userfaultfd_wait_queue[], uwq: userfaultfd_wait_queue): v
 }
 
 /**
- * Lets user space resolve a fault: tells it, drops the lock that the fault holds and sleeps until woken; the fault is to be
- * tried again. VM_FAULT_SIGBUS if it cannot be (mm/userfaultfd.c: handle_userfault()). reason is VM_UFFD_MISSING or VM_UFFD_WP.
+ * Lets user space resolve a fault: tells it, drops the lock that the fault holds and sleeps until woken; the fault is
+ * to be tried again. VM_FAULT_SIGBUS if it cannot be (mm/userfaultfd.c: handle_userfault()). reason is VM_UFFD_MISSING
+ * or VM_UFFD_WP.
  */
 export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Gen<number> {
   const vma = vmf.vma;
@@ -271,7 +311,9 @@ export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Ge
   }
   userfaultfd_ctx_get(ctx);
   const address = ctx.features & UFFD_FEATURE_EXACT_ADDRESS ? vmf.real_address : vmf.address;
-  const flags = (vmf.flags & FAULT_FLAG_WRITE ? UFFD_PAGEFAULT_FLAG_WRITE : 0) | (reason === VM_UFFD_WP ? UFFD_PAGEFAULT_FLAG_WP : 0);
+  const flags =
+    (vmf.flags & FAULT_FLAG_WRITE ? UFFD_PAGEFAULT_FLAG_WRITE : 0) |
+    (reason === VM_UFFD_WP ? UFFD_PAGEFAULT_FLAG_WP : 0);
   const task = m.current;
   const uwq = new userfaultfd_wait_queue(task, address, flags, ctx.features & UFFD_FEATURE_THREAD_ID ? task.pid : 0);
   const state = blocking_state(vmf.flags);
@@ -284,7 +326,8 @@ export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Ge
   release_fault_lock(m, vmf);
   if (must_wait && !ctx.released) {
     wake_up(m, ctx.fd_wqh);
-    if (!uwq.waken && !interrupted(task, state)) yield* schedule(m, state, { what: `userfault at ${vmf.address.toString(16)}` });
+    if (!uwq.waken && !interrupted(task, state))
+      yield* schedule(m, state, { what: `userfault at ${vmf.address.toString(16)}` });
   }
   unqueue(ctx.fault_pending_wqh, uwq);
   unqueue(ctx.fault_wqh, uwq);
@@ -314,21 +357,42 @@ function set_vm_flags(vma: vm_area_struct, vm_flags: number): void {
   if (vma.vm_flags & VM_SHARED && uffd_wp_changed) vma_set_page_prot(vma);
 }
 
-/** Registers a vma as a whole; of vm_flags VM_UFFD_* count. The mmap write lock is held (mm/userfaultfd.c: userfaultfd_set_ctx()). */
-export function* userfaultfd_set_ctx(m: Machine, vma: vm_area_struct, ctx: userfaultfd_ctx | null, vm_flags: number): Gen<void> {
+/**
+ * Registers a vma as a whole; of vm_flags VM_UFFD_* count. The mmap write lock is held (mm/userfaultfd.c:
+ * userfaultfd_set_ctx()).
+ */
+export function* userfaultfd_set_ctx(
+  m: Machine,
+  vma: vm_area_struct,
+  ctx: userfaultfd_ctx | null,
+  vm_flags: number,
+): Gen<void> {
   yield* vma_start_write(m, vma);
   vma.vm_userfaultfd_ctx = ctx;
   set_vm_flags(vma, (vma.vm_flags & ~VM_UFFD_FLAGS) | vm_flags);
 }
 
-/** As upstream's, for a vma that nobody else can find yet or that is write-locked (mm/userfaultfd.c: userfaultfd_reset_ctx()). */
+/**
+ * As upstream's, for a vma that nobody else can find yet or that is write-locked (mm/userfaultfd.c:
+ * userfaultfd_reset_ctx()).
+ */
 function userfaultfd_reset_ctx(vma: vm_area_struct): void {
   vma.vm_userfaultfd_ctx = null;
   set_vm_flags(vma, vma.vm_flags & ~VM_UFFD_FLAGS);
 }
 
-/** Takes the registration from [start, end) of a vma, splitting and merging: what holds the range then, or -errno (mm/userfaultfd.c: userfaultfd_clear_vma()). */
-export function* userfaultfd_clear_vma(m: Machine, vmi: vma_iterator, prev: vm_area_struct | null, vma: vm_area_struct, start: number, end: number): Gen<vm_area_struct | number> {
+/**
+ * Takes the registration from [start, end) of a vma, splitting and merging: what holds the range then, or -errno
+ * (mm/userfaultfd.c: userfaultfd_clear_vma()).
+ */
+export function* userfaultfd_clear_vma(
+  m: Machine,
+  vmi: vma_iterator,
+  prev: vm_area_struct | null,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+): Gen<vm_area_struct | number> {
   const give_up_on_oom = start === vma.vm_start && end === vma.vm_end;
   if (userfaultfd_protected(vma)) {
     let cp_flags = MM_CP_UFFD_WP_RESOLVE;
@@ -339,7 +403,17 @@ export function* userfaultfd_clear_vma(m: Machine, vmi: vma_iterator, prev: vm_a
     if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
     tlb_finish_mmu(m, tlb);
   }
-  const ret = yield* vma_modify_flags_uffd(m, vmi, prev, vma, start, end, vma.vm_flags & ~VM_UFFD_FLAGS, null, give_up_on_oom);
+  const ret = yield* vma_modify_flags_uffd(
+    m,
+    vmi,
+    prev,
+    vma,
+    start,
+    end,
+    vma.vm_flags & ~VM_UFFD_FLAGS,
+    null,
+    give_up_on_oom,
+  );
   if (typeof ret !== 'number') yield* userfaultfd_set_ctx(m, ret, null, 0);
   return ret;
 }
@@ -373,24 +447,41 @@ export function* dup_userfaultfd_complete(_m: Machine, _fcs: userfaultfd_fork_ct
 /** mm/userfaultfd.c: dup_userfaultfd_fail() */
 export function dup_userfaultfd_fail(_m: Machine, _fcs: userfaultfd_fork_ctxs): void {}
 
-/** A vma that mremap() made loses its registration; it is write-locked (mm/userfaultfd.c: mremap_userfaultfd_prep()). */
+/**
+ * A vma that mremap() made loses its registration; it is write-locked (mm/userfaultfd.c: mremap_userfaultfd_prep()).
+ */
 export function mremap_userfaultfd_prep(_m: Machine, vma: vm_area_struct, _vm_ctx: vm_userfaultfd_ctx): void {
   if (vma.vm_userfaultfd_ctx !== null) userfaultfd_reset_ctx(vma);
 }
 
 /** Tells user space of a move; nobody can have asked (mm/userfaultfd.c: mremap_userfaultfd_complete()). */
-export function* mremap_userfaultfd_complete(_m: Machine, _vm_ctx: vm_userfaultfd_ctx, _from: number, _to: number, _len: number): Gen<void> {}
+export function* mremap_userfaultfd_complete(
+  _m: Machine,
+  _vm_ctx: vm_userfaultfd_ctx,
+  _from: number,
+  _to: number,
+  _len: number,
+): Gen<void> {}
 
 /** mm/userfaultfd.c: mremap_userfaultfd_fail() */
 export function mremap_userfaultfd_fail(_m: Machine, _vm_ctx: vm_userfaultfd_ctx): void {}
 
-/** Tells user space that madvise() drops pages; true: nobody asked and mmap_lock is still held (mm/userfaultfd.c: userfaultfd_remove()). */
+/**
+ * Tells user space that madvise() drops pages; true: nobody asked and mmap_lock is still held (mm/userfaultfd.c:
+ * userfaultfd_remove()).
+ */
 export function* userfaultfd_remove(_m: Machine, _vma: vm_area_struct, _start: number, _end: number): Gen<boolean> {
   return true;
 }
 
 /** Notes an unmapping for user space; nobody can have asked (mm/userfaultfd.c: userfaultfd_unmap_prep()). Answers 0. */
-export function userfaultfd_unmap_prep(_m: Machine, _vma: vm_area_struct, _start: number, _end: number, _unmaps: userfaultfd_unmap_ctxs): number {
+export function userfaultfd_unmap_prep(
+  _m: Machine,
+  _vma: vm_area_struct,
+  _start: number,
+  _end: number,
+  _unmaps: userfaultfd_unmap_ctxs,
+): number {
   return 0;
 }
 
@@ -408,7 +499,11 @@ function userfault_msg(uwq: userfaultfd_wait_queue): Uint8Array {
   return bytes;
 }
 
-function* userfaultfd_ctx_read(m: Machine, ctx: userfaultfd_ctx, no_wait: boolean): Gen<userfaultfd_wait_queue | number> {
+function* userfaultfd_ctx_read(
+  m: Machine,
+  ctx: userfaultfd_ctx,
+  no_wait: boolean,
+): Gen<userfaultfd_wait_queue | number> {
   for (;;) {
     const uwq = ctx.fault_pending_wqh.shift();
     if (uwq !== undefined) {
@@ -422,7 +517,7 @@ function* userfaultfd_ctx_read(m: Machine, ctx: userfaultfd_ctx, no_wait: boolea
 }
 
 /** What an open userfaultfd can do (mm/userfaultfd.c: userfaultfd_fops). */
-export const userfaultfd_fops: file_operations = {
+const userfaultfd_fops: file_operations = {
   *read(m, f, buf, count): Gen<number> {
     const ctx = f.private_data as userfaultfd_ctx;
     if (!(ctx.features & UFFD_FEATURE_INITIALIZED)) return -EINVAL;
@@ -439,7 +534,8 @@ export const userfaultfd_fops: file_operations = {
   },
   poll(_m, f) {
     const ctx = f.private_data as userfaultfd_ctx;
-    if (!(ctx.features & UFFD_FEATURE_INITIALIZED) || !(f.f_flags & O_NONBLOCK)) return { mask: EPOLLERR, wait: ctx.fd_wqh };
+    if (!(ctx.features & UFFD_FEATURE_INITIALIZED) || !(f.f_flags & O_NONBLOCK))
+      return { mask: EPOLLERR, wait: ctx.fd_wqh };
     return { mask: ctx.fault_pending_wqh.length > 0 ? EPOLLIN : 0, wait: ctx.fd_wqh };
   },
   unlocked_ioctl: userfaultfd_ioctl,
@@ -462,6 +558,10 @@ export function* sys_userfaultfd(m: Machine, flags: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   mmgrab(mm);
   const ctx = new userfaultfd_ctx(mm, flags);
-  fd_install(m, fd, anon_inode_getfile(m, '[userfaultfd]', userfaultfd_fops, ctx, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK))));
+  fd_install(
+    m,
+    fd,
+    anon_inode_getfile(m, '[userfaultfd]', userfaultfd_fops, ctx, O_RDONLY | (flags & (O_CLOEXEC | O_NONBLOCK))),
+  );
   return fd;
 }

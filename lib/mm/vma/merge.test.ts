@@ -6,22 +6,37 @@ import { get_file } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once, small_machine } from '../../kernel/testing.ts';
-import { VMA_OP_REMAP, anon_vma_clone, anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { type mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmap_write_lock } from '../mmap_lock.ts';
-import { vm_area_struct, type mm_struct } from '../mm_types.ts';
+import { anon_vma_clone, anon_vma_prepare, VMA_OP_REMAP } from '../rmap/anon_vma.ts';
 import { shmem_file_setup } from '../shmem.ts';
 import type { userfaultfd_ctx } from '../userfaultfd/userfaultfd.ts';
-import { vma_iterator, vma_link } from './vma.ts';
 import {
-  VMA_MERGE_NOMERGE, VMA_MERGE_SUCCESS, VMG_VMA_STATE, __split_vma, copy_vma, find_mergeable_anon_vma, vma_merge_existing_range,
-  vma_merge_extend, vma_merge_new_range, vma_merge_struct, vma_modify_flags,
+  __split_vma,
+  copy_vma,
+  find_mergeable_anon_vma,
+  vma_merge_existing_range,
+  vma_merge_extend,
+  vma_merge_new_range,
+  VMA_MERGE_NOMERGE,
+  vma_merge_struct,
+  VMA_MERGE_SUCCESS,
+  vma_modify_flags,
+  VMG_VMA_STATE,
 } from './merge.ts';
+import { vma_iterator, vma_link } from './vma.ts';
 
 const PAGE = 4096;
 const [R, RW, SHARED, MAYBE_GUARD, IO] = [0x71, 0x73, 8, 1 << 11, 1 << 14];
 const EINVAL = 22;
 
-interface Options { flags?: number; file?: file; pgoff?: number; anon_pgoff?: number; close?: boolean }
+interface Options {
+  flags?: number;
+  file?: file;
+  pgoff?: number;
+  anon_pgoff?: number;
+  close?: boolean;
+}
 
 /** An address space whose vmas are made by page numbers; `faulted` gives one its anon_vma. */
 class Space {
@@ -36,7 +51,14 @@ class Space {
     vma.vm_pgoff = o.pgoff ?? start;
     vma.vm_anon_pgoff = o.anon_pgoff ?? start;
     vma.vm_file = o.file === undefined ? null : get_file(o.file);
-    if (o.close || o.file) vma.vm_ops = o.close ? { *close() { return; } } : {};
+    if (o.close || o.file)
+      vma.vm_ops = o.close
+        ? {
+            *close() {
+              return;
+            },
+          }
+        : {};
     at_once(vma_link(this.m, this.mm, vma));
     return vma;
   }
@@ -46,7 +68,15 @@ class Space {
   }
   /** Merges the free range with what lies next to it, as mmap() would. */
   fill(start: number, end: number, o: Options = {}): number {
-    const vmg = new vma_merge_struct(this.mm, new vma_iterator(this.mm, start * PAGE), start * PAGE, end * PAGE, o.flags ?? RW, o.pgoff ?? start, o.anon_pgoff ?? start);
+    const vmg = new vma_merge_struct(
+      this.mm,
+      new vma_iterator(this.mm, start * PAGE),
+      start * PAGE,
+      end * PAGE,
+      o.flags ?? RW,
+      o.pgoff ?? start,
+      o.anon_pgoff ?? start,
+    );
     vmg.file = o.file ?? null;
     vmg.prev = this.mm.mm_mt.filter((v) => v.vm_end <= start * PAGE).at(-1) ?? null;
     vmg.next = this.mm.mm_mt.find((v) => v.vm_start >= end * PAGE) ?? null;
@@ -62,7 +92,9 @@ class Space {
     return vmg.state;
   }
   get map(): string {
-    return this.mm.mm_mt.map((v) => `${v.vm_start / PAGE}-${v.vm_end / PAGE}@${v.vm_pgoff}${(v.vm_flags & 3) === 3 ? '' : 'r'}`).join(' ');
+    return this.mm.mm_mt
+      .map((v) => `${v.vm_start / PAGE}-${v.vm_end / PAGE}@${v.vm_pgoff}${(v.vm_flags & 3) === 3 ? '' : 'r'}`)
+      .join(' ');
   }
 }
 
@@ -85,17 +117,26 @@ t.test('what differs in flags, offset, file or userfaultfd does not join, nor do
   const s = new Space();
   const f = shmem_file_setup(s.m, 'f', 64 * PAGE, 0) as file;
   const low = s.add(0, 4);
-  for (const o of [{ flags: R }, { pgoff: 5 }, { file: f }, { flags: RW | IO }]) t.equal(s.fill(4, 5, o), VMA_MERGE_NOMERGE);
+  for (const o of [{ flags: R }, { pgoff: 5 }, { file: f }, { flags: RW | IO }])
+    t.equal(s.fill(4, 5, o), VMA_MERGE_NOMERGE);
   low.vm_flags |= IO;
   t.equal(s.fill(4, 5, { flags: RW | IO }), VMA_MERGE_NOMERGE, 'not even two of them');
   low.vm_flags = RW;
   low.vm_userfaultfd_ctx = {} as userfaultfd_ctx;
-  t.equal(s.fill(4, 5), VMA_MERGE_NOMERGE, 'it is somebody\'s');
+  t.equal(s.fill(4, 5), VMA_MERGE_NOMERGE, "it is somebody's");
   s.add(10, 12, { file: f, pgoff: 50 });
-  t.equal(s.fill(12, 13, { file: f, pgoff: 52, anon_pgoff: 99 }), VMA_MERGE_NOMERGE, 'private pages of a file have an offset of their own');
+  t.equal(
+    s.fill(12, 13, { file: f, pgoff: 52, anon_pgoff: 99 }),
+    VMA_MERGE_NOMERGE,
+    'private pages of a file have an offset of their own',
+  );
   t.equal(s.fill(12, 13, { file: f, pgoff: 52 }), VMA_MERGE_SUCCESS);
   s.add(20, 22, { flags: RW | SHARED, file: f, pgoff: 60 });
-  t.equal(s.fill(22, 23, { flags: RW | SHARED, file: f, pgoff: 62, anon_pgoff: 99 }), VMA_MERGE_SUCCESS, 'shared ones have none');
+  t.equal(
+    s.fill(22, 23, { flags: RW | SHARED, file: f, pgoff: 62, anon_pgoff: 99 }),
+    VMA_MERGE_SUCCESS,
+    'shared ones have none',
+  );
   t.equal(s.map, '0-4@0 10-13@50 20-23@60');
   t.equal(f.f_mapping?.i_mmap.size, 2);
   t.end();
@@ -103,8 +144,10 @@ t.test('what differs in flags, offset, file or userfaultfd does not join, nor do
 
 t.test('a change of part of a vma gives the part to a neighbour that is so already', (t) => {
   const layouts: [number, number, number, string][] = [
-    [10, 20, VMA_MERGE_SUCCESS, '0-30@0r'], [10, 14, VMA_MERGE_SUCCESS, '0-14@0r 14-20@14 20-30@20r'],
-    [14, 20, VMA_MERGE_SUCCESS, '0-10@0r 10-14@10 14-30@14r'], [12, 14, VMA_MERGE_NOMERGE, '0-10@0r 10-20@10 20-30@20r'],
+    [10, 20, VMA_MERGE_SUCCESS, '0-30@0r'],
+    [10, 14, VMA_MERGE_SUCCESS, '0-14@0r 14-20@14 20-30@20r'],
+    [14, 20, VMA_MERGE_SUCCESS, '0-10@0r 10-14@10 14-30@14r'],
+    [12, 14, VMA_MERGE_NOMERGE, '0-10@0r 10-20@10 20-30@20r'],
   ];
   for (const [start, end, state, map] of layouts) {
     const s = new Space();
@@ -118,29 +161,35 @@ t.test('a change of part of a vma gives the part to a neighbour that is so alrea
   t.end();
 });
 
-t.test('an anon_vma passes to the vma that grows; two of them keep vmas apart, and one of a child does not spread', (t) => {
-  let s = new Space();
-  const [a, b, c] = [s.add(0, 10, { flags: R }), s.faulted(s.add(10, 20)), s.add(20, 30, { flags: R })];
-  const av = b.anon_vma;
-  t.equal(s.change(b, 10, 20, R), VMA_MERGE_SUCCESS);
-  t.equal(a.anon_vma, av);
-  t.same(av?.rb_root.map((avc) => avc.vma), [a]);
-  t.ok(b.detached && c.detached);
+t.test(
+  'an anon_vma passes to the vma that grows; two of them keep vmas apart, and one of a child does not spread',
+  (t) => {
+    let s = new Space();
+    const [a, b, c] = [s.add(0, 10, { flags: R }), s.faulted(s.add(10, 20)), s.add(20, 30, { flags: R })];
+    const av = b.anon_vma;
+    t.equal(s.change(b, 10, 20, R), VMA_MERGE_SUCCESS);
+    t.equal(a.anon_vma, av);
+    t.same(
+      av?.rb_root.map((avc) => avc.vma),
+      [a],
+    );
+    t.ok(b.detached && c.detached);
 
-  s = new Space();
-  const [p, n] = [s.faulted(s.add(0, 10)), s.faulted(s.add(20, 30))];
-  t.not(p.anon_vma, n.anon_vma);
-  t.equal(s.fill(10, 20), VMA_MERGE_SUCCESS);
-  t.equal(s.map, '0-20@0 20-30@20', 'the range goes to the lower one');
+    s = new Space();
+    const [p, n] = [s.faulted(s.add(0, 10)), s.faulted(s.add(20, 30))];
+    t.not(p.anon_vma, n.anon_vma);
+    t.equal(s.fill(10, 20), VMA_MERGE_SUCCESS);
+    t.equal(s.map, '0-20@0 20-30@20', 'the range goes to the lower one');
 
-  s = new Space();
-  const child = s.faulted(s.add(0, 10));
-  const parent = s.faulted(s.add(40, 50));
-  at_once(anon_vma_clone(s.m, child, parent, VMA_OP_REMAP));
-  t.equal(child.anon_vma_chain.length, 2);
-  t.equal(s.fill(10, 20), VMA_MERGE_NOMERGE);
-  t.end();
-});
+    s = new Space();
+    const child = s.faulted(s.add(0, 10));
+    const parent = s.faulted(s.add(40, 50));
+    at_once(anon_vma_clone(s.m, child, parent, VMA_OP_REMAP));
+    t.equal(child.anon_vma_chain.length, 2);
+    t.equal(s.fill(10, 20), VMA_MERGE_NOMERGE);
+    t.end();
+  },
+);
 
 t.test('a vma that must be told of its end is not merged away', (t) => {
   let s = new Space();
@@ -178,7 +227,10 @@ t.test('a split keeps offsets, file and anon_vma on both sides, and the given vm
   t.equal(at_once(__split_vma(s.m, vmi, vma, 18 * PAGE, false)), 0);
   t.equal(s.map, '10-13@30 13-18@33 18-20@38');
   t.equal(s.mm.mm_mt[1], vma);
-  t.same(s.mm.mm_mt.map((v) => v.vm_anon_pgoff), [10, 13, 18]);
+  t.same(
+    s.mm.mm_mt.map((v) => v.vm_anon_pgoff),
+    [10, 13, 18],
+  );
   t.equal(f.f_count, count + 2);
   t.equal(vma.anon_vma?.rb_root.length, 3);
   vma.vm_ops = { may_split: (_m, _vma, addr) => (addr === 15 * PAGE ? -EINVAL : 0) };
@@ -192,7 +244,17 @@ t.test('for new flags the vma is merged, or cut to the range', (t) => {
   const vma = s.add(10, 20);
   s.add(20, 30, { flags: R | MAYBE_GUARD });
   const modify = (start: number, end: number, wish: { flags: number }): vm_area_struct =>
-    at_once(vma_modify_flags(s.m, new vma_iterator(s.mm, 10 * PAGE), start > 10 ? vma : null, vma, start * PAGE, end * PAGE, wish)) as vm_area_struct;
+    at_once(
+      vma_modify_flags(
+        s.m,
+        new vma_iterator(s.mm, 10 * PAGE),
+        start > 10 ? vma : null,
+        vma,
+        start * PAGE,
+        end * PAGE,
+        wish,
+      ),
+    ) as vm_area_struct;
   t.equal(modify(13, 15, { flags: R }), vma);
   t.equal(s.map, '10-13@10 13-15@13 15-20@15 20-30@20r');
   t.equal(vma.vm_flags, RW, 'the flags are left to the caller');

@@ -1,29 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import type { address_space, file } from '../../fs/fs.ts';
-import { fput, get_file } from '../../fs/file_table.ts';
-import { down_write, up_write } from '../../kernel/locks.ts';
-import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { ENOMEM } from '../../errno.ts';
-import {
-  VMA_OP_MERGE_UNFAULTED, VMA_OP_REMAP, VMA_OP_SPLIT, anon_rmap_tree_insert, anon_rmap_tree_remove, anon_vma_clone, anon_vma_lock_write,
-  anon_vma_unlock_write, unlink_anon_vmas,
-} from '../rmap/anon_vma.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
+import type { address_space, file } from '../../fs/fs.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { vma_adjust_trans_huge } from '../huge_memory/pmd_lock.ts';
 import { hugetlb_split } from '../hugetlb/vma.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
+import {
+  type anon_vma,
+  is_cow_mapping,
+  is_vm_hugetlb_page,
+  linear_page_index,
+  type mm_struct,
+  VM_ACCESS_FLAGS,
+  type vm_area_struct,
+  VM_MAYBE_GUARD,
+  VM_SPECIAL,
+  vma_is_anonymous,
+} from '../mm_types.ts';
+import { find_vma_prev } from '../mmap/find_vma.ts';
 import { vma_mark_detached, vma_start_write } from '../mmap_lock.ts';
 import {
-  VM_ACCESS_FLAGS, VM_MAYBE_GUARD, VM_SPECIAL, is_cow_mapping, is_vm_hugetlb_page, linear_page_index, vma_is_anonymous,
-  type anon_vma, type mm_struct, type vm_area_struct,
-} from '../mm_types.ts';
-import { is_mergeable_vm_userfaultfd_ctx, vma_has_uffd_without_event_remap, type userfaultfd_ctx } from '../userfaultfd/userfaultfd.ts';
+  anon_rmap_tree_insert,
+  anon_rmap_tree_remove,
+  anon_vma_clone,
+  anon_vma_lock_write,
+  anon_vma_unlock_write,
+  unlink_anon_vmas,
+  VMA_OP_MERGE_UNFAULTED,
+  VMA_OP_REMAP,
+  VMA_OP_SPLIT,
+} from '../rmap/anon_vma.ts';
 import {
-  __remove_shared_vm_struct, __vma_link_file, find_vma_prev, linear_anon_page_index, vm_area_dup, vm_area_free,
-  vma_end_anon_pgoff, vma_end_pgoff, vma_erase, vma_iter_at, vma_iter_load, vma_iter_set, vma_iter_store_new, vma_iterator,
-  vma_link, vma_prev, vma_set_range, vma_start_anon_pgoff, vma_start_pgoff,
+  is_mergeable_vm_userfaultfd_ctx,
+  type userfaultfd_ctx,
+  vma_has_uffd_without_event_remap,
+} from '../userfaultfd/userfaultfd.ts';
+import { vm_area_dup, vm_area_free } from '../vma_init.ts';
+import {
+  __remove_shared_vm_struct,
+  __vma_link_file,
+  linear_anon_page_index,
+  vma_end_anon_pgoff,
+  vma_end_pgoff,
+  vma_erase,
+  vma_iter_at,
+  vma_iter_load,
+  vma_iter_set,
+  vma_iter_store_new,
+  vma_iterator,
+  vma_link,
+  vma_prev,
+  vma_set_range,
+  vma_start_anon_pgoff,
+  vma_start_pgoff,
 } from './vma.ts';
 
 /** Mappings in one mm, at most (/proc/sys/vm/max_map_count). */
@@ -32,7 +66,7 @@ export const sysctl_max_map_count = 65530;
 /** Flags that a merged vma has if any of its parts had (include/linux/mm.h: VMA_STICKY_FLAGS). */
 const VM_STICKY = VM_MAYBE_GUARD;
 
-export const VMA_MERGE_START = 0;
+const VMA_MERGE_START = 0;
 export const VMA_MERGE_ERROR_NOMEM = 1;
 export const VMA_MERGE_NOMERGE = 2;
 export const VMA_MERGE_SUCCESS = 3;
@@ -61,7 +95,15 @@ export class vma_merge_struct {
   __adjust_next_start = false;
   __remove_middle = false;
   __remove_next = false;
-  constructor(mm: mm_struct, vmi: vma_iterator, start: number, end: number, vm_flags: number, pgoff: number, anon_pgoff: number) {
+  constructor(
+    mm: mm_struct,
+    vmi: vma_iterator,
+    start: number,
+    end: number,
+    vm_flags: number,
+    pgoff: number,
+    anon_pgoff: number,
+  ) {
     this.mm = mm;
     this.vmi = vmi;
     this.start = start;
@@ -74,10 +116,21 @@ export class vma_merge_struct {
 
 /** The state of a merge of part of an existing vma (mm/vma.h: VMG_VMA_STATE). */
 export function VMG_VMA_STATE(
-  vmi: vma_iterator, prev: vm_area_struct | null, vma: vm_area_struct, start: number, end: number,
+  vmi: vma_iterator,
+  prev: vm_area_struct | null,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
 ): vma_merge_struct {
   const vmg = new vma_merge_struct(
-    vma.vm_mm, vmi, start, end, vma.vm_flags, linear_page_index(vma, start), linear_anon_page_index(vma, start));
+    vma.vm_mm,
+    vmi,
+    start,
+    end,
+    vma.vm_flags,
+    linear_page_index(vma, start),
+    linear_anon_page_index(vma, start),
+  );
   vmg.prev = prev;
   vmg.middle = vma;
   vmg.file = vma.vm_file;
@@ -170,8 +223,20 @@ function init_multi_vma_prep(m: Machine, vma: vm_area_struct, vmg: vma_merge_str
     else if (vmg.__adjust_next_start) adjust = vmg.next;
   }
   const anon = vma.anon_vma ?? adjust?.anon_vma ?? null;
-  WARN_ON(m, anon !== null && adjust !== null && adjust.anon_vma !== null && anon !== adjust.anon_vma, 'init_multi_vma_prep');
-  return { vma, adj_next: adjust, file: vma.vm_file, mapping: vma.vm_file?.f_mapping ?? null, anon_vma: anon, insert: null, remove };
+  WARN_ON(
+    m,
+    anon !== null && adjust !== null && adjust.anon_vma !== null && anon !== adjust.anon_vma,
+    'init_multi_vma_prep',
+  );
+  return {
+    vma,
+    adj_next: adjust,
+    file: vma.vm_file,
+    mapping: vma.vm_file?.f_mapping ?? null,
+    anon_vma: anon,
+    insert: null,
+    remove,
+  };
 }
 
 function* vma_prepare(m: Machine, vp: vma_prepare_state): Gen<void> {
@@ -220,7 +285,13 @@ function* vma_complete(m: Machine, vp: vma_prepare_state, vmi: vma_iterator): Ge
  * Makes two vmas of one at addr, the new one below it or above it; the walk ends on `vma` (mm/vma.c: __split_vma()).
  * Its caller holds the mmap lock for writing. -EINVAL and the like come from the mapping's may_split.
  */
-export function* __split_vma(m: Machine, vmi: vma_iterator, vma: vm_area_struct, addr: number, new_below: boolean): Gen<number> {
+export function* __split_vma(
+  m: Machine,
+  vmi: vma_iterator,
+  vma: vm_area_struct,
+  addr: number,
+  new_below: boolean,
+): Gen<number> {
   WARN_ON(m, vma.vm_start >= addr, '__split_vma');
   WARN_ON(m, vma.vm_end <= addr, '__split_vma');
   if (vma.vm_ops?.may_split !== undefined) {
@@ -257,13 +328,26 @@ export function* __split_vma(m: Machine, vmi: vma_iterator, vma: vm_area_struct,
 }
 
 /** As __split_vma(); -ENOMEM if the mm has as many mappings as it may (mm/vma.c: split_vma()). */
-export function* split_vma(m: Machine, vmi: vma_iterator, vma: vm_area_struct, addr: number, new_below: boolean): Gen<number> {
+export function* split_vma(
+  m: Machine,
+  vmi: vma_iterator,
+  vma: vm_area_struct,
+  addr: number,
+  new_below: boolean,
+): Gen<number> {
   if (vma.vm_mm.mm_mt.length >= sysctl_max_map_count) return -ENOMEM;
   return yield* __split_vma(m, vmi, vma, addr, new_below);
 }
 
-/** Gives dst the anon_vmas of src if it has none; `err` or in `dup` the vma that got them (mm/vma.c: dup_anon_vma()). */
-function* dup_anon_vma(m: Machine, dst: vm_area_struct, src: vm_area_struct, dup: { vma: vm_area_struct | null }): Gen<number> {
+/**
+ * Gives dst the anon_vmas of src if it has none; `err` or in `dup` the vma that got them (mm/vma.c: dup_anon_vma()).
+ */
+function* dup_anon_vma(
+  m: Machine,
+  dst: vm_area_struct,
+  src: vm_area_struct,
+  dup: { vma: vm_area_struct | null },
+): Gen<number> {
   if (src.anon_vma === null || dst.anon_vma !== null) return 0;
   dst.anon_vma = src.anon_vma;
   const ret = yield* anon_vma_clone(m, dst, src, VMA_OP_MERGE_UNFAULTED);
@@ -302,7 +386,10 @@ function can_merge_remove_vma(vma: vm_area_struct): boolean {
   return vma.vm_ops?.close === undefined;
 }
 
-/** Tries to merge the part [start, end) of vmg.middle, which is about to change, with its neighbours (mm/vma.c: vma_merge_existing_range()). */
+/**
+ * Tries to merge the part [start, end) of vmg.middle, which is about to change, with its neighbours (mm/vma.c:
+ * vma_merge_existing_range()).
+ */
 export function* vma_merge_existing_range(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | null> {
   const middle = vmg.middle as vm_area_struct;
   const prev = vmg.prev;
@@ -431,8 +518,11 @@ export function* vma_merge_new_range(m: Machine, vmg: vma_merge_struct): Gen<vm_
   return null;
 }
 
-/** Lets vmg.target cover [start, end), taking vmg.next in if the range ends with it; 0 or -ENOMEM (mm/vma.c: vma_expand()). */
-export function* vma_expand(m: Machine, vmg: vma_merge_struct): Gen<number> {
+/**
+ * Lets vmg.target cover [start, end), taking vmg.next in if the range ends with it; 0 or -ENOMEM (mm/vma.c:
+ * vma_expand()).
+ */
+function* vma_expand(m: Machine, vmg: vma_merge_struct): Gen<number> {
   const target = vmg.target as vm_area_struct;
   const next = vmg.next;
   const anon_dup: { vma: vm_area_struct | null } = { vma: null };
@@ -471,7 +561,10 @@ export function* vma_shrink(m: Machine, vmi: vma_iterator, vma: vm_area_struct, 
   return 0;
 }
 
-/** Merges or splits so that one vma has exactly the changed part in it; answers that vma or -errno (mm/vma.c: vma_modify()). */
+/**
+ * Merges or splits so that one vma has exactly the changed part in it; answers that vma or -errno (mm/vma.c:
+ * vma_modify()).
+ */
 function* vma_modify(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | number> {
   const vma = vmg.middle as vm_area_struct;
   const start = vmg.start;
@@ -496,7 +589,12 @@ function* vma_modify(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | nu
  * are updated with what a merge adds (mm/vma.c: vma_modify_flags()).
  */
 export function* vma_modify_flags(
-  m: Machine, vmi: vma_iterator, prev: vm_area_struct | null, vma: vm_area_struct, start: number, end: number,
+  m: Machine,
+  vmi: vma_iterator,
+  prev: vm_area_struct | null,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
   vma_flags_ptr: { flags: number },
 ): Gen<vm_area_struct | number> {
   const vmg = VMG_VMA_STATE(vmi, prev, vma, start, end);
@@ -509,8 +607,15 @@ export function* vma_modify_flags(
 
 /** As vma_modify_flags(), for flags and userfaultfd context together (mm/vma.c: vma_modify_flags_uffd()). */
 export function* vma_modify_flags_uffd(
-  m: Machine, vmi: vma_iterator, prev: vm_area_struct | null, vma: vm_area_struct, start: number, end: number,
-  vma_flags: number, new_ctx: userfaultfd_ctx | null, give_up_on_oom: boolean,
+  m: Machine,
+  vmi: vma_iterator,
+  prev: vm_area_struct | null,
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  vma_flags: number,
+  new_ctx: userfaultfd_ctx | null,
+  give_up_on_oom: boolean,
 ): Gen<vm_area_struct | number> {
   const vmg = VMG_VMA_STATE(vmi, prev, vma, start, end);
   vmg.vm_flags = vma_flags;
@@ -519,8 +624,16 @@ export function* vma_modify_flags_uffd(
   return yield* vma_modify(m, vmg);
 }
 
-/** Grows the vma by delta bytes and merges what follows, if that suits; null if not possible (mm/vma.c: vma_merge_extend()). */
-export function* vma_merge_extend(m: Machine, vmi: vma_iterator, vma: vm_area_struct, delta: number): Gen<vm_area_struct | null> {
+/**
+ * Grows the vma by delta bytes and merges what follows, if that suits; null if not possible (mm/vma.c:
+ * vma_merge_extend()).
+ */
+export function* vma_merge_extend(
+  m: Machine,
+  vmi: vma_iterator,
+  vma: vm_area_struct,
+  delta: number,
+): Gen<vm_area_struct | null> {
   const vmg = VMG_VMA_STATE(vmi, vma, vma, vma.vm_end, vma.vm_end + delta);
   vmg.next = find_vma_prev(vma.vm_mm, vma.vm_end).vma;
   vmg.middle = null;
@@ -528,7 +641,7 @@ export function* vma_merge_extend(m: Machine, vmi: vma_iterator, vma: vm_area_st
 }
 
 /** What copy_vma() found out besides the new vma. NON-KERNEL (upstream: its output parameters). */
-export interface copy_vma_result {
+interface copy_vma_result {
   new_vma: vm_area_struct | null;
   /** the vma to move from, which a merge may have replaced */
   vma: vm_area_struct;
@@ -537,7 +650,13 @@ export interface copy_vma_result {
 
 /** Makes the vma that mremap moves to, alone or merged with its neighbours there (mm/vma.c: copy_vma()). */
 export function* copy_vma(
-  m: Machine, old: vm_area_struct, addr: number, len: number, pgoff: number, anon_pgoff: number, keep_source: boolean,
+  m: Machine,
+  old: vm_area_struct,
+  addr: number,
+  len: number,
+  pgoff: number,
+  anon_pgoff: number,
+  keep_source: boolean,
 ): Gen<copy_vma_result> {
   let vma = old;
   const old_vma_start = vma.vm_start;
@@ -598,7 +717,10 @@ function reusable_anon_vma(old: vm_area_struct, a: vm_area_struct, b: vm_area_st
   return anon_vma_compatible(a, b) && old.anon_vma !== null && list_is_singular(old) ? old.anon_vma : null;
 }
 
-/** An anon_vma of a neighbour that the vma may use too, so that the two can merge later, or null (mm/vma.c: find_mergeable_anon_vma()). */
+/**
+ * An anon_vma of a neighbour that the vma may use too, so that the two can merge later, or null (mm/vma.c:
+ * find_mergeable_anon_vma()).
+ */
 export function find_mergeable_anon_vma(_m: Machine, vma: vm_area_struct): anon_vma | null {
   const vmi = new vma_iterator(vma.vm_mm, vma.vm_end);
   const next = vma_iter_load(vmi);

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { file_operations } from '../../fs/fs.ts';
-import { do_sys_open, vfs_register_file } from '../../fs/namei.ts';
+import { vfs_register_file } from '../../fs/namei.ts';
+import { do_sys_open } from '../../fs/open.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { sys_brk, sys_mmap } from '../mmap.ts';
+import { sys_brk, sys_munmap } from '../mmap/mmap.ts';
 import { sys_mprotect } from '../mprotect.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from './unmap.ts';
 
 const PAGE = 4096;
 const PRESENT = 1;
@@ -103,7 +104,10 @@ t.test('the counters of an address space follow its mappings, and locked ones ar
     t.notOk(present(mm, MAP + 3 * PAGE));
     yield* map(m, 3, 3, READ, PRIVATE | ANON | LOCKED);
     t.same(moved(), [6, 3, 0, 3]);
-    t.same([3, 4, 5, 6].map((n) => present(mm, MAP + n * PAGE)), [true, true, true, false]);
+    t.same(
+      [3, 4, 5, 6].map((n) => present(mm, MAP + n * PAGE)),
+      [true, true, true, false],
+    );
     t.equal((vma_at(m, MAP + 3 * PAGE)?.vm_flags ?? 0) & VM_LOCKED, VM_LOCKED);
     yield* sys_munmap(m, MAP, 5 * PAGE);
     t.same(moved(), [1, 0, 0, 1]);
@@ -136,7 +140,11 @@ t.test('a driver that refuses leaves a hole where something was, and one that ac
       yield* user_store32(m, MAP, 7);
       const charged = m.vm_committed_as;
       t.equal(yield* map(m, 1, 2, RW, PRIVATE, fd), EIO);
-      t.same([vma_at(m, MAP)?.vm_end, vma_at(m, MAP + PAGE), vma_at(m, MAP + 3 * PAGE)?.vm_end], [MAP + PAGE, undefined, MAP + 4 * PAGE], path);
+      t.same(
+        [vma_at(m, MAP)?.vm_end, vma_at(m, MAP + PAGE), vma_at(m, MAP + 3 * PAGE)?.vm_end],
+        [MAP + PAGE, undefined, MAP + 4 * PAGE],
+        path,
+      );
       t.equal(m.vm_committed_as, charged - 2);
       t.equal(yield* user_load32(m, MAP), 7);
     }

@@ -1,33 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The part of mm/vma.c that makes mappings.
 
+import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import type { file } from '../../fs/fs.ts';
-import { fput, get_file } from '../../fs/file_table.ts';
-import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { ENOMEM } from '../../errno.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
+import type { file } from '../../fs/fs.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { mapping_map_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
 import { is_file_hugepages } from '../hugetlb/pool.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
-import { mmap_assert_write_locked, vma_start_write } from '../mmap_lock.ts';
 import {
-  VM_ACCOUNT, VM_HUGETLB, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC, VM_MAYREAD, VM_MAYWRITE, VM_NORESERVE, VM_READ,
-  VM_SHARED, VM_SPECIAL, VM_WRITE, vma_is_anonymous, type mm_struct, type vm_area_struct, type vm_operations_struct,
+  type mm_struct,
+  VM_ACCOUNT,
+  type vm_area_struct,
+  VM_HUGETLB,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_MAYEXEC,
+  VM_MAYREAD,
+  VM_MAYWRITE,
+  VM_NORESERVE,
+  type vm_operations_struct,
+  VM_READ,
+  VM_SHARED,
+  VM_SPECIAL,
+  VM_WRITE,
+  vma_is_anonymous,
 } from '../mm_types.ts';
-import { vm_get_page_prot, vma_set_page_prot } from '../../arch/x86/mm/pgprot.ts';
+import { find_vma_prev, vm_stat_account } from '../mmap/find_vma.ts';
+import { vma_set_page_prot } from '../mmap/mmap.ts';
+import { mmap_assert_write_locked, vma_start_write } from '../mmap_lock.ts';
 import { shmem_zero_setup } from '../shmem.ts';
 import type { userfaultfd_unmap_ctxs } from '../userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from '../vm_account.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
+import { vm_area_alloc, vm_area_free } from '../vma_init.ts';
+import { sysctl_max_map_count, VMA_MERGE_ERROR_NOMEM, vma_merge_new_range, vma_merge_struct } from './merge.ts';
 import {
-  find_vma_prev, vm_area_alloc, vm_area_free, vm_stat_account, vma_dummy_vm_ops, vma_erase, vma_find, vma_iter_store_new,
-  vma_iterator, vma_link_file, vma_set_range,
-} from './vma.ts';
-import { VMA_MERGE_ERROR_NOMEM, sysctl_max_map_count, vma_merge_new_range, vma_merge_struct } from './merge.ts';
-import {
-  unmap_region, vma_munmap_struct, vms_abort_munmap_vmas, vms_clean_up_area, vms_complete_munmap_vmas,
+  unmap_region,
+  vma_munmap_struct,
+  vms_abort_munmap_vmas,
+  vms_clean_up_area,
+  vms_complete_munmap_vmas,
   vms_gather_munmap_vmas,
 } from './unmap.ts';
+import {
+  vma_dummy_vm_ops,
+  vma_erase,
+  vma_find,
+  vma_iter_store_new,
+  vma_iterator,
+  vma_link_file,
+  vma_set_range,
+} from './vma.ts';
 
 /** Flags of a heap (arch/x86/include/asm/page_types.h: VMA_DATA_DEFAULT_FLAGS); without READ_IMPLIES_EXEC. */
 const VM_DATA_DEFAULT_FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
@@ -105,12 +131,23 @@ function* __mmap_setup(m: Machine, map: mmap_state): Gen<number> {
   return 0;
 }
 
-/** Lets the file's mmap_prepare() set up what the vma will be (mm/vma.c: call_mmap_prepare()). Leaves out actions that map pages. */
+/**
+ * Lets the file's mmap_prepare() set up what the vma will be (mm/vma.c: call_mmap_prepare()). Leaves out actions that
+ * map pages.
+ */
 function call_mmap_prepare(m: Machine, map: mmap_state): number {
   const f = map.file as file;
   const desc: vm_area_desc = {
-    mm: map.mm, start: map.addr, end: map.end, file: f, pgoff: map.pgoff, vm_file: f, vm_flags: map.vm_flags,
-    page_prot: map.page_prot, vm_ops: vma_dummy_vm_ops, private_data: null,
+    mm: map.mm,
+    start: map.addr,
+    end: map.end,
+    file: f,
+    pgoff: map.pgoff,
+    vm_file: f,
+    vm_flags: map.vm_flags,
+    page_prot: map.page_prot,
+    vm_ops: vma_dummy_vm_ops,
+    private_data: null,
   };
   const err = f.f_op.mmap_prepare === undefined ? 0 : f.f_op.mmap_prepare(m, desc);
   if (err) return err;
@@ -137,8 +174,12 @@ function* __mmap_new_file_vma(m: Machine, map: mmap_state, vma: vm_area_struct):
     fput(m, f);
     vma.vm_file = null;
     yield* unmap_region(m, {
-      vmas: [vma], pg_start: map.prev === null ? 0 : map.prev.vm_end, pg_end: map.next === null ? 0 : map.next.vm_start,
-      vma_start: vma.vm_start, vma_end: vma.vm_end, mm_wr_locked: true,
+      vmas: [vma],
+      pg_start: map.prev === null ? 0 : map.prev.vm_end,
+      pg_end: map.next === null ? 0 : map.next.vm_start,
+      vma_start: vma.vm_start,
+      vma_end: vma.vm_end,
+      mm_wr_locked: true,
     });
     return error;
   }
@@ -183,15 +224,35 @@ function* __mmap_complete(m: Machine, map: mmap_state, vma: vm_area_struct): Gen
 }
 
 function* __mmap_region(
-  m: Machine, f: file | null, addr: number, len: number, vm_flags: number, pgoff: number, uf: userfaultfd_unmap_ctxs | null,
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  vm_flags: number,
+  pgoff: number,
+  uf: userfaultfd_unmap_ctxs | null,
 ): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const vmi = new vma_iterator(mm, addr);
   const first = vma_find(vmi, addr + len);
   const map: mmap_state = {
-    mm, vmi, addr, end: addr + len, pgoff, anon_pgoff: addr / 4096, pglen: len / 4096, vm_flags, file: f,
-    page_prot: vm_get_page_prot(vm_flags), vm_ops: null, vm_private_data: null, charged: 0, prev: null, next: null,
-    file_doesnt_need_get: false, vms: new vma_munmap_struct(vmi, first, addr, addr + len, uf, false),
+    mm,
+    vmi,
+    addr,
+    end: addr + len,
+    pgoff,
+    anon_pgoff: addr / 4096,
+    pglen: len / 4096,
+    vm_flags,
+    file: f,
+    page_prot: vm_get_page_prot(vm_flags),
+    vm_ops: null,
+    vm_private_data: null,
+    charged: 0,
+    prev: null,
+    next: null,
+    file_doesnt_need_get: false,
+    vms: new vma_munmap_struct(vmi, first, addr, addr + len, uf, false),
   };
   const have_mmap_prepare = f?.f_op.mmap_prepare !== undefined;
 
@@ -240,7 +301,13 @@ function* __mmap_region(
 
 /** Maps [addr, addr+len), page-aligned, over whatever is there; the address or -errno (mm/vma.c: mmap_region()). */
 export function* mmap_region(
-  m: Machine, f: file | null, addr: number, len: number, vm_flags: number, pgoff: number, uf: userfaultfd_unmap_ctxs | null,
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  vm_flags: number,
+  pgoff: number,
+  uf: userfaultfd_unmap_ctxs | null,
 ): Gen<number> {
   mmap_assert_write_locked(m.current.mm as mm_struct);
   let writable_file_mapping = false;
@@ -256,7 +323,12 @@ export function* mmap_region(
 
 /** Grows the heap by [addr, addr+len); `vma` is the one before it, if any; 0 or -ENOMEM (mm/vma.c: do_brk_flags()). */
 export function* do_brk_flags(
-  m: Machine, vmi: vma_iterator, vma: vm_area_struct | null, addr: number, len: number, vm_flags: number,
+  m: Machine,
+  vmi: vma_iterator,
+  vma: vm_area_struct | null,
+  addr: number,
+  len: number,
+  vm_flags: number,
 ): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const pgoff = addr / 4096;

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { UserSignal } from '../../kernel/signal.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { sys_mmap } from '../mmap.ts';
-import { mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
-import { vm_area_struct, type mm_struct } from '../mm_types.ts';
 import { lru_add_drain } from '../folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { find_vma, vma_iterator } from './vma.ts';
+import { type mm_struct, vm_area_struct } from '../mm_types.ts';
+import { find_vma } from '../mmap/find_vma.ts';
+import { do_munmap, sys_munmap, vm_munmap } from '../mmap/mmap.ts';
+import { mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
 import {
-  do_munmap, do_vmi_munmap, sys_munmap, vm_munmap, vma_munmap_struct, vms_abort_munmap_vmas, vms_clean_up_area, vms_gather_munmap_vmas,
+  do_vmi_munmap,
+  vma_munmap_struct,
+  vms_abort_munmap_vmas,
+  vms_clean_up_area,
+  vms_gather_munmap_vmas,
 } from './unmap.ts';
+import { vma_iterator } from './vma.ts';
 
 const [PAGE, HUGE, BASE, TASK_SIZE] = [4096, 2 * 1024 * 1024, 0x200000000, 0x7ffffffff000];
 const [ENOMEM, EINVAL, SIGSEGV] = [-12, -22, 11];
@@ -30,13 +36,22 @@ const map = (m: Machine, page: number, n: number, prot = RW, flags = PRIVATE_ANO
 
 /** The vmas between BASE and the stack, in pages from BASE. */
 function vmas(mm: mm_struct): string {
-  return mm.mm_mt.filter((v) => v.vm_end < 0x7ff000000000).map((v) => `${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE}`).join(' ');
+  return mm.mm_mt
+    .filter((v) => v.vm_end < 0x7ff000000000)
+    .map((v) => `${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE}`)
+    .join(' ');
 }
 
 t.test('what munmap() refuses, and what it lets pass', (t) => {
   run(function* (m, mm) {
     yield* map(m, 0, 4);
-    for (const [addr, len] of [[BASE + 1, PAGE], [BASE, 0], [TASK_SIZE + PAGE, PAGE], [BASE, TASK_SIZE], [TASK_SIZE, PAGE]] as const) {
+    for (const [addr, len] of [
+      [BASE + 1, PAGE],
+      [BASE, 0],
+      [TASK_SIZE + PAGE, PAGE],
+      [BASE, TASK_SIZE],
+      [TASK_SIZE, PAGE],
+    ] as const) {
       t.equal(yield* sys_munmap(m, addr, len), EINVAL);
     }
     t.equal(vmas(mm), '0-4');
@@ -101,7 +116,9 @@ t.test('a driver hears once that its vma goes, with the file in place, and may r
     const closed: string[] = [];
     vma.vm_ops = {
       ...vma.vm_ops,
-      *close(_m, v) { closed.push(`${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE} ${v.vm_file === vma.vm_file}`); },
+      *close(_m, v) {
+        closed.push(`${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE} ${v.vm_file === vma.vm_file}`);
+      },
       may_split: (_m, _v, addr) => (addr === BASE + 3 * PAGE ? EINVAL : 0),
     };
     t.equal(yield* sys_munmap(m, BASE + 3 * PAGE, PAGE), EINVAL);
@@ -120,7 +137,10 @@ t.test('a mapping cannot be made two where there are as many as may be, but it c
   run(function* (m, mm) {
     yield* map(m, 0, 8);
     const at = mm.mm_mt.length - 1;
-    const crowd = Array.from({ length: 65530 - mm.mm_mt.length }, (_, i) => new vm_area_struct(mm, BASE + (100 + 2 * i) * PAGE, BASE + (101 + 2 * i) * PAGE));
+    const crowd = Array.from(
+      { length: 65530 - mm.mm_mt.length },
+      (_, i) => new vm_area_struct(mm, BASE + (100 + 2 * i) * PAGE, BASE + (101 + 2 * i) * PAGE),
+    );
     const stack = mm.mm_mt.splice(at);
     for (const vma of [...crowd, ...stack]) mm.mm_mt.push(vma);
     t.equal(yield* sys_munmap(m, BASE + PAGE, PAGE), ENOMEM);
@@ -140,10 +160,21 @@ t.test('a munmap that is given up leaves all as it was, or a gap if the pages ar
     yield* user_store32(m, BASE + 2 * PAGE, 9);
     const gather = function* (): Gen<vma_munmap_struct> {
       const vmi = new vma_iterator(mm, BASE + 2 * PAGE);
-      const vms = new vma_munmap_struct(vmi, find_vma(mm, BASE + 2 * PAGE), BASE + 2 * PAGE, BASE + 6 * PAGE, null, false);
+      const vms = new vma_munmap_struct(
+        vmi,
+        find_vma(mm, BASE + 2 * PAGE),
+        BASE + 2 * PAGE,
+        BASE + 6 * PAGE,
+        null,
+        false,
+      );
       t.equal(yield* vms_gather_munmap_vmas(m, vms), 0);
       t.same([vms.nr_pages, vms.data_vm, vms.nr_accounted], [4, 2, 2]);
-      t.same([vms.unmap_start, vms.unmap_end], [BASE + 2 * PAGE, BASE + 6 * PAGE], 'tables may go up to the neighbours');
+      t.same(
+        [vms.unmap_start, vms.unmap_end],
+        [BASE + 2 * PAGE, BASE + 6 * PAGE],
+        'tables may go up to the neighbours',
+      );
       return vms;
     };
     yield* mmap_write_lock(m, mm);

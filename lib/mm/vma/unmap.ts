@@ -1,28 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
+import { EINTR, EINVAL, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { EINTR, EINVAL, ENOMEM } from '../../errno.ts';
 import { free_pgtables } from '../memory/free_pgtables.ts';
 import { unmap_vmas } from '../memory/zap.ts';
-import { mmap_read_unlock, mmap_write_downgrade, mmap_write_lock_killable, mmap_write_unlock, vma_mark_attached, vma_mark_detached, vma_start_write } from '../mmap_lock.ts';
-import { VM_ACCOUNT, VM_LOCKED, vma_pages, type mm_struct, type vm_area_struct } from '../mm_types.ts';
-import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
-import { PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { userfaultfd_unmap_complete, userfaultfd_unmap_prep, type userfaultfd_unmap_ctxs } from '../userfaultfd/userfaultfd.ts';
-import { vm_unacct_memory } from '../vm_account.ts';
+import { type mm_struct, VM_ACCOUNT, type vm_area_struct, VM_LOCKED, vma_pages } from '../mm_types.ts';
 import {
-  is_data_mapping, is_exec_mapping, is_stack_mapping, remove_vma, vma_close, vma_erase, vma_find, vma_iter_at, vma_iter_set,
-  vma_iterator, vma_next, vma_prev,
-} from './vma.ts';
+  mmap_read_unlock,
+  mmap_write_downgrade,
+  mmap_write_lock_killable,
+  mmap_write_unlock,
+  vma_mark_attached,
+  vma_mark_detached,
+  vma_start_write,
+} from '../mmap_lock.ts';
+import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
+import {
+  userfaultfd_unmap_complete,
+  type userfaultfd_unmap_ctxs,
+  userfaultfd_unmap_prep,
+} from '../userfaultfd/userfaultfd.ts';
+import { vm_unacct_memory } from '../util.ts';
 import { __split_vma, sysctl_max_map_count } from './merge.ts';
+import {
+  is_data_mapping,
+  is_exec_mapping,
+  is_stack_mapping,
+  remove_vma,
+  vma_close,
+  vma_erase,
+  vma_find,
+  vma_iter_at,
+  vma_iter_set,
+  vma_iterator,
+  vma_next,
+  vma_prev,
+} from './vma.ts';
 
-/** Where user page tables end for free_pgtables() (include/linux/pgtable.h: USER_PGTABLES_CEILING); 0 stands for the end of all. */
-export const USER_PGTABLES_CEILING = 0;
+/**
+ * Where user page tables end for free_pgtables() (include/linux/pgtable.h: USER_PGTABLES_CEILING); 0 stands for the end
+ * of all.
+ */
+const USER_PGTABLES_CEILING = 0;
 
-/** What to unmap: the vmas, which may have left their mm, and how far their page tables may go (mm/vma.h: struct unmap_desc). */
+/**
+ * What to unmap: the vmas, which may have left their mm, and how far their page tables may go (mm/vma.h: struct
+ * unmap_desc).
+ */
 export interface unmap_desc {
   /** in order of address; upstream walks the tree that holds them */
   readonly vmas: readonly vm_area_struct[];
@@ -56,7 +84,14 @@ export class vma_munmap_struct {
   exec_vm = 0;
   stack_vm = 0;
   data_vm = 0;
-  constructor(vmi: vma_iterator, vma: vm_area_struct | null, start: number, end: number, uf: userfaultfd_unmap_ctxs | null, unlock: boolean) {
+  constructor(
+    vmi: vma_iterator,
+    vma: vm_area_struct | null,
+    start: number,
+    end: number,
+    uf: userfaultfd_unmap_ctxs | null,
+    unlock: boolean,
+  ) {
     this.vmi = vmi;
     this.vma = vma;
     this.start = vma === null ? 0 : start;
@@ -81,7 +116,12 @@ export function* unmap_region(m: Machine, unmap: unmap_desc): Gen<void> {
 function* vms_clear_ptes(m: Machine, vms: vma_munmap_struct, mm_wr_locked: boolean): Gen<void> {
   if (!vms.clear_ptes) return;
   yield* unmap_region(m, {
-    vmas: vms.detached, pg_start: vms.unmap_start, pg_end: vms.unmap_end, vma_start: vms.start, vma_end: vms.end, mm_wr_locked,
+    vmas: vms.detached,
+    pg_start: vms.unmap_start,
+    pg_end: vms.unmap_end,
+    vma_start: vms.start,
+    vma_end: vms.end,
+    mm_wr_locked,
   });
   vms.clear_ptes = false;
 }
@@ -93,7 +133,10 @@ export function* vms_clean_up_area(m: Machine, vms: vma_munmap_struct): Gen<void
   for (const vma of vms.detached) yield* vma_close(m, vma);
 }
 
-/** Frees what was gathered, once the mm no longer holds it; may drop the mmap lock (mm/vma.c: vms_complete_munmap_vmas()). */
+/**
+ * Frees what was gathered, once the mm no longer holds it; may drop the mmap lock (mm/vma.c:
+ * vms_complete_munmap_vmas()).
+ */
 export function* vms_complete_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
   const mm = m.current.mm as mm_struct;
   mm.locked_vm -= vms.locked_vm;
@@ -101,7 +144,11 @@ export function* vms_complete_munmap_vmas(m: Machine, vms: vma_munmap_struct): G
   if (vms.nr_pages === 0) return;
   yield* vms_clear_ptes(m, vms, !vms.unlock);
   mm.total_vm -= vms.nr_pages;
-  WARN_ON(m, vms.exec_vm > mm.exec_vm || vms.stack_vm > mm.stack_vm || vms.data_vm > mm.data_vm, 'vms_complete_munmap_vmas');
+  WARN_ON(
+    m,
+    vms.exec_vm > mm.exec_vm || vms.stack_vm > mm.stack_vm || vms.data_vm > mm.data_vm,
+    'vms_complete_munmap_vmas',
+  );
   mm.exec_vm -= vms.exec_vm;
   mm.stack_vm -= vms.stack_vm;
   mm.data_vm -= vms.data_vm;
@@ -165,7 +212,10 @@ export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen
   return 0;
 }
 
-/** Gives up on a munmap: brings the vmas back, or, where they are empty and closed already, leaves a gap (mm/vma.c: vms_abort_munmap_vmas()). */
+/**
+ * Gives up on a munmap: brings the vmas back, or, where they are empty and closed already, leaves a gap (mm/vma.c:
+ * vms_abort_munmap_vmas()).
+ */
 export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
   if (vms.nr_pages === 0) return;
   if (vms.clear_ptes) {
@@ -176,10 +226,19 @@ export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<
   yield* vms_complete_munmap_vmas(m, vms);
 }
 
-/** Unmaps the page-aligned range, whose first vma is given; drops the mmap lock on success if `unlock` (mm/vma.c: do_vmi_align_munmap()). */
+/**
+ * Unmaps the page-aligned range, whose first vma is given; drops the mmap lock on success if `unlock` (mm/vma.c:
+ * do_vmi_align_munmap()).
+ */
 export function* do_vmi_align_munmap(
-  m: Machine, vmi: vma_iterator, vma: vm_area_struct, mm: mm_struct, start: number, end: number,
-  uf: userfaultfd_unmap_ctxs | null, unlock: boolean,
+  m: Machine,
+  vmi: vma_iterator,
+  vma: vm_area_struct,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  uf: userfaultfd_unmap_ctxs | null,
+  unlock: boolean,
 ): Gen<number> {
   const vms = new vma_munmap_struct(vmi, vma, start, end, uf, unlock);
   const error = yield* vms_gather_munmap_vmas(m, vms);
@@ -191,7 +250,13 @@ export function* do_vmi_align_munmap(
 
 /** Unmaps a range; -EINVAL if it is unaligned, empty or beyond user space (mm/vma.c: do_vmi_munmap()). */
 export function* do_vmi_munmap(
-  m: Machine, vmi: vma_iterator, mm: mm_struct, start: number, len: number, uf: userfaultfd_unmap_ctxs | null, unlock: boolean,
+  m: Machine,
+  vmi: vma_iterator,
+  mm: mm_struct,
+  start: number,
+  len: number,
+  uf: userfaultfd_unmap_ctxs | null,
+  unlock: boolean,
 ): Gen<number> {
   if (start % 4096 !== 0 || start > TASK_SIZE || len > TASK_SIZE - start) return -EINVAL;
   const end = start + PAGE_ALIGN(len);
@@ -204,12 +269,9 @@ export function* do_vmi_munmap(
   return yield* do_vmi_align_munmap(m, vmi, vma, mm, start, end, uf, unlock);
 }
 
-/** Unmaps a range of the mm, whose lock is held for writing and stays so (mm/mmap.c: do_munmap()). */
-export function* do_munmap(m: Machine, mm: mm_struct, start: number, len: number, uf: userfaultfd_unmap_ctxs | null): Gen<number> {
-  return yield* do_vmi_munmap(m, new vma_iterator(mm, start), mm, start, len, uf, false);
-}
-
-/** Takes the mmap lock and unmaps; with `unlock` most of the work is done under the read lock (mm/vma.c: __vm_munmap()). */
+/**
+ * Takes the mmap lock and unmaps; with `unlock` most of the work is done under the read lock (mm/vma.c: __vm_munmap()).
+ */
 export function* __vm_munmap(m: Machine, start: number, len: number, unlock: boolean): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const uf: userfaultfd_unmap_ctxs = [];
@@ -218,14 +280,4 @@ export function* __vm_munmap(m: Machine, start: number, len: number, unlock: boo
   if (ret || !unlock) mmap_write_unlock(m, mm);
   yield* userfaultfd_unmap_complete(m, mm, uf);
   return ret;
-}
-
-/** Unmaps a range of the current process (mm/mmap.c: vm_munmap()). */
-export function* vm_munmap(m: Machine, start: number, len: number): Gen<number> {
-  return yield* __vm_munmap(m, start, len, false);
-}
-
-/** The munmap system call (mm/mmap.c: munmap()). */
-export function* sys_munmap(m: Machine, addr: number, len: number): Gen<number> {
-  return yield* __vm_munmap(m, addr, len, true);
 }

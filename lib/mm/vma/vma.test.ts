@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { dup_mm, mmput } from '../../kernel/fork/mm_init.ts';
+import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
 import { sys_madvise } from '../madvise/madvise.ts';
-import { sys_brk, sys_mmap } from '../mmap.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import type { mm_struct } from '../mm_types.ts';
+import { sys_brk, sys_munmap } from '../mmap/mmap.ts';
+import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { sys_mprotect } from '../mprotect.ts';
 import { sys_mremap } from '../mremap/mremap.ts';
-import { walk_page_range, type mm_walk_ops } from '../pagewalk.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { sys_munmap } from './unmap.ts';
+import { type mm_walk_ops, walk_page_range } from '../pagewalk.ts';
 
 const PAGE = 4096;
 const MIB = 1024 * 1024;
@@ -63,7 +63,9 @@ class User {
   vmas(mm = this.mm): string[] {
     return mm.mm_mt
       .filter((v) => v.vm_start >= BASE && v.vm_start < BASE + 2 ** 30)
-      .map((v) => `${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE} ${['none', 'r', 'w', 'rw'][v.vm_flags & 3]}`);
+      .map(
+        (v) => `${(v.vm_start - BASE) / PAGE}-${(v.vm_end - BASE) / PAGE} ${['none', 'r', 'w', 'rw'][v.vm_flags & 3]}`,
+      );
   }
 }
 
@@ -83,17 +85,20 @@ t.test('neighbours that are alike become one vma, and a hole filled between two 
   t.end();
 });
 
-t.test('a vma that was faulted in merges with one that was not, but not with one that has an anon_vma of its own', (t) => {
-  run(function* (u) {
-    yield* u.map(0, 2);
-    yield* u.map(4, 2);
-    yield* u.store(0, 1);
-    yield* u.store(4, 1);
-    yield* u.map(2, 2);
-    t.same(u.vmas(), ['0-4 rw', '4-6 rw']);
-  });
-  t.end();
-});
+t.test(
+  'a vma that was faulted in merges with one that was not, but not with one that has an anon_vma of its own',
+  (t) => {
+    run(function* (u) {
+      yield* u.map(0, 2);
+      yield* u.map(4, 2);
+      yield* u.store(0, 1);
+      yield* u.store(4, 1);
+      yield* u.map(2, 2);
+      t.same(u.vmas(), ['0-4 rw', '4-6 rw']);
+    });
+    t.end();
+  },
+);
 
 t.test('mprotect of a part splits, and back to the old protection merges again', (t) => {
   run(function* (u) {
@@ -155,7 +160,11 @@ t.test('an anonymous mapping of whole huge pages without a hint is aligned to th
     const b = yield* sys_mmap(u.m, 0, 3 * PAGE, RW, PRIVATE | ANON, -1, 0);
     t.equal(a % (2 * MIB), 0);
     t.equal(b, u.mm.mmap_base - 3 * PAGE, 'the highest gap that fits, where it is not');
-    t.equal(yield* sys_mmap(u.m, a + PAGE, PAGE, RW, PRIVATE | ANON, -1, 0), b - PAGE, 'a taken hint counts for nothing');
+    t.equal(
+      yield* sys_mmap(u.m, a + PAGE, PAGE, RW, PRIVATE | ANON, -1, 0),
+      b - PAGE,
+      'a taken hint counts for nothing',
+    );
   });
   t.end();
 });
@@ -299,7 +308,9 @@ t.test('a walk calls pte_hole where there is no table and outside of vmas', (t) 
     const holes: string[] = [];
     const ops: mm_walk_ops<null> = {
       *pte_hole(_m, addr, next, depth, walk) {
-        holes.push(`${(addr - BASE) / PAGE}-${(next - BASE) / PAGE} ${walk.vma === null ? 'no vma' : `depth ${depth}`}`);
+        holes.push(
+          `${(addr - BASE) / PAGE}-${(next - BASE) / PAGE} ${walk.vma === null ? 'no vma' : `depth ${depth}`}`,
+        );
         return 0;
       },
       *pte_entry() {
@@ -327,7 +338,10 @@ t.test('a process that ends leaves no page, no table and no complaint behind', (
     yield* u.protect(100, 50, R);
     yield* u.unmap(40, 3);
   });
-  t.same(m.log.lines.filter((l) => l.startsWith('BUG') || l.startsWith('WARNING')), []);
+  t.same(
+    m.log.lines.filter((l) => l.startsWith('BUG') || l.startsWith('WARNING')),
+    [],
+  );
   t.equal(m.vm_committed_as, 0);
   t.ok(free_at_start - m.zone.nr_free < 64, `${free_at_start - m.zone.nr_free} pages are gone`);
   t.end();

@@ -1,26 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
-import type { Gen } from '../../kernel/gen.ts';
-import type { address_space } from '../../fs/fs.ts';
-import { fput } from '../../fs/file_table.ts';
-import { down_write, up_write } from '../../kernel/locks.ts';
-import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { ENOMEM } from '../../errno.ts';
-import { mapping_allow_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
-import { vma_mark_attached, vma_start_write } from '../mmap_lock.ts';
-import {
-  VM_ACCESS_FLAGS, VM_ACCOUNT, VM_EXEC, VM_GROWSDOWN, VM_MAYWRITE, VM_PFNMAP, VM_SHARED, VM_WRITE, linear_page_index,
-  vm_area_struct, vma_is_anonymous, vma_pages, type mm_struct, type vm_operations_struct,
-} from '../mm_types.ts';
 import { vma_pgprot_modify } from '../../arch/x86/mm/pgprot.ts';
+import type { Machine } from '../../boot.ts';
+import { ENOMEM } from '../../errno.ts';
+import { fput } from '../../fs/file_table.ts';
+import type { address_space } from '../../fs/fs.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { mapping_allow_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
+import {
+  linear_page_index,
+  type mm_struct,
+  VM_ACCESS_FLAGS,
+  VM_ACCOUNT,
+  type vm_area_struct,
+  VM_EXEC,
+  VM_GROWSDOWN,
+  VM_MAYWRITE,
+  type vm_operations_struct,
+  VM_PFNMAP,
+  VM_SHARED,
+  VM_WRITE,
+  vma_is_anonymous,
+  vma_pages,
+} from '../mm_types.ts';
+import { find_vma, find_vma_intersection } from '../mmap/find_vma.ts';
+import { vma_mark_attached, vma_start_write } from '../mmap_lock.ts';
 import { userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from '../vm_account.ts';
+import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
+import { vm_area_free } from '../vma_init.ts';
 
 // The vmas of an mm are one array in order of address; upstream's maple tree is a map from address ranges to vmas, and
 // an iterator of it stands on a range, which may be a gap.
 
-/** Where a walk over an mm's vmas stands: on the range [index, last] once it found one (include/linux/mm_types.h: struct vma_iterator). */
+/**
+ * Where a walk over an mm's vmas stands: on the range [index, last] once it found one (include/linux/mm_types.h: struct
+ * vma_iterator).
+ */
 export class vma_iterator {
   readonly mm: mm_struct;
   index: number;
@@ -38,7 +55,7 @@ export class vma_iterator {
 export const vma_dummy_vm_ops: vm_operations_struct = {};
 
 /** Position of the first vma that ends above addr, or the number of vmas. NON-KERNEL. */
-function first_ending_above(mm: mm_struct, addr: number): number {
+export function first_ending_above(mm: mm_struct, addr: number): number {
   const v = mm.mm_mt;
   let lo = 0;
   let hi = v.length;
@@ -85,23 +102,6 @@ export function linear_anon_page_index(vma: vm_area_struct, address: number): nu
   return linear_page_index(vma, address) - vma.vm_pgoff + vma.vm_anon_pgoff;
 }
 
-/** The vma of an address, or the next one above it (mm/mmap.c: find_vma()). */
-export function find_vma(mm: mm_struct, addr: number): vm_area_struct | null {
-  return mm.mm_mt[first_ending_above(mm, addr)] ?? null;
-}
-
-/** As find_vma(), with the vma before it (mm/mmap.c: find_vma_prev()). */
-export function find_vma_prev(mm: mm_struct, addr: number): { vma: vm_area_struct | null; prev: vm_area_struct | null } {
-  const i = first_ending_above(mm, addr);
-  return { vma: mm.mm_mt[i] ?? null, prev: mm.mm_mt[i - 1] ?? null };
-}
-
-/** The first vma that shares an address with [start, end) (mm/mmap.c: find_vma_intersection()). */
-export function find_vma_intersection(mm: mm_struct, start: number, end: number): vm_area_struct | null {
-  const vma = find_vma(mm, start);
-  return vma !== null && vma.vm_start < end ? vma : null;
-}
-
 /** The vma that holds the address, or null (include/linux/mm.h: vma_lookup()). */
 export function vma_lookup(mm: mm_struct, addr: number): vm_area_struct | null {
   const vma = find_vma(mm, addr);
@@ -123,7 +123,9 @@ export function vma_iter_at(vmi: vma_iterator, vma: vm_area_struct): vm_area_str
   return vma;
 }
 
-/** The vma at the walk's address, or null where that is a gap; the walk stands on either (mm/vma.h: vma_iter_load()). */
+/**
+ * The vma at the walk's address, or null where that is a gap; the walk stands on either (mm/vma.h: vma_iter_load()).
+ */
 export function vma_iter_load(vmi: vma_iterator): vm_area_struct | null {
   const i = first_ending_above(vmi.mm, vmi.index);
   const vma = vmi.mm.mm_mt[i];
@@ -135,7 +137,10 @@ export function vma_iter_load(vmi: vma_iterator): vm_area_struct | null {
   return null;
 }
 
-/** The next vma that starts below `max`, the one at the walk's address counting at first; null leaves the walk where it is (include/linux/mm.h: vma_find()). */
+/**
+ * The next vma that starts below `max`, the one at the walk's address counting at first; null leaves the walk where it
+ * is (include/linux/mm.h: vma_find()).
+ */
 export function vma_find(vmi: vma_iterator, max: number): vm_area_struct | null {
   const from = vmi.active ? vmi.last + 1 : vmi.index;
   if (from >= max) return null;
@@ -159,7 +164,10 @@ export function vma_prev(vmi: vma_iterator): vm_area_struct | null {
   return vma_iter_at(vmi, prev);
 }
 
-/** The vma after the gap or vma that the walk stands on, and the one before; the walk ends on the latter (mm/vma.h: vma_iter_next_rewind()). */
+/**
+ * The vma after the gap or vma that the walk stands on, and the one before; the walk ends on the latter (mm/vma.h:
+ * vma_iter_next_rewind()).
+ */
 export function vma_iter_next_rewind(vmi: vma_iterator): { next: vm_area_struct | null; prev: vm_area_struct | null } {
   const from = vmi.active ? vmi.last + 1 : vmi.index;
   const i = first_ending_above(vmi.mm, from);
@@ -182,7 +190,8 @@ export function vma_erase(mm: mm_struct, vmas: readonly vm_area_struct[]): void 
   const first = vmas[0];
   if (first === undefined) return;
   const i = mm.mm_mt.indexOf(first);
-  for (let k = 0; k < vmas.length; k++) BUG_ON(mm.mm_mt[i + k] !== vmas[k], 'mm/vma.h: vma_iter_clear() of vmas that are not neighbours');
+  for (let k = 0; k < vmas.length; k++)
+    BUG_ON(mm.mm_mt[i + k] !== vmas[k], 'mm/vma.h: vma_iter_clear() of vmas that are not neighbours');
   mm.mm_mt.splice(i, vmas.length);
 }
 
@@ -196,7 +205,9 @@ export function vm_flags_reset(vma: vm_area_struct, flags: number): void {
   vma.vm_flags = flags;
 }
 
-/** Adds flags; the caller took vma_start_write() where upstream's does so itself (include/linux/mm.h: vm_flags_set()). */
+/**
+ * Adds flags; the caller took vma_start_write() where upstream's does so itself (include/linux/mm.h: vm_flags_set()).
+ */
 export function vm_flags_set(vma: vm_area_struct, flags: number): void {
   vma.vm_flags |= flags;
 }
@@ -211,35 +222,14 @@ export function vm_flags_mod(vma: vm_area_struct, set: number, clear: number): v
   vma.vm_flags = (vma.vm_flags | set) & ~clear;
 }
 
-/** A vma of the mm without range or flags (mm/vma_init.c: vm_area_alloc()). */
-export function vm_area_alloc(_m: Machine, mm: mm_struct): vm_area_struct {
-  const vma = new vm_area_struct(mm, 0, 0);
-  vma.vm_ops = vma_dummy_vm_ops;
-  return vma;
-}
-
-/** A copy that is in no mm and on no anon_vma chain, although it names the same anon_vma (mm/vma_init.c: vm_area_dup()). */
-export function vm_area_dup(_m: Machine, orig: vm_area_struct): vm_area_struct {
-  const vma = new vm_area_struct(orig.vm_mm, orig.vm_start, orig.vm_end);
-  vma.vm_ops = orig.vm_ops;
-  vma.anon_vma = orig.anon_vma;
-  vma.vm_pgoff = orig.vm_pgoff;
-  vma.vm_anon_pgoff = orig.vm_anon_pgoff;
-  vma.vm_file = orig.vm_file;
-  vma.vm_private_data = orig.vm_private_data;
-  vma.vm_flags = orig.vm_flags;
-  vma.vm_page_prot = orig.vm_page_prot;
-  vma.vm_userfaultfd_ctx = orig.vm_userfaultfd_ctx;
-  return vma;
-}
-
-/** Frees a vma that has left its mm and its anon_vmas (mm/vma_init.c: vm_area_free()). */
-export function vm_area_free(_m: Machine, vma: vm_area_struct): void {
-  BUG_ON(!vma.detached, 'mm/vma_init.c: vm_area_free() of a vma that is attached');
-}
-
 /** Sets range and both page offsets (mm/vma.c: vma_set_range()). */
-export function vma_set_range(vma: vm_area_struct, start: number, end: number, pgoff: number, anon_pgoff: number): void {
+export function vma_set_range(
+  vma: vm_area_struct,
+  start: number,
+  end: number,
+  pgoff: number,
+  anon_pgoff: number,
+): void {
   vma.vm_start = start;
   vma.vm_end = end;
   vma.vm_pgoff = pgoff;
@@ -269,14 +259,6 @@ export function is_stack_mapping(flags: number): boolean {
 /** Private, writable, no stack (mm/vma.h: is_data_mapping()). */
 export function is_data_mapping(flags: number): boolean {
   return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) === VM_WRITE;
-}
-
-/** Counts pages of a mapping with these flags, negative ones too (mm/mmap.c: vm_stat_account()). */
-export function vm_stat_account(mm: mm_struct, flags: number, npages: number): void {
-  mm.total_vm += npages;
-  if (is_exec_mapping(flags)) mm.exec_vm += npages;
-  else if (is_stack_mapping(flags)) mm.stack_vm += npages;
-  else if (is_data_mapping(flags)) mm.data_vm += npages;
 }
 
 /** Tells the vma's driver that it goes, once (mm/internal.h: vma_close()). */
@@ -315,7 +297,10 @@ export function* vma_link_file(m: Machine, vma: vm_area_struct): Gen<void> {
   up_write(m, mapping.i_mmap_rwsem);
 }
 
-/** File vmas that are about to leave their reverse maps, up to eight of one file under one lock (mm/vma.h: struct unlink_vma_file_batch). */
+/**
+ * File vmas that are about to leave their reverse maps, up to eight of one file under one lock (mm/vma.h: struct
+ * unlink_vma_file_batch).
+ */
 export class unlink_vma_file_batch {
   readonly vmas: vm_area_struct[] = [];
 }
@@ -334,7 +319,8 @@ function* unlink_file_vma_batch_process(m: Machine, vb: unlink_vma_file_batch): 
 export function* unlink_file_vma_batch_add(m: Machine, vb: unlink_vma_file_batch, vma: vm_area_struct): Gen<void> {
   if (vma.vm_file === null) return;
   const first = vb.vmas[0];
-  if (first !== undefined && (first.vm_file !== vma.vm_file || vb.vmas.length === 8)) yield* unlink_file_vma_batch_process(m, vb);
+  if (first !== undefined && (first.vm_file !== vma.vm_file || vb.vmas.length === 8))
+    yield* unlink_file_vma_batch_process(m, vb);
   vb.vmas.push(vma);
 }
 
@@ -351,7 +337,9 @@ export function* vma_link(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<n
   return 0;
 }
 
-/** Inserts a vma that its caller made, accounting for it; -ENOMEM if the range is taken (mm/vma.c: insert_vm_struct()). */
+/**
+ * Inserts a vma that its caller made, accounting for it; -ENOMEM if the range is taken (mm/vma.c: insert_vm_struct()).
+ */
 export function* insert_vm_struct(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<number> {
   const charged = vma_pages(vma);
   if (find_vma_intersection(mm, vma.vm_start, vma.vm_end) !== null) return -ENOMEM;
@@ -377,20 +365,28 @@ function vma_is_shared_writable(vma: vm_area_struct): boolean {
   return (vma.vm_flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
 }
 
-/** True if a file system that writes back backs the vma; tmpfs and hugetlbfs do not (mm/vma.c: vma_fs_can_writeback()). */
+/**
+ * True if a file system that writes back backs the vma; tmpfs and hugetlbfs do not (mm/vma.c: vma_fs_can_writeback()).
+ */
 function vma_fs_can_writeback(vma: vm_area_struct): boolean {
   if (vma.vm_flags & VM_PFNMAP) return false;
   return false;
 }
 
-/** True if writes through the vma must be noticed for the sake of its folios' dirty state (mm/vma.c: vma_needs_dirty_tracking()). */
+/**
+ * True if writes through the vma must be noticed for the sake of its folios' dirty state (mm/vma.c:
+ * vma_needs_dirty_tracking()).
+ */
 export function vma_needs_dirty_tracking(vma: vm_area_struct): boolean {
   if (!vma_is_shared_writable(vma)) return false;
   if (vm_ops_needs_writenotify(vma.vm_ops)) return true;
   return vma_fs_can_writeback(vma);
 }
 
-/** True if a shared writable vma's entries start read-only, so that first writes fault (mm/vma.c: vma_wants_writenotify()). Leaves out soft-dirty tracking. */
+/**
+ * True if a shared writable vma's entries start read-only, so that first writes fault (mm/vma.c:
+ * vma_wants_writenotify()). Leaves out soft-dirty tracking.
+ */
 export function vma_wants_writenotify(vma: vm_area_struct, vm_page_prot: number): boolean {
   if (!vma_is_shared_writable(vma)) return false;
   if (vm_ops_needs_writenotify(vma.vm_ops)) return true;
@@ -399,13 +395,18 @@ export function vma_wants_writenotify(vma: vm_area_struct, vm_page_prot: number)
   return vma_fs_can_writeback(vma);
 }
 
-/** True if mprotect must look at each entry to see whether it may be made writable (mm/vma.h: vma_wants_manual_pte_write_upgrade()). */
+/**
+ * True if mprotect must look at each entry to see whether it may be made writable (mm/vma.h:
+ * vma_wants_manual_pte_write_upgrade()).
+ */
 export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean {
   if (vma.vm_flags & VM_SHARED) return vma_wants_writenotify(vma, vma.vm_page_prot);
   return (vma.vm_flags & VM_WRITE) !== 0;
 }
 
-/** The vmas of a file that may map any page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()). */
+/**
+ * The vmas of a file that may map any page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()).
+ */
 export function mapping_rmap_tree_foreach(mapping: address_space, first: number, last: number): vm_area_struct[] {
   return [...mapping.i_mmap]
     .filter((vma) => vma.vm_pgoff <= last && vma_last_pgoff(vma) >= first)

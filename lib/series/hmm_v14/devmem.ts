@@ -5,16 +5,21 @@ import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { release_mem_region, request_free_mem_region } from '../../kernel/resource.ts';
-import { Unmodelled } from '../../unmodelled.ts';
 import { lock_page } from '../../mm/filemap/folio_lock.ts';
-import {
-  HMM_PFN_ERROR, MEMORY_DEVICE, MEMORY_DEVICE_ALLOW_MIGRATE, MEMORY_DEVICE_UNADDRESSABLE, page_devmem, type hmm_devmem,
-} from './hmm.ts';
-import { hmm_vma_migrate, type hmm_migrate_ops } from './migrate.ts';
 import { MEMORY_DEVICE_PRIVATE, memremap_pages, memunmap_pages } from '../../mm/memremap.ts';
-import { VM_FAULT_SIGBUS, type vm_area_struct, type vm_fault } from '../../mm/mm_types.ts';
-import { GFP_HIGHUSER, alloc_page } from '../../mm/page_alloc.ts';
+import { type vm_area_struct, type vm_fault, VM_FAULT_SIGBUS } from '../../mm/mm_types.ts';
+import { alloc_page, GFP_HIGHUSER } from '../../mm/page_alloc.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import {
+  type hmm_devmem,
+  HMM_PFN_ERROR,
+  MEMORY_DEVICE,
+  MEMORY_DEVICE_ALLOW_MIGRATE,
+  MEMORY_DEVICE_UNADDRESSABLE,
+  page_devmem,
+} from './hmm.ts';
+import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
 
 /** A CPU touched a page of the memory: the driver brings it back. NON-KERNEL (mm/hmm.c of HMM v14). */
 function* hmm_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
@@ -23,12 +28,13 @@ function* hmm_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * Gives device memory struct pages: 0, or -EINVAL without MEMORY_DEVICE. Its pages are today's private ones, which have no
- * references while they are free, where v14 kept a count of 1. NON-KERNEL (kernel/memremap.c of HMM v14).
+ * Gives device memory struct pages: 0, or -EINVAL without MEMORY_DEVICE. Its pages are today's private ones, which have
+ * no references while they are free, where v14 kept a count of 1. NON-KERNEL (kernel/memremap.c of HMM v14).
  */
-export function* devm_memremap_pages(m: Machine, devmem: hmm_devmem, flags: number): Gen<number> {
+function* devm_memremap_pages(m: Machine, devmem: hmm_devmem, flags: number): Gen<number> {
   if ((flags & MEMORY_DEVICE) === 0) return -EINVAL;
-  if ((flags & MEMORY_DEVICE_UNADDRESSABLE) === 0) throw new Unmodelled('devm_memremap_pages: addressable device memory of HMM v14');
+  if ((flags & MEMORY_DEVICE_UNADDRESSABLE) === 0)
+    throw new Unmodelled('devm_memremap_pages: addressable device memory of HMM v14');
   const { pagemap } = devmem;
   devmem.flags = flags;
   pagemap.type = MEMORY_DEVICE_PRIVATE;
@@ -47,7 +53,10 @@ export function* devm_memremap_pages(m: Machine, devmem: hmm_devmem, flags: numb
  * flags. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_devmem_add(
-  m: Machine, devmem: hmm_devmem, name: string, size: number,
+  m: Machine,
+  devmem: hmm_devmem,
+  name: string,
+  size: number,
   flags = MEMORY_DEVICE | MEMORY_DEVICE_ALLOW_MIGRATE | MEMORY_DEVICE_UNADDRESSABLE,
 ): Gen<number> {
   const res = request_free_mem_region(m, null, size, name);
@@ -84,8 +93,15 @@ export function* hmm_vma_alloc_locked_page(m: Machine, _vma: vm_area_struct, _ad
  * cannot come back. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_devmem_fault_range(
-  m: Machine, vma: vm_area_struct, ops: hmm_migrate_ops, src_pfns: Float64Array, dst_pfns: Float64Array,
-  start: number, addr: number, end: number, priv: unknown,
+  m: Machine,
+  vma: vm_area_struct,
+  ops: hmm_migrate_ops,
+  src_pfns: Float64Array,
+  dst_pfns: Float64Array,
+  start: number,
+  addr: number,
+  end: number,
+  priv: unknown,
 ): Gen<number> {
   if ((yield* hmm_vma_migrate(m, ops, vma, src_pfns, dst_pfns, start, end, priv)) !== 0) return VM_FAULT_SIGBUS;
   return dst_pfns[Math.floor((addr - start) / PAGE_SIZE)] & HMM_PFN_ERROR ? VM_FAULT_SIGBUS : 0;

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { user_load32, user_load64, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import { audit } from '../../audit.ts';
 import { boot, type Machine } from '../../boot.ts';
-import { do_sys_open } from '../../fs/namei.ts';
-import { sys_ioctl } from '../../fs/read_write.ts';
+import { sys_ioctl } from '../../fs/ioctl.ts';
+import { do_sys_open } from '../../fs/open.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { load_module, unload_module } from '../../kernel/module.ts';
 import { run_clean } from '../../kernel/testing.ts';
-import { vm_mmap } from '../../mm/mmap.ts';
+import { vm_munmap } from '../../mm/mmap/mmap.ts';
 import { load_words } from '../../mm/testing.ts';
-import { user_load32, user_load64, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
-import { vm_munmap } from '../../mm/vma/unmap.ts';
+import { vm_mmap } from '../../mm/util.ts';
 
 // The ioctls, a second time on purpose.
-const [TO_DEVICE, TO_SYSTEM, MOVE, READ, HOLD, RELEASE, ISOLATE, PUTBACK, SKIP, GRAB, BREAK] = [0, 1, 13, 3, 4, 5, 6, 7, 8, 9, 10];
+const [TO_DEVICE, TO_SYSTEM, MOVE, READ, HOLD, RELEASE, ISOLATE, PUTBACK, SKIP, GRAB, BREAK] = [
+  0, 1, 13, 3, 4, 5, 6, 7, 8, 9, 10,
+];
 const PAGE = 4096;
 const ENOENT = 2;
 const EBUSY = 16;

@@ -2,71 +2,103 @@
 // A client of HMM v14: /dev/hmm_v14, a device with unaddressable memory to which user space sends its pages. NON-KERNEL
 // throughout. Its ioctls are below; each takes the address of a struct hmm_v14_cmd.
 
+import { pmd_off, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pmd_index, pte_index, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY, EFAULT, EINVAL, ENOENT } from '../../errno.ts';
 import {
-  MKDEV, alloc_chrdev_region, cdev, cdev_device_add, cdev_device_del, cdev_init, dev_set_name, device, device_initialize,
+  alloc_chrdev_region,
+  cdev,
+  cdev_device_add,
+  cdev_device_del,
+  cdev_init,
+  dev_set_name,
+  device,
+  device_initialize,
+  MKDEV,
   unregister_chrdev_region,
 } from '../../fs/char_dev.ts';
 import type { file, file_operations, inode } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import type { Module, ModuleParams } from '../../kernel/module.ts';
 import { printk } from '../../kernel/printk.ts';
+import { lru_add_drain_all, put_page } from '../../mm/folio.ts';
 import { get_user_pages_fast } from '../../mm/gup/gup.ts';
-import {
-  HMM_PFN_DEVICE, HMM_PFN_ERROR, HMM_PFN_LOCKED, HMM_PFN_MIGRATE, HMM_PFN_UNADDRESSABLE, hmm_devmem, hmm_pfn_from_pfn, hmm_pfn_to_page,
-  page_devmem,
-} from './hmm.ts';
-import { hmm_devmem_add, hmm_devmem_fault_range, hmm_devmem_remove, hmm_vma_alloc_locked_page } from './devmem.ts';
-import { hmm_mirror, hmm_mirror_register, hmm_mirror_unregister, hmm_range, hmm_vma_fault, hmm_vma_range_done } from './fault.ts';
-import { hmm_vma_migrate, type hmm_migrate_ops } from './migrate.ts';
 import { softleaf_from_pte, softleaf_is_device_private, softleaf_to_page } from '../../mm/leafops.ts';
 import { folio_set_zone_device_data, folio_zone_device_data, zone_device_folio_init } from '../../mm/memremap.ts';
 import type { mm_struct, vm_area_struct } from '../../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../../mm/mmap_lock.ts';
 import { folio_get, page_to_pfn, pfn_to_page } from '../../mm/page.ts';
-import { GFP_HIGHUSER, GFP_KERNEL, __free_pages, alloc_page } from '../../mm/page_alloc.ts';
-import { pmd_off, pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { pmd_index, pte_index, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { __free_pages, alloc_page, GFP_HIGHUSER, GFP_KERNEL } from '../../mm/page_alloc.ts';
+import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
 import { kvcalloc, kvfree } from '../../mm/slub.ts';
-import { folio_isolate_lru, folio_putback_lru, lru_add_drain_all, put_page } from '../../mm/folio.ts';
-import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
 import { vma_lookup } from '../../mm/vma/vma.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../../mm/vmscan.ts';
+import { hmm_devmem_add, hmm_devmem_fault_range, hmm_devmem_remove, hmm_vma_alloc_locked_page } from './devmem.ts';
+import {
+  hmm_mirror,
+  hmm_mirror_register,
+  hmm_mirror_unregister,
+  hmm_range,
+  hmm_vma_fault,
+  hmm_vma_range_done,
+} from './fault.ts';
+import {
+  hmm_devmem,
+  HMM_PFN_DEVICE,
+  HMM_PFN_ERROR,
+  hmm_pfn_from_pfn,
+  HMM_PFN_LOCKED,
+  HMM_PFN_MIGRATE,
+  hmm_pfn_to_page,
+  HMM_PFN_UNADDRESSABLE,
+  page_devmem,
+} from './hmm.ts';
+import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
 
 const NAME = 'hmm_v14';
 const SIZE = 128 * 1024 * 1024;
 const PAGES = 2048;
 
 /** Bytes of struct hmm_v14_cmd and where its u64 stand; offered and cpages are answers. */
-export const HMM_V14_CMD = { size: 40, addr: 0, npages: 8, ptr: 16, offered: 24, cpages: 32 } as const;
+const HMM_V14_CMD = { size: 40, addr: 0, npages: 8, ptr: 16, offered: 24, cpages: 32 } as const;
 
-/** Migrates npages pages to the device; answers how many alloc_and_copy() was offered and how many finalize_and_map() saw as migrated. */
-export const HMM_V14_TO_DEVICE = 0;
+/**
+ * Migrates npages pages to the device; answers how many alloc_and_copy() was offered and how many finalize_and_map()
+ * saw as migrated.
+ */
+const HMM_V14_TO_DEVICE = 0;
 /** Migrates what of npages pages is on the device back; answers as TO_DEVICE does. */
-export const HMM_V14_TO_SYSTEM = 1;
+const HMM_V14_TO_SYSTEM = 1;
 /** Migrates npages pages of system memory to other pages of it; answers as TO_DEVICE does. A 2 would be FIGETBSZ. */
-export const HMM_V14_MOVE = 13;
+const HMM_V14_MOVE = 13;
 /** Copies npages pages of the device's memory to ptr; ENOENT at one that is not on the device. */
-export const HMM_V14_READ = 3;
+const HMM_V14_READ = 3;
 /** Takes a reference on each of npages pages, as a driver's DMA does that knows nothing of pins. */
-export const HMM_V14_HOLD = 4;
+const HMM_V14_HOLD = 4;
 /** Drops every reference that HOLD and GRAB took. */
-export const HMM_V14_RELEASE = 5;
-/** Takes npages pages off the LRU, as a compaction does that has just come to them; EBUSY for one that is on no list. */
-export const HMM_V14_ISOLATE = 6;
+const HMM_V14_RELEASE = 5;
+/**
+ * Takes npages pages off the LRU, as a compaction does that has just come to them; EBUSY for one that is on no list.
+ */
+const HMM_V14_ISOLATE = 6;
 /** Puts back what ISOLATE took. */
-export const HMM_V14_PUTBACK = 7;
+const HMM_V14_PUTBACK = 7;
 /** The next migration gives the page at addr no destination. */
-export const HMM_V14_SKIP = 8;
+const HMM_V14_SKIP = 8;
 /** A reference is taken on the page at addr while the next migration of it copies. */
-export const HMM_V14_GRAB = 9;
+const HMM_V14_GRAB = 9;
 /** The page at addr, which is on the device, cannot be read back any more. */
-export const HMM_V14_BREAK = 10;
-/** The device reads npages pages of one mapping, wherever they are, to ptr; it lets them be faulted in, without giving the mmap_lock up. */
-export const HMM_V14_ACCESS = 11;
+const HMM_V14_BREAK = 10;
+/**
+ * The device reads npages pages of one mapping, wherever they are, to ptr; it lets them be faulted in, without giving
+ * the mmap_lock up.
+ */
+const HMM_V14_ACCESS = 11;
 /** As ACCESS, with the right to write. */
-export const HMM_V14_ACCESS_WRITE = 12;
+const HMM_V14_ACCESS_WRITE = 12;
 
 class hmm_v14_state {
   readonly cdev = new cdev();
@@ -169,18 +201,44 @@ const devmem_ops = {
   *fault(m: Machine, _devmem: hmm_devmem, vma: vm_area_struct, addr: number): Gen<number> {
     const start = addr - (addr % PAGE_SIZE);
     const mig = new migration(state_of(m), HMM_V14_TO_SYSTEM);
-    return yield* hmm_devmem_fault_range(m, vma, migrate_ops, new Float64Array(1), new Float64Array(1), start, addr, start + PAGE_SIZE, mig);
+    return yield* hmm_devmem_fault_range(
+      m,
+      vma,
+      migrate_ops,
+      new Float64Array(1),
+      new Float64Array(1),
+      start,
+      addr,
+      start + PAGE_SIZE,
+      mig,
+    );
   },
 };
 
-function* migrate(m: Machine, s: hmm_v14_state, where: number, cmd: DataView, addr: number, npages: number): Gen<number> {
+function* migrate(
+  m: Machine,
+  s: hmm_v14_state,
+  where: number,
+  cmd: DataView,
+  addr: number,
+  npages: number,
+): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const src = kvcalloc(m, npages, GFP_KERNEL);
   const dst = kvcalloc(m, npages, GFP_KERNEL);
   const mig = new migration(s, where);
   yield* mmap_read_lock(m, mm);
   // Where no vma is, the helper has to say so.
-  const ret = yield* hmm_vma_migrate(m, migrate_ops, vma_lookup(mm, addr), src, dst, addr, addr + npages * PAGE_SIZE, mig);
+  const ret = yield* hmm_vma_migrate(
+    m,
+    migrate_ops,
+    vma_lookup(mm, addr),
+    src,
+    dst,
+    addr,
+    addr + npages * PAGE_SIZE,
+    mig,
+  );
   mmap_read_unlock(m, mm);
   kvfree(m, src);
   kvfree(m, dst);
@@ -253,7 +311,8 @@ function* access(m: Machine, addr: number, npages: number, ptr: number, write: b
     const range = new hmm_range();
     yield* mmap_read_lock(m, mm);
     const vma = vma_lookup(mm, addr);
-    const ret = vma === null ? -EFAULT : yield* hmm_vma_fault(m, vma, range, addr, addr + npages * PAGE_SIZE, pfns, write, true);
+    const ret =
+      vma === null ? -EFAULT : yield* hmm_vma_fault(m, vma, range, addr, addr + npages * PAGE_SIZE, pfns, write, true);
     if (ret !== 0) {
       mmap_read_unlock(m, mm);
       return ret;
@@ -367,7 +426,10 @@ function* hmm_v14_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/hmm_v14. Parameter memory_flags: MEMORY_DEVICE_* of its memory, by default all three. It needs the state hmm-v14. */
+/**
+ * The module: /dev/hmm_v14. Parameter memory_flags: MEMORY_DEVICE_* of its memory, by default all three. It needs the
+ * state hmm-v14.
+ */
 export const hmm_v14_driver: Module = {
   name: NAME,
   params: ['memory_flags'],

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';
-import { hmm_mirror, hmm_mirror_register, hmm_mirror_unregister, hmm_range, hmm_vma_fault, hmm_vma_get_pfns, hmm_vma_range_done } from './fault.ts';
-import { VM_PFNMAP, type mm_struct, type vm_area_struct } from '../../mm/mm_types.ts';
-import { vm_mmap } from '../../mm/mmap.ts';
+import { type mm_struct, type vm_area_struct, VM_PFNMAP } from '../../mm/mm_types.ts';
+import { vm_munmap } from '../../mm/mmap/mmap.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../../mm/mmap_lock.ts';
 import { page_to_pfn } from '../../mm/page.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { vm_mmap } from '../../mm/util.ts';
 import { vma_lookup } from '../../mm/vma/vma.ts';
-import { vm_munmap } from '../../mm/vma/unmap.ts';
+import {
+  hmm_mirror,
+  hmm_mirror_register,
+  hmm_mirror_unregister,
+  hmm_range,
+  hmm_vma_fault,
+  hmm_vma_get_pfns,
+  hmm_vma_range_done,
+} from './fault.ts';
 
 const PAGE = 4096;
 const [VALID, READ, WRITE, EMPTY, SPECIAL] = [1, 2, 4, 16, 128];
@@ -36,7 +44,14 @@ function run(mirrored: boolean, prot: number, body: (u: User) => Gen<void>): voi
     if (prot & 2) yield* user_store32(m, buf, 1);
     yield* user_load32(m, buf + PAGE);
     yield* mmap_read_lock(m, mm);
-    yield* body({ m, mm, buf, vma: vma_lookup(mm, buf) as vm_area_struct, range: new hmm_range(), pfns: new Float64Array(3) });
+    yield* body({
+      m,
+      mm,
+      buf,
+      vma: vma_lookup(mm, buf) as vm_area_struct,
+      range: new hmm_range(),
+      pfns: new Float64Array(3),
+    });
     mmap_read_unlock(m, mm);
     if (mirrored) yield* hmm_mirror_unregister(m, mirror);
   });
@@ -55,10 +70,16 @@ t.test('a snapshot says what is mapped, and faults nothing in', async (t) => {
 t.test('a fault brings what is missing, and permission to write where it is asked for', async (t) => {
   run(true, 3, function* ({ m, vma, buf, range, pfns }) {
     t.equal(yield* hmm_vma_fault(m, vma, range, buf, buf + 3 * PAGE, pfns, false, true), 0);
-    t.same([...pfns].map((e) => e % 1024), [VALID + READ + WRITE, VALID + READ, VALID + READ]);
+    t.same(
+      [...pfns].map((e) => e % 1024),
+      [VALID + READ + WRITE, VALID + READ, VALID + READ],
+    );
     t.ok(hmm_vma_range_done(m, vma, range));
     t.equal(yield* hmm_vma_fault(m, vma, range, buf, buf + 3 * PAGE, pfns, true, true), 0);
-    t.same([...pfns].map((e) => e % 1024), [7, 7, 7]);
+    t.same(
+      [...pfns].map((e) => e % 1024),
+      [7, 7, 7],
+    );
     t.notOk(hmm_vma_range_done(m, vma, range), 'the zero page that was mapped is gone');
   });
 });

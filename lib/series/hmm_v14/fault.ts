@@ -1,33 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a device sees of a process, as HMM v14 has it: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16 of
+// What a device sees of a process, as HMM v14 has it: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16
+// of
 // 8 December 2016 (Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com). NON-KERNEL throughout.
 
+import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  pmd_index,
+  pmd_none,
+  pmd_pfn,
+  pmd_trans_huge,
+  pmd_write,
+  type ptdesc,
+  pte_index,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN, EFAULT, EINVAL, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { Unmodelled } from '../../unmodelled.ts';
 import {
-  HMM_PFN_DEVICE, HMM_PFN_EMPTY, HMM_PFN_ERROR, HMM_PFN_READ, HMM_PFN_SPECIAL, HMM_PFN_UNADDRESSABLE, HMM_PFN_WRITE, as_posted,
-  hmm_pfn_from_pfn,
-} from './hmm.ts';
-import {
-  pmd_is_valid_softleaf, softleaf_from_pte, softleaf_is_device_private, softleaf_is_device_private_write, softleaf_is_migration,
-  softleaf_is_swap, softleaf_to_page,
+  pmd_is_valid_softleaf,
+  softleaf_from_pte,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_is_migration,
+  softleaf_is_swap,
+  softleaf_to_page,
 } from '../../mm/leafops.ts';
 import { handle_mm_fault } from '../../mm/memory/fault.ts';
 import { migration_entry_wait } from '../../mm/migrate/entry.ts';
 import {
-  FAULT_FLAG_ALLOW_RETRY, FAULT_FLAG_REMOTE, FAULT_FLAG_WRITE, VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_RETRY, VM_READ,
-  VM_SPECIAL, VM_WRITE, is_vm_hugetlb_page, type mm_struct, type vm_area_struct,
+  FAULT_FLAG_ALLOW_RETRY,
+  FAULT_FLAG_REMOTE,
+  FAULT_FLAG_WRITE,
+  is_vm_hugetlb_page,
+  type mm_struct,
+  type vm_area_struct,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_RETRY,
+  VM_READ,
+  VM_SPECIAL,
+  VM_WRITE,
 } from '../../mm/mm_types.ts';
-import { mmu_notifier, mmu_notifier_register, mmu_notifier_unregister, type mmu_notifier_ops, type mmu_notifier_range } from '../../mm/mmu_notifier.ts';
-import { page_to_pfn } from '../../mm/page.ts';
-import { pmd_off, pte_offset_map } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  pmd_index, pmd_none, pmd_pfn, pmd_trans_huge, pmd_write, pte_index, pte_none, pte_pfn, pte_present, pte_write, type ptdesc,
-} from '../../arch/x86/mm/pgtable/pgtable.ts';
+  mmu_notifier,
+  type mmu_notifier_ops,
+  type mmu_notifier_range,
+  mmu_notifier_register,
+  mmu_notifier_unregister,
+} from '../../mm/mmu_notifier.ts';
+import { page_to_pfn } from '../../mm/page.ts';
+import { pte_offset_map } from '../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import {
+  as_posted,
+  HMM_PFN_DEVICE,
+  HMM_PFN_EMPTY,
+  HMM_PFN_ERROR,
+  hmm_pfn_from_pfn,
+  HMM_PFN_READ,
+  HMM_PFN_SPECIAL,
+  HMM_PFN_UNADDRESSABLE,
+  HMM_PFN_WRITE,
+} from './hmm.ts';
 
 /** A range of addresses whose entries a driver is about to use. NON-KERNEL (include/linux/hmm.h of HMM v14). */
 export class hmm_range {
@@ -52,7 +92,10 @@ const hmm_mmu_notifier_ops: mmu_notifier_ops = {
   },
 };
 
-/** A device's mirror of an address space, and what v14 keeps for the mm in struct hmm. NON-KERNEL (include/linux/hmm.h of HMM v14). */
+/**
+ * A device's mirror of an address space, and what v14 keeps for the mm in struct hmm. NON-KERNEL (include/linux/hmm.h
+ * of HMM v14).
+ */
 export class hmm_mirror extends mmu_notifier {
   readonly ranges: hmm_range[] = [];
   constructor() {
@@ -76,7 +119,15 @@ function mirror_of(mm: mm_struct): hmm_mirror | null {
 }
 
 // 0, or -EAGAIN if the mmap_lock was given up, or -EFAULT.
-function* hmm_vma_do_fault(m: Machine, vma: vm_area_struct, fault: number, addr: number, pfns: Float64Array, i: number, block: boolean): Gen<number> {
+function* hmm_vma_do_fault(
+  m: Machine,
+  vma: vm_area_struct,
+  fault: number,
+  addr: number,
+  pfns: Float64Array,
+  i: number,
+  block: boolean,
+): Gen<number> {
   let flags = FAULT_FLAG_REMOTE;
   if (!block || as_posted(m, 'hmm-v14-block-ignored')) flags |= FAULT_FLAG_ALLOW_RETRY;
   if (fault & HMM_PFN_WRITE) flags |= FAULT_FLAG_WRITE;
@@ -97,13 +148,27 @@ function entry_of(m: Machine, pte: number, flag: number, fault: number): number 
   if (softleaf_is_swap(entry)) return 0;
   if (softleaf_is_device_private(entry)) {
     const write = softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0;
-    return hmm_pfn_from_pfn(page_to_pfn(m, softleaf_to_page(m, entry))) + write + HMM_PFN_DEVICE + HMM_PFN_UNADDRESSABLE + flag;
+    return (
+      hmm_pfn_from_pfn(page_to_pfn(m, softleaf_to_page(m, entry))) +
+      write +
+      HMM_PFN_DEVICE +
+      HMM_PFN_UNADDRESSABLE +
+      flag
+    );
   }
   return fault !== 0 && softleaf_is_migration(entry) ? -1 : HMM_PFN_ERROR;
 }
 
 // Fills pfns; what lacks a permission of `fault` is faulted in.
-function* hmm_vma_walk(m: Machine, vma: vm_area_struct, fault: number, start: number, end: number, pfns: Float64Array, block: boolean): Gen<number> {
+function* hmm_vma_walk(
+  m: Machine,
+  vma: vm_area_struct,
+  fault: number,
+  start: number,
+  end: number,
+  pfns: Float64Array,
+  block: boolean,
+): Gen<number> {
   const mm = vma.vm_mm;
   const flag = vma.vm_flags & VM_READ ? HMM_PFN_READ : 0;
   for (let addr = start; addr < end; ) {
@@ -114,8 +179,10 @@ function* hmm_vma_walk(m: Machine, vma: vm_area_struct, fault: number, start: nu
     const pmd = pmdt === null ? 0 : pmdt.entry[pi];
     let entry: number;
     if (pmd_none(pmd)) entry = HMM_PFN_EMPTY;
-    else if (pmd_is_valid_softleaf(pmd)) throw new Unmodelled('hmm_vma_walk: a pmd of a kind that HMM v14 does not know');
-    else if (pmd_trans_huge(pmd)) entry = hmm_pfn_from_pfn(pmd_pfn(pmd) + pte_index(addr)) + flag + (pmd_write(pmd) ? HMM_PFN_WRITE : 0);
+    else if (pmd_is_valid_softleaf(pmd))
+      throw new Unmodelled('hmm_vma_walk: a pmd of a kind that HMM v14 does not know');
+    else if (pmd_trans_huge(pmd))
+      entry = hmm_pfn_from_pfn(pmd_pfn(pmd) + pte_index(addr)) + flag + (pmd_write(pmd) ? HMM_PFN_WRITE : 0);
     else {
       const pt = pte_offset_map(m, pmdt as ptdesc, pi);
       if (pt === null) continue;
@@ -153,10 +220,18 @@ function special(vma: vm_area_struct): boolean {
 }
 
 /**
- * Reads the page tables of a range of one vma, under the mmap_lock: 0, with hmm_vma_range_done() to follow, or -EINVAL for a
- * range outside of the vma, without a mirror, and for mappings that cannot be mirrored. NON-KERNEL (mm/hmm.c of HMM v14).
+ * Reads the page tables of a range of one vma, under the mmap_lock: 0, with hmm_vma_range_done() to follow, or -EINVAL
+ * for a range outside of the vma, without a mirror, and for mappings that cannot be mirrored. NON-KERNEL (mm/hmm.c of
+ * HMM v14).
  */
-export function* hmm_vma_get_pfns(m: Machine, vma: vm_area_struct, range: hmm_range, start: number, end: number, pfns: Float64Array): Gen<number> {
+export function* hmm_vma_get_pfns(
+  m: Machine,
+  vma: vm_area_struct,
+  range: hmm_range,
+  start: number,
+  end: number,
+  pfns: Float64Array,
+): Gen<number> {
   if (special(vma)) {
     pfns.fill(HMM_PFN_SPECIAL, 0, (end - start) / PAGE_SIZE);
     return -EINVAL;
@@ -168,7 +243,10 @@ export function* hmm_vma_get_pfns(m: Machine, vma: vm_area_struct, range: hmm_ra
   return 0;
 }
 
-/** Ends what hmm_vma_get_pfns() or hmm_vma_fault() began; false if the page tables have changed since. NON-KERNEL (mm/hmm.c of HMM v14). */
+/**
+ * Ends what hmm_vma_get_pfns() or hmm_vma_fault() began; false if the page tables have changed since. NON-KERNEL
+ * (mm/hmm.c of HMM v14).
+ */
 export function hmm_vma_range_done(_m: Machine, vma: vm_area_struct, range: hmm_range): boolean {
   const { ranges } = mirror_of(vma.vm_mm) as hmm_mirror;
   ranges.splice(ranges.indexOf(range), 1);
@@ -176,12 +254,19 @@ export function hmm_vma_range_done(_m: Machine, vma: vm_area_struct, range: hmm_
 }
 
 /**
- * As hmm_vma_get_pfns(), and faults in what is not mapped, or not writable where `write` asks for it. Pages in unaddressable
- * memory are answered as they are. 0, with hmm_vma_range_done() to follow, or -EINVAL, -EPERM, -EFAULT, or -EAGAIN: the
- * mmap_lock was given up, which with `block` never happens. NON-KERNEL (mm/hmm.c of HMM v14).
+ * As hmm_vma_get_pfns(), and faults in what is not mapped, or not writable where `write` asks for it. Pages in
+ * unaddressable memory are answered as they are. 0, with hmm_vma_range_done() to follow, or -EINVAL, -EPERM, -EFAULT,
+ * or -EAGAIN: the mmap_lock was given up, which with `block` never happens. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_vma_fault(
-  m: Machine, vma: vm_area_struct, range: hmm_range, start: number, end: number, pfns: Float64Array, write: boolean, block: boolean,
+  m: Machine,
+  vma: vm_area_struct,
+  range: hmm_range,
+  start: number,
+  end: number,
+  pfns: Float64Array,
+  write: boolean,
+  block: boolean,
 ): Gen<number> {
   const mirror = mirror_of(vma.vm_mm);
   if (invalid(vma, start, end) || mirror === null) return -EINVAL;

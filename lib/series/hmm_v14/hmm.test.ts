@@ -2,17 +2,43 @@
 
 import t from 'tap';
 import { boot } from '../../boot.ts';
-import {
-  HMM_PFN_DEVICE, HMM_PFN_EMPTY, HMM_PFN_ERROR, HMM_PFN_LOCKED, HMM_PFN_MIGRATE, HMM_PFN_READ, HMM_PFN_SHIFT, HMM_PFN_SPECIAL,
-  HMM_PFN_UNADDRESSABLE, HMM_PFN_VALID, HMM_PFN_WRITE, MEMORY_DEVICE, MEMORY_DEVICE_ALLOW_MIGRATE, MEMORY_DEVICE_UNADDRESSABLE,
-  MEMORY_NORMAL, as_posted, dev_page_allow_migrate, hmm_pfn_from_pfn, hmm_pfn_to_page, is_addressable_page, page_devmem,
-} from './hmm.ts';
 import { page_to_pfn } from '../../mm/page.ts';
+import {
+  as_posted,
+  dev_page_allow_migrate,
+  HMM_PFN_DEVICE,
+  HMM_PFN_EMPTY,
+  HMM_PFN_ERROR,
+  hmm_pfn_from_pfn,
+  HMM_PFN_LOCKED,
+  HMM_PFN_MIGRATE,
+  HMM_PFN_READ,
+  HMM_PFN_SHIFT,
+  HMM_PFN_SPECIAL,
+  hmm_pfn_to_page,
+  HMM_PFN_UNADDRESSABLE,
+  HMM_PFN_VALID,
+  HMM_PFN_WRITE,
+  is_addressable_page,
+  MEMORY_DEVICE,
+  MEMORY_DEVICE_ALLOW_MIGRATE,
+  MEMORY_DEVICE_UNADDRESSABLE,
+  MEMORY_NORMAL,
+  page_devmem,
+} from './hmm.ts';
 
 t.test('the flags are the bits that the patch gives them', (t) => {
   const flags = [
-    HMM_PFN_VALID, HMM_PFN_READ, HMM_PFN_WRITE, HMM_PFN_ERROR, HMM_PFN_EMPTY, HMM_PFN_DEVICE, HMM_PFN_LOCKED, HMM_PFN_SPECIAL,
-    HMM_PFN_MIGRATE, HMM_PFN_UNADDRESSABLE,
+    HMM_PFN_VALID,
+    HMM_PFN_READ,
+    HMM_PFN_WRITE,
+    HMM_PFN_ERROR,
+    HMM_PFN_EMPTY,
+    HMM_PFN_DEVICE,
+    HMM_PFN_LOCKED,
+    HMM_PFN_SPECIAL,
+    HMM_PFN_MIGRATE,
+    HMM_PFN_UNADDRESSABLE,
   ];
   t.same(flags, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
   t.equal(HMM_PFN_SHIFT, 10);

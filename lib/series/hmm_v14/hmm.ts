@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What HMM v14 (Jerome Glisse, 8 December 2016) adds to headers: entries of pages, kinds of device memory. NON-KERNEL, as
-// is all of hmm_v14*.ts: none of it was merged in this form. In effect with the patch state hmm-v14.
+// What HMM v14 (Jerome Glisse, 8 December 2016) adds to headers: entries of pages, kinds of device memory. NON-KERNEL,
+// as is all of hmm_v14*.ts: none of it was merged in this form. In effect with the patch state hmm-v14.
 
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
@@ -8,8 +8,8 @@ import { dev_pagemap, folio_is_device_private, page_pgmap } from '../../mm/memre
 import type { vm_area_struct } from '../../mm/mm_types.ts';
 import { folio_is_zone_device, pfn_to_page } from '../../mm/page.ts';
 
-// An hmm_pfn_t of patch 13/16 (Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com): pfn * 2^HMM_PFN_SHIFT +
-// flags, an exact double with the bit layout of that patch.
+// An hmm_pfn_t of patch 13/16 (Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com): pfn * 2^HMM_PFN_SHIFT
+// + flags, an exact double with the bit layout of that patch.
 export const HMM_PFN_VALID = 1 << 0;
 export const HMM_PFN_READ = 1 << 1;
 export const HMM_PFN_WRITE = 1 << 2;
@@ -43,8 +43,10 @@ export function hmm_pfn_to_page(m: Machine, entry: number): number {
   return entry & HMM_PFN_VALID ? pfn_to_page(m, Math.floor(entry / UNIT)) : 0;
 }
 
-/** What the driver of a device with unaddressable memory does. NON-KERNEL (include/linux/hmm.h of HMM v14, patch 15/16). */
-export interface hmm_devmem_ops {
+/**
+ * What the driver of a device with unaddressable memory does. NON-KERNEL (include/linux/hmm.h of HMM v14, patch 15/16).
+ */
+interface hmm_devmem_ops {
   /** nobody uses the page any more: called at a count of 0, in v14 at the 1 that every device page had as its base */
   free(m: Machine, devmem: hmm_devmem, page: number): void;
   /** a CPU touched the page at the address, under the mmap_lock: VM_FAULT_* */
@@ -72,7 +74,10 @@ export function page_devmem(m: Machine, page: number): hmm_devmem | null {
   return owner instanceof hmm_devmem ? owner : null;
 }
 
-/** True for a device page that may be migrated, which needs a flag of its memory: DAX never has it. NON-KERNEL (include/linux/memremap.h of HMM v14). */
+/**
+ * True for a device page that may be migrated, which needs a flag of its memory: DAX never has it. NON-KERNEL
+ * (include/linux/memremap.h of HMM v14).
+ */
 export function dev_page_allow_migrate(m: Machine, page: number): boolean {
   return ((page_devmem(m, page)?.flags ?? 0) & MEMORY_DEVICE_ALLOW_MIGRATE) !== 0;
 }

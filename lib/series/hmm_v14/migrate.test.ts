@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';
 import { folio_trylock } from '../../mm/filemap/folio_lock.ts';
-import { hmm_devmem } from './hmm.ts';
-import { hmm_devmem_add, hmm_devmem_remove } from './devmem.ts';
-import { hmm_vma_migrate, type hmm_migrate_ops } from './migrate.ts';
+import { put_page } from '../../mm/folio.ts';
 import { swp_type } from '../../mm/leafops.ts';
 import { zone_device_folio_init } from '../../mm/memremap.ts';
-import { VM_PFNMAP, type mm_struct, type vm_area_struct } from '../../mm/mm_types.ts';
-import { vm_mmap } from '../../mm/mmap.ts';
+import { type mm_struct, type vm_area_struct, VM_PFNMAP } from '../../mm/mm_types.ts';
+import { vm_munmap } from '../../mm/mmap/mmap.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../../mm/mmap_lock.ts';
 import { page_to_pfn, pfn_to_page } from '../../mm/page.ts';
 import { alloc_page } from '../../mm/page_alloc.ts';
-import { pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { put_page } from '../../mm/folio.ts';
-import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import { vm_mmap } from '../../mm/util.ts';
 import { vma_lookup } from '../../mm/vma/vma.ts';
-import { vm_munmap } from '../../mm/vma/unmap.ts';
+import { hmm_devmem_add, hmm_devmem_remove } from './devmem.ts';
+import { hmm_devmem } from './hmm.ts';
+import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
 
 // Own copies of the numbers.
 const [VALID, WRITE, DEVICE, LOCKED, MIGRATE, UNADDRESSABLE] = [1, 4, 32, 64, 256, 512];
@@ -91,7 +91,16 @@ class Fixture {
     this.offered = [];
     this.moved = [];
     yield* mmap_read_lock(m, m.current.mm as mm_struct);
-    const ret = yield* hmm_vma_migrate(m, this.ops(make), this.vma, this.src, this.dst, this.buf, this.buf + 4 * PAGE, null);
+    const ret = yield* hmm_vma_migrate(
+      m,
+      this.ops(make),
+      this.vma,
+      this.src,
+      this.dst,
+      this.buf,
+      this.buf + 4 * PAGE,
+      null,
+    );
     mmap_read_unlock(m, m.current.mm as mm_struct);
     return ret;
   }
@@ -121,8 +130,14 @@ t.test('pages go to the device with their flags, and back', async (t) => {
 
     t.equal(yield* f.migrate((i) => (i === 1 ? 0 : f.system_page())), 0);
     t.equal(f.offered[0], f.devmem.pfn_first * 1024 + VALID + WRITE + DEVICE + LOCKED + MIGRATE + UNADDRESSABLE);
-    t.same(f.moved.map((e) => (e & MIGRATE) !== 0), [true, false, true, true]);
-    t.same([0, 1, 2, 3].map((i) => pte_present(f.pte(i))), [true, false, true, true]);
+    t.same(
+      f.moved.map((e) => (e & MIGRATE) !== 0),
+      [true, false, true, true],
+    );
+    t.same(
+      [0, 1, 2, 3].map((i) => pte_present(f.pte(i))),
+      [true, false, true, true],
+    );
     t.equal(f.freed.length, 3);
   });
 });
@@ -132,7 +147,10 @@ t.test('as posted, places without a page and the zero page are no matter of the 
     yield* user_load32(f.m, f.buf + 3 * PAGE);
     t.equal(yield* f.migrate(() => f.device_page()), 0);
     t.equal(f.offered[3], 0);
-    t.same(f.offered.slice(0, 3).map((e) => e & MIGRATE), [MIGRATE, MIGRATE, MIGRATE]);
+    t.same(
+      f.offered.slice(0, 3).map((e) => e & MIGRATE),
+      [MIGRATE, MIGRATE, MIGRATE],
+    );
   });
   run([], function* (f) {
     yield* user_load32(f.m, f.buf + 3 * PAGE);
@@ -159,7 +177,10 @@ t.test('device memory of others is not collected', async (t) => {
     t.equal(yield* f.migrate((i) => (i === 0 ? f.device_page() : 0)), 0);
     f.devmem.flags = 1 + 4;
     t.equal(yield* f.migrate(() => 0), 0);
-    t.same(f.offered.map((e) => (e & MIGRATE) !== 0), [false, true, true, true]);
+    t.same(
+      f.offered.map((e) => (e & MIGRATE) !== 0),
+      [false, true, true, true],
+    );
   });
 });
 
@@ -168,7 +189,9 @@ t.test('arguments that make no sense are refused', async (t) => {
     const { m, buf, vma, src, dst } = f;
     const ops = f.ops(() => 0);
     const end = buf + 4 * PAGE;
-    const call = (...a: [hmm_migrate_ops | null, vm_area_struct | null, Float64Array | null, Float64Array | null, number, number]): Gen<number> => hmm_vma_migrate(m, ...a, null);
+    const call = (
+      ...a: [hmm_migrate_ops | null, vm_area_struct | null, Float64Array | null, Float64Array | null, number, number]
+    ): Gen<number> => hmm_vma_migrate(m, ...a, null);
     t.equal(yield* call(ops, null, src, dst, buf, end), -EINVAL);
     t.equal(yield* call(null, vma, src, dst, buf, end), -EINVAL);
     t.equal(yield* call(ops, vma, null, dst, buf, end), -EINVAL);

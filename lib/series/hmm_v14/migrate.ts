@@ -1,43 +1,80 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // hmm_vma_migrate() of HMM v14, patch 13/16 of 8 December 2016 (Message-Id
-// 1481215184-18551-14-git-send-email-jglisse@redhat.com), on today's page tables, rmap and references. NON-KERNEL throughout.
+// 1481215184-18551-14-git-send-email-jglisse@redhat.com), on today's page tables, rmap and references. NON-KERNEL
+// throughout.
 //
-// Device pages have no references of their own today, so nothing is added to the counts expected of them, as v14 does for
-// the 1 that it kept on each. An anonymous page is unmapped by try_to_migrate(), in v14 by try_to_unmap() with a flag.
+// Device pages have no references of their own today, so nothing is added to the counts expected of them, as v14 does
+// for the 1 that it kept on each. An anonymous page is unmapped by try_to_migrate(), in v14 by try_to_unmap() with a
+// flag.
 //
 // Each as_posted() is a defect of the code as it was posted.
 
+import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  pmd_none,
+  type ptdesc,
+  pte_index,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_write,
+} from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { Oops } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
 import { folio_lock, folio_unlock } from '../../mm/filemap/folio_lock.ts';
-import {
-  HMM_PFN_DEVICE, HMM_PFN_LOCKED, HMM_PFN_MIGRATE, HMM_PFN_UNADDRESSABLE, HMM_PFN_WRITE, as_posted, dev_page_allow_migrate,
-  hmm_pfn_from_pfn, hmm_pfn_to_page, is_addressable_page,
-} from './hmm.ts';
-import { split_huge_pmd } from '../../mm/huge_memory/split_pmd.ts';
+import { folio_put, lru_add_drain, lru_add_drain_all } from '../../mm/folio.ts';
 import { split_folio } from '../../mm/huge_memory/split_folio.ts';
-import { softleaf_from_pte, softleaf_is_device_private, softleaf_is_device_private_write, softleaf_to_page } from '../../mm/leafops.ts';
+import { split_huge_pmd } from '../../mm/huge_memory/split_pmd.ts';
+import {
+  softleaf_from_pte,
+  softleaf_is_device_private,
+  softleaf_is_device_private_write,
+  softleaf_to_page,
+} from '../../mm/leafops.ts';
 import { folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from '../../mm/migrate/entry.ts';
 import { migrate_vma_insert_page } from '../../mm/migrate_device/insert.ts';
-import { MIGRATE_PFN_MIGRATE, migrate_pfn, migrate_vma } from '../../mm/migrate_device/migrate_vma.ts';
+import { migrate_pfn, MIGRATE_PFN_MIGRATE, migrate_vma } from '../../mm/migrate_device/migrate_vma.ts';
+import { is_vm_hugetlb_page, type vm_area_struct, VM_SPECIAL, vma_is_anonymous } from '../../mm/mm_types.ts';
 import {
-  MMU_NOTIFY_CLEAR, mmu_notifier_invalidate_range_end, mmu_notifier_invalidate_range_start, mmu_notifier_range,
+  mmu_notifier_invalidate_range_end,
+  mmu_notifier_invalidate_range_start,
+  mmu_notifier_range,
   mmu_notifier_range_init,
+  MMU_NOTIFY_CLEAR,
 } from '../../mm/mmu_notifier.ts';
-import { VM_SPECIAL, is_vm_hugetlb_page, vma_is_anonymous, type vm_area_struct } from '../../mm/mm_types.ts';
 import {
-  PG_lru, PageCompound, folio_get, folio_is_zone_device, folio_ref_count, page_folio, page_to_pfn, pfn_to_page, test_flag,
+  folio_get,
+  folio_is_zone_device,
+  folio_ref_count,
+  page_folio,
+  page_to_pfn,
+  PageCompound,
+  pfn_to_page,
+  PG_lru,
+  test_flag,
 } from '../../mm/page.ts';
-import { PGWALK_RDLOCK, walk_page_range_vma, type mm_walk, type mm_walk_ops } from '../../mm/pagewalk.ts';
-import { pte_offset_map_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import { pmd_none, pte_index, pte_none, pte_pfn, pte_present, pte_write, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../../mm/pagewalk.ts';
+import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
-import { folio_mapcount, folio_mapped, folio_mapping } from '../../mm/rmap/rmap.ts';
+import { folio_mapcount, folio_mapped } from '../../mm/rmap/rmap.ts';
 import { try_to_migrate } from '../../mm/rmap/walk.ts';
-import { folio_isolate_lru, folio_put, folio_putback_lru, lru_add_drain, lru_add_drain_all } from '../../mm/folio.ts';
+import { folio_mapping } from '../../mm/util.ts';
+import { folio_isolate_lru, folio_putback_lru } from '../../mm/vmscan.ts';
+import {
+  as_posted,
+  dev_page_allow_migrate,
+  HMM_PFN_DEVICE,
+  hmm_pfn_from_pfn,
+  HMM_PFN_LOCKED,
+  HMM_PFN_MIGRATE,
+  hmm_pfn_to_page,
+  HMM_PFN_UNADDRESSABLE,
+  HMM_PFN_WRITE,
+  is_addressable_page,
+} from './hmm.ts';
 
 /**
  * What a driver does in the middle of a migration, with an entry a page in src_pfns and dst_pfns. NON-KERNEL
@@ -49,11 +86,23 @@ export interface hmm_migrate_ops {
    * HMM_PFN_LOCKED. An entry left 0 is not migrated; HMM_PFN_ERROR says that the contents are lost.
    */
   alloc_and_copy(
-    m: Machine, vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number, priv: unknown,
+    m: Machine,
+    vma: vm_area_struct,
+    src_pfns: Float64Array,
+    dst_pfns: Float64Array,
+    start: number,
+    end: number,
+    priv: unknown,
   ): Gen<void>;
   /** What still has HMM_PFN_MIGRATE in src_pfns has migrated. */
   finalize_and_map(
-    m: Machine, vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number, priv: unknown,
+    m: Machine,
+    vma: vm_area_struct,
+    src_pfns: Float64Array,
+    dst_pfns: Float64Array,
+    start: number,
+    end: number,
+    priv: unknown,
   ): Gen<void>;
 }
 
@@ -120,7 +169,14 @@ function* collect_split(m: Machine, folio: number): Gen<boolean> {
   return ret === 0;
 }
 
-function* hmm_collect_walk_pmd(m: Machine, pmdt: ptdesc, pi: number, start: number, end: number, walk: Walk): Gen<number> {
+function* hmm_collect_walk_pmd(
+  m: Machine,
+  pmdt: ptdesc,
+  pi: number,
+  start: number,
+  end: number,
+  walk: Walk,
+): Gen<number> {
   const migrate = walk.private;
   let addr = start;
   again: for (;;) {
@@ -299,7 +355,8 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
   }
 }
 
-// Replaces the migration entries by mappings of the destination, or of the source where it stays; gives locks and references back.
+// Replaces the migration entries by mappings of the destination, or of the source where it stays; gives locks and
+// references back.
 function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns, dst_pfns } = migrate;
   for (let i = 0; i < migrate.nr; i++) {
@@ -327,12 +384,18 @@ function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Ge
 }
 
 /**
- * Migrates a range of one vma to where ops.alloc_and_copy() says, under the mmap_lock: -EINVAL for arguments that make no
- * sense, else 0, also if nothing moved. dst_pfns must be all 0. NON-KERNEL (mm/migrate.c of HMM v14).
+ * Migrates a range of one vma to where ops.alloc_and_copy() says, under the mmap_lock: -EINVAL for arguments that make
+ * no sense, else 0, also if nothing moved. dst_pfns must be all 0. NON-KERNEL (mm/migrate.c of HMM v14).
  */
 export function* hmm_vma_migrate(
-  m: Machine, ops: hmm_migrate_ops | null, vma: vm_area_struct | null, src_pfns: Float64Array | null, dst_pfns: Float64Array | null,
-  start: number, end: number, priv: unknown,
+  m: Machine,
+  ops: hmm_migrate_ops | null,
+  vma: vm_area_struct | null,
+  src_pfns: Float64Array | null,
+  dst_pfns: Float64Array | null,
+  start: number,
+  end: number,
+  priv: unknown,
 ): Gen<number> {
   start -= start % PAGE_SIZE;
   end -= end % PAGE_SIZE;

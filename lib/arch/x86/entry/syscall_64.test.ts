@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { run_process, small_machine } from '../../../kernel/testing.ts';
 import { user_store64 } from '../mm/uaccess.ts';
 import { do_syscall_64 } from './syscall_64.ts';
-import { run_process, small_machine } from '../../../kernel/testing.ts';
 
 const [ENOSYS, EFAULT, EBADF, EINVAL] = [-38, -14, -9, -22];
 const [CLOSE, MMAP, OPEN, NANOSLEEP, GETPID] = [3, 9, 2, 35, 39];
@@ -11,25 +11,31 @@ const STACK = 0x7ffffffff000 - 4096;
 
 t.test('system calls go by number, take addresses, and answer -errno', (t) => {
   const m = small_machine();
-  t.equal(run_process(m, function* () {
-    t.equal(yield* do_syscall_64(m, 9999), ENOSYS);
-    t.equal(yield* do_syscall_64(m, GETPID), m.current.tgid);
-    t.equal(yield* do_syscall_64(m, CLOSE, 77), EBADF);
-    t.equal(yield* do_syscall_64(m, OPEN, 0x1000, 0, 0), EFAULT, 'a path at an address that is not mapped');
-    t.equal(yield* do_syscall_64(m, NANOSLEEP, 0x1000), EFAULT);
-    t.equal(yield* do_syscall_64(m, MMAP, 0, 4096, 3, 0x22, -1, 5), EINVAL, 'an offset within a page');
-  }), 0);
+  t.equal(
+    run_process(m, function* () {
+      t.equal(yield* do_syscall_64(m, 9999), ENOSYS);
+      t.equal(yield* do_syscall_64(m, GETPID), m.current.tgid);
+      t.equal(yield* do_syscall_64(m, CLOSE, 77), EBADF);
+      t.equal(yield* do_syscall_64(m, OPEN, 0x1000, 0, 0), EFAULT, 'a path at an address that is not mapped');
+      t.equal(yield* do_syscall_64(m, NANOSLEEP, 0x1000), EFAULT);
+      t.equal(yield* do_syscall_64(m, MMAP, 0, 4096, 3, 0x22, -1, 5), EINVAL, 'an offset within a page');
+    }),
+    0,
+  );
   t.end();
 });
 
 t.test('a sleep takes modelled time, not ours', (t) => {
   const m = small_machine();
-  t.equal(run_process(m, function* () {
-    const before = m.sched.now;
-    yield* user_store64(m, STACK, 3);
-    yield* user_store64(m, STACK + 8, 1000);
-    t.equal(yield* do_syscall_64(m, NANOSLEEP, STACK), 0);
-    t.ok(m.sched.now - before >= 3e9 + 1000);
-  }), 0);
+  t.equal(
+    run_process(m, function* () {
+      const before = m.sched.now;
+      yield* user_store64(m, STACK, 3);
+      yield* user_store64(m, STACK + 8, 1000);
+      t.equal(yield* do_syscall_64(m, NANOSLEEP, STACK), 0);
+      t.ok(m.sched.now - before >= 3e9 + 1000);
+    }),
+    0,
+  );
   t.end();
 });

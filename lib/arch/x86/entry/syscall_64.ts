@@ -1,34 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
-import type { Gen } from '../../../kernel/gen.ts';
 import { EFAULT, EINTR, EINVAL, ENAMETOOLONG, ENOSYS, ERESTARTSYS } from '../../../errno.ts';
 import { do_eventfd } from '../../../fs/eventfd.ts';
-import { ksys_close, task_work_run } from '../../../fs/file_table.ts';
-import { do_sys_open } from '../../../fs/namei.ts';
+import { sys_ioctl } from '../../../fs/ioctl.ts';
+import { do_sys_open, ksys_close, ksys_ftruncate } from '../../../fs/open.ts';
 import { do_sys_poll } from '../../../fs/poll.ts';
-import {
-  ksys_ftruncate, ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write, sys_ioctl,
-} from '../../../fs/read_write.ts';
+import { ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from '../../../fs/read_write.ts';
+import { kernel_wait4 } from '../../../kernel/exit.ts';
+import type { Gen } from '../../../kernel/gen.ts';
+import { sys_pidfd_open } from '../../../kernel/pid.ts';
+import { signal_pending, TASK_INTERRUPTIBLE } from '../../../kernel/sched/core.ts';
+import { wait_on, wait_queue_head } from '../../../kernel/sched/wait.ts';
+import { do_signal, sys_kill, UserExit } from '../../../kernel/signal.ts';
+import { sys_setpgid } from '../../../kernel/sys.ts';
+import { task_work_run } from '../../../kernel/task_work.ts';
+import { schedule_timeout } from '../../../kernel/time/sleep_timeout.ts';
 import { sys_madvise } from '../../../mm/madvise/madvise.ts';
-import { sys_brk, sys_mmap } from '../../../mm/mmap.ts';
+import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
 import { sys_mprotect } from '../../../mm/mprotect.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
-import { copy_from_user, copy_to_user, strncpy_from_user } from '../mm/uaccess.ts';
 import { sys_userfaultfd } from '../../../mm/userfaultfd/userfaultfd.ts';
-import { sys_munmap } from '../../../mm/vma/unmap.ts';
-import { Unmodelled } from '../../../unmodelled.ts';
-import { kernel_wait4 } from '../../../kernel/exit.ts';
-import { wait_queue_head, wait_on } from '../../../kernel/locks.ts';
-import { sys_pidfd_open } from '../../../kernel/pid.ts';
-import { TASK_INTERRUPTIBLE, schedule_timeout, signal_pending } from '../../../kernel/sched/core.ts';
-import { UserExit, do_signal, sys_kill } from '../../../kernel/signal.ts';
+import { strncpy_from_user } from '../../../strncpy_from_user.ts';
+import { sys_mmap } from '../kernel/sys_x86_64.ts';
+import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 
 /** System call numbers of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl). */
 export const NR = {
-  read: 0, write: 1, open: 2, close: 3, poll: 7, lseek: 8, mmap: 9, mprotect: 10, munmap: 11, brk: 12, ioctl: 16,
-  pread64: 17, pwrite64: 18, mremap: 25, madvise: 28, pause: 34, nanosleep: 35, getpid: 39, exit: 60, wait4: 61,
-  kill: 62, ftruncate: 77, setpgid: 109, exit_group: 231, eventfd2: 290, userfaultfd: 323, pidfd_open: 434,
+  read: 0,
+  write: 1,
+  open: 2,
+  close: 3,
+  poll: 7,
+  lseek: 8,
+  mmap: 9,
+  mprotect: 10,
+  munmap: 11,
+  brk: 12,
+  ioctl: 16,
+  pread64: 17,
+  pwrite64: 18,
+  mremap: 25,
+  madvise: 28,
+  pause: 34,
+  nanosleep: 35,
+  getpid: 39,
+  exit: 60,
+  wait4: 61,
+  kill: 62,
+  ftruncate: 77,
+  setpgid: 109,
+  exit_group: 231,
+  eventfd2: 290,
+  userfaultfd: 323,
+  pidfd_open: 434,
 } as const;
 
 const PATH_MAX = 4096;
@@ -69,21 +94,18 @@ function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number)
   return r.pid;
 }
 
-/** Only a process's own move into a group of its own is modelled (kernel/sys.c: setpgid()). */
-function sys_setpgid(m: Machine, pid: number, pgid: number): number {
-  const t = m.current.group_leader;
-  if ((pid !== 0 && pid !== t.pid) || (pgid !== 0 && pgid !== t.pid)) throw new Unmodelled('sys_setpgid() of another process or group');
-  t.pgid = t.pid;
-  return 0;
-}
-
 const table = new Map<number, handler>([
   [NR.read, ksys_read],
   [NR.write, ksys_write],
   [NR.open, sys_open],
   [NR.close, ksys_close],
   [NR.poll, do_sys_poll],
-  [NR.lseek, function* (m, fd, off, whence) { return ksys_lseek(m, fd, off, whence); }],
+  [
+    NR.lseek,
+    function* (m, fd, off, whence) {
+      return ksys_lseek(m, fd, off, whence);
+    },
+  ],
   [NR.mmap, sys_mmap],
   [NR.mprotect, sys_mprotect],
   [NR.munmap, sys_munmap],
@@ -95,25 +117,60 @@ const table = new Map<number, handler>([
   [NR.madvise, sys_madvise],
   [NR.pause, sys_pause],
   [NR.nanosleep, sys_nanosleep],
-  [NR.getpid, function* (m) { return m.current.tgid; }],
-  [NR.exit, function* (_m, code) { throw new UserExit((code & 255) << 8, true); }],
+  [
+    NR.getpid,
+    function* (m) {
+      return m.current.tgid;
+    },
+  ],
+  [
+    NR.exit,
+    function* (_m, code) {
+      throw new UserExit((code & 255) << 8, true);
+    },
+  ],
   [NR.wait4, sys_wait4],
-  [NR.kill, function* (m, pid, sig) { return sys_kill(m, pid, sig); }],
+  [
+    NR.kill,
+    function* (m, pid, sig) {
+      return sys_kill(m, pid, sig);
+    },
+  ],
   [NR.ftruncate, ksys_ftruncate],
-  [NR.exit_group, function* (_m, code) { throw new UserExit((code & 255) << 8); }],
-  [NR.eventfd2, function* (m, count, flags) { return do_eventfd(m, count, flags); }],
+  [
+    NR.exit_group,
+    function* (_m, code) {
+      throw new UserExit((code & 255) << 8);
+    },
+  ],
+  [
+    NR.eventfd2,
+    function* (m, count, flags) {
+      return do_eventfd(m, count, flags);
+    },
+  ],
   [NR.userfaultfd, sys_userfaultfd],
-  [NR.setpgid, function* (m, pid, pgid) { return sys_setpgid(m, pid, pgid); }],
-  [NR.pidfd_open, function* (m, pid, flags) { return sys_pidfd_open(m, pid, flags); }],
+  [
+    NR.setpgid,
+    function* (m, pid, pgid) {
+      return sys_setpgid(m, pid, pgid);
+    },
+  ],
+  [
+    NR.pidfd_open,
+    function* (m, pid, flags) {
+      return sys_pidfd_open(m, pid, flags);
+    },
+  ],
 ]);
 
 /** What a system call costs before it does anything, in modelled nanoseconds. */
 const SYSCALL_NS = 100;
 
 /**
- * A system call by number with up to six arguments; answers as the register would: 0 or more, or -errno. Pending signals
- * are taken on the way out, and a call that a handler interrupted answers -EINTR, one that nothing handled starts
- * again (arch/x86/entry/syscall_64.c: do_syscall_64()).
+ * A system call by number with up to six arguments; answers as the register would: 0 or more, or -errno. Pending
+ * signals are taken on the way out, and a call that a handler interrupted answers -EINTR, one that nothing handled
+ * starts again (arch/x86/entry/syscall_64.c: do_syscall_64()).
  */
 export function* do_syscall_64(m: Machine, nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): Gen<number> {
   const call = table.get(nr);

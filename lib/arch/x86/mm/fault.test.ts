@@ -2,20 +2,19 @@
 
 import t from 'tap';
 import type { Machine } from '../../../boot.ts';
-import { do_sys_open } from '../../../fs/namei.ts';
-import { ksys_ftruncate } from '../../../fs/read_write.ts';
+import { do_sys_open, ksys_ftruncate } from '../../../fs/open.ts';
 import { kernel_clone } from '../../../kernel/fork/fork.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { Oops } from '../../../kernel/printk.ts';
-import { sched_yield } from '../../../kernel/sched/core.ts';
+import { sched_yield } from '../../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../../kernel/testing.ts';
-import { make_device_exclusive } from '../../../mm/rmap/device_exclusive.ts';
-import { do_user_addr_fault, lock_mm_and_find_vma } from './fault.ts';
 import { folio_unlock } from '../../../mm/filemap/folio_lock.ts';
-import { sys_mmap } from '../../../mm/mmap.ts';
-import { mmap_read_lock, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
-import type { mm_struct } from '../../../mm/mm_types.ts';
 import { folio_put } from '../../../mm/folio.ts';
+import type { mm_struct } from '../../../mm/mm_types.ts';
+import { lock_mm_and_find_vma, mmap_read_lock, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
+import { make_device_exclusive } from '../../../mm/rmap/device_exclusive.ts';
+import { sys_mmap } from '../kernel/sys_x86_64.ts';
+import { do_user_addr_fault } from './fault.ts';
 import { user_load32, user_store32 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -40,7 +39,13 @@ t.test('a bad access is SIGSEGV for user code and -EFAULT for the kernel', async
     yield* sys_mmap(m, MAP, PAGE, NONE, PRIVATE | ANON | FIXED, -1, 0);
     yield* sys_mmap(m, MAP + PAGE, PAGE, R, PRIVATE | ANON | FIXED, -1, 0);
     yield* sys_mmap(m, MAP + 2 * PAGE, PAGE, W, PRIVATE | ANON | FIXED, -1, 0);
-    for (const [addr, write] of [[MAP, false], [MAP + PAGE, true], [HOLE, false], [TASK_SIZE, false], [-8, true]] as const) {
+    for (const [addr, write] of [
+      [MAP, false],
+      [MAP + PAGE, true],
+      [HOLE, false],
+      [TASK_SIZE, false],
+      [-8, true],
+    ] as const) {
       t.equal(yield* do_user_addr_fault(m, addr, write, true), SIGSEGV, `user ${addr}`);
       t.equal(yield* do_user_addr_fault(m, addr, write, false), EFAULT, `kernel ${addr}`);
     }

@@ -4,39 +4,36 @@ import type { Machine } from '../../../boot.ts';
 import { EFAULT } from '../../../errno.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { BUG_ON, Oops, printk } from '../../../kernel/printk.ts';
-import { SIGBUS, SIGSEGV, fatal_signal_pending, sched_yield, signal_pending } from '../../../kernel/sched/core.ts';
-import { Unmodelled } from '../../../unmodelled.ts';
+import { fatal_signal_pending, SIGBUS, signal_pending, SIGSEGV } from '../../../kernel/sched/core.ts';
+import { sched_yield } from '../../../kernel/sched/syscalls.ts';
 import { handle_mm_fault } from '../../../mm/memory/fault.ts';
-import { mmap_read_lock_killable, mmap_read_trylock, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
 import {
-  FAULT_FLAG_DEFAULT, FAULT_FLAG_TRIED, FAULT_FLAG_USER, FAULT_FLAG_WRITE, VM_ACCESS_FLAGS, VM_FAULT_COMPLETED, VM_FAULT_ERROR, VM_FAULT_HWPOISON,
-  VM_FAULT_HWPOISON_LARGE, VM_FAULT_OOM, VM_FAULT_RETRY, VM_FAULT_SIGBUS, VM_FAULT_SIGSEGV, VM_GROWSDOWN, VM_WRITE, type mm_struct,
+  FAULT_FLAG_DEFAULT,
+  FAULT_FLAG_TRIED,
+  FAULT_FLAG_USER,
+  FAULT_FLAG_WRITE,
+  VM_ACCESS_FLAGS,
   type vm_area_struct,
+  VM_FAULT_COMPLETED,
+  VM_FAULT_ERROR,
+  VM_FAULT_HWPOISON,
+  VM_FAULT_HWPOISON_LARGE,
+  VM_FAULT_OOM,
+  VM_FAULT_RETRY,
+  VM_FAULT_SIGBUS,
+  VM_FAULT_SIGSEGV,
+  VM_WRITE,
 } from '../../../mm/mm_types.ts';
+import { lock_mm_and_find_vma, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
+import { Unmodelled } from '../../../unmodelled.ts';
 import { TASK_SIZE } from './pgtable/pgtable.ts';
-import { find_vma } from '../../../mm/vma/vma.ts';
 
 /** Modelled cost of entering and leaving the fault handler, in ns. */
 const FAULT_NS = 500;
 /** RLIMIT_STACK's default, in bytes: no stack grows to an address further below it. */
-const STACK_LIMIT = 8 * 1024 * 1024;
+export const STACK_LIMIT = 8 * 1024 * 1024;
 /** How often a fault may end in VM_FAULT_OOM before the model gives up; upstream retries for ever. */
 const OOM_RETRIES = 1000;
-
-/**
- * The vma that holds the address, with mmap_lock held for reading, or null with it released
- * (mm/mmap_lock.c: lock_mm_and_find_vma()). A stack that would grow is not modelled.
- */
-export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
-  if (m.sched.explore || !mmap_read_trylock(m, mm)) {
-    if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return null;
-  }
-  const vma = find_vma(mm, addr);
-  if (vma !== null && vma.vm_start <= addr) return vma;
-  if (vma !== null && (vma.vm_flags & VM_GROWSDOWN) !== 0 && vma.vm_end - addr <= STACK_LIMIT) throw new Unmodelled('expand_stack_locked');
-  mmap_read_unlock(m, mm);
-  return null;
-}
 
 // A write needs a writable vma, a read any right at all: x86 has no write-only or execute-only mappings.
 function access_error(vma: vm_area_struct, write: boolean): boolean {

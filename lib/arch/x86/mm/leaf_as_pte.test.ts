@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import {
+  make_readable_device_private_entry,
+  softleaf_is_device_private,
+  softleaf_to_pfn,
+} from '../../../mm/leafops.ts';
 import { leaf_pte_mkuffd, leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
-import { make_readable_device_private_entry, softleaf_is_device_private, softleaf_to_pfn } from '../../../mm/leafops.ts';
 import { pte_mksoft_dirty, pte_soft_dirty, pte_uffd } from './pgtable/pgtable.ts';
 
 // The bits of a leaf as x86-64 has them: the type in bits 59 to 63, the inverted offset in bits 9 to 58.

@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { vm_area_struct } from '../../../mm/mm_types.ts';
 import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE } from '../../../mm/mm_types.ts';
 import {
-  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_RW, _PAGE_SOFT_DIRTY, _PAGE_SPECIAL,
-  _PAGE_UFFD_WP, _PAGE_USER,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_RW,
+  _PAGE_SOFT_DIRTY,
+  _PAGE_SPECIAL,
+  _PAGE_UFFD_WP,
+  _PAGE_USER,
 } from './pgtable/pgtable.ts';
-import { vma_wants_writenotify } from '../../../mm/vma/vma.ts';
 
 const _PAGE_CHG_MASK = _PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SPECIAL | _PAGE_SOFT_DIRTY | _PAGE_UFFD_WP;
 
-/** The flags of a new entry for the given VM_*; a private writable mapping starts read-only (arch/x86/mm/pgprot.c: vm_get_page_prot()). */
+/**
+ * The flags of a new entry for the given VM_*; a private writable mapping starts read-only (arch/x86/mm/pgprot.c:
+ * vm_get_page_prot()).
+ */
 export function vm_get_page_prot(vm_flags: number): number {
   if ((vm_flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0) return _PAGE_PROTNONE | _PAGE_ACCESSED;
   let prot = _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED;
@@ -22,11 +31,4 @@ export function vm_get_page_prot(vm_flags: number): number {
 /** The protection of the flags with the cache and status bits of `oldprot` (mm/vma.h: vma_pgprot_modify()). */
 export function vma_pgprot_modify(oldprot: number, vm_flags: number): number {
   return (oldprot & _PAGE_CHG_MASK) | (vm_get_page_prot(vm_flags) & ~_PAGE_CHG_MASK);
-}
-
-/** Makes vm_page_prot follow vm_flags, read-only where first writes must be seen (mm/mmap.c: vma_set_page_prot()). */
-export function vma_set_page_prot(vma: vm_area_struct): void {
-  let prot = vma_pgprot_modify(vma.vm_page_prot, vma.vm_flags);
-  if (vma_wants_writenotify(vma, prot)) prot = vma_pgprot_modify(prot, vma.vm_flags & ~VM_SHARED);
-  vma.vm_page_prot = prot;
 }

@@ -4,12 +4,21 @@ import t from 'tap';
 import type { Machine } from '../../../boot.ts';
 import { mm_alloc } from '../../../kernel/fork/mm_init.ts';
 import { small_machine } from '../../../kernel/testing.ts';
-import type { vm_area_struct, mm_struct } from '../../../mm/mm_types.ts';
-import { alloc_page } from '../../../mm/page_alloc.ts';
+import type { mm_struct, vm_area_struct } from '../../../mm/mm_types.ts';
 import { page_to_pfn } from '../../../mm/page.ts';
-import type { ptdesc } from './pgtable/pgtable.ts';
+import { alloc_page } from '../../../mm/page_alloc.ts';
+import { ptep_clear_flush } from '../../../mm/pgtable-generic.ts';
 import { make_table } from '../../../mm/testing.ts';
-import { flush_tlb_mm, flush_tlb_page, flush_tlb_range, hardware_walk, ptep_clear_flush, ptep_get_and_clear, tlb_entries, tlb_lookup } from './tlb.ts';
+import type { ptdesc } from './pgtable/pgtable.ts';
+import {
+  flush_tlb_mm,
+  flush_tlb_page,
+  flush_tlb_range,
+  hardware_walk,
+  ptep_get_and_clear,
+  tlb_entries,
+  tlb_lookup,
+} from './tlb.ts';
 
 const PAGE = 4096;
 const ADDR = 0x200000000;

@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
-import type { mm_struct, vm_area_struct } from '../../../mm/mm_types.ts';
-import { VM_HUGETLB } from '../../../mm/mm_types.ts';
-import type { Slab } from '../../../mm/physmem.ts';
+import { type mm_struct, type vm_area_struct, VM_HUGETLB } from '../../../mm/mm_types.ts';
+import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
 import {
-  PAGE_SIZE, PMD_SIZE, PUD_SIZE, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW,
-  _PAGE_TABLE, _PAGE_USER, pgd_index, pmd_index, pte_index, pte_pfn, pte_set_flags, pud_index,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_TABLE,
+  _PAGE_USER,
+  pgd_index,
+  pmd_index,
+  PMD_SIZE,
   type ptdesc,
+  pte_index,
+  pte_pfn,
+  pte_set_flags,
+  pud_index,
+  PUD_SIZE,
 } from './pgtable/pgtable.ts';
 
 /** Entries of a CPU's TLB, direct-mapped by virtual page number. */
@@ -19,7 +32,7 @@ const MAX_CTX = 2 ** 18;
 const SLAB_PAGES = 512;
 
 /** A flush of more strides than this drops the whole address space (arch/x86/mm/tlb.c: init_flush_tlb_info()). */
-export const tlb_single_page_flush_ceiling = 33;
+const tlb_single_page_flush_ceiling = 33;
 
 /**
  * A CPU: its translation cache. An entry answers reads when rtag matches and writes when wtag matches; the second needs
@@ -152,7 +165,12 @@ function drop(cpu: Cpu, tag: number, vpn: number): void {
  * entries are, and more than 33 strides drop all of the mm's (arch/x86/mm/tlb.c: flush_tlb_mm_range()).
  */
 export function flush_tlb_mm_range(
-  m: Machine, mm: mm_struct, start: number, end: number, stride_shift: number, _freed_tables: boolean,
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  end: number,
+  stride_shift: number,
+  _freed_tables: boolean,
 ): void {
   m.tlb_flushes++;
   if (mm.tlb_tag === 0) return;
@@ -184,7 +202,10 @@ export function flush_tlb_page(m: Machine, vma: vm_area_struct, a: number): void
   flush_tlb_mm_range(m, vma.vm_mm, start, start + PAGE_SIZE, 12, false);
 }
 
-/** Drops the translations of [start, end) of the vma's address space (arch/x86/include/asm/tlbflush.h: flush_tlb_range()). */
+/**
+ * Drops the translations of [start, end) of the vma's address space (arch/x86/include/asm/tlbflush.h:
+ * flush_tlb_range()).
+ */
 export function flush_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
   let shift = 12;
   if (vma.vm_flags & VM_HUGETLB) shift = Math.log2(vma.vm_ops?.pagesize?.(vma) ?? PMD_SIZE);
@@ -223,13 +244,6 @@ export function pte_accessible(mm: mm_struct, pte: number): boolean {
   return (pte & _PAGE_PROTNONE) !== 0 && mm_tlb_flush_pending(mm);
 }
 
-/** Takes the entry out of its table and drops its translation (mm/pgtable-generic.c: ptep_clear_flush()). */
-export function ptep_clear_flush(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): number {
-  const pte = ptep_get_and_clear(m, vma.vm_mm, addr, pt, i);
-  if (pte_accessible(vma.vm_mm, pte)) flush_tlb_page(m, vma, addr);
-  return pte;
-}
-
 /** Notes that page tables change whose flush comes later (include/linux/mm_inline.h: inc_tlb_flush_pending()). */
 export function inc_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending++;
@@ -240,7 +254,9 @@ export function dec_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending--;
 }
 
-/** True while somebody has changed page tables and not flushed yet (include/linux/mm_inline.h: mm_tlb_flush_pending()). */
+/**
+ * True while somebody has changed page tables and not flushed yet (include/linux/mm_inline.h: mm_tlb_flush_pending()).
+ */
 export function mm_tlb_flush_pending(mm: mm_struct): boolean {
   return mm.tlb_flush_pending > 0;
 }
@@ -251,7 +267,7 @@ export function mm_tlb_flush_nested(mm: mm_struct): boolean {
 }
 
 /** A live TLB entry, as the audit and the inspector see it. NON-KERNEL. */
-export interface TlbEntry {
+interface TlbEntry {
   mm: mm_struct;
   addr: number;
   pfn: number;

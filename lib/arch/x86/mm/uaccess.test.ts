@@ -4,13 +4,26 @@ import t from 'tap';
 import type { Machine, MachineConfig } from '../../../boot.ts';
 import { kernel_clone } from '../../../kernel/fork/fork.ts';
 import type { Gen } from '../../../kernel/gen.ts';
-import { sched_yield } from '../../../kernel/sched/core.ts';
+import { sched_yield } from '../../../kernel/sched/syscalls.ts';
 import { run_clean, signal_of, small_machine } from '../../../kernel/testing.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
-import { sys_mmap } from '../../../mm/mmap.ts';
+import { strncpy_from_user } from '../../../strncpy_from_user.ts';
+import { sys_mmap } from '../kernel/sys_x86_64.ts';
 import {
-  clear_user, copy_from_user, copy_to_user, strncpy_from_user, tlb_load32, tlb_store32, user_copy, user_load32, user_load64, user_load8,
-  user_memcmp, user_memset, user_store32, user_store64, user_store8,
+  clear_user,
+  copy_from_user,
+  copy_to_user,
+  tlb_load32,
+  tlb_store32,
+  user_copy,
+  user_load32,
+  user_load64,
+  user_load8,
+  user_memcmp,
+  user_memset,
+  user_store32,
+  user_store64,
+  user_store8,
 } from './uaccess.ts';
 
 const PAGE = 4096;
@@ -42,7 +55,7 @@ t.test('untouched memory reads as zero, without a page of its own, and a write g
   t.end();
 });
 
-t.test('accesses of every width, aligned or over a page\'s edge', (t) => {
+t.test("accesses of every width, aligned or over a page's edge", (t) => {
   run(function* (m) {
     yield* sys_mmap(m, ADDR, 2 * PAGE, RW, PRIVATE_ANON | 0x10, -1, 0);
     yield* user_store64(m, ADDR + 8, 0x1122334455667);
@@ -107,7 +120,7 @@ t.test('bulk copies, sets and compares work page by page', (t) => {
   t.end();
 });
 
-t.test('the kernel\'s copies say how many bytes they could not do', (t) => {
+t.test("the kernel's copies say how many bytes they could not do", (t) => {
   run(function* (m) {
     yield* sys_mmap(m, ADDR, 2 * PAGE, RW, PRIVATE_ANON | 0x10, -1, 0);
     const bytes = new Uint8Array(PAGE).fill(7);

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
-import { EFAULT } from '../../../errno.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { preempt_point } from '../../../kernel/sched/core.ts';
-import { UserSignal, do_signal } from '../../../kernel/signal.ts';
-import { do_user_addr_fault } from './fault.ts';
+import { do_signal, UserSignal } from '../../../kernel/signal.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
 import { page_folio, pfn_to_page } from '../../../mm/page.ts';
-import { PAGE_SIZE, TASK_SIZE } from './pgtable/pgtable.ts';
-import type { Slab } from '../../../mm/physmem.ts';
-import { TLB_ENTRIES, hardware_walk, tlb_lookup, type Cpu } from './tlb.ts';
+import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
+import { do_user_addr_fault } from './fault.ts';
+import { TASK_SIZE } from './pgtable/pgtable.ts';
+import { type Cpu, hardware_walk, TLB_ENTRIES, tlb_lookup } from './tlb.ts';
 
 // Accesses of user code (user_*: a bad one raises a signal by throwing UserSignal) and of the kernel on its behalf
 // (copy_*_user and their like: they answer how much they could not do). All of them go through the TLB of the CPU that
@@ -20,7 +19,10 @@ const TLB_MASK = TLB_ENTRIES - 1;
 /** Modelled cost of copying or setting a page, in ns. */
 const PAGE_NS = 250;
 
-/** The u32 at an aligned address if the CPU's TLB translates it, else undefined; always undefined while interleavings are explored. NON-KERNEL. */
+/**
+ * The u32 at an aligned address if the CPU's TLB translates it, else undefined; always undefined while interleavings
+ * are explored. NON-KERNEL.
+ */
 export function tlb_load32(m: Machine, addr: number): number | undefined {
   const t = m.current;
   const mm = t.mm;
@@ -34,7 +36,10 @@ export function tlb_load32(m: Machine, addr: number): number | undefined {
   return (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (off >>> 2)];
 }
 
-/** Stores a u32 at an aligned address if the CPU's TLB translates it for writing; false if not, and always while interleavings are explored. NON-KERNEL. */
+/**
+ * Stores a u32 at an aligned address if the CPU's TLB translates it for writing; false if not, and always while
+ * interleavings are explored. NON-KERNEL.
+ */
 export function tlb_store32(m: Machine, addr: number, v: number): boolean {
   const t = m.current;
   const mm = t.mm;
@@ -63,11 +68,13 @@ function translate_now(m: Machine, addr: number, write: boolean): number {
 function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
   const pfn = (m.cpus[m.current.cpu] as Cpu).pfn[i] as number;
   if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
-  report(`${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`);
+  report(
+    `${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`,
+  );
 }
 
 // The TLB entry for the address. A fault is handled, a bad access raises its signal (user) or answers -1 (kernel).
-function* translate(m: Machine, addr: number, write: boolean, user: boolean): Gen<number> {
+export function* translate(m: Machine, addr: number, write: boolean, user: boolean): Gen<number> {
   for (;;) {
     if (m.current.mm !== null && addr >= 0 && addr < TASK_SIZE) {
       const i = translate_now(m, addr, write);
@@ -84,20 +91,20 @@ function* translate(m: Machine, addr: number, write: boolean, user: boolean): Ge
   }
 }
 
-function cpu_of(m: Machine): Cpu {
+export function cpu_of(m: Machine): Cpu {
   return m.cpus[m.current.cpu] as Cpu;
 }
 
 /** Where the bytes of a translated address are. */
-function u8_of(cpu: Cpu, i: number): Uint8Array {
+export function u8_of(cpu: Cpu, i: number): Uint8Array {
   return (cpu.slab[i] as Slab).u8;
 }
 
-function at_of(cpu: Cpu, i: number, addr: number): number {
+export function at_of(cpu: Cpu, i: number, addr: number): number {
   return (cpu.base[i] as number) * 4 + (addr % PAGE_SIZE);
 }
 
-function left_in_page(addr: number): number {
+export function left_in_page(addr: number): number {
   return PAGE_SIZE - (addr % PAGE_SIZE);
 }
 
@@ -160,7 +167,14 @@ export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
  * A loop of user code that stores (first + k * step) & mask as the k-th of n aligned u32: what a compiler makes of it
  * translates every access, of which only a page's first can miss the TLB while nobody else runs. NON-KERNEL.
  */
-export function* user_store32_seq(m: Machine, addr: number, n: number, first: number, step: number, mask: number): Gen<void> {
+export function* user_store32_seq(
+  m: Machine,
+  addr: number,
+  n: number,
+  first: number,
+  step: number,
+  mask: number,
+): Gen<void> {
   for (let k = 0; k < n; ) {
     if (m.sched.explore || addr % 4 !== 0) {
       yield* user_store32(m, addr + k * 4, (first + k * step) & mask);
@@ -177,7 +191,10 @@ export function* user_store32_seq(m: Machine, addr: number, n: number, first: nu
   }
 }
 
-/** A loop of user code that compares n aligned u32, as ints, with first + k * step: the first k that differs, or n. NON-KERNEL. */
+/**
+ * A loop of user code that compares n aligned u32, as ints, with first + k * step: the first k that differs, or n.
+ * NON-KERNEL.
+ */
 export function* user_find32_seq(m: Machine, addr: number, n: number, first: number, step: number): Gen<number> {
   for (let k = 0; k < n; ) {
     if (m.sched.explore || addr % 4 !== 0) {
@@ -345,7 +362,10 @@ export function access_ok(addr: number, size: number): boolean {
   return addr >= 0 && addr + size <= TASK_SIZE;
 }
 
-/** Copies n bytes from user memory into the kernel; answers how many it could not copy (include/linux/uaccess.h: copy_from_user()). */
+/**
+ * Copies n bytes from user memory into the kernel; answers how many it could not copy (include/linux/uaccess.h:
+ * copy_from_user()).
+ */
 export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: number): Gen<number> {
   if (!access_ok(from, n)) {
     to.fill(0, 0, n);
@@ -356,7 +376,10 @@ export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: num
   return left;
 }
 
-/** Copies n bytes from the kernel to user memory; answers how many it could not copy (include/linux/uaccess.h: copy_to_user()). */
+/**
+ * Copies n bytes from the kernel to user memory; answers how many it could not copy (include/linux/uaccess.h:
+ * copy_to_user()).
+ */
 export function* copy_to_user(m: Machine, to: number, from: Uint8Array, n: number): Gen<number> {
   if (!access_ok(to, n)) return n;
   return yield* write_user(m, to, from, n, false);
@@ -377,43 +400,4 @@ export function* clear_user(m: Machine, to: number, n: number): Gen<number> {
     done += len;
   }
   return n - done;
-}
-
-/** A string of user memory of at most `count` bytes, without its NUL, or -EFAULT (lib/strncpy_from_user.c: strncpy_from_user()). */
-export function* strncpy_from_user(m: Machine, from: number, count: number): Gen<string | number> {
-  const bytes: number[] = [];
-  while (bytes.length < count) {
-    const addr = from + bytes.length;
-    if (!access_ok(addr, 1)) return -EFAULT;
-    const i = yield* translate(m, addr, false, false);
-    if (i < 0) return -EFAULT;
-    const cpu = cpu_of(m);
-    const at = at_of(cpu, i, addr);
-    const end = at + Math.min(left_in_page(addr), count - bytes.length);
-    const u8 = u8_of(cpu, i);
-    for (let k = at; k < end; k++) {
-      if (u8[k] === 0) return new TextDecoder().decode(new Uint8Array(bytes));
-      bytes.push(u8[k] as number);
-    }
-  }
-  return new TextDecoder().decode(new Uint8Array(bytes));
-}
-
-function* fault_in(m: Machine, uaddr: number, size: number, write: boolean): Gen<number> {
-  if (!access_ok(uaddr, size)) return size;
-  const end = uaddr + size;
-  for (let addr = uaddr; addr < end; addr += left_in_page(addr)) {
-    if ((yield* translate(m, addr, write, false)) < 0) return end - addr;
-  }
-  return 0;
-}
-
-/** Makes user memory readable by touching each page; answers the bytes that it could not reach (mm/gup.c: fault_in_readable()). */
-export function* fault_in_readable(m: Machine, uaddr: number, size: number): Gen<number> {
-  return yield* fault_in(m, uaddr, size, false);
-}
-
-/** Makes user memory writable by touching each page; answers the bytes that it could not reach (mm/gup.c: fault_in_writeable()). */
-export function* fault_in_writeable(m: Machine, uaddr: number, size: number): Gen<number> {
-  return yield* fault_in(m, uaddr, size, true);
 }

@@ -33,7 +33,8 @@ export class UserMemory {
   take_slab(): number {
     const again = this.free.pop();
     if (again !== undefined) return again;
-    if (this.next + SLAB_BYTES > this.end) throw new RangeError(`user memory: all ${this.end / SLAB_BYTES} slabs of 2 MiB are in use`);
+    if (this.next + SLAB_BYTES > this.end)
+      throw new RangeError(`user memory: all ${this.end / SLAB_BYTES} slabs of 2 MiB are in use`);
     const at = this.next;
     this.next += SLAB_BYTES;
     return at;

@@ -4,20 +4,49 @@ import t from 'tap';
 import { Machine } from '../../../../boot.ts';
 import { mm_alloc } from '../../../../kernel/fork/mm_init.ts';
 import { at_once } from '../../../../kernel/testing.ts';
-import { vm_area_struct, type mm_struct } from '../../../../mm/mm_types.ts';
-import { PGTY_table, page_to_pfn } from '../../../../mm/page.ts';
+import { pmd_alloc, pmd_install, pte_alloc, pte_alloc_map_lock, pud_alloc } from '../../../../mm/memory/pgalloc.ts';
+import { type mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
+import { page_to_pfn, PGTY_table } from '../../../../mm/page.ts';
 import {
-  maybe_mkwrite, mk_pte, mm_alloc_pmd, mm_find_pmd, pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw, pmd_alloc, pmd_clear, pmd_free,
-  pmd_install, pmd_lock, pmd_mkhuge, pte_alloc, pte_alloc_map_lock, pte_alloc_one, pte_free, pte_offset_map, pte_offset_map_lock,
-  pte_unmap_unlock, pud_alloc, pud_table,
+  pgtable_trans_huge_deposit,
+  pgtable_trans_huge_withdraw,
+  pte_offset_map,
+  pte_offset_map_lock,
+} from '../../../../mm/pgtable-generic.ts';
+import { mm_find_pmd } from '../../../../mm/rmap/rmap.ts';
+import { mm_alloc_pmd } from '../../../../mm/userfaultfd/mfill.ts';
+import {
+  maybe_mkwrite,
+  mk_pte,
+  pmd_clear,
+  pmd_free,
+  pmd_lock,
+  pmd_mkhuge,
+  pte_alloc_one,
+  pte_free,
+  pte_unmap_unlock,
+  pud_table,
 } from './pgalloc.ts';
-import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_RW, _PAGE_TABLE, _PAGE_USER, pfn_pte, pmd_is_table, pte_pfn, type ptdesc } from './pgtable.ts';
+import {
+  _PAGE_PRESENT,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_TABLE,
+  _PAGE_USER,
+  pfn_pte,
+  pmd_is_table,
+  type ptdesc,
+  pte_pfn,
+} from './pgtable.ts';
 
 const PAGE = 4096;
 const ADDR = 0x7f1234567000;
 const ENOMEM = 12;
 
-/** A machine with memory and an empty address space; `free` is how many pages came back since then, below 0 if some were taken. */
+/**
+ * A machine with memory and an empty address space; `free` is how many pages came back since then, below 0 if some were
+ * taken.
+ */
 function setting(): { m: Machine; mm: mm_struct; free: () => number } {
   const m = new Machine({ mem: 64 * 1024 * 1024 });
   m.zone.add_span(0x10000, 0x10400);
@@ -40,7 +69,11 @@ t.test('tables are made from the top down as far as needed, once, and counted', 
   t.equal(mm_find_pmd(m, mm, ADDR), pmdt);
   const pud = pud_table(mm, ADDR) as ptdesc;
   t.equal(pud.level, 3);
-  t.equal(pte_pfn(pud.entry[(ADDR / 2 ** 30) & 511] as number), page_to_pfn(m, pmdt.page), 'the entry names the page of the table');
+  t.equal(
+    pte_pfn(pud.entry[(ADDR / 2 ** 30) & 511] as number),
+    page_to_pfn(m, pmdt.page),
+    'the entry names the page of the table',
+  );
   t.equal(at_once(pud_alloc(m, mm, mm.pgd, (ADDR / 2 ** 39) & 511, ADDR)), pud);
   t.equal(at_once(pmd_alloc(m, mm, pud, (ADDR / 2 ** 30) & 511, ADDR)), pmdt);
   t.end();

@@ -2,12 +2,64 @@
 
 import t from 'tap';
 import {
-  ALIGN, ALIGN_DOWN, PAGE_ALIGN, PAGE_ALIGN_DOWN, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_LEAF, _PAGE_NX, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_PSE,
-  _PAGE_RW, _PAGE_SOFT_DIRTY, _PAGE_SPECIAL, _PAGE_TABLE, _PAGE_UFFD_WP, _PAGE_USER, pfn_pte, pgd_index, pmd_addr_end, pmd_index,
-  pmd_is_table, pmd_leaf, pmd_none, pmd_present, pmd_trans_huge, ptdesc, pte_advance_pfn, pte_clear_flags, pte_clear_uffd, pte_dirty,
-  pte_flags, pte_index, pte_mkclean, pte_mkdirty, pte_mkold, pte_mksoft_dirty, pte_mkspecial, pte_mkuffd, pte_mkwrite, pte_mkyoung,
-  pte_modify, pte_none, pte_pfn, pte_present, pte_protnone, pte_set_flags, pte_soft_dirty, pte_special, pte_swp_clear_exclusive,
-  pte_swp_exclusive, pte_swp_mkexclusive, pte_uffd, pte_write, pte_wrprotect, pte_young, pud_addr_end, pud_index,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_LEAF,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_SOFT_DIRTY,
+  _PAGE_SPECIAL,
+  _PAGE_TABLE,
+  _PAGE_UFFD_WP,
+  _PAGE_USER,
+  ALIGN,
+  ALIGN_DOWN,
+  PAGE_ALIGN,
+  PAGE_ALIGN_DOWN,
+  pfn_pte,
+  pgd_index,
+  pmd_addr_end,
+  pmd_index,
+  pmd_is_table,
+  pmd_leaf,
+  pmd_none,
+  pmd_present,
+  pmd_trans_huge,
+  ptdesc,
+  pte_advance_pfn,
+  pte_clear_flags,
+  pte_clear_uffd,
+  pte_dirty,
+  pte_flags,
+  pte_index,
+  pte_mkclean,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mksoft_dirty,
+  pte_mkspecial,
+  pte_mkuffd,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_modify,
+  pte_none,
+  pte_pfn,
+  pte_present,
+  pte_protnone,
+  pte_set_flags,
+  pte_soft_dirty,
+  pte_special,
+  pte_swp_clear_exclusive,
+  pte_swp_exclusive,
+  pte_swp_mkexclusive,
+  pte_uffd,
+  pte_write,
+  pte_wrprotect,
+  pte_young,
+  pud_addr_end,
+  pud_index,
 } from './pgtable.ts';
 
 const [MIB2, GIB] = [2 ** 21, 2 ** 30];
@@ -15,17 +67,32 @@ const USER = _PAGE_PRESENT | _PAGE_USER;
 
 t.test('the indices of an address are its bits from 12, 21, 30 and 39 on, nine each', (t) => {
   const addr = 0x7abcdef12345;
-  t.same([pgd_index(addr), pud_index(addr), pmd_index(addr), pte_index(addr)], [
-    (0x7abcdef12345n >> 39n) & 511n, (0x7abcdef12345n >> 30n) & 511n, (0x7abcdef12345n >> 21n) & 511n, (0x7abcdef12345n >> 12n) & 511n,
-  ].map(Number));
-  t.same([pgd_index(0x7fffffffefff), pud_index(0x7fffffffefff), pmd_index(0x7fffffffefff), pte_index(0x7fffffffefff)], [255, 511, 511, 510]);
+  t.same(
+    [pgd_index(addr), pud_index(addr), pmd_index(addr), pte_index(addr)],
+    [
+      (0x7abcdef12345n >> 39n) & 511n,
+      (0x7abcdef12345n >> 30n) & 511n,
+      (0x7abcdef12345n >> 21n) & 511n,
+      (0x7abcdef12345n >> 12n) & 511n,
+    ].map(Number),
+  );
+  t.same(
+    [pgd_index(0x7fffffffefff), pud_index(0x7fffffffefff), pmd_index(0x7fffffffefff), pte_index(0x7fffffffefff)],
+    [255, 511, 511, 510],
+  );
   t.end();
 });
 
 t.test('addresses above 32 bits are rounded exactly', (t) => {
   t.equal(PAGE_ALIGN_DOWN(0x7f0000001fff), 0x7f0000001000);
-  t.same([0x7f0000001000, 0x7f0000001001, 0x7f0000001fff].map(PAGE_ALIGN), [0x7f0000001000, 0x7f0000002000, 0x7f0000002000]);
-  t.same([ALIGN(0x7f0000000001, MIB2), ALIGN(0x7f0000000000, MIB2), ALIGN_DOWN(0x7f00001fffff, MIB2)], [0x7f0000200000, 0x7f0000000000, 0x7f0000000000]);
+  t.same(
+    [0x7f0000001000, 0x7f0000001001, 0x7f0000001fff].map(PAGE_ALIGN),
+    [0x7f0000001000, 0x7f0000002000, 0x7f0000002000],
+  );
+  t.same(
+    [ALIGN(0x7f0000000001, MIB2), ALIGN(0x7f0000000000, MIB2), ALIGN_DOWN(0x7f00001fffff, MIB2)],
+    [0x7f0000200000, 0x7f0000000000, 0x7f0000000000],
+  );
   const at = 0x200000000 + MIB2 - 4096;
   t.equal(pmd_addr_end(at, at + GIB), 0x200000000 + MIB2);
   t.equal(pmd_addr_end(at, at + 4096), at + 4096);
@@ -44,7 +111,11 @@ t.test('an entry keeps pfn and flags apart, also for the largest of either', (t)
   t.equal(pte_flags(pte_clear_flags(top, all)), 0);
   const pte = pfn_pte(2 ** 31, USER);
   t.same([pte_pfn(pte_advance_pfn(pte, 511)), pte_flags(pte_advance_pfn(pte, 511))], [2 ** 31 + 511, USER]);
-  t.equal(pte_set_flags(pte_set_flags(pte, _PAGE_DIRTY), _PAGE_DIRTY | _PAGE_RW), pfn_pte(2 ** 31, USER | _PAGE_DIRTY | _PAGE_RW), 'set twice is set once');
+  t.equal(
+    pte_set_flags(pte_set_flags(pte, _PAGE_DIRTY), _PAGE_DIRTY | _PAGE_RW),
+    pfn_pte(2 ** 31, USER | _PAGE_DIRTY | _PAGE_RW),
+    'set twice is set once',
+  );
   t.equal(pte_clear_flags(pte, _PAGE_DIRTY), pte);
   t.end();
 });
@@ -52,11 +123,16 @@ t.test('an entry keeps pfn and flags apart, also for the largest of either', (t)
 t.test('each mark has a bit of its own', (t) => {
   const pte = pfn_pte(0x12345, USER);
   const marks: [(e: number) => number, (e: number) => boolean, (e: number) => number][] = [
-    [pte_mkwrite, pte_write, pte_wrprotect], [pte_mkyoung, pte_young, pte_mkold], [pte_mkuffd, pte_uffd, pte_clear_uffd],
+    [pte_mkwrite, pte_write, pte_wrprotect],
+    [pte_mkyoung, pte_young, pte_mkold],
+    [pte_mkuffd, pte_uffd, pte_clear_uffd],
     [pte_swp_mkexclusive, pte_swp_exclusive, pte_swp_clear_exclusive],
   ];
   for (const [i, [set, test, clear]] of marks.entries()) {
-    t.same(marks.map(([, other]) => other(set(pte))), marks.map((_, k) => k === i));
+    t.same(
+      marks.map(([, other]) => other(set(pte))),
+      marks.map((_, k) => k === i),
+    );
     t.notOk(test(pte));
     t.equal(clear(set(pte)), pte);
     t.equal(clear(pte), pte);
@@ -87,12 +163,22 @@ t.test('a change of protection keeps pfn and history, and nothing else', (t) => 
   const pte = pfn_pte(0x9abcdef, USER | _PAGE_RW | kept);
   t.equal(pte_modify(pte, _PAGE_PROTNONE | _PAGE_NX), pfn_pte(0x9abcdef, _PAGE_PROTNONE | _PAGE_NX | kept));
   t.equal(pte_modify(pfn_pte(3, _PAGE_PROTNONE), USER | _PAGE_RW), pfn_pte(3, USER | _PAGE_RW));
-  t.equal(pte_modify(pfn_pte(3, USER), USER | _PAGE_DIRTY | _PAGE_ACCESSED), pfn_pte(3, USER), 'the new protection brings no history');
+  t.equal(
+    pte_modify(pfn_pte(3, USER), USER | _PAGE_DIRTY | _PAGE_ACCESSED),
+    pfn_pte(3, USER),
+    'the new protection brings no history',
+  );
   t.end();
 });
 
 t.test('a pmd is empty, a table, or huge, which it stays while the hardware must not see it', (t) => {
-  const what = (pmd: number): boolean[] => [pmd_none(pmd), pmd_present(pmd), pmd_is_table(pmd), pmd_trans_huge(pmd), pmd_leaf(pmd)];
+  const what = (pmd: number): boolean[] => [
+    pmd_none(pmd),
+    pmd_present(pmd),
+    pmd_is_table(pmd),
+    pmd_trans_huge(pmd),
+    pmd_leaf(pmd),
+  ];
   t.same(what(0), [true, false, false, false, false]);
   t.same(what(pfn_pte(1, _PAGE_TABLE | USER)), [false, true, true, false, false]);
   t.same(what(pfn_pte(512, USER | _PAGE_PSE)), [false, true, false, true, true]);

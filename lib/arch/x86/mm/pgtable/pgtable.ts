@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { spinlock } from '../../../../kernel/locks.ts';
-
-export { PAGE_SHIFT, PAGE_SIZE } from '../../../../mm/physmem.ts';
+import { spinlock } from '../../../../kernel/locking/spinlock.ts';
 
 // Page-table entries (pte_t, pmd_t, pud_t and softleaf_t alike) are plain numbers: FLAG_BITS low bits of flags, and
 // above them the pfn of a present entry or the offset of a software leaf (below 2^32). So an entry is one exact double,
@@ -30,7 +28,7 @@ export const _PAGE_NX = 1 << 10;
 /** a software leaf: not present, not none */
 export const _PAGE_LEAF = 1 << 11;
 /** pte_swp_exclusive() */
-export const _PAGE_SWP_EXCLUSIVE = 1 << 12;
+const _PAGE_SWP_EXCLUSIVE = 1 << 12;
 export const LEAF_TYPE_SHIFT = 13;
 export const LEAF_TYPE_MASK = 31 << LEAF_TYPE_SHIFT;
 /** a pgd, p4d, pud or pmd entry that points at a lower table */
@@ -48,7 +46,10 @@ export const HPAGE_PMD_SIZE = PMD_SIZE;
 /** first address above user space (arch/x86/include/asm/page_64_types.h: TASK_SIZE_MAX) */
 export const TASK_SIZE = 0x7ffffffff000;
 
-/** A page table of any level; an entry pointer of upstream is a (table, index) pair here (include/linux/mm_types.h: struct ptdesc). */
+/**
+ * A page table of any level; an entry pointer of upstream is a (table, index) pair here (include/linux/mm_types.h:
+ * struct ptdesc).
+ */
 export class ptdesc {
   readonly entry = new Float64Array(512);
   /** lower tables, in tables above the pte level */
@@ -224,7 +225,10 @@ export function pte_mkspecial(pte: number): number {
   return pte_set_flags(pte, _PAGE_SPECIAL);
 }
 
-/** Takes the protection from `prot`, keeps pfn, accessed, dirty, special and software bits (arch/x86/include/asm/pgtable.h: pte_modify()). */
+/**
+ * Takes the protection from `prot`, keeps pfn, accessed, dirty, special and software bits
+ * (arch/x86/include/asm/pgtable.h: pte_modify()).
+ */
 export function pte_modify(pte: number, prot: number): number {
   const kept = _PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SPECIAL | _PAGE_SOFT_DIRTY | _PAGE_UFFD_WP | _PAGE_PSE;
   return pte - (pte & FLAG_MASK) + ((pte & kept) | (prot & ~kept));
@@ -235,12 +239,17 @@ export function pte_advance_pfn(pte: number, n: number): number {
   return pte + n * FLAG_SPAN;
 }
 
-/** True for a huge leaf, also one that pmdp_invalidate() took from the hardware (arch/x86/include/asm/pgtable.h: pmd_trans_huge()). */
+/**
+ * True for a huge leaf, also one that pmdp_invalidate() took from the hardware (arch/x86/include/asm/pgtable.h:
+ * pmd_trans_huge()).
+ */
 export function pmd_trans_huge(pmd: number): boolean {
   return (pmd & _PAGE_PSE) !== 0;
 }
 
-/** True for a table pointer or a huge mapping, also an invalidated one (arch/x86/include/asm/pgtable.h: pmd_present()). */
+/**
+ * True for a table pointer or a huge mapping, also an invalidated one (arch/x86/include/asm/pgtable.h: pmd_present()).
+ */
 export function pmd_present(pmd: number): boolean {
   return (pmd & (_PAGE_PRESENT | _PAGE_PROTNONE | _PAGE_PSE)) !== 0;
 }
@@ -255,16 +264,28 @@ export function pmd_is_table(pmd: number): boolean {
   return (pmd & _PAGE_TABLE) !== 0;
 }
 
-/** True for a mapping by one entry of an upper table, present or not counted as table (arch/x86/include/asm/pgtable.h: pmd_leaf()). */
+/**
+ * True for a mapping by one entry of an upper table, present or not counted as table (arch/x86/include/asm/pgtable.h:
+ * pmd_leaf()).
+ */
 export function pmd_leaf(pmd: number): boolean {
   return (pmd & _PAGE_PSE) !== 0;
 }
 
 // The pmd's own names for the same bits.
 export {
-  pte_dirty as pmd_dirty, pte_mkclean as pmd_mkclean, pte_mkdirty as pmd_mkdirty, pte_mkold as pmd_mkold,
-  pte_mkwrite as pmd_mkwrite, pte_mkyoung as pmd_mkyoung, pte_modify as pmd_modify, pte_pfn as pmd_pfn,
-  pte_protnone as pmd_protnone, pte_write as pmd_write, pte_wrprotect as pmd_wrprotect, pte_young as pmd_young,
+  pte_dirty as pmd_dirty,
+  pte_mkclean as pmd_mkclean,
+  pte_mkdirty as pmd_mkdirty,
+  pte_mkold as pmd_mkold,
+  pte_mkwrite as pmd_mkwrite,
+  pte_mkyoung as pmd_mkyoung,
+  pte_modify as pmd_modify,
+  pte_pfn as pmd_pfn,
+  pte_protnone as pmd_protnone,
+  pte_write as pmd_write,
+  pte_wrprotect as pmd_wrprotect,
+  pte_young as pmd_young,
 };
 
 // Soft-dirty and uffd-wp, on present entries and on software leaves: one bit here, two on x86.

@@ -5,13 +5,33 @@ import { Machine } from '../../../../boot.ts';
 import { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { page_to_pfn } from '../../../../mm/page.ts';
 import { folio_alloc } from '../../../../mm/page_alloc.ts';
+import { pmdp_collapse_flush, pmdp_huge_clear_flush, pmdp_invalidate } from '../../../../mm/pgtable-generic.ts';
 import {
-  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW, _PAGE_SOFT_DIRTY, _PAGE_TABLE, _PAGE_UFFD_WP,
-  _PAGE_USER, pfn_pte, pmd_present, pmd_trans_huge, ptdesc,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_SOFT_DIRTY,
+  _PAGE_TABLE,
+  _PAGE_UFFD_WP,
+  _PAGE_USER,
+  pfn_pte,
+  pmd_present,
+  pmd_trans_huge,
+  ptdesc,
 } from './pgtable.ts';
 import {
-  folio_mk_pmd, huge_pmd_needs_flush, pmd_page, pmdp_clear_flush_young, pmdp_collapse_flush, pmdp_huge_clear_flush, pmdp_invalidate,
-  pmdp_invalidate_ad, pmdp_set_access_flags, pmdp_set_wrprotect, pmdp_test_and_clear_young,
+  folio_mk_pmd,
+  huge_pmd_needs_flush,
+  pmd_page,
+  pmdp_clear_flush_young,
+  pmdp_invalidate_ad,
+  pmdp_set_access_flags,
+  pmdp_set_wrprotect,
+  pmdp_test_and_clear_young,
 } from './pmd.ts';
 
 const HUGE = 2 * 1024 * 1024;
@@ -35,7 +55,10 @@ function setting(entry: number): { m: Machine; vma: vm_area_struct; pmdt: ptdesc
 }
 
 t.test('an invalidated huge entry is still huge and keeps its page, but the hardware has it no more', (t) => {
-  for (const [invalidate, n] of [[pmdp_invalidate, 1], [pmdp_invalidate_ad, 0]] as const) {
+  for (const [invalidate, n] of [
+    [pmdp_invalidate, 1],
+    [pmdp_invalidate_ad, 0],
+  ] as const) {
     const { m, vma, pmdt, flushes } = setting(pfn_pte(512, FULL));
     t.equal(invalidate(m, vma, ADDR, pmdt, 4), pfn_pte(512, FULL), 'the old entry is answered');
     const now = pmdt.entry[4] as number;
@@ -45,7 +68,11 @@ t.test('an invalidated huge entry is still huge and keeps its page, but the hard
     t.same(m.log.warnings, []);
     pmdt.entry[4] = 0;
     invalidate(m, vma, ADDR, pmdt, 4);
-    t.same(m.log.warnings.map((w) => w.fn), [invalidate.name], 'there is nothing to invalidate');
+    t.same(
+      m.log.warnings.map((w) => w.fn),
+      [invalidate.name],
+      'there is nothing to invalidate',
+    );
   }
   t.end();
 });
@@ -90,7 +117,8 @@ t.test('accessed is cleared with a flush only by the one that flushes, and only 
 });
 
 t.test('a flush is needed when something is taken away', (t) => {
-  const to = (newflags: number, oldflags = FULL): boolean => huge_pmd_needs_flush(pfn_pte(512, oldflags), pfn_pte(512, newflags));
+  const to = (newflags: number, oldflags = FULL): boolean =>
+    huge_pmd_needs_flush(pfn_pte(512, oldflags), pfn_pte(512, newflags));
   t.equal(to(FULL), false);
   t.equal(huge_pmd_needs_flush(pfn_pte(512, FULL), pfn_pte(1024, FULL)), true, 'another page');
   for (const gone of [_PAGE_DIRTY, _PAGE_ACCESSED, _PAGE_PRESENT, _PAGE_RW]) t.equal(to(FULL & ~gone), true);

@@ -4,11 +4,25 @@
 import type { Machine } from '../../../../boot.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../../../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
+import { flush_tlb_range } from '../tlb.ts';
 import {
-  HPAGE_PMD_SIZE, _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_NX, _PAGE_PRESENT, _PAGE_PROTNONE, _PAGE_PSE, _PAGE_RW,
-  _PAGE_USER, pmd_pfn, pmd_present, pmd_trans_huge, pmd_wrprotect, pmd_young, pfn_pte, pte_clear_flags, type ptdesc,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_NX,
+  _PAGE_PRESENT,
+  _PAGE_PROTNONE,
+  _PAGE_PSE,
+  _PAGE_RW,
+  _PAGE_USER,
+  HPAGE_PMD_SIZE,
+  pfn_pte,
+  pmd_pfn,
+  pmd_present,
+  pmd_wrprotect,
+  pmd_young,
+  type ptdesc,
+  pte_clear_flags,
 } from './pgtable.ts';
-import { flush_pmd_tlb_range, flush_tlb_range } from '../tlb.ts';
 
 /** Writes the entry (arch/x86/include/asm/pgtable.h: set_pmd_at()). */
 export function set_pmd_at(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number, pmd: number): void {
@@ -20,15 +34,36 @@ export function pmd_mkinvalid(pmd: number): number {
   return pte_clear_flags(pmd, _PAGE_PRESENT | _PAGE_PROTNONE);
 }
 
-/** Puts a new value in and answers the old one, with the bits that the hardware set meanwhile (arch/x86/include/asm/pgtable.h: pmdp_establish()). */
-export function pmdp_establish(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, pmd: number): number {
+/**
+ * Puts a new value in and answers the old one, with the bits that the hardware set meanwhile
+ * (arch/x86/include/asm/pgtable.h: pmdp_establish()).
+ */
+export function pmdp_establish(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+  pmd: number,
+): number {
   const old = pmdt.entry[pi] as number;
   pmdt.entry[pi] = pmd;
   return old;
 }
 
-/** Makes the entry more permissive; answers whether it changed. Nothing is flushed: a fault drops the stale translation (arch/x86/mm/pgtable.c: pmdp_set_access_flags()). */
-export function pmdp_set_access_flags(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number, entry: number, dirty: boolean): boolean {
+/**
+ * Makes the entry more permissive; answers whether it changed. Nothing is flushed: a fault drops the stale translation
+ * (arch/x86/mm/pgtable.c: pmdp_set_access_flags()).
+ */
+export function pmdp_set_access_flags(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+  entry: number,
+  dirty: boolean,
+): boolean {
   const changed = pmdt.entry[pi] !== entry;
   BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'arch/x86/mm/pgtable.c: pmdp_set_access_flags()');
   if (changed && dirty) pmdt.entry[pi] = entry;
@@ -36,14 +71,26 @@ export function pmdp_set_access_flags(m: Machine, vma: vm_area_struct, address: 
 }
 
 /** Clears the accessed bit and answers what it was (arch/x86/mm/pgtable.c: pmdp_test_and_clear_young()). */
-export function pmdp_test_and_clear_young(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): boolean {
+export function pmdp_test_and_clear_young(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+): boolean {
   const pmd = pmdt.entry[pi] as number;
   pmdt.entry[pi] = pte_clear_flags(pmd, _PAGE_ACCESSED);
   return pmd_young(pmd);
 }
 
 /** Clears the accessed bit, and the translations if it was set (arch/x86/mm/pgtable.c: pmdp_clear_flush_young()). */
-export function pmdp_clear_flush_young(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): boolean {
+export function pmdp_clear_flush_young(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+): boolean {
   const young = pmdp_test_and_clear_young(m, vma, address, pmdt, pi);
   if (young) flush_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
   return young;
@@ -56,8 +103,18 @@ export function pmdp_huge_get_and_clear(m: Machine, mm: mm_struct, addr: number,
   return pmd;
 }
 
-/** Empties the entry while a whole address space or a part of it goes; no flush (include/linux/pgtable.h: pmdp_huge_get_and_clear_full()). */
-export function pmdp_huge_get_and_clear_full(m: Machine, vma: vm_area_struct, addr: number, pmdt: ptdesc, pi: number, _full: boolean): number {
+/**
+ * Empties the entry while a whole address space or a part of it goes; no flush (include/linux/pgtable.h:
+ * pmdp_huge_get_and_clear_full()).
+ */
+export function pmdp_huge_get_and_clear_full(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pmdt: ptdesc,
+  pi: number,
+  _full: boolean,
+): number {
   return pmdp_huge_get_and_clear(m, vma.vm_mm, addr, pmdt, pi);
 }
 
@@ -66,41 +123,19 @@ export function pmdp_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pmdt
   pmdt.entry[pi] = pmd_wrprotect(pmdt.entry[pi] as number);
 }
 
-/** Empties the entry of a huge mapping and drops its translations (mm/pgtable-generic.c: pmdp_huge_clear_flush()). */
-export function pmdp_huge_clear_flush(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
-  const old = pmdt.entry[pi] as number;
-  BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
-  BUG_ON(pmd_present(old) && !pmd_trans_huge(old), 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
-  const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
-  flush_pmd_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
-  return pmd;
-}
-
-/** Hides a huge mapping from the hardware, drops its translations and answers the old entry (mm/pgtable-generic.c: pmdp_invalidate()). */
-export function pmdp_invalidate(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
-  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi] as number), 'pmdp_invalidate');
-  const old = pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi] as number));
-  flush_pmd_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
-  return old;
-}
-
-/** As pmdp_invalidate(), but only so that accessed and dirty cannot change: no flush (arch/x86/mm/pgtable.c: pmdp_invalidate_ad()). */
+/**
+ * As pmdp_invalidate(), but only so that accessed and dirty cannot change: no flush (arch/x86/mm/pgtable.c:
+ * pmdp_invalidate_ad()).
+ */
 export function pmdp_invalidate_ad(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
   WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi] as number), 'pmdp_invalidate_ad');
   return pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi] as number));
 }
 
-/** Takes a page table, which the caller keeps, out of its pmd and drops the translations of its ptes (mm/pgtable-generic.c: pmdp_collapse_flush()). */
-export function pmdp_collapse_flush(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
-  BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_collapse_flush()');
-  BUG_ON(pmd_trans_huge(pmdt.entry[pi] as number), 'mm/pgtable-generic.c: pmdp_collapse_flush()');
-  const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
-  (pmdt.child as (ptdesc | null)[])[pi] = null;
-  flush_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
-  return pmd;
-}
-
-/** True if going from one present huge entry to another leaves translations that allow too much (arch/x86/include/asm/tlbflush.h: huge_pmd_needs_flush()). */
+/**
+ * True if going from one present huge entry to another leaves translations that allow too much
+ * (arch/x86/include/asm/tlbflush.h: huge_pmd_needs_flush()).
+ */
 export function huge_pmd_needs_flush(oldpmd: number, newpmd: number): boolean {
   if ((oldpmd & _PAGE_PRESENT) === 0) return false;
   if (pmd_pfn(oldpmd) !== pmd_pfn(newpmd)) return true;

@@ -4,8 +4,22 @@ import type { Machine } from '../../../../boot.ts';
 import type { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { folio_nr_pages, folio_pfn } from '../../../../mm/page.ts';
 import {
-  _PAGE_ACCESSED, _PAGE_DIRTY, _PAGE_RW, _PAGE_SOFT_DIRTY, pte_advance_pfn, pte_clear_flags, pte_dirty, pte_mkdirty,
-  pte_mkold, pte_mkwrite, pte_mkyoung, pte_pfn, pte_write, pte_wrprotect, pte_young, type ptdesc,
+  _PAGE_ACCESSED,
+  _PAGE_DIRTY,
+  _PAGE_RW,
+  _PAGE_SOFT_DIRTY,
+  type ptdesc,
+  pte_advance_pfn,
+  pte_clear_flags,
+  pte_dirty,
+  pte_mkdirty,
+  pte_mkold,
+  pte_mkwrite,
+  pte_mkyoung,
+  pte_pfn,
+  pte_write,
+  pte_wrprotect,
+  pte_young,
 } from './pgtable.ts';
 
 // Reads and writes of entries. None of these flushes a TLB unless its name says so.
@@ -16,7 +30,15 @@ export function set_pte_at(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, 
 }
 
 /** Sets nr entries that map consecutive pages (include/linux/pgtable.h: set_ptes()). */
-export function set_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, pte: number, nr: number): void {
+export function set_ptes(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  pte: number,
+  nr: number,
+): void {
   for (let k = 0; k < nr; k++) pt.entry[i + k] = pte_advance_pfn(pte, k);
 }
 
@@ -26,7 +48,14 @@ export function pte_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i
 }
 
 /** Empties nr entries that are not present (include/linux/pgtable.h: clear_nonpresent_ptes()). */
-export function clear_nonpresent_ptes(_m: Machine, _mm: mm_struct, _addr: number, pt: ptdesc, i: number, nr: number): void {
+export function clear_nonpresent_ptes(
+  _m: Machine,
+  _mm: mm_struct,
+  _addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+): void {
   pt.entry.fill(0, i, i + nr);
 }
 
@@ -35,7 +64,13 @@ export function clear_nonpresent_ptes(_m: Machine, _mm: mm_struct, _addr: number
  * `dirty`, since the hardware sets the accessed bit itself (arch/x86/mm/pgtable.c: ptep_set_access_flags()).
  */
 export function ptep_set_access_flags(
-  m: Machine, vma: vm_area_struct, address: number, pt: ptdesc, i: number, entry: number, dirty: boolean,
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pt: ptdesc,
+  i: number,
+  entry: number,
+  dirty: boolean,
 ): boolean {
   const changed = pt.entry[i] !== entry;
   if (changed && dirty) pt.entry[i] = entry;
@@ -43,7 +78,13 @@ export function ptep_set_access_flags(
 }
 
 /** Takes the accessed bit; true if it was set (arch/x86/mm/pgtable.c: ptep_test_and_clear_young()). */
-export function ptep_test_and_clear_young(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): boolean {
+export function ptep_test_and_clear_young(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+): boolean {
   const pte = pt.entry[i] as number;
   if (!pte_young(pte)) return false;
   pt.entry[i] = pte_mkold(pte);
@@ -56,7 +97,14 @@ export function ptep_clear_flush_young(m: Machine, vma: vm_area_struct, addr: nu
 }
 
 /** ptep_test_and_clear_young() of nr entries (include/linux/pgtable.h: test_and_clear_young_ptes()). */
-export function test_and_clear_young_ptes(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr: number): boolean {
+export function test_and_clear_young_ptes(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+): boolean {
   let young = false;
   for (let k = 0; k < nr; k++) young = ptep_test_and_clear_young(m, vma, addr + k * 4096, pt, i + k) || young;
   return young;
@@ -75,15 +123,31 @@ export function wrprotect_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptde
 }
 
 /** Takes an entry out when the whole mm may be going (include/linux/pgtable.h: ptep_get_and_clear_full()). */
-export function ptep_get_and_clear_full(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, _full: boolean): number {
+export function ptep_get_and_clear_full(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  _full: boolean,
+): number {
   const pte = pt.entry[i] as number;
   pt.entry[i] = 0;
   return pte;
 }
 
-/** Takes nr entries of one folio out; answers the first with the others' dirty and accessed bits (include/linux/pgtable.h: get_and_clear_full_ptes()). */
+/**
+ * Takes nr entries of one folio out; answers the first with the others' dirty and accessed bits
+ * (include/linux/pgtable.h: get_and_clear_full_ptes()).
+ */
 export function get_and_clear_full_ptes(
-  m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number, full: boolean,
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+  full: boolean,
 ): number {
   let pte = ptep_get_and_clear_full(m, mm, addr, pt, i, full);
   for (let k = 1; k < nr; k++) {
@@ -100,7 +164,15 @@ export function get_and_clear_ptes(m: Machine, mm: mm_struct, addr: number, pt: 
 }
 
 /** Empties nr present entries of one folio (include/linux/pgtable.h: clear_full_ptes()). */
-export function clear_full_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number, _full: boolean): void {
+export function clear_full_ptes(
+  m: Machine,
+  mm: mm_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+  _full: boolean,
+): void {
   pt.entry.fill(0, i, i + nr);
 }
 
@@ -116,19 +188,39 @@ export function ptep_modify_prot_start(m: Machine, vma: vm_area_struct, addr: nu
 
 /** Ends a change of protection: sets the new entry (include/linux/pgtable.h: ptep_modify_prot_commit()). */
 export function ptep_modify_prot_commit(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, old_pte: number, pte: number,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  old_pte: number,
+  pte: number,
 ): void {
   set_pte_at(m, vma.vm_mm, addr, pt, i, pte);
 }
 
 /** ptep_modify_prot_start() of nr entries of one folio (include/linux/pgtable.h: modify_prot_start_ptes()). */
-export function modify_prot_start_ptes(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr: number): number {
+export function modify_prot_start_ptes(
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+): number {
   return get_and_clear_full_ptes(m, vma.vm_mm, addr, pt, i, nr, false);
 }
 
 /** ptep_modify_prot_commit() of nr entries of one folio (include/linux/pgtable.h: modify_prot_commit_ptes()). */
 export function modify_prot_commit_ptes(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, old_pte: number, pte: number, nr: number,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  old_pte: number,
+  pte: number,
+  nr: number,
 ): void {
   set_ptes(m, vma.vm_mm, addr, pt, i, pte, nr);
 }
@@ -136,9 +228,17 @@ export function modify_prot_commit_ptes(
 export const CYDP_CLEAR_YOUNG = 1;
 export const CYDP_CLEAR_DIRTY = 2;
 
-/** Takes the accessed or dirty bits of nr entries, as CYDP_* say (include/linux/pgtable.h: clear_young_dirty_ptes()). */
+/**
+ * Takes the accessed or dirty bits of nr entries, as CYDP_* say (include/linux/pgtable.h: clear_young_dirty_ptes()).
+ */
 export function clear_young_dirty_ptes(
-  m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number, nr: number, flags: number,
+  m: Machine,
+  vma: vm_area_struct,
+  addr: number,
+  pt: ptdesc,
+  i: number,
+  nr: number,
+  flags: number,
 ): void {
   const off = (flags & CYDP_CLEAR_YOUNG ? _PAGE_ACCESSED : 0) | (flags & CYDP_CLEAR_DIRTY ? _PAGE_DIRTY : 0);
   for (let k = i; k < i + nr; k++) pt.entry[k] = pte_clear_flags(pt.entry[k] as number, off);
@@ -155,11 +255,21 @@ export const FPB_MERGE_YOUNG_DIRTY = 1 << 4;
  * first and collects the others' bits as FPB_MERGE_* say (mm/internal.h: folio_pte_batch_flags()).
  */
 export function folio_pte_batch_flags(
-  m: Machine, folio: number, vma: vm_area_struct | null, pt: ptdesc, i: number, ptent: { pte: number }, max_nr: number, flags: number,
+  m: Machine,
+  folio: number,
+  vma: vm_area_struct | null,
+  pt: ptdesc,
+  i: number,
+  ptent: { pte: number },
+  max_nr: number,
+  flags: number,
 ): number {
   const first = ptent.pte;
-  const ignored = _PAGE_ACCESSED | (flags & FPB_RESPECT_DIRTY ? 0 : _PAGE_DIRTY)
-    | (flags & FPB_RESPECT_SOFT_DIRTY ? 0 : _PAGE_SOFT_DIRTY) | (flags & FPB_RESPECT_WRITE ? 0 : _PAGE_RW);
+  const ignored =
+    _PAGE_ACCESSED |
+    (flags & FPB_RESPECT_DIRTY ? 0 : _PAGE_DIRTY) |
+    (flags & FPB_RESPECT_SOFT_DIRTY ? 0 : _PAGE_SOFT_DIRTY) |
+    (flags & FPB_RESPECT_WRITE ? 0 : _PAGE_RW);
   max_nr = Math.min(max_nr, folio_pfn(m, folio) + folio_nr_pages(m, folio) - pte_pfn(first));
   const expected = pte_clear_flags(first, ignored);
   let writable = false;
@@ -180,9 +290,4 @@ export function folio_pte_batch_flags(
     if (dirty) ptent.pte = pte_mkdirty(ptent.pte);
   }
   return Math.min(nr, max_nr);
-}
-
-/** folio_pte_batch_flags() without flags (mm/util.c: folio_pte_batch()). */
-export function folio_pte_batch(m: Machine, folio: number, pt: ptdesc, i: number, pte: number, max_nr: number): number {
-  return folio_pte_batch_flags(m, folio, null, pt, i, { pte }, max_nr, 0);
 }

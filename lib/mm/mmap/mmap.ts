@@ -1,80 +1,144 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY, type file } from '../fs/fs.ts';
-import { fget, fput, get_file } from '../fs/file_table.ts';
-import { down_write, up_write } from '../kernel/locks.ts';
-import { WARN_ON_ONCE } from '../kernel/printk.ts';
-import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
-import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../errno.ts';
-import { Unmodelled } from '../unmodelled.ts';
-import { anon_vma_fork } from './rmap/anon_vma.ts';
-import { mapping_allow_writable } from './filemap/filemap.ts';
-import { free_pgtables } from './memory/free_pgtables.ts';
-import { mm_populate } from './gup/gup.ts';
-import { hstate_file, hstate_sizelog, huge_page_size, hugetlb_file_setup, is_file_hugepages } from './hugetlb/pool.ts';
-import { hugetlb_dup_vma_private } from './hugetlb/vma.ts';
-import { khugepaged_fork } from './khugepaged/khugepaged.ts';
-import { copy_page_range } from './memory/copy.ts';
-import { unmap_vmas } from './memory/zap.ts';
+import { vma_pgprot_modify } from '../../arch/x86/mm/pgprot.ts';
+import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { flush_tlb_mm } from '../../arch/x86/mm/tlb.ts';
+import type { Machine } from '../../boot.ts';
+import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../../errno.ts';
+import { fget } from '../../fs/file.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
+import { type file, O_ACCMODE, O_RDONLY, O_WRONLY } from '../../fs/fs.ts';
+import { hugetlb_file_setup } from '../../fs/hugetlbfs.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
+import { WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { cond_resched, preempt_point } from '../../kernel/sched/core.ts';
+import { Unmodelled } from '../../unmodelled.ts';
+import { mapping_allow_writable } from '../filemap/filemap.ts';
+import { mm_populate } from '../gup/gup.ts';
+import { hstate_file, hstate_sizelog, huge_page_size, is_file_hugepages } from '../hugetlb/pool.ts';
+import { hugetlb_dup_vma_private } from '../hugetlb/resv.ts';
+import { khugepaged_fork } from '../khugepaged/khugepaged.ts';
+import { copy_page_range } from '../memory/copy.ts';
+import { free_pgtables } from '../memory/free_pgtables.ts';
+import { unmap_vmas } from '../memory/zap.ts';
 import {
-  mmap_assert_write_locked, mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_lock_killable, mmap_write_unlock,
-  vma_mark_detached, vma_start_write, vma_start_write_killable,
-} from './mmap_lock.ts';
-import { do_brk_flags, mmap_region } from './vma/mmap_region.ts';
+  is_vm_hugetlb_page,
+  type mm_struct,
+  MMF_OOM_SKIP,
+  MMF_UNSTABLE,
+  VM_ACCOUNT,
+  type vm_area_struct,
+  VM_DONTCOPY,
+  VM_EXEC,
+  VM_GROWSDOWN,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_MAYEXEC,
+  VM_MAYREAD,
+  VM_MAYSHARE,
+  VM_MAYWRITE,
+  VM_NOHUGEPAGE,
+  VM_NORESERVE,
+  VM_READ,
+  VM_SHARED,
+  VM_SYNC,
+  VM_WIPEONFORK,
+  VM_WRITE,
+  vma_pages,
+} from '../mm_types.ts';
 import {
-  MMF_OOM_SKIP, MMF_UNSTABLE, VM_ACCOUNT, VM_DONTCOPY, VM_EXEC, VM_GROWSDOWN, VM_LOCKED, VM_LOCKONFAULT, VM_MAYEXEC,
-  VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE, VM_NOHUGEPAGE, VM_NORESERVE, VM_READ, VM_SHARED, VM_SYNC, VM_WIPEONFORK, VM_WRITE,
-  is_vm_hugetlb_page, vma_pages, type mm_struct, type vm_area_struct,
-} from './mm_types.ts';
-import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu_fullmm } from './mmu_gather.ts';
-import { mmu_notifier_release } from './mmu_notifier.ts';
-import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { flush_tlb_mm } from '../arch/x86/mm/tlb.ts';
-import { __get_unmapped_area, get_unmapped_area, mmap_min_addr, stack_guard_gap, vm_start_gap } from './unmapped_area.ts';
+  mmap_assert_write_locked,
+  mmap_read_lock,
+  mmap_read_unlock,
+  mmap_write_lock,
+  mmap_write_lock_killable,
+  mmap_write_unlock,
+  vma_mark_detached,
+  vma_start_write,
+  vma_start_write_killable,
+} from '../mmap_lock.ts';
+import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu_fullmm } from '../mmu_gather.ts';
+import { mmu_notifier_release } from '../mmu_notifier.ts';
+import { anon_vma_fork } from '../rmap/anon_vma.ts';
 import {
-  dup_userfaultfd, dup_userfaultfd_complete, dup_userfaultfd_fail, userfaultfd_unmap_complete, type userfaultfd_fork_ctxs,
+  dup_userfaultfd,
+  dup_userfaultfd_complete,
+  dup_userfaultfd_fail,
+  type userfaultfd_fork_ctxs,
+  userfaultfd_unmap_complete,
   type userfaultfd_unmap_ctxs,
-} from './userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from './vm_account.ts';
+} from '../userfaultfd/userfaultfd.ts';
+import { security_vm_enough_memory_mm, vm_mmap_pgoff, vm_unacct_memory } from '../util.ts';
+import { sysctl_max_map_count } from '../vma/merge.ts';
+import { do_brk_flags, mmap_region } from '../vma/mmap_region.ts';
+import { __vm_munmap, do_vmi_align_munmap, do_vmi_munmap, unmap_region } from '../vma/unmap.ts';
 import {
-  find_vma_intersection, remove_vma, vm_area_dup, vm_area_free, vm_stat_account, vma_find, vma_is_shared_maywrite, vma_iterator,
-  vma_iter_store_new, vma_prev,
-} from './vma/vma.ts';
-import { sysctl_max_map_count } from './vma/merge.ts';
-import { do_vmi_align_munmap, unmap_region } from './vma/unmap.ts';
+  remove_vma,
+  vma_find,
+  vma_is_shared_maywrite,
+  vma_iter_store_new,
+  vma_iterator,
+  vma_prev,
+  vma_wants_writenotify,
+} from '../vma/vma.ts';
+import { vm_area_dup, vm_area_free } from '../vma_init.ts';
+import { find_vma_intersection, vm_stat_account } from './find_vma.ts';
+import {
+  __get_unmapped_area,
+  get_unmapped_area,
+  mmap_min_addr,
+  stack_guard_gap,
+  vm_start_gap,
+} from './unmapped_area.ts';
 
 // include/uapi/asm-generic/mman-common.h, mman.h
 export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
-export const PROT_EXEC = 4;
+const PROT_EXEC = 4;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
-export const MAP_SHARED_VALIDATE = 0x03;
-export const MAP_DROPPABLE = 0x08;
-export const MAP_TYPE = 0x0f;
+const MAP_SHARED_VALIDATE = 0x03;
+const MAP_DROPPABLE = 0x08;
+const MAP_TYPE = 0x0f;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
-export const MAP_32BIT = 0x40;
-export const MAP_ABOVE4G = 0x80;
-export const MAP_GROWSDOWN = 0x100;
-export const MAP_LOCKED = 0x2000;
-export const MAP_NORESERVE = 0x4000;
-export const MAP_POPULATE = 0x8000;
-export const MAP_NONBLOCK = 0x10000;
-export const MAP_STACK = 0x20000;
-export const MAP_HUGETLB = 0x40000;
-export const MAP_SYNC = 0x80000;
-export const MAP_FIXED_NOREPLACE = 0x100000;
-export const MAP_HUGE_SHIFT = 26;
-export const MAP_HUGE_MASK = 0x3f;
+const MAP_32BIT = 0x40;
+const MAP_ABOVE4G = 0x80;
+const MAP_GROWSDOWN = 0x100;
+const MAP_LOCKED = 0x2000;
+const MAP_NORESERVE = 0x4000;
+const MAP_POPULATE = 0x8000;
+const MAP_NONBLOCK = 0x10000;
+const MAP_STACK = 0x20000;
+const MAP_HUGETLB = 0x40000;
+const MAP_SYNC = 0x80000;
+const MAP_FIXED_NOREPLACE = 0x100000;
+const MAP_HUGE_SHIFT = 26;
+const MAP_HUGE_MASK = 0x3f;
 
-/** Flags that MAP_SHARED has always taken; MAP_SHARED_VALIDATE refuses others (include/linux/mman.h: LEGACY_MAP_MASK). */
-const LEGACY_MAP_MASK = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE
-  | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G | 0x800 | 0x1000
-  | (21 << MAP_HUGE_SHIFT) | (30 << MAP_HUGE_SHIFT);
+/**
+ * Flags that MAP_SHARED has always taken; MAP_SHARED_VALIDATE refuses others (include/linux/mman.h: LEGACY_MAP_MASK).
+ */
+const LEGACY_MAP_MASK =
+  MAP_SHARED |
+  MAP_PRIVATE |
+  MAP_FIXED |
+  MAP_ANONYMOUS |
+  MAP_GROWSDOWN |
+  MAP_LOCKED |
+  MAP_NORESERVE |
+  MAP_POPULATE |
+  MAP_NONBLOCK |
+  MAP_STACK |
+  MAP_HUGETLB |
+  MAP_32BIT |
+  MAP_ABOVE4G |
+  0x800 |
+  0x1000 |
+  (21 << MAP_HUGE_SHIFT) |
+  (30 << MAP_HUGE_SHIFT);
 
 const HUGETLB_ANONHUGE_INODE = 2;
 
@@ -84,8 +148,12 @@ export function calc_vm_prot_bits(prot: number): number {
 }
 
 function calc_vm_flag_bits(flags: number): number {
-  return (flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0) | (flags & MAP_LOCKED ? VM_LOCKED : 0) | (flags & MAP_SYNC ? VM_SYNC : 0)
-    | (flags & MAP_STACK ? VM_NOHUGEPAGE : 0);
+  return (
+    (flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0) |
+    (flags & MAP_LOCKED ? VM_LOCKED : 0) |
+    (flags & MAP_SYNC ? VM_SYNC : 0) |
+    (flags & MAP_STACK ? VM_NOHUGEPAGE : 0)
+  );
 }
 
 function round_hint_to_min(hint: number): number {
@@ -101,11 +169,20 @@ function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
 
 /**
  * Makes a mapping in the current process, whose mmap lock is held for writing: the address or -errno; `populate` is set
- * to the bytes that the caller must fault in afterwards (mm/mmap.c: do_mmap()). Leaves out MAP_DROPPABLE and memfd seals.
+ * to the bytes that the caller must fault in afterwards (mm/mmap.c: do_mmap()). Leaves out MAP_DROPPABLE and memfd
+ * seals.
  */
 export function* do_mmap(
-  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, vm_flags: number, pgoff: number,
-  populate: { len: number }, uf: userfaultfd_unmap_ctxs | null,
+  m: Machine,
+  f: file | null,
+  addr: number,
+  len: number,
+  prot: number,
+  flags: number,
+  vm_flags: number,
+  pgoff: number,
+  populate: { len: number },
+  uf: userfaultfd_unmap_ctxs | null,
 ): Gen<number> {
   const mm = m.current.mm as mm_struct;
   populate.len = 0;
@@ -152,36 +229,22 @@ export function* do_mmap(
   if (flags & MAP_NORESERVE) vm_flags |= VM_NORESERVE;
 
   addr = yield* mmap_region(m, f, addr, len, vm_flags, pgoff, uf);
-  if (addr >= 0 && (vm_flags & VM_LOCKED || (flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE)) populate.len = len;
+  if (addr >= 0 && (vm_flags & VM_LOCKED || (flags & (MAP_POPULATE | MAP_NONBLOCK)) === MAP_POPULATE))
+    populate.len = len;
   return addr;
 }
 
-/** do_mmap() with the mmap lock taken, and populated if asked (mm/util.c: vm_mmap_pgoff()). */
-export function* vm_mmap_pgoff(
-  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, pgoff: number,
-): Gen<number> {
-  const mm = m.current.mm as mm_struct;
-  const populate = { len: 0 };
-  const uf: userfaultfd_unmap_ctxs = [];
-  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
-  const ret = yield* do_mmap(m, f, addr, len, prot, flags, 0, pgoff, populate, uf);
-  mmap_write_unlock(m, mm);
-  yield* userfaultfd_unmap_complete(m, mm, uf);
-  if (populate.len !== 0) yield* mm_populate(m, ret, populate.len);
-  return ret;
-}
-
-/** vm_mmap_pgoff() with an offset in bytes; -EINVAL if that is unaligned (mm/util.c: vm_mmap()). */
-export function* vm_mmap(
-  m: Machine, f: file | null, addr: number, len: number, prot: number, flags: number, offset: number,
-): Gen<number> {
-  if (offset % 4096 !== 0) return -EINVAL;
-  return yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, offset / 4096);
-}
-
-/** Maps a descriptor's file or anonymous memory, huge with MAP_HUGETLB; pgoff in pages (mm/mmap.c: ksys_mmap_pgoff()). */
+/**
+ * Maps a descriptor's file or anonymous memory, huge with MAP_HUGETLB; pgoff in pages (mm/mmap.c: ksys_mmap_pgoff()).
+ */
 export function* ksys_mmap_pgoff(
-  m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, pgoff: number,
+  m: Machine,
+  addr: number,
+  len: number,
+  prot: number,
+  flags: number,
+  fd: number,
+  pgoff: number,
 ): Gen<number> {
   let f: file | null = null;
   if ((flags & MAP_ANONYMOUS) === 0) {
@@ -207,13 +270,10 @@ export function* ksys_mmap_pgoff(
   return ret;
 }
 
-/** The mmap system call: offset in bytes; an address or -errno (arch/x86/kernel/sys_x86_64.c: mmap()). */
-export function* sys_mmap(m: Machine, addr: number, len: number, prot: number, flags: number, fd: number, off: number): Gen<number> {
-  if (off % 4096 !== 0) return -EINVAL;
-  return yield* ksys_mmap_pgoff(m, addr, len, prot, flags, fd, off / 4096);
-}
-
-/** The brk system call: the heap's end, which is the old one if it cannot move (mm/mmap.c: brk()). Leaves out resource limits. */
+/**
+ * The brk system call: the heap's end, which is the old one if it cannot move (mm/mmap.c: brk()). Leaves out resource
+ * limits.
+ */
 export function* sys_brk(m: Machine, brk: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const uf: userfaultfd_unmap_ctxs = [];
@@ -259,7 +319,10 @@ export function* sys_brk(m: Machine, brk: number): Gen<number> {
   return brk;
 }
 
-/** Closes and frees all vmas of an mm without users, or of a failed fork; pages that were charged for them (mm/mmap.c: tear_down_vmas()). */
+/**
+ * Closes and frees all vmas of an mm without users, or of a failed fork; pages that were charged for them (mm/mmap.c:
+ * tear_down_vmas()).
+ */
 function* tear_down_vmas(m: Machine, mm: mm_struct): Gen<number> {
   let nr_accounted = 0;
   mmap_assert_write_locked(mm);
@@ -296,7 +359,13 @@ export function* exit_mmap(m: Machine, mm: mm_struct): Gen<void> {
 }
 
 /** One vma of the parent for the child: 0 or -errno; a vma that is in the child's mm stays there on an error. */
-function* dup_vma(m: Machine, mm: mm_struct, mpnt: vm_area_struct, vmi: vma_iterator, uf: userfaultfd_fork_ctxs): Gen<number> {
+function* dup_vma(
+  m: Machine,
+  mm: mm_struct,
+  mpnt: vm_area_struct,
+  vmi: vma_iterator,
+  uf: userfaultfd_fork_ctxs,
+): Gen<number> {
   const oldmm = mpnt.vm_mm;
   const charge = mpnt.vm_flags & VM_ACCOUNT ? vma_pages(mpnt) : 0;
   if (charge !== 0 && security_vm_enough_memory_mm(m, oldmm, charge)) return -ENOMEM;
@@ -330,7 +399,10 @@ function* dup_vma(m: Machine, mm: mm_struct, mpnt: vm_area_struct, vmi: vma_iter
   return tmp.vm_flags & VM_WIPEONFORK ? 0 : yield* copy_page_range(m, tmp, mpnt);
 }
 
-/** Fills a new mm with copies of the parent's vmas and page tables; 0 or -errno, then with nothing in it (mm/mmap.c: dup_mmap()). */
+/**
+ * Fills a new mm with copies of the parent's vmas and page tables; 0 or -errno, then with nothing in it (mm/mmap.c:
+ * dup_mmap()).
+ */
 export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<number> {
   const uf: userfaultfd_fork_ctxs = [];
   const vmi = new vma_iterator(mm, 0);
@@ -360,7 +432,12 @@ export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<numb
     mm.flags |= MMF_OOM_SKIP;
     if (mm.mm_mt.length > 0) {
       yield* unmap_region(m, {
-        vmas: mm.mm_mt.slice(), pg_start: 0, pg_end: 0, vma_start: 0, vma_end: failed_at, mm_wr_locked: true,
+        vmas: mm.mm_mt.slice(),
+        pg_start: 0,
+        pg_end: 0,
+        vma_start: 0,
+        vma_end: failed_at,
+        mm_wr_locked: true,
       });
       vm_unacct_memory(m, yield* tear_down_vmas(m, mm));
     }
@@ -374,4 +451,32 @@ export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<numb
   if (!retval) yield* dup_userfaultfd_complete(m, uf);
   else dup_userfaultfd_fail(m, uf);
   return retval;
+}
+
+/** Makes vm_page_prot follow vm_flags, read-only where first writes must be seen (mm/mmap.c: vma_set_page_prot()). */
+export function vma_set_page_prot(vma: vm_area_struct): void {
+  let prot = vma_pgprot_modify(vma.vm_page_prot, vma.vm_flags);
+  if (vma_wants_writenotify(vma, prot)) prot = vma_pgprot_modify(prot, vma.vm_flags & ~VM_SHARED);
+  vma.vm_page_prot = prot;
+}
+
+/** Unmaps a range of the mm, whose lock is held for writing and stays so (mm/mmap.c: do_munmap()). */
+export function* do_munmap(
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  len: number,
+  uf: userfaultfd_unmap_ctxs | null,
+): Gen<number> {
+  return yield* do_vmi_munmap(m, new vma_iterator(mm, start), mm, start, len, uf, false);
+}
+
+/** Unmaps a range of the current process (mm/mmap.c: vm_munmap()). */
+export function* vm_munmap(m: Machine, start: number, len: number): Gen<number> {
+  return yield* __vm_munmap(m, start, len, false);
+}
+
+/** The munmap system call (mm/mmap.c: munmap()). */
+export function* sys_munmap(m: Machine, addr: number, len: number): Gen<number> {
+  return yield* __vm_munmap(m, addr, len, true);
 }

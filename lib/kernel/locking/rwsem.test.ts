@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Oops } from './printk.ts';
+import { Oops } from '../printk.ts';
+import { complete, completion, wait_for_completion } from '../sched/completion.ts';
+import { sched_yield } from '../sched/syscalls.ts';
+import { run_task, small_machine, start_task } from '../testing.ts';
+import { schedule_timeout } from '../time/sleep_timeout.ts';
+import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from './mutex.ts';
 import {
-  completion, complete, down_read, down_read_trylock, down_write, down_write_trylock, downgrade_write, mutex, mutex_lock,
-  mutex_trylock, mutex_unlock, rw_semaphore, rwsem_is_locked, spin_lock, spin_lock_leaf, spin_trylock, spin_unlock, spinlock,
-  up_read, up_write, wait_for_completion,
-} from './locks.ts';
-import { sched_yield, schedule_timeout } from './sched/core.ts';
-import { run_task, small_machine, start_task } from './testing.ts';
+  down_read,
+  down_read_trylock,
+  down_write,
+  down_write_trylock,
+  downgrade_write,
+  rw_semaphore,
+  rwsem_is_locked,
+  up_read,
+  up_write,
+} from './rwsem.ts';
+import { spin_lock, spin_lock_leaf, spin_trylock, spin_unlock, spinlock } from './spinlock.ts';
 
 t.test('a mutex has one owner, and unlocking it wakes who waits', (t) => {
   const m = small_machine();
@@ -69,7 +79,8 @@ t.test('unlocking what one does not hold is an oops', (t) => {
     ['spinlock', () => spin_unlock(m, new spinlock('x'))],
     ['read lock', () => up_read(m, new rw_semaphore('x'))],
     ['write lock', () => up_write(m, new rw_semaphore('x'))],
-  ] as const) t.throws(wrong, Oops, name);
+  ] as const)
+    t.throws(wrong, Oops, name);
   t.end();
 });
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../boot.ts';
-import { start_process } from '../kernel/exec.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { small_machine } from '../kernel/testing.ts';
-import { sys_mmap } from './mmap.ts';
-import type { mm_struct } from './mm_types.ts';
-import { get_unmapped_area, thp_get_unmapped_area, vm_start_gap } from './unmapped_area.ts';
-import { find_vma } from './vma/vma.ts';
-import { sys_munmap } from './vma/unmap.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import type { Machine } from '../../boot.ts';
+import { start_process } from '../../kernel/exec.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { small_machine } from '../../kernel/testing.ts';
+import { thp_get_unmapped_area } from '../huge_memory/unmapped_area.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { find_vma } from './find_vma.ts';
+import { sys_munmap } from './mmap.ts';
+import { get_unmapped_area, vm_start_gap } from './unmapped_area.ts';
 
 const [PAGE, HUGE, TASK_SIZE] = [4096, 2 * 1024 * 1024, 0x7ffffffff000];
 /** Where mappings go down from, and a place a gigabyte below that is free in a new process. */
@@ -17,11 +18,17 @@ const [TOP, LOW] = [0x7ffff7fff000, 0x7fffb8000000];
 const STACK = 0x7ffffffde000;
 const [ENOMEM, EINVAL] = [-12, -22];
 const [NONE, RW] = [0, 3];
-const [SHARED, PRIVATE, FIXED, ANON, BIT32, GROWSDOWN, NORESERVE, ABOVE4G] = [1, 2, 0x10, 0x20, 0x40, 0x100, 0x4000, 0x80];
+const [SHARED, PRIVATE, FIXED, ANON, BIT32, GROWSDOWN, NORESERVE, ABOVE4G] = [
+  1, 2, 0x10, 0x20, 0x40, 0x100, 0x4000, 0x80,
+];
 
 /** Runs the body as a process; `find` asks for a free range, `take` maps one without a choice. */
 function run(
-  body: (find: (addr: number, len: number, flags?: number, pgoff?: number) => number, take: (from: number, to: number, more?: number) => Gen<void>, m: Machine) => Gen<void>,
+  body: (
+    find: (addr: number, len: number, flags?: number, pgoff?: number) => number,
+    take: (from: number, to: number, more?: number) => Gen<void>,
+    m: Machine,
+  ) => Gen<void>,
 ): void {
   const m = small_machine();
   let done = false;

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../boot.ts';
-import { do_sys_open } from '../fs/namei.ts';
-import { ksys_ftruncate } from '../fs/read_write.ts';
-import { kernel_wait4 } from '../kernel/exit.ts';
-import { kernel_clone } from '../kernel/fork/fork.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { run_clean, small_machine } from '../kernel/testing.ts';
-import { sys_madvise } from './madvise/madvise.ts';
-import type { mm_struct } from './mm_types.ts';
-import { sys_brk, sys_mmap } from './mmap.ts';
-import { sys_mprotect } from './mprotect.ts';
-import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
+import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
+import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
+import type { Machine } from '../../boot.ts';
+import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
+import { kernel_wait4 } from '../../kernel/exit.ts';
+import { kernel_clone } from '../../kernel/fork/fork.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { run_clean, small_machine } from '../../kernel/testing.ts';
+import { sys_madvise } from '../madvise/madvise.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { sys_mprotect } from '../mprotect.ts';
+import { sys_brk } from './mmap.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;
 const TASK_SIZE = 0x7ffffffff000;
 const [READ, RW] = [1, 3];
-const [SHARED, PRIVATE, SHARED_VALIDATE, FIXED, ANON, GROWSDOWN, POPULATE, HUGETLB, NOREPLACE] =
-  [1, 2, 3, 0x10, 0x20, 0x100, 0x8000, 0x40000, 0x100000];
+const [SHARED, PRIVATE, SHARED_VALIDATE, FIXED, ANON, GROWSDOWN, POPULATE, HUGETLB, NOREPLACE] = [
+  1, 2, 3, 0x10, 0x20, 0x100, 0x8000, 0x40000, 0x100000,
+];
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT] = [0, 1, 2, 0o100];
 const [EBADF, ENOMEM, EACCES, EEXIST, ENODEV, EINVAL, EOVERFLOW, EOPNOTSUPP] = [-9, -12, -13, -17, -19, -22, -75, -95];
 const [VM_MAYWRITE, VM_SHARED, VM_ACCOUNT] = [0x20, 8, 0x100000];
@@ -38,13 +39,15 @@ function mm_of(m: Machine): mm_struct {
 
 /** The vmas within [start, end): first page and number of pages, from `start` on. */
 function vmas(m: Machine, start = MAP, end = MAP + 64 * PAGE): number[][] {
-  return mm_of(m).mm_mt.filter((v) => v.vm_start >= start && v.vm_end <= end)
+  return mm_of(m)
+    .mm_mt.filter((v) => v.vm_start >= start && v.vm_end <= end)
     .map((v) => [(v.vm_start - start) / PAGE, (v.vm_end - v.vm_start) / PAGE]);
 }
 
 t.test('arguments that make no mapping', (t) => {
   run(function* (m) {
-    const map = (addr: number, len: number, flags: number, fd = -1, off = 0): Gen<number> => sys_mmap(m, addr, len, RW, flags, fd, off);
+    const map = (addr: number, len: number, flags: number, fd = -1, off = 0): Gen<number> =>
+      sys_mmap(m, addr, len, RW, flags, fd, off);
     t.equal(yield* map(0, 0, PRIVATE | ANON), EINVAL);
     t.equal(yield* map(0, PAGE, ANON), EINVAL, 'neither shared nor private');
     t.equal(yield* map(0, PAGE, PRIVATE | ANON, -1, 1), EINVAL, 'an offset within a page');
@@ -89,14 +92,23 @@ t.test('where a mapping goes: top down, at a free hint, over what is there only 
     t.equal(second, first - 3 * PAGE);
     t.same(vmas(m, second, first + PAGE), [[0, 4]], 'neighbours alike are one vma');
     t.equal(yield* sys_mmap(m, MAP + 17, 8 * PAGE, RW, PRIVATE | ANON, -1, 0), MAP, 'a hint is rounded down');
-    t.equal(yield* sys_mmap(m, MAP + 4 * PAGE, PAGE, RW, PRIVATE | ANON, -1, 0), second - PAGE, 'a hint that is taken is no hint');
+    t.equal(
+      yield* sys_mmap(m, MAP + 4 * PAGE, PAGE, RW, PRIVATE | ANON, -1, 0),
+      second - PAGE,
+      'a hint that is taken is no hint',
+    );
     t.equal(yield* sys_mmap(m, PAGE, PAGE, RW, PRIVATE | ANON, -1, 0), 65536, 'the lowest address');
     t.equal(yield* sys_mmap(m, MAP + 7 * PAGE, 2 * PAGE, RW, PRIVATE | ANON | NOREPLACE, -1, 0), EEXIST);
     t.equal(yield* sys_mmap(m, MAP + 8 * PAGE, PAGE, READ, PRIVATE | ANON | NOREPLACE, -1, 0), MAP + 8 * PAGE);
     yield* user_memset(m, MAP, 0x55, 8 * PAGE);
     t.equal(mm_of(m).rss_stat[1], 8);
     t.equal(yield* sys_mmap(m, MAP + 2 * PAGE, 3 * PAGE, READ, SHARED | ANON | FIXED, -1, 0), MAP + 2 * PAGE);
-    t.same(vmas(m), [[0, 2], [2, 3], [5, 3], [8, 1]]);
+    t.same(vmas(m), [
+      [0, 2],
+      [2, 3],
+      [5, 3],
+      [8, 1],
+    ]);
     t.equal(mm_of(m).rss_stat[1], 5, 'what was there is unmapped');
     t.equal(yield* user_load32(m, MAP + 2 * PAGE), 0);
     t.equal(yield* user_load32(m, MAP + 5 * PAGE), 0x55555555);
@@ -134,7 +146,10 @@ t.test('fork leaves out MADV_DONTFORK and empties MADV_WIPEONFORK', (t) => {
     const { total_vm } = mm_of(m);
     const charged = m.vm_committed_as;
     const pid = yield* kernel_clone(m, 0, function* () {
-      t.same(vmas(m), [[0, 3], [6, 3]]);
+      t.same(vmas(m), [
+        [0, 3],
+        [6, 3],
+      ]);
       t.equal(mm_of(m).total_vm, total_vm - 3);
       t.equal(m.vm_committed_as, 2 * charged - 3);
       t.equal(yield* user_load32(m, MAP), 0x01010101);

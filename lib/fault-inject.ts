@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from './boot.ts';
+
+/**
+ * True if the current task asked for this allocation to fail (lib/fault-inject.c: should_fail_ex(), of which only
+ * fail-nth).
+ */
+export function should_fail(m: Machine): boolean {
+  const pid = m.current.pid;
+  const nth = m.slab.fail_nth.get(pid) ?? 0;
+  if (nth === 0) return false;
+  if (nth === 1) m.slab.fail_nth.delete(pid);
+  else m.slab.fail_nth.set(pid, nth - 1);
+  return nth === 1;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { Machine } from '../boot.ts';
+import { EBADF, EMFILE } from '../errno.ts';
+import { BUG_ON } from '../kernel/printk.ts';
+import type { task_struct } from '../kernel/sched/core.ts';
+import { fput, get_file } from './file_table.ts';
+import { type file, files_struct, O_CLOEXEC } from './fs.ts';
+
+/** RLIMIT_NOFILE's soft limit (include/uapi/linux/fs.h: INR_OPEN_CUR) */
+const INR_OPEN_CUR = 1024;
+/** The current task's file behind a descriptor, with a reference, or null (fs/file.c: fget()). */
+export function fget(m: Machine, fd: number): file | null {
+  const f = m.current.files?.fd[fd] ?? null;
+  return f === null ? null : get_file(f);
+}
+
+function current_files(m: Machine): files_struct {
+  const files = m.current.files;
+  BUG_ON(files === null, 'fs/file.c: a task without files');
+  return files as files_struct;
+}
+
+/**
+ * Reserves the lowest free descriptor number, or -EMFILE; of flags only O_CLOEXEC counts (fs/file.c:
+ * get_unused_fd_flags()).
+ */
+export function get_unused_fd_flags(m: Machine, flags: number): number {
+  const files = current_files(m);
+  let fd = 0;
+  while (files.open_fds.has(fd)) fd++;
+  if (fd >= INR_OPEN_CUR) return -EMFILE;
+  files.open_fds.add(fd);
+  while (files.fd.length <= fd) files.fd.push(null);
+  if (flags & O_CLOEXEC) files.close_on_exec.add(fd);
+  else files.close_on_exec.delete(fd);
+  return fd;
+}
+
+/** Gives a reserved number back (fs/file.c: put_unused_fd()). */
+export function put_unused_fd(m: Machine, fd: number): void {
+  current_files(m).open_fds.delete(fd);
+}
+
+/** Puts the file behind a reserved number; the table takes over the caller's reference (fs/file.c: fd_install()). */
+export function fd_install(m: Machine, fd: number, f: file): void {
+  const files = current_files(m);
+  BUG_ON(files.fd[fd] !== null, 'fs/file.c: fd_install() over an open file');
+  files.fd[fd] = f;
+}
+
+/** A copy of a descriptor table for a new process, sharing the open files (fs/file.c: dup_fd()). */
+export function dup_fd(_m: Machine, oldf: files_struct): files_struct {
+  const newf = new files_struct();
+  for (const f of oldf.fd) newf.fd.push(f === null ? null : get_file(f));
+  oldf.fd.forEach((f, fd) => {
+    if (f === null) return;
+    newf.open_fds.add(fd);
+    if (oldf.close_on_exec.has(fd)) newf.close_on_exec.add(fd);
+  });
+  return newf;
+}
+
+/** Drops a task's hold on a table; the last one closes every file in it, in order (fs/file.c: put_files_struct()). */
+export function put_files_struct(m: Machine, files: files_struct): void {
+  files.count--;
+  if (files.count > 0) return;
+  for (let fd = 0; fd < files.fd.length; fd++) {
+    const f = files.fd[fd];
+    if (f === null || f === undefined) continue;
+    files.fd[fd] = null;
+    fput(m, f);
+  }
+  files.open_fds.clear();
+}
+
+/** Takes the table from a task that exits; the files close in task_work_run() (fs/file.c: exit_files()). */
+export function exit_files(m: Machine, tsk: task_struct): void {
+  const files = tsk.files;
+  if (files === null) return;
+  tsk.files = null;
+  put_files_struct(m, files);
+}
+
+export function file_close_fd(m: Machine, fd: number): file | null {
+  const files = current_files(m);
+  const f = files.fd[fd] ?? null;
+  if (f === null) return null;
+  files.fd[fd] = null;
+  files.open_fds.delete(fd);
+  return f;
+}
+
+/**
+ * Closes a descriptor from kernel code: 0 or -EBADF; the file goes when the task leaves the kernel (fs/file.c:
+ * close_fd()).
+ */
+export function close_fd(m: Machine, fd: number): number {
+  const f = file_close_fd(m, fd);
+  if (f === null) return -EBADF;
+  fput(m, f);
+  return 0;
+}

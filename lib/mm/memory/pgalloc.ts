@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import {
+  mm_inc_nr_pmds,
+  mm_inc_nr_ptes,
+  mm_inc_nr_puds,
+  p4d_populate,
+  pmd_alloc_one,
+  pmd_free,
+  pmd_lock,
+  pmd_populate,
+  pte_alloc_one,
+  pte_free,
+  pud_alloc_one,
+  pud_free,
+  pud_lock,
+  pud_populate,
+} from '../../arch/x86/mm/pgtable/pgalloc.ts';
+import { pmd_none, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import type { Machine } from '../../boot.ts';
+import { ENOMEM } from '../../errno.ts';
+import type { Gen } from '../../kernel/gen.ts';
+import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { pte_offset_map_lock } from '../pgtable-generic.ts';
+
+/**
+ * Puts the pte table under the pmd if that is still empty; false leaves the table with the caller (mm/memory.c:
+ * pmd_install()).
+ */
+export function* pmd_install(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pt: ptdesc): Gen<boolean> {
+  const ptl = yield* pmd_lock(m, mm, pmdt);
+  const empty = pmd_none(pmdt.entry[pi] as number);
+  if (empty) {
+    mm_inc_nr_ptes(mm);
+    pmd_populate(m, mm, pmdt, pi, pt);
+  }
+  spin_unlock(m, ptl);
+  return empty;
+}
+
+/**
+ * The pud table under the top entry, made if need be; null without memory (include/linux/mm.h: pud_alloc(),
+ * mm/memory.c: __pud_alloc()).
+ */
+export function* pud_alloc(m: Machine, mm: mm_struct, pgdt: ptdesc, gi: number, addr: number): Gen<ptdesc | null> {
+  const there = pgdt.child?.[gi];
+  if (there) return there;
+  const made = pud_alloc_one(m, mm, addr);
+  if (made === null) return null;
+  yield* spin_lock(m, mm.page_table_lock);
+  if (pgdt.entry[gi] === 0) {
+    mm_inc_nr_puds(mm);
+    p4d_populate(m, mm, pgdt, gi, made);
+  } else {
+    pud_free(m, mm, made);
+  }
+  spin_unlock(m, mm.page_table_lock);
+  return pgdt.child?.[gi] ?? null;
+}
+
+/**
+ * The pmd table under the pud, made if need be; null without memory (include/linux/mm.h: pmd_alloc(), mm/memory.c:
+ * __pmd_alloc()).
+ */
+export function* pmd_alloc(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number, addr: number): Gen<ptdesc | null> {
+  const there = pudt.child?.[ui];
+  if (there) return there;
+  const made = pmd_alloc_one(m, mm, addr);
+  if (made === null) return null;
+  const ptl = yield* pud_lock(m, mm, pudt);
+  if (pudt.entry[ui] === 0) {
+    mm_inc_nr_pmds(mm);
+    pud_populate(m, mm, pudt, ui, made);
+  } else {
+    pmd_free(m, mm, made);
+  }
+  spin_unlock(m, ptl);
+  return pudt.child?.[ui] ?? null;
+}
+
+/**
+ * Makes a pte table under the pmd if that is empty; 0 or -ENOMEM (include/linux/mm.h: pte_alloc(), mm/memory.c:
+ * __pte_alloc()).
+ */
+export function* pte_alloc(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<number> {
+  if (!pmd_none(pmdt.entry[pi] as number)) return 0;
+  const made = pte_alloc_one(m, mm);
+  if (made === null) return -ENOMEM;
+  if (!(yield* pmd_install(m, mm, pmdt, pi, made))) pte_free(m, mm, made);
+  return 0;
+}
+
+/**
+ * pte_alloc(), then pte_offset_map_lock(); null without memory or if the pmd is no table (include/linux/mm.h:
+ * pte_alloc_map_lock()).
+ */
+export function* pte_alloc_map_lock(
+  m: Machine,
+  mm: mm_struct,
+  pmdt: ptdesc,
+  pi: number,
+  addr: number,
+): Gen<ptdesc | null> {
+  if (pmd_none(pmdt.entry[pi] as number) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return null;
+  return yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import { pte_free } from '../arch/x86/mm/pgtable/pgalloc.ts';
+import {
+  HPAGE_PMD_SIZE,
+  pmd_is_table,
+  pmd_present,
+  pmd_trans_huge,
+  type ptdesc,
+} from '../arch/x86/mm/pgtable/pgtable.ts';
+import { pmd_mkinvalid, pmdp_establish, pmdp_huge_get_and_clear } from '../arch/x86/mm/pgtable/pmd.ts';
+import {
+  flush_pmd_tlb_range,
+  flush_tlb_page,
+  flush_tlb_range,
+  pte_accessible,
+  ptep_get_and_clear,
+} from '../arch/x86/mm/tlb.ts';
+import type { Machine } from '../boot.ts';
+import type { Gen } from '../kernel/gen.ts';
+import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
+import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import type { mm_struct, vm_area_struct } from './mm_types.ts';
+
+/**
+ * Frees a pte table once no walk without locks can be in it, which is at once here (mm/pgtable-generic.c:
+ * pte_free_defer()).
+ */
+export function pte_free_defer(m: Machine, mm: mm_struct, pt: ptdesc): void {
+  pte_free(m, mm, pt);
+}
+
+/** The pte table that the pmd points at, or null if it points at none (mm/pgtable-generic.c: __pte_offset_map()). */
+export function pte_offset_map(m: Machine, pmdt: ptdesc, pi: number): ptdesc | null {
+  return pmd_is_table(pmdt.entry[pi] as number) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
+}
+
+/** As pte_offset_map(); its lock, pt.ptl, is not taken (mm/pgtable-generic.c: pte_offset_map_ro_nolock()). */
+export function pte_offset_map_ro_nolock(
+  m: Machine,
+  mm: mm_struct,
+  pmdt: ptdesc,
+  pi: number,
+  _addr: number,
+): ptdesc | null {
+  return pte_offset_map(m, pmdt, pi);
+}
+
+/**
+ * As pte_offset_map_ro_nolock(); the caller compares the pmd again under the lock (mm/pgtable-generic.c:
+ * pte_offset_map_rw_nolock()).
+ */
+export function pte_offset_map_rw_nolock(
+  m: Machine,
+  mm: mm_struct,
+  pmdt: ptdesc,
+  pi: number,
+  _addr: number,
+): ptdesc | null {
+  return pte_offset_map(m, pmdt, pi);
+}
+
+/**
+ * The pte table under the pmd with its lock taken, or null if there is none (mm/pgtable-generic.c:
+ * pte_offset_map_lock()).
+ */
+export function* pte_offset_map_lock(
+  m: Machine,
+  mm: mm_struct,
+  pmdt: ptdesc,
+  pi: number,
+  _addr: number,
+): Gen<ptdesc | null> {
+  for (;;) {
+    const pmdval = pmdt.entry[pi] as number;
+    const pt = pte_offset_map(m, pmdt, pi);
+    if (pt === null) return null;
+    yield* spin_lock(m, pt.ptl);
+    if (pmdt.entry[pi] === pmdval) return pt;
+    spin_unlock(m, pt.ptl);
+  }
+}
+
+/**
+ * Keeps a page table for the day that a huge pmd is split; under the pmd lock (mm/pgtable-generic.c:
+ * pgtable_trans_huge_deposit()).
+ */
+export function pgtable_trans_huge_deposit(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pgtable: ptdesc): void {
+  BUG_ON(pmdt.ptl.owner === null, 'mm/pgtable-generic.c: pgtable_trans_huge_deposit() without the pmd lock');
+  pmdt.pmd_huge_pte.push(pgtable);
+}
+
+/**
+ * Takes the page table that was deposited last; under the pmd lock (mm/pgtable-generic.c:
+ * pgtable_trans_huge_withdraw()).
+ */
+export function pgtable_trans_huge_withdraw(m: Machine, mm: mm_struct, pmdt: ptdesc, _pi: number): ptdesc {
+  BUG_ON(pmdt.ptl.owner === null, 'mm/pgtable-generic.c: pgtable_trans_huge_withdraw() without the pmd lock');
+  const pt = pmdt.pmd_huge_pte.pop();
+  BUG_ON(pt === undefined, 'mm/pgtable-generic.c: pgtable_trans_huge_withdraw() with nothing deposited');
+  return pt as ptdesc;
+}
+
+/** Empties the entry of a huge mapping and drops its translations (mm/pgtable-generic.c: pmdp_huge_clear_flush()). */
+export function pmdp_huge_clear_flush(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+): number {
+  const old = pmdt.entry[pi] as number;
+  BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
+  BUG_ON(pmd_present(old) && !pmd_trans_huge(old), 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
+  const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
+  flush_pmd_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
+  return pmd;
+}
+
+/**
+ * Hides a huge mapping from the hardware, drops its translations and answers the old entry (mm/pgtable-generic.c:
+ * pmdp_invalidate()).
+ */
+export function pmdp_invalidate(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
+  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi] as number), 'pmdp_invalidate');
+  const old = pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi] as number));
+  flush_pmd_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
+  return old;
+}
+
+/**
+ * Takes a page table, which the caller keeps, out of its pmd and drops the translations of its ptes
+ * (mm/pgtable-generic.c: pmdp_collapse_flush()).
+ */
+export function pmdp_collapse_flush(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pmdt: ptdesc,
+  pi: number,
+): number {
+  BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_collapse_flush()');
+  BUG_ON(pmd_trans_huge(pmdt.entry[pi] as number), 'mm/pgtable-generic.c: pmdp_collapse_flush()');
+  const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
+  (pmdt.child as (ptdesc | null)[])[pi] = null;
+  flush_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
+  return pmd;
+}
+
+/** Takes the entry out of its table and drops its translation (mm/pgtable-generic.c: ptep_clear_flush()). */
+export function ptep_clear_flush(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): number {
+  const pte = ptep_get_and_clear(m, vma.vm_mm, addr, pt, i);
+  if (pte_accessible(vma.vm_mm, pte)) flush_tlb_page(m, vma, addr);
+  return pte;
+}
