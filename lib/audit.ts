@@ -101,7 +101,7 @@ class Auditor {
 function vma_cursor(mm: mm_struct): (addr: number) => vm_area_struct | null {
   let i = 0;
   return (addr) => {
-    while (i < mm.mm_mt.length && (mm.mm_mt[i] as vm_area_struct).vm_end <= addr) i++;
+    while (i < mm.mm_mt.length && mm.mm_mt[i].vm_end <= addr) i++;
     const v = mm.mm_mt[i];
     return v !== undefined && v.vm_start <= addr ? v : null;
   };
@@ -111,9 +111,9 @@ function vma_cursor(mm: mm_struct): (addr: number) => vm_area_struct | null {
 function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number): void {
   const m = a.m;
   const folio = page_folio(m, page);
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if (mapping === 0) return;
-  const index = (m.page.index[folio] as number) + (page - folio);
+  const index = m.page.index[folio] + (page - folio);
   const object = m.mappings.get(mapping >>> 2);
   if (mapping & FOLIO_MAPPING_ANON) {
     if (!(object instanceof anon_vma)) {
@@ -137,7 +137,7 @@ function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number)
 }
 
 function counter_of(m: Machine, folio: number): number {
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if (mapping & FOLIO_MAPPING_ANON) return MM_ANONPAGES;
   const object = m.mappings.get(mapping >>> 2);
   return object instanceof address_space && object.kind === 'shmem' ? MM_SHMEMPAGES : MM_FILEPAGES;
@@ -166,7 +166,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     }
     const present = pte_present(entry);
     const leaf = softleaf_from_pte(entry);
-    if (!present && softleaf_is_swap(leaf)) (rss[MM_SWAPENTS] as number) += 1;
+    if (!present && softleaf_is_swap(leaf)) rss[MM_SWAPENTS] += 1;
     if (!present && !softleaf_has_pfn(leaf)) return;
     if (present && (pte_special(entry) || (vma.vm_flags & VM_PFNMAP) !== 0)) return;
     const page = present ? pfn_to_page(m, pte_pfn(entry)) : softleaf_to_page(m, leaf);
@@ -174,7 +174,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     const folio = page_folio(m, page);
     const nr = size / 4096;
     if (vma.vm_flags & VM_HUGETLB) hugetlb += nr;
-    else (rss[counter_of(m, folio)] as number) += nr;
+    else rss[counter_of(m, folio)] += nr;
     if (!present && softleaf_is_migration(leaf)) {
       a.say(`mm ${mm.mm_id}: a migration entry at 0x${addr.toString(16)} that nobody works on`);
       return;
@@ -186,8 +186,8 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     else c.entire++;
     a.hold(folio, 1);
     audit_rmap(a, vma, addr, page);
-    const exclusive = (m.page.flags[page] as number) & PG_anon_exclusive;
-    const anon = ((m.page.mapping[folio] as number) & FOLIO_MAPPING_ANON) !== 0;
+    const exclusive = m.page.flags[page] & PG_anon_exclusive;
+    const anon = (m.page.mapping[folio] & FOLIO_MAPPING_ANON) !== 0;
     if (present && anon && pte_write(entry) && !exclusive)
       a.say(`mm ${mm.mm_id}: writable at 0x${addr.toString(16)} but ${a.pfn(page)} is not exclusive`);
     if (!present && softleaf_is_device_exclusive(leaf) && !exclusive)
@@ -227,17 +227,17 @@ function audit_counts(a: Auditor): void {
       a.say(`refcount: ${a.pfn(page)} is free and still mapped or held`);
   }
   p.for_each_used(PAGES_PER_SECTION, p.rows, (page) => {
-    const head = compound_head[page] as number;
-    const type = p.page_type[page] as number;
+    const head = compound_head[page];
+    const type = p.page_type[page];
     if (head !== 0) {
       const c = a.mapped.get(page);
-      if (type === 0 && p.page_type[head] === 0 && (p._mapcount[page] as number) + 1 !== (c?.ptes ?? 0)) {
-        a.say(`mapcount: ${a.pfn(page)} says ${(p._mapcount[page] as number) + 1}, the page tables ${c?.ptes ?? 0}`);
+      if (type === 0 && p.page_type[head] === 0 && p._mapcount[page] + 1 !== (c?.ptes ?? 0)) {
+        a.say(`mapcount: ${a.pfn(page)} says ${p._mapcount[page] + 1}, the page tables ${c?.ptes ?? 0}`);
       }
       return;
     }
-    if ((p.flags[page] as number) & PG_locked) a.say(`lock: folio ${a.pfn(page)} is locked`);
-    audit_folio(a, page, _refcount[page] as number, type);
+    if (p.flags[page] & PG_locked) a.say(`lock: folio ${a.pfn(page)} is locked`);
+    audit_folio(a, page, _refcount[page], type);
   });
 }
 
@@ -253,7 +253,7 @@ function audit_folio(a: Auditor, folio: number, ref: number, type: number): void
     ptes += n;
     if (n > 0) pages_mapped++;
   }
-  if ((p.flags[folio] as number) & PG_head) {
+  if (p.flags[folio] & PG_head) {
     const l = p.large.get(folio);
     if (l === undefined) a.say(`folio ${a.pfn(folio)}: no large state`);
     else {
@@ -263,7 +263,7 @@ function audit_folio(a: Auditor, folio: number, ref: number, type: number): void
       if (l._large_mapcount + 1 !== entire + ptes)
         a.say(`mapcount: folio ${a.pfn(folio)} large ${l._large_mapcount + 1}, the page tables ${entire + ptes}`);
       if (type !== PGTY_hugetlb) {
-        const first = (p._mapcount[folio] as number) + 1;
+        const first = p._mapcount[folio] + 1;
         if (first !== (c?.ptes ?? 0)) a.say(`mapcount: ${a.pfn(folio)} says ${first}, the page tables ${c?.ptes ?? 0}`);
         const low = l._nr_pages_mapped & 0x7fffff;
         if (low !== pages_mapped)
@@ -271,12 +271,12 @@ function audit_folio(a: Auditor, folio: number, ref: number, type: number): void
       }
     }
   } else if (type === 0) {
-    const mapcount = (p._mapcount[folio] as number) + 1;
+    const mapcount = p._mapcount[folio] + 1;
     if (mapcount !== ptes) a.say(`mapcount: ${a.pfn(folio)} says ${mapcount}, the page tables ${ptes}`);
-    if (mapcount > 1 && (p.flags[folio] as number) & PG_anon_exclusive)
+    if (mapcount > 1 && p.flags[folio] & PG_anon_exclusive)
       a.say(`exclusive: ${a.pfn(folio)} is mapped ${mapcount} times and exclusive`);
   }
-  if ((p.flags[folio] as number) & PG_reserved && p.zone[folio] !== ZONE_DEVICE) return;
+  if (p.flags[folio] & PG_reserved && p.zone[folio] !== ZONE_DEVICE) return;
   const explained = a.refs.get(folio) ?? 0;
   if (ref !== explained) {
     const kind = p.zone[folio] === ZONE_DEVICE ? 'device page' : 'page';
@@ -290,7 +290,7 @@ function audit_free_lists(a: Auditor): void {
   for (let o = 0; o <= MAX_PAGE_ORDER; o++) {
     const list = m.zone.free_area[o];
     let n = 0;
-    for (let page = list?.first ?? 0; page !== 0; page = m.page.lru_next[page] as number) {
+    for (let page = list?.first ?? 0; page !== 0; page = m.page.lru_next[page]) {
       n++;
       if (m.page.page_type[page] !== PGTY_buddy || m.page.order[page] !== o)
         a.say(`free list ${o}: ${a.pfn(page)} is not a free block of it`);
@@ -307,9 +307,9 @@ function audit_lru(a: Auditor): void {
   const m = a.m;
   m.lru.lists.forEach((list, i) => {
     let pages = 0;
-    for (let f = list.first; f !== 0; f = m.page.lru_next[f] as number) {
+    for (let f = list.first; f !== 0; f = m.page.lru_next[f]) {
       pages += folio_nr_pages(m, f);
-      if (!((m.page.flags[f] as number) & PG_lru)) a.say(`lru ${i}: ${a.pfn(f)} is on it without PG_lru`);
+      if (!(m.page.flags[f] & PG_lru)) a.say(`lru ${i}: ${a.pfn(f)} is on it without PG_lru`);
     }
     if (i < 4 && pages !== m.lru.lru_size[i])
       a.say(`lru ${i}: holds ${pages} pages, lru_size says ${m.lru.lru_size[i]}`);
@@ -325,7 +325,7 @@ function audit_tlb(a: Auditor): void {
     for (const mm of m.mms) {
       if (mm.tlb_tag === 0) continue;
       for (let i = 0; i < cpu.rtag.length; i++) {
-        const tag = cpu.rtag[i] as number;
+        const tag = cpu.rtag[i];
         if (tag < mm.tlb_tag || tag >= mm.tlb_tag + TAG_SPAN) continue;
         const addr = (tag - mm.tlb_tag) * 4096;
         const leaf = walk_address(mm, addr);

@@ -29,7 +29,7 @@ function read(file: string): string {
 function exports_of(source: string): { name: string; comment: string }[] {
   const found: { name: string; comment: string }[] = [];
   const re = /(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*)?^export (?:function\*?|class) (\w+)/gm;
-  for (const hit of source.matchAll(re)) found.push({ name: hit[2] as string, comment: hit[1] ?? '' });
+  for (const hit of source.matchAll(re)) found.push({ name: hit[2], comment: hit[1] ?? '' });
   return found;
 }
 
@@ -47,9 +47,9 @@ t.test('each exported function of lib/mm names its upstream source, or says that
 t.test('what lib cites exists in the pinned upstream version', (t) => {
   for (const file of sources('lib')) {
     for (const [, path, name] of read(file).matchAll(CITATION)) {
-      const names = pinned.get(path as string);
+      const names = pinned.get(path);
       if (names === undefined) t.fail(`${file}: cites ${path}, which lib/upstream-names.txt does not hold`);
-      else if (!names.has((name as string).replace(/^(?:struct|enum|union) /, '')))
+      else if (!names.has(name.replace(/^(?:struct|enum|union) /, '')))
         t.fail(`${file}: ${path} does not define ${name}`);
     }
   }

@@ -83,7 +83,7 @@ export function walk_address(mm: mm_struct, addr: number): Leaf {
           : table.level === 2
             ? pmd_index(addr)
             : pte_index(addr);
-    const entry = table.entry[i] as number;
+    const entry = table.entry[i];
     if (table.level === 1) return { level: 'pte', entry, table, index: i, size: 4096 };
     const child = table.child?.[i] ?? null;
     if (child === null || (entry & _PAGE_TABLE) === 0) {
@@ -111,9 +111,9 @@ export function for_each_leaf(
 ): void {
   const span = [0, 4096, PMD_SIZE, PUD_SIZE, 512 * PUD_SIZE];
   const walk = (table: ptdesc, base: number): void => {
-    const size = span[table.level] as number;
+    const size = span[table.level];
     for (let i = 0; i < 512; i++) {
-      const entry = table.entry[i] as number;
+      const entry = table.entry[i];
       if (entry === 0) continue;
       const child = table.child?.[i] ?? null;
       if (child !== null && (entry & _PAGE_TABLE) !== 0) walk(child, base + i * size);
@@ -176,14 +176,14 @@ export function page_name(m: Machine, page: number): string {
 export function describe_page(m: Machine, page: number): string {
   const p = m.page;
   const folio = page_folio(m, page);
-  const flags = FLAG_NAMES.filter(([bit]) => ((p.flags[page] as number) & bit) !== 0).map(([, name]) => name);
+  const flags = FLAG_NAMES.filter(([bit]) => (p.flags[page] & bit) !== 0).map(([, name]) => name);
   const nr = folio_nr_pages(m, folio);
   const where = p.zone[folio] === ZONE_DEVICE ? ` device(pgmap ${p.pgmap[folio]})` : '';
   const part =
     nr > 1
       ? ` of folio 0x${m.device_private.page_number(folio).toString(16)} (${nr} pages, entire_mapcount ${(p.large.get(folio)?._entire_mapcount ?? -1) + 1}, large_mapcount ${(p.large.get(folio)?._large_mapcount ?? -1) + 1})`
       : '';
-  return `${page_name(m, page)}${part}${where} ref ${p._refcount[folio]} map ${(p._mapcount[page] as number) + 1} [${flags.join(' ')}]`;
+  return `${page_name(m, page)}${part}${where} ref ${p._refcount[folio]} map ${p._mapcount[page] + 1} [${flags.join(' ')}]`;
 }
 
 /** One line on a page-table entry and what it names. */

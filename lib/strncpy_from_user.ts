@@ -22,7 +22,7 @@ export function* strncpy_from_user(m: Machine, from: number, count: number): Gen
     const u8 = u8_of(cpu, i);
     for (let k = at; k < end; k++) {
       if (u8[k] === 0) return new TextDecoder().decode(new Uint8Array(bytes));
-      bytes.push(u8[k] as number);
+      bytes.push(u8[k]);
     }
   }
   return new TextDecoder().decode(new Uint8Array(bytes));

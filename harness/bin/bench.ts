@@ -31,7 +31,7 @@ interface Row {
 }
 
 function median(xs: number[]): number {
-  return [...xs].sort((a, b) => a - b)[xs.length >> 1] as number;
+  return [...xs].sort((a, b) => a - b)[xs.length >> 1];
 }
 
 function now(): number {
@@ -239,11 +239,11 @@ function table(rows: readonly Row[]): string {
     lines.push([r.name, time, ref, share, r.note ?? '']);
   }
   lines.push(['memcpy', `${(1 / big).toFixed(2)} GB/s`, '', '', '64 MiB pieces']);
-  const width = [0, 1, 2, 3, 4].map((i) => Math.max(...lines.map((l) => (l[i] as string).length)));
+  const width = [0, 1, 2, 3, 4].map((i) => Math.max(...lines.map((l) => l[i].length)));
   return lines
     .map((l) =>
       l
-        .map((x, i) => x.padEnd(width[i] as number))
+        .map((x, i) => x.padEnd(width[i]))
         .join('  ')
         .trimEnd(),
     )

@@ -192,7 +192,7 @@ function known_table(o: Options): number {
   rows.splice(
     1,
     0,
-    (rows[0] as string[]).map(() => '---'),
+    rows[0].map(() => '---'),
   );
   for (const r of rows) process.stdout.write(`| ${r.join(' | ')} |\n`);
   return missed === 0 ? 0 : 1;

@@ -40,7 +40,7 @@ export async function explore_all(
   const work = async (): Promise<void> => {
     while (next < names.length) {
       const i = next++;
-      ended.set(i, await explore_one(names[i] as string, words));
+      ended.set(i, await explore_one(names[i], words));
       for (let e = ended.get(written); e !== undefined; e = ended.get(++written)) {
         write(e.out);
         status = Math.max(status, e.status);

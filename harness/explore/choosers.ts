@@ -41,7 +41,7 @@ export class RandomChooser implements Chooser {
   next(c: Choice): task_struct {
     if (c.runnable.length === 1) return c.standard;
     if (c.current !== null && this.random() % this.period !== 0) return c.current;
-    return c.runnable[this.random() % c.runnable.length] as task_struct;
+    return c.runnable[this.random() % c.runnable.length];
   }
 }
 
@@ -94,7 +94,7 @@ export class DfsChooser implements Chooser {
     this.depth = 0;
     this.used = 0;
     while (this.stack.length > 0) {
-      const top = this.stack[this.stack.length - 1] as Branch;
+      const top = this.stack[this.stack.length - 1];
       if (++top.at < top.options.length) return true;
       this.stack.pop();
     }
@@ -114,7 +114,7 @@ export class DfsChooser implements Chooser {
       this.stack.push(b);
     }
     this.depth++;
-    const pid = b.options[b.at] as number;
+    const pid = b.options[b.at];
     if (b.at > 0 && c.current !== null) this.used++;
     const t = c.runnable.find((x) => x.pid === pid);
     if (t === undefined || b.step !== c.step)

@@ -154,7 +154,7 @@ class Explorer implements Strategy, Numbering {
     const steps_back = can_stay && runnable.length > 1 && (is_yielding || this.run >= FAIRNESS);
     const options = steps_back ? runnable.filter((t) => t !== current) : runnable;
     const stays = can_stay && !steps_back ? current : null;
-    const standard = stays ?? (options[0] as task_struct);
+    const standard = stays ?? options[0];
     const t = this.chooser.next({ step, runnable: options, standard, current: stays });
     if (t !== standard) this.switches.push({ step, from: this.number_of(standard), to: this.number_of(t) });
     const block = this.blocks[this.blocks.length - 1];

@@ -45,11 +45,11 @@ export function parse_schedule(text: string): Schedule {
       return { step: Number(part[1]), from: Number(part[2]), to: Number(part[3]) };
     });
   for (let i = 1; i < switches.length; i++) {
-    const step = (switches[i] as Switch).step;
-    if (step <= (switches[i - 1] as Switch).step) throw bad(`step ${step} is out of order`);
+    const step = switches[i].step;
+    if (step <= switches[i - 1].step) throw bad(`step ${step} is out of order`);
   }
   if (end === undefined) return { seed: Number(seed), switches };
   const hit = /^(\d+)\.([0-9a-f]+)$/.exec(end);
   if (hit === null) throw bad(`${JSON.stringify(end)} is not STEPS.HASH`);
-  return { seed: Number(seed), switches, end: { steps: Number(hit[1]), hash: Number.parseInt(hit[2] as string, 16) } };
+  return { seed: Number(seed), switches, end: { steps: Number(hit[1]), hash: Number.parseInt(hit[2], 16) } };
 }

@@ -98,7 +98,7 @@ export function check_determinism(c: RaceCase, schedules: number, seed: number, 
 
 /** Stretches as they are when the one at `i` waits until the next one of its task. */
 function join(blocks: readonly Block[], i: number): Block[] {
-  const b = blocks[i] as Block;
+  const b = blocks[i];
   const next = blocks.findIndex((x, k) => k > i && x.task === b.task);
   const out: Block[] = [];
   blocks.forEach((x, k) => {

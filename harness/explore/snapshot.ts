@@ -135,7 +135,7 @@ export class Snapshot {
     this.restore_columns();
     for (const { o, keys, values } of this.objects) {
       for (let i = 0; i < keys.length; i++) {
-        const k = keys[i] as string;
+        const k = keys[i];
         if (o[k] !== values[i]) o[k] = values[i];
       }
       const now = Object.keys(o);
@@ -173,18 +173,18 @@ export class Snapshot {
     const devices = this.mod()?.dmirror_devices ?? [];
     if (devices.length !== this.free.length) return null;
     for (let i = 0; i < devices.length; i++) {
-      const d = devices[i] as (typeof devices)[number];
-      const f = this.free[i] as FreeList;
+      const d = devices[i];
+      const f = this.free[i];
       const now = d.devmem_chunks;
       if (now !== f.chunks || now?.length !== f.copy.length || now.some((c, k) => c !== f.copy[k] || c.remove))
         return null;
       const taken = d.calloc - f.calloc;
       if (taken > MANY) return null;
       for (const [i, nr] of [1, SLAB_PAGES].entries()) {
-        let row = f.first[i] as number;
+        let row = f.first[i];
         for (let k = 0; k < taken && row !== 0; k += nr) {
           dirty.push({ from: row, to: row + nr });
-          row = this.private_copy[row] as number;
+          row = this.private_copy[row];
         }
       }
     }
@@ -210,7 +210,7 @@ export class Snapshot {
     }
     for (const { a, copy } of this.columns) {
       for (const { from, to } of dirty) {
-        if (to - from === 1) a[from] = copy[from] as number;
+        if (to - from === 1) a[from] = copy[from];
         else a.set(copy.subarray(from, to), from);
       }
     }

@@ -34,7 +34,7 @@ function main(tree: string | undefined): void {
   }
   const cited = new Set<string>();
   for (const file of sources('lib'))
-    for (const hit of readFileSync(file, 'utf8').matchAll(CITED_FILE)) cited.add(hit[1] as string);
+    for (const hit of readFileSync(file, 'utf8').matchAll(CITED_FILE)) cited.add(hit[1]);
   const out: string[] = [];
   for (const path of [...cited].sort()) {
     const at = join(tree, path);

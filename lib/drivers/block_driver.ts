@@ -130,7 +130,7 @@ function* to_device(m: Machine, s: block_state, args: migrate_vma, order: number
   if (ret !== 0) return ret;
   if (args.cpages === dst.length >> order) {
     for (let i = 0; i < dst.length; i += 1 << order) {
-      const v = src[i] as number;
+      const v = src[i];
       if (order > 0 && (v & BOTH) !== BOTH) continue;
       const page = block_alloc(m, s, order);
       if (page === 0) continue;
@@ -152,7 +152,7 @@ function* fill_system(m: Machine, s: block_state, args: migrate_vma): Gen<number
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
   for (let i = 0; i < src.length; i++) {
-    const v = src[i] as number;
+    const v = src[i];
     const page = migrate_pfn_to_page(m, v);
     if (page === 0 || (v & MIGRATE_PFN_MIGRATE) === 0) continue;
     const order = folio_order(m, page_folio(m, page));
@@ -182,7 +182,7 @@ function* to_generic(m: Machine, s: block_state, args: migrate_vma): Gen<number>
   yield* lock_page(m, page);
   (args.dst as Float64Array)[0] = migrate_pfn(page_to_pfn(m, page));
   yield* migrate_vma_pages(m, args);
-  if ((((args.src as Float64Array)[0] as number) & MIGRATE_PFN_MIGRATE) === 0) ret = -EINVAL;
+  if (((args.src as Float64Array)[0] & MIGRATE_PFN_MIGRATE) === 0) ret = -EINVAL;
   yield* migrate_vma_finalize(m, args);
   return ret;
 }

@@ -100,7 +100,7 @@ function* put(m: Machine, s: offset_state, mm: mm_struct, addr: number, offset: 
   const args = one_page(s, vma, addr, MIGRATE_VMA_SELECT_SYSTEM);
   const ret = yield* migrate_vma_setup(m, args);
   if (ret !== 0) return ret;
-  const src = (args.src as Float64Array)[0] as number;
+  const src = (args.src as Float64Array)[0];
   const spage = migrate_pfn_to_page(m, src);
   if (src & MIGRATE_PFN_MIGRATE && spage !== 0) {
     zone_device_folio_init(m, page, s.pagemap, 0);
@@ -108,7 +108,7 @@ function* put(m: Machine, s: offset_state, mm: mm_struct, addr: number, offset: 
     (args.dst as Float64Array)[0] = migrate_pfn_from_page(m, page) + (src & MIGRATE_PFN_WRITE);
   }
   yield* migrate_vma_pages(m, args);
-  const moved = (((args.src as Float64Array)[0] as number) & MIGRATE_PFN_MIGRATE) !== 0 && spage !== 0;
+  const moved = ((args.src as Float64Array)[0] & MIGRATE_PFN_MIGRATE) !== 0 && spage !== 0;
   yield* migrate_vma_finalize(m, args);
   return moved ? 0 : -ENOMEM;
 }
@@ -127,7 +127,7 @@ function* evict(m: Machine, s: offset_state): Gen<number> {
   const dst = new Float64Array(src.length);
   yield* migrate_device_pfns(m, src, src.length);
   for (let i = 0; i < src.length; i++) {
-    const mpfn = src[i] as number;
+    const mpfn = src[i];
     if (mpfn & MIGRATE_PFN_MIGRATE) dst[i] = yield* take_back(m, s, mpfn);
   }
   yield* migrate_device_pages(m, src, dst, src.length);
@@ -139,7 +139,7 @@ function* find(m: Machine, mm: mm_struct, addr: number): Gen<number> {
   const pages = new Int32Array(1);
   const got = yield* get_user_pages(m, addr, 1, 0, pages);
   if (got < 0) return got;
-  const page = pages[0] as number;
+  const page = pages[0];
   const found = yield* page_mapped_in_vma(m, page, vma_lookup(mm, addr) as vm_area_struct);
   put_page(m, page);
   return found < 0 ? 0 : found;
@@ -177,7 +177,7 @@ function* migrate_to_ram(m: Machine, vmf: vm_fault): Gen<number> {
   const args = one_page(s, vmf.vma, vmf.address, MIGRATE_VMA_SELECT_DEVICE_PRIVATE);
   args.fault_page = vmf.page;
   if ((yield* migrate_vma_setup(m, args)) !== 0) return VM_FAULT_SIGBUS;
-  const src = (args.src as Float64Array)[0] as number;
+  const src = (args.src as Float64Array)[0];
   let ret = 0;
   if (src & MIGRATE_PFN_MIGRATE) {
     const dst = yield* take_back(m, s, src);

@@ -77,8 +77,8 @@ function* remember(m: Machine, addr: number): Gen<number> {
   const got = yield* get_user_pages(m, addr, 1, FOLL_GET, page);
   mmap_read_unlock(m, mm);
   if (got < 0) return got;
-  state_of(m).page = page[0] as number;
-  folio_put(m, page_folio(m, page[0] as number));
+  state_of(m).page = page[0];
+  folio_put(m, page_folio(m, page[0]));
   yield* lru_add_drain_all(m);
   return 0;
 }

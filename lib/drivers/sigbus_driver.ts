@@ -72,14 +72,14 @@ function* sigbus_ioctl(m: Machine, _filp: file, _command: number, addr: number):
   args.flags = MIGRATE_VMA_SELECT_SYSTEM;
   let ret = args.vma === null ? -EINVAL : yield* migrate_vma_setup(m, args);
   if (ret === 0) {
-    const src = args.src[0] as number;
+    const src = args.src[0];
     const page = src & MIGRATE_PFN_MIGRATE ? (s.free.pop() ?? 0) : 0;
     if (page !== 0) {
       zone_device_folio_init(m, page, s.pagemap, 0);
       args.dst[0] = migrate_pfn(page_to_pfn(m, page)) + (src & MIGRATE_PFN_WRITE);
     }
     yield* migrate_vma_pages(m, args);
-    if (((args.src[0] as number) & MIGRATE_PFN_MIGRATE) === 0) ret = -ENOMEM;
+    if ((args.src[0] & MIGRATE_PFN_MIGRATE) === 0) ret = -ENOMEM;
     yield* migrate_vma_finalize(m, args);
   }
   mmap_read_unlock(m, mm);

@@ -122,7 +122,7 @@ export function is_directory(m: Machine, path: string): boolean {
   const prefix = `${path}/`;
   for (const p of m.vfs.nodes.keys()) if (p.startsWith(prefix)) return true;
   const pid = /^\/proc\/(self|\d+)$/.exec(path);
-  return pid !== null && find_proc_task(m, pid[1] as string) !== null;
+  return pid !== null && find_proc_task(m, pid[1]) !== null;
 }
 
 function find_proc_task(m: Machine, name: string): task_struct | null {
@@ -212,9 +212,9 @@ function open_text(
 function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | number | null> {
   const hit = /^\/proc\/(self|\d+)\/(.+)$/.exec(path);
   if (hit === null) return null;
-  const task = find_proc_task(m, hit[1] as string);
+  const task = find_proc_task(m, hit[1]);
   if (task === null) return -ENOENT;
-  const entry = m.vfs.proc_pid.get(hit[2] as string);
+  const entry = m.vfs.proc_pid.get(hit[2]);
   if (entry === undefined) throw new Unmodelled(`fs/proc/base.c: ${path}`);
   const node = new_inode(m);
   node.i_private = task;

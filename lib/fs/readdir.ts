@@ -19,7 +19,7 @@ export function* do_scandir(m: Machine, name: string): Gen<{ d_name: string; d_t
   for (const [p, v] of m.vfs.nodes) {
     if (!p.startsWith(prefix)) continue;
     const rest = p.slice(prefix.length).split('/');
-    found.set(rest[0] as string, rest.length > 1 ? DT_DIR : v.kind === 'chr' ? DT_CHR : DT_REG);
+    found.set(rest[0], rest.length > 1 ? DT_DIR : v.kind === 'chr' ? DT_CHR : DT_REG);
   }
   for (const d of DIRECTORIES) {
     if (d !== '/' && d.startsWith(prefix) && !d.slice(prefix.length).includes('/'))

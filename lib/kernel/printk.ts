@@ -39,7 +39,7 @@ export function call_path(): string[] {
   for (const line of stack.split('\n')) {
     const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \((.*)\)$/.exec(line);
     if (hit === null || hit[2] === '<anonymous>') continue;
-    const name = hit[1] as string;
+    const name = hit[1];
     // What is outside of lib, or of the task, is not the kernel's.
     if (name === 'task_entry' || !hit[2]?.includes(LIB)) break;
     if (names[names.length - 1] !== name && name !== 'call_path') names.push(name);

@@ -166,7 +166,7 @@ class by_offset implements device_private_numbers {
     let start = 0;
     let i = 0;
     for (; i < this.pgmaps.length; i++) {
-      const { range } = this.pgmaps[i] as dev_pagemap;
+      const { range } = this.pgmaps[i];
       if (start + size <= range.start) break;
       start = range.end + 1;
     }

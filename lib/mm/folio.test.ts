@@ -20,12 +20,12 @@ t.test("a new folio stands in its CPU's batch, with a reference of the batch, un
   const m = build();
   const folios = Array.from({ length: 31 }, () => alloc_page(m, KERNEL));
   for (const f of folios.slice(0, 30)) folio_add_lru(m, f);
-  t.equal(m.page._refcount[folios[0] as number], 2);
-  t.equal((m.page.flags[folios[0] as number] as number) & LRU, 0);
-  folio_add_lru(m, folios[30] as number);
+  t.equal(m.page._refcount[folios[0]], 2);
+  t.equal(m.page.flags[folios[0]] & LRU, 0);
+  folio_add_lru(m, folios[30]);
   for (const f of folios) {
     t.equal(m.page._refcount[f], 1);
-    t.ok((m.page.flags[f] as number) & LRU);
+    t.ok(m.page.flags[f] & LRU);
   }
   t.equal(m.lru.lru_size[INACTIVE_FILE], 31);
   t.end();

@@ -92,7 +92,7 @@ export function folio_is_file_lru(m: Machine, folio: number): boolean {
 
 /** The list that the folio's flags put it on (include/linux/mm_inline.h: folio_lru_list()). */
 export function folio_lru_list(m: Machine, folio: number): number {
-  const flags = m.page.flags[folio] as number;
+  const flags = m.page.flags[folio];
   BUG_ON(
     (flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable),
     'include/linux/mm_inline.h: folio_lru_list()',
@@ -104,22 +104,22 @@ export function folio_lru_list(m: Machine, folio: number): number {
 /** Puts the folio on its list's front (include/linux/mm_inline.h: lruvec_add_folio()). */
 function lruvec_add_folio(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
-  (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
-  if (lru !== LRU_UNEVICTABLE) list_add(m, folio, m.lru.lists[lru] as PageList);
+  m.lru.lru_size[lru] += folio_nr_pages(m, folio);
+  if (lru !== LRU_UNEVICTABLE) list_add(m, folio, m.lru.lists[lru]);
 }
 
 /** Puts the folio on its list's end (include/linux/mm_inline.h: lruvec_add_folio_tail()). */
 function lruvec_add_folio_tail(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
-  (m.lru.lru_size[lru] as number) += folio_nr_pages(m, folio);
-  list_add_tail(m, folio, m.lru.lists[lru] as PageList);
+  m.lru.lru_size[lru] += folio_nr_pages(m, folio);
+  list_add_tail(m, folio, m.lru.lists[lru]);
 }
 
 /** Takes the folio off its list (include/linux/mm_inline.h: lruvec_del_folio()). */
 export function lruvec_del_folio(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
-  if (lru !== LRU_UNEVICTABLE) list_del(m, folio, m.lru.lists[lru] as PageList);
-  (m.lru.lru_size[lru] as number) -= folio_nr_pages(m, folio);
+  if (lru !== LRU_UNEVICTABLE) list_del(m, folio, m.lru.lists[lru]);
+  m.lru.lru_size[lru] -= folio_nr_pages(m, folio);
 }
 
 function __page_cache_release(m: Machine, folio: number): void {
@@ -139,7 +139,7 @@ function __folio_put(m: Machine, folio: number): void {
     return;
   }
   __page_cache_release(m, folio);
-  if ((m.page.flags[folio] as number) & PG_head) folio_unqueue_deferred_split(m, folio);
+  if (m.page.flags[folio] & PG_head) folio_unqueue_deferred_split(m, folio);
   free_frozen_pages(m, folio, folio_order(m, folio));
 }
 
@@ -148,7 +148,7 @@ function __folio_put(m: Machine, folio: number): void {
  * folio_ref_sub_and_test()).
  */
 function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
-  const left = (m.page._refcount[folio] as number) - refs;
+  const left = m.page._refcount[folio] - refs;
   BUG_ON(left < 0, `include/linux/mm.h: put_page_testzero() without references: page ${folio}`);
   m.page._refcount[folio] = left;
   return left === 0;
@@ -180,9 +180,9 @@ export function get_page(m: Machine, page: number): void {
  */
 export function folios_put_refs(m: Machine, folios: number[], refs: readonly number[] | null): void {
   for (let i = 0; i < folios.length; i++) {
-    const folio = folios[i] as number;
+    const folio = folios[i];
     if (folio === 0 || is_huge_zero_folio(m, folio)) continue;
-    if (folio_ref_sub_and_test(m, folio, refs === null ? 1 : (refs[i] as number))) __folio_put(m, folio);
+    if (folio_ref_sub_and_test(m, folio, refs === null ? 1 : refs[i])) __folio_put(m, folio);
   }
   folios.length = 0;
 }
@@ -195,7 +195,7 @@ function folios_put(m: Machine, folios: number[]): void {
 /** Drops a reference to the folio of each page (mm/folio.c: release_pages()). */
 export function release_pages(m: Machine, pages: ArrayLike<number>, nr = pages.length): void {
   const folios: number[] = [];
-  for (let i = 0; i < nr; i++) folios.push(page_folio(m, pages[i] as number));
+  for (let i = 0; i < nr; i++) folios.push(page_folio(m, pages[i]));
   folios_put(m, folios);
 }
 
@@ -272,7 +272,7 @@ function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t):
   const is_lru_add = move_fn === lru_add;
   const dead: number[] = [];
   for (let i = 0; i < folios.length; i++) {
-    const folio = folios[i] as number;
+    const folio = folios[i];
     if (!is_lru_add && !test_and_clear_flag(m, folio, PG_lru)) continue;
     if (is_lru_add && folio_ref_freeze(m, folio, 1)) {
       clear_flag(m, folio, PG_active | PG_unevictable);
@@ -297,7 +297,7 @@ function folio_batch_add_and_move(m: Machine, folio: number, fbatch: number[], m
 }
 
 function this_cpu_fbatches(m: Machine): cpu_fbatches {
-  return m.lru.cpu_fbatches[m.current.cpu] as cpu_fbatches;
+  return m.lru.cpu_fbatches[m.current.cpu];
 }
 
 /** Moves a clean folio to the end of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
@@ -331,7 +331,7 @@ export function folio_mark_accessed(m: Machine, folio: number): void {
  * folio_add_lru()).
  */
 export function folio_add_lru(m: Machine, folio: number): void {
-  const flags = m.page.flags[folio] as number;
+  const flags = m.page.flags[folio];
   BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'mm/folio.c: folio_add_lru()');
   BUG_ON((flags & PG_lru) !== 0, 'mm/folio.c: folio_add_lru() of a folio that is on a list');
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_add, lru_add);
@@ -371,7 +371,7 @@ export function folio_mark_lazyfree(m: Machine, folio: number): void {
 
 /** Empties one CPU's batches into the lists (mm/folio.c: lru_add_drain_cpu()). */
 function lru_add_drain_cpu(m: Machine, cpu: number): void {
-  const f = m.lru.cpu_fbatches[cpu] as cpu_fbatches;
+  const f = m.lru.cpu_fbatches[cpu];
   if (f.lru_add.length > 0) folio_batch_move_lru(m, f.lru_add, lru_add);
   if (f.lru_move_tail.length > 0) folio_batch_move_lru(m, f.lru_move_tail, lru_move_tail);
   if (f.lru_deactivate_file.length > 0) folio_batch_move_lru(m, f.lru_deactivate_file, lru_deactivate_file);

@@ -95,7 +95,7 @@ export class dev_pagemap {
   ref_dying = false;
   done = new completion('dev_pagemap');
   get range(): range {
-    return this.ranges[0] as range;
+    return this.ranges[0];
   }
 }
 
@@ -122,7 +122,7 @@ function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
   for (const pgmap of m.pgmaps.live()) {
     if (m.device_private.offsets && pgmap.type === MEMORY_DEVICE_PRIVATE) continue;
     for (let i = 0; i < pgmap.nr_range; i++) {
-      const r = pgmap.ranges[i] as range;
+      const r = pgmap.ranges[i];
       if (phys >= r.start && phys <= r.end) return pgmap;
     }
   }
@@ -149,7 +149,7 @@ function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
 export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
   const phys = pfn * PAGE_SIZE;
   for (let i = 0; i < pgmap.nr_range; i++) {
-    const r = pgmap.ranges[i] as range;
+    const r = pgmap.ranges[i];
     if (phys >= r.start && phys <= r.end) return true;
   }
   return false;
@@ -159,12 +159,12 @@ export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
 export function page_pgmap(m: Machine, page: number): dev_pagemap {
   const folio = page_folio(m, page);
   WARN_ON_ONCE(m, m.page.zone[folio] !== ZONE_DEVICE, 'page_pgmap');
-  return m.pgmaps.get(m.page.pgmap[folio] as number) as dev_pagemap;
+  return m.pgmaps.get(m.page.pgmap[folio]) as dev_pagemap;
 }
 
 function is_of_type(m: Machine, folio: number, type: number): boolean {
   const p = m.page;
-  return p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio] as number)?.type === type;
+  return p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio])?.type === type;
 }
 
 /** True for memory that the CPU cannot address (include/linux/memremap.h: folio_is_device_private()). */
@@ -197,7 +197,7 @@ export function folio_is_fsdax(m: Machine, folio: number): boolean {
  */
 export function folio_zone_device_data(m: Machine, folio: number): number {
   WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
-  return m.page.private[folio] as number;
+  return m.page.private[folio];
 }
 
 /** Sets what the driver keeps for a private folio (include/linux/memremap.h: folio_set_zone_device_data()). */
@@ -227,7 +227,7 @@ export function reset_pages(
   refcount: number,
 ): void {
   const p = m.page;
-  for (let i = page; i < page + nr; i++) if ((p.flags[i] as number) & PG_head) p.large.delete(i);
+  for (let i = page; i < page + nr; i++) if (p.flags[i] & PG_head) p.large.delete(i);
   p.flags.fill(flags, page, page + nr);
   p._refcount.fill(refcount, page, page + nr);
   p._mapcount.fill(-1, page, page + nr);
@@ -244,7 +244,7 @@ export function reset_pages(
 }
 
 function pageunmap_range(m: Machine, pgmap: dev_pagemap, range_id: number): void {
-  const r = pgmap.ranges[range_id] as range;
+  const r = pgmap.ranges[range_id];
   const pfn = r.start / PAGE_SIZE;
   const nr = range_len(r) / PAGE_SIZE;
   for_each_run(m, pfn, nr, (page, n) => {
@@ -258,7 +258,7 @@ export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
   WARN_ON_ONCE(m, m.device_private.offsets && pgmap.type === MEMORY_DEVICE_PRIVATE, 'memunmap_pages');
   let nr = 1;
   if (pgmap.type !== MEMORY_DEVICE_PRIVATE && pgmap.type !== MEMORY_DEVICE_COHERENT) {
-    for (let i = 0; i < pgmap.nr_range; i++) nr += range_len(pgmap.ranges[i] as range) / PAGE_SIZE;
+    for (let i = 0; i < pgmap.nr_range; i++) nr += range_len(pgmap.ranges[i]) / PAGE_SIZE;
   }
   kill_dev_pagemap(m, pgmap, nr);
   yield* wait_for_completion(m, pgmap.done);
@@ -270,7 +270,7 @@ export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
 function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number {
   const fn = 'pagemap_range';
   const is_private = pgmap.type === MEMORY_DEVICE_PRIVATE;
-  const r = pgmap.ranges[range_id] as range;
+  const r = pgmap.ranges[range_id];
   const start_pfn = Math.floor(r.start / PAGE_SIZE);
   const end_pfn = Math.floor(r.end / PAGE_SIZE);
   for (const pfn of [start_pfn, end_pfn]) {
@@ -367,13 +367,13 @@ export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Ge
 /** A device folio without references goes back to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
   const p = m.page;
-  const pgmap = m.pgmaps.get(p.pgmap[folio] as number);
+  const pgmap = m.pgmaps.get(p.pgmap[folio]);
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
-  if ((p.mapping[folio] as number) & FOLIO_MAPPING_ANON) {
+  if (p.mapping[folio] & FOLIO_MAPPING_ANON) {
     if (nr > 1 && !m.patches.has('no-zone-device-nr-anon'))
       mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
-    for (let i = folio; i < folio + nr; i++) (p.flags[i] as number) &= ~PG_anon_exclusive;
+    for (let i = folio; i < folio + nr; i++) p.flags[i] &= ~PG_anon_exclusive;
   }
   if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC && !m.patches.has('no-7ab0ad0e74f8'))
     p.mapping[folio] = 0;
@@ -410,9 +410,9 @@ const STALE_FLAGS =
 function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
   const p = m.page;
   // A former folio whose second page this is keeps its order there.
-  if ((p.flags[page - 1] as number) & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
+  if (p.flags[page - 1] & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
   for (let i = page; i < page + nr; i++) {
-    const flags = p.flags[i] as number;
+    const flags = p.flags[i];
     if (flags & PG_head) {
       p.large.delete(i);
       p.order[i] = 0;
@@ -445,7 +445,7 @@ function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, ord
 /** zone_device_page_init() for a folio that user space may map (include/linux/memremap.h: zone_device_folio_init()). */
 export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pagemap, order: number): void {
   zone_device_page_init(m, folio, pgmap, order);
-  if (order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
+  if (order > 0) m.page.flags[folio] |= PG_large_rmappable;
 }
 
 /**
@@ -458,7 +458,7 @@ export function zone_device_private_split_cb(m: Machine, original_folio: number,
   if (folio_split !== undefined) {
     folio_split(m, original_folio, new_folio);
   } else if (new_folio !== 0) {
-    m.page.pgmap[new_folio] = m.page.pgmap[original_folio] as number;
-    m.page.mapping[new_folio] = m.page.mapping[original_folio] as number;
+    m.page.pgmap[new_folio] = m.page.pgmap[original_folio];
+    m.page.mapping[new_folio] = m.page.mapping[original_folio];
   }
 }

@@ -284,17 +284,17 @@ export function is_cow_mapping(flags: number): boolean {
 
 /** Adds pages to a counter MM_* (include/linux/mm.h: add_mm_counter()). */
 export function add_mm_counter(mm: mm_struct, member: number, value: number): void {
-  (mm.rss_stat[member] as number) += value;
+  mm.rss_stat[member] += value;
 }
 
 /** The counter MM_* that a page cache folio is counted in (include/linux/mm.h: mm_counter_file()). */
 export function mm_counter_file(m: Machine, folio: number): number {
-  return (m.page.flags[folio] as number) & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES;
+  return m.page.flags[folio] & PG_swapbacked ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
 /** The counter MM_* that a mapped folio is counted in (include/linux/mm.h: mm_counter()). */
 export function mm_counter(m: Machine, folio: number): number {
-  return (m.page.mapping[folio] as number) & FOLIO_MAPPING_ANON ? MM_ANONPAGES : mm_counter_file(m, folio);
+  return m.page.mapping[folio] & FOLIO_MAPPING_ANON ? MM_ANONPAGES : mm_counter_file(m, folio);
 }
 
 export type { address_space };

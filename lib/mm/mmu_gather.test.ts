@@ -69,7 +69,7 @@ t.test('pages are freed after the flush that takes their translations, which is 
   for (const [k, i] of [3, 7].entries()) {
     pt.entry[i] = 0;
     tlb_remove_tlb_entry(tlb, ADDR + i * PAGE);
-    tlb_remove_page(m, tlb, pages[k] as number);
+    tlb_remove_page(m, tlb, pages[k]);
   }
   t.same([tlb.start, tlb.end], [ADDR + 3 * PAGE, ADDR + 8 * PAGE]);
   t.ok(tlb_lookup(m, mm, VPN + 3, true) >= 0, 'still cached');
@@ -147,9 +147,9 @@ t.test('an unmap that ran beside another one flushes the whole address space', (
 t.test('rmaps put off stay until the flush, and hold only one batch beyond the first', (t) => {
   const { m, mm, vma, tlb } = build();
   const folio = folio_alloc(m, 0, 2);
-  const mapped = m.page._refcount[folio] as number;
+  const mapped = m.page._refcount[folio];
   folio_add_file_rmap_ptes(m, folio, folio, 4, vma);
-  (m.page._refcount[folio] as number) += 3;
+  m.page._refcount[folio] += 3;
   tlb_gather_mmu(m, tlb, mm);
   tlb_remove_tlb_entries(tlb, 4, ADDR);
   t.ok(tlb_delay_rmap(tlb));

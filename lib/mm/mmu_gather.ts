@@ -179,10 +179,10 @@ export function tlb_finish_mmu(m: Machine, tlb: mmu_gather): void {
 export function tlb_flush_rmaps(m: Machine, tlb: mmu_gather, vma: vm_area_struct): void {
   if (!tlb.delayed_rmap) return;
   for (const i of tlb.active === 0 ? [0] : [0, tlb.active]) {
-    const batch = tlb.batches[i] as mmu_gather_batch;
+    const batch = tlb.batches[i];
     for (const k of batch.delayed) {
-      const page = batch.pages[k] as number;
-      folio_remove_rmap_ptes(m, page_folio(m, page), page, batch.nr_pages[k] as number, vma);
+      const page = batch.pages[k];
+      folio_remove_rmap_ptes(m, page_folio(m, page), page, batch.nr_pages[k], vma);
     }
     batch.delayed.length = 0;
   }
@@ -289,7 +289,7 @@ export function __tlb_remove_folio_pages(
   delay_rmap: boolean,
 ): boolean {
   BUG_ON(tlb.end === 0, 'mm/mmu_gather.c: __tlb_remove_folio_pages_size() without a range');
-  const batch = tlb.batches[tlb.active] as mmu_gather_batch;
+  const batch = tlb.batches[tlb.active];
   if (delay_rmap) batch.delayed.push(batch.pages.length);
   batch.pages.push(page);
   batch.nr_pages.push(nr_pages);

@@ -187,7 +187,7 @@ t.test('of a large folio in small mappings only the exclusive pages become writa
       Math.floor(walk_address(m.current.mm as mm_struct, MAP + n * PAGE).entry / 2 ** 20),
     );
     t.same(
-      pfns.map((p) => p - (pfns[0] as number)),
+      pfns.map((p) => p - pfns[0]),
       [0, 1, 2, 3],
       'each entry its own page',
     );

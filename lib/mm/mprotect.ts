@@ -316,7 +316,7 @@ function* change_pte_range(
   for (; addr !== end; addr += nr_ptes * PAGE_SIZE) {
     nr_ptes = 1;
     const i = pte_index(addr);
-    const oldpte = pt.entry[i] as number;
+    const oldpte = pt.entry[i];
     if (pte_present(oldpte)) {
       const page = vm_normal_page(m, vma, addr, oldpte);
       const folio = page === 0 ? 0 : page_folio(m, page);
@@ -364,7 +364,7 @@ function* change_pmd_range(
     const next = pmd_addr_end(addr, end);
     const pi = pmd_index(addr);
     if (populate && (yield* pte_alloc(m, vma.vm_mm, pmdt, pi))) return -ENOMEM;
-    const pmd = pmdt.entry[pi] as number;
+    const pmd = pmdt.entry[pi];
     let handled = pmd_none(pmd);
     if (pmd_is_huge(pmd)) {
       if (next - addr !== HPAGE_PMD_SIZE || pgtable_split_needed(vma, cp_flags)) {

@@ -45,7 +45,7 @@ function machine(): Machine {
 function rows(m: Machine, list: PageList): number[] {
   const found: number[] = [];
   let last = 0;
-  for (let page = list.first; page !== 0; page = m.page.lru_next[page] as number) {
+  for (let page = list.first; page !== 0; page = m.page.lru_next[page]) {
     if (m.page.lru_prev[page] !== last) throw new Error(`page ${page} does not lead back to ${last}`);
     found.push(page);
     last = page;

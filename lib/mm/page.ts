@@ -189,7 +189,7 @@ export class Vmemmap {
   }
 
   page_to_pfn(page: number): number {
-    const base = this.section_pfn[page >>> 15] as number;
+    const base = this.section_pfn[page >>> 15];
     if (base < 0) throw new Oops(`BUG: page_to_pfn() of page ${page}, which has no pfn`);
     return base + (page & (PAGES_PER_SECTION - 1));
   }
@@ -237,7 +237,7 @@ export function folio_page_idx(folio: number, page: number): number {
 
 /** log2 of the number of pages (include/linux/mm.h: folio_order()). */
 export function folio_order(m: Machine, folio: number): number {
-  return (m.page.flags[folio] as number) & PG_head ? (m.page.order[folio] as number) : 0;
+  return m.page.flags[folio] & PG_head ? m.page.order[folio] : 0;
 }
 
 /** The number of pages in the folio (include/linux/mm.h: folio_nr_pages()). */
@@ -252,12 +252,12 @@ export function folio_size(m: Machine, folio: number): number {
 
 /** True for a folio of more than one page (include/linux/page-flags.h: folio_test_large()). */
 export function folio_test_large(m: Machine, folio: number): boolean {
-  return ((m.page.flags[folio] as number) & PG_head) !== 0;
+  return (m.page.flags[folio] & PG_head) !== 0;
 }
 
 /** True for a page of a folio of more than one page (include/linux/page-flags.h: PageCompound()). */
 export function PageCompound(m: Machine, page: number): boolean {
-  return m.page.compound_head[page] !== 0 || ((m.page.flags[page] as number) & PG_head) !== 0;
+  return m.page.compound_head[page] !== 0 || (m.page.flags[page] & PG_head) !== 0;
 }
 
 /** True for a page that is not its folio's first (include/linux/page-flags.h: PageTail()). */
@@ -274,17 +274,17 @@ export function large(m: Machine, folio: number): large_folio {
 
 /** True if the flag (a PG_* bit) is set on the page itself (include/linux/page-flags.h: PAGEFLAG tests). */
 export function test_flag(m: Machine, page: number, flag: number): boolean {
-  return ((m.page.flags[page] as number) & flag) !== 0;
+  return (m.page.flags[page] & flag) !== 0;
 }
 
 /** Sets a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
 export function set_flag(m: Machine, page: number, flag: number): void {
-  (m.page.flags[page] as number) |= flag;
+  m.page.flags[page] |= flag;
 }
 
 /** Clears a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
 export function clear_flag(m: Machine, page: number, flag: number): void {
-  (m.page.flags[page] as number) &= ~flag;
+  m.page.flags[page] &= ~flag;
 }
 
 /** Sets a PG_* bit and answers what it was (include/linux/page-flags.h: TESTSETFLAG). */
@@ -318,7 +318,7 @@ export function ClearPageAnonExclusive(m: Machine, page: number): void {
 
 /** True for anonymous memory (include/linux/page-flags.h: folio_test_anon()). */
 export function folio_test_anon(m: Machine, folio: number): boolean {
-  return ((m.page.mapping[folio] as number) & FOLIO_MAPPING_ANON) !== 0;
+  return (m.page.mapping[folio] & FOLIO_MAPPING_ANON) !== 0;
 }
 
 /** True for a page of an anonymous folio (include/linux/page-flags.h: PageAnon()). */
@@ -338,29 +338,29 @@ export function folio_is_zone_device(m: Machine, folio: number): boolean {
 
 /** References to the folio (include/linux/page_ref.h: folio_ref_count()). */
 export function folio_ref_count(m: Machine, folio: number): number {
-  return m.page._refcount[folio] as number;
+  return m.page._refcount[folio];
 }
 
 /** Takes a reference on a folio that is known to have one (include/linux/mm.h: folio_get()). */
 export function folio_get(m: Machine, folio: number): void {
-  BUG_ON((m.page._refcount[folio] as number) <= 0, 'include/linux/mm.h: folio_get() of a folio without references');
-  (m.page._refcount[folio] as number)++;
+  BUG_ON(m.page._refcount[folio] <= 0, 'include/linux/mm.h: folio_get() of a folio without references');
+  m.page._refcount[folio]++;
 }
 
 /** Takes several references (include/linux/page_ref.h: folio_ref_add()). */
 export function folio_ref_add(m: Machine, folio: number, nr: number): void {
-  (m.page._refcount[folio] as number) += nr;
+  m.page._refcount[folio] += nr;
 }
 
 /** Drops several references of which it is known that others remain (include/linux/page_ref.h: folio_ref_sub()). */
 export function folio_ref_sub(m: Machine, folio: number, nr: number): void {
-  (m.page._refcount[folio] as number) -= nr;
+  m.page._refcount[folio] -= nr;
 }
 
 /** Takes a reference unless the folio is free (include/linux/page_ref.h: folio_try_get()). */
 export function folio_try_get(m: Machine, folio: number): boolean {
   if (m.page._refcount[folio] === 0) return false;
-  (m.page._refcount[folio] as number)++;
+  m.page._refcount[folio]++;
   return true;
 }
 
@@ -414,7 +414,7 @@ export function list_add_tail(m: Machine, page: number, list: PageList): void {
  */
 export function list_add_before(m: Machine, page: number, at: number, list: PageList): void {
   const p = m.page;
-  const prev = p.lru_prev[at] as number;
+  const prev = p.lru_prev[at];
   p.lru_prev[page] = prev;
   p.lru_next[page] = at;
   p.lru_prev[at] = page;
@@ -426,8 +426,8 @@ export function list_add_before(m: Machine, page: number, at: number, list: Page
 /** Takes the page off the list that it is on, which the caller names (include/linux/list.h: list_del()). */
 export function list_del(m: Machine, page: number, list: PageList): void {
   const p = m.page;
-  const next = p.lru_next[page] as number;
-  const prev = p.lru_prev[page] as number;
+  const next = p.lru_next[page];
+  const prev = p.lru_prev[page];
   if (prev !== 0) p.lru_next[prev] = next;
   else if (list.first === page) list.first = next;
   else throw new Oops(`kernel BUG at lib/list_debug.c: page ${page} is not on the list`);

@@ -57,8 +57,8 @@ t.test('the block that was freed last is handed out first', (t) => {
     pages.map((p) => page_to_pfn(m, p) - START),
     [0, 1, 2, 3, 4, 5],
   );
-  __free_pages(m, pages[1] as number, 0);
-  __free_pages(m, pages[4] as number, 0);
+  __free_pages(m, pages[1], 0);
+  __free_pages(m, pages[4], 0);
   t.equal(alloc_page(m, 0), pages[4]);
   t.equal(alloc_page(m, 0), pages[1]);
   t.end();

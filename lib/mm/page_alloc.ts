@@ -81,7 +81,7 @@ function in_ram(z: zone, pfn: number): boolean {
 function rmqueue(m: Machine, order: number): number {
   const z = m.zone;
   for (let o = order; o <= MAX_PAGE_ORDER; o++) {
-    const list = z.free_area[o] as PageList;
+    const list = z.free_area[o];
     if (list.first === 0) continue;
     const page = list.first;
     list_del(m, page, list);
@@ -110,7 +110,7 @@ function expand(m: Machine, page: number, high: number, low: number): number {
 function add_to_free_list(m: Machine, page: number, order: number): void {
   m.page.page_type[page] = PGTY_buddy;
   m.page.order[page] = order;
-  list_add(m, page, m.zone.free_area[order] as PageList);
+  list_add(m, page, m.zone.free_area[order]);
 }
 
 /**
@@ -143,7 +143,7 @@ export function alloc_pages(m: Machine, gfp: number, order: number): number {
  */
 export function folio_alloc(m: Machine, gfp: number, order: number): number {
   const folio = alloc_pages(m, gfp | (order > 0 ? __GFP_COMP : 0), order);
-  if (folio !== 0 && order > 0) (m.page.flags[folio] as number) |= PG_large_rmappable;
+  if (folio !== 0 && order > 0) m.page.flags[folio] |= PG_large_rmappable;
   return folio;
 }
 
@@ -160,17 +160,15 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
   const p = m.page;
   const nr = 1 << order;
   BUG_ON(p.page_type[page] === PGTY_buddy, `mm/page_alloc.c: double free of page ${page}`);
-  if (order > 0 && (p.mapping[page] as number) & FOLIO_MAPPING_ANON && p.page_type[page] !== PGTY_hugetlb) {
+  if (order > 0 && p.mapping[page] & FOLIO_MAPPING_ANON && p.page_type[page] !== PGTY_hugetlb) {
     mod_mthp_stat(m, order, MTHP_STAT_NR_ANON, -1);
   }
-  if ((p.flags[page] as number) & PG_head) destroy_compound_page(m, page);
+  if (p.flags[page] & PG_head) destroy_compound_page(m, page);
   for (let i = page; i < page + nr; i++) {
-    if ((p._mapcount[i] as number) !== -1 || (p._refcount[i] as number) !== 0) {
-      throw new Oops(
-        `BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${(p._mapcount[i] as number) + 1}`,
-      );
+    if (p._mapcount[i] !== -1 || p._refcount[i] !== 0) {
+      throw new Oops(`BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${p._mapcount[i] + 1}`);
     }
-    if ((p.flags[i] as number) & PG_locked)
+    if (p.flags[i] & PG_locked)
       throw new Oops(`BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked`);
     if (p.lru_next[i] !== 0 || p.lru_prev[i] !== 0) throw new Oops(`BUG: Bad page state: page ${i} is on a list`);
   }
@@ -191,7 +189,7 @@ function __free_one_page(m: Machine, page: number, order: number): void {
     if (!in_ram(m.zone, buddy_pfn)) break;
     const buddy = pfn_to_page(m, buddy_pfn);
     if (p.page_type[buddy] !== PGTY_buddy || p.order[buddy] !== order) break;
-    list_del(m, buddy, m.zone.free_area[order] as PageList);
+    list_del(m, buddy, m.zone.free_area[order]);
     p.page_type[buddy] = PGTY_none;
     p.order[buddy] = 0;
     pfn &= ~(1 << order);
@@ -205,7 +203,7 @@ function __free_one_page(m: Machine, page: number, order: number): void {
  */
 export function __free_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
-  if (order > 0 && !((p.flags[page] as number) & PG_head)) p._refcount.fill(0, page, page + (1 << order));
+  if (order > 0 && !(p.flags[page] & PG_head)) p._refcount.fill(0, page, page + (1 << order));
   else p._refcount[page] = 0;
   free_frozen_pages(m, page, order);
 }
@@ -215,7 +213,7 @@ export function __free_pages(m: Machine, page: number, order: number): void {
  * split_page()).
  */
 export function split_page(m: Machine, page: number, order: number): void {
-  BUG_ON(((m.page.flags[page] as number) & PG_head) !== 0, 'mm/page_alloc.c: split_page() of a compound page');
+  BUG_ON((m.page.flags[page] & PG_head) !== 0, 'mm/page_alloc.c: split_page() of a compound page');
   m.page._refcount.fill(1, page, page + (1 << order));
 }
 
@@ -230,7 +228,7 @@ export function free_bytes(m: Machine): number {
  */
 export function prep_compound_page(m: Machine, page: number, order: number): void {
   const p = m.page;
-  (p.flags[page] as number) |= PG_head;
+  p.flags[page] |= PG_head;
   p.order[page] = order;
   const nr = 1 << order;
   p.compound_head.fill(page, page + 1, page + nr);
@@ -242,7 +240,7 @@ export function prep_compound_page(m: Machine, page: number, order: number): voi
 export function destroy_compound_page(m: Machine, page: number): void {
   const p = m.page;
   const nr = folio_nr_pages(m, page);
-  (p.flags[page] as number) &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+  p.flags[page] &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
   p.compound_head.fill(0, page + 1, page + nr);
   p.order[page] = 0;
   p.large.delete(page);

@@ -178,7 +178,7 @@ function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_
 }
 
 function check_pte(m: Machine, pvmw: page_vma_mapped_walk): boolean {
-  return check_entry(m, pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei] as number, 1);
+  return check_entry(m, pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei], 1);
 }
 
 function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolean {
@@ -248,7 +248,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
       const pi = pmd_index(pvmw.address);
       pvmw.pmdt = pmdt;
       pvmw.pi = pi;
-      pmde = pmdt.entry[pi] as number;
+      pmde = pmdt.entry[pi];
       let skip = false;
       if (pmd_is_device_private_entry(pmde) && m.patches.has('no-f84ca9b1888d')) {
         yield* lock_ptl(m, pmdt.ptl);
@@ -258,7 +258,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
       if (pmd_trans_huge(pmde) || pmd_is_migration_entry(pmde) || pmd_is_device_private_entry(pmde)) {
         yield* lock_ptl(m, pmdt.ptl);
         pvmw.ptl = pmdt.ptl;
-        pmde = pmdt.entry[pi] as number;
+        pmde = pmdt.entry[pi];
         const migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
         if (pmd_is_migration_entry(pmde)) {
           if (migration && check_pmd(m, pmde, pvmw)) return true;
@@ -286,8 +286,8 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
       if (!skip) {
         const found = map_pte_fast(m, pvmw, pmdt, pi) ?? (yield* map_pte(m, pvmw, pmdt, pi));
         if (pvmw.pte === null) continue;
-        ptl = (pvmw.pte as ptdesc).ptl;
-        pmde = pmdt.entry[pi] as number;
+        ptl = pvmw.pte.ptl;
+        pmde = pmdt.entry[pi];
         if (found && check_pte(m, pvmw)) return true;
       } else {
         if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
@@ -312,7 +312,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
           continue restart;
         }
         pvmw.ptei++;
-      } while (pte_none(pt.entry[pvmw.ptei] as number));
+      } while (pte_none(pt.entry[pvmw.ptei]));
       if (pvmw.ptl === null) {
         yield* lock_ptl(m, ptl as spinlock);
         if ((pvmw.pmdt as ptdesc).entry[pvmw.pi] !== pmde) {
@@ -352,11 +352,11 @@ function pmd_fits(vma: vm_area_struct, address: number): boolean {
 // map_pte() where it need not wait; null where it may have to.
 function map_pte_fast(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: number): boolean | null {
   if (m.sched.explore) return null;
-  const pt = pmd_is_table(pmdt.entry[pi] as number) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
+  const pt = pmd_is_table(pmdt.entry[pi]) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
   if (pt === null || pt.ptl.owner !== null) return null;
   pvmw.pte = pt;
   pvmw.ptei = pte_index(pvmw.address);
-  if ((pvmw.flags & PVMW_SYNC) === 0 && !maybe_wanted(pvmw, pt.entry[pvmw.ptei] as number)) return false;
+  if ((pvmw.flags & PVMW_SYNC) === 0 && !maybe_wanted(pvmw, pt.entry[pvmw.ptei])) return false;
   spin_trylock(m, pt.ptl);
   pvmw.ptl = pt.ptl;
   return true;
@@ -364,14 +364,14 @@ function map_pte_fast(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: 
 
 function* map_pte(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: number): Gen<boolean> {
   for (;;) {
-    const pmdval = pmdt.entry[pi] as number;
+    const pmdval = pmdt.entry[pi];
     const pt = pmd_is_table(pmdval) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
     pvmw.pte = pt;
     if (pt === null) return false;
     pvmw.ptei = pte_index(pvmw.address);
     if ((pvmw.flags & PVMW_SYNC) === 0) {
       if (m.sched.explore) yield* preempt_point(m, 'map_pte');
-      if (!maybe_wanted(pvmw, pt.entry[pvmw.ptei] as number)) return false;
+      if (!maybe_wanted(pvmw, pt.entry[pvmw.ptei])) return false;
     }
     yield* lock_ptl(m, pt.ptl);
     if (pmdt.entry[pi] === pmdval && (pmdt.child as (ptdesc | null)[])[pi] === pt) {

@@ -105,7 +105,7 @@ function* walk_pte_range<T>(
   let err = 0;
   for (; addr < end && !err; addr += PAGE_SIZE) {
     const i = pte_index(addr);
-    if (ops.install_pte !== undefined && pte_none(pt.entry[i] as number)) {
+    if (ops.install_pte !== undefined && pte_none(pt.entry[i])) {
       const ptep = { pte: 0 };
       err = ops.install_pte(m, addr, addr + PAGE_SIZE, ptep, walk);
       if (!err) set_pte_at(m, walk.mm, addr, pt, i, ptep.pte);
@@ -126,7 +126,7 @@ function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number,
     const pi = pmd_index(addr);
     walk.action = ACTION_SUBTREE;
     let err = 0;
-    if (pmd_none(pmdt.entry[pi] as number)) {
+    if (pmd_none(pmdt.entry[pi])) {
       if (has_install) err = yield* pte_alloc(m, walk.mm, pmdt, pi);
       else if (ops.pte_hole !== undefined) err = yield* ops.pte_hole(m, addr, next, 3, walk);
       if (err) return err;
@@ -138,7 +138,7 @@ function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number,
     if (ops.pmd_entry !== undefined) err = yield* ops.pmd_entry(m, pmdt, pi, addr, next, walk);
     if (err) return err;
     if (walk.action === (ACTION_AGAIN as number)) continue;
-    const pmd = pmdt.entry[pi] as number;
+    const pmd = pmdt.entry[pi];
     const descend =
       walk.action === ACTION_SUBTREE && (has_handler || (has_install && !(pmd_present(pmd) && pmd_trans_huge(pmd))));
     if (descend) {

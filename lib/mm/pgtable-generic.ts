@@ -32,7 +32,7 @@ export function pte_free_defer(m: Machine, mm: mm_struct, pt: ptdesc): void {
 
 /** The pte table that the pmd points at, or null if it points at none (mm/pgtable-generic.c: __pte_offset_map()). */
 export function pte_offset_map(m: Machine, pmdt: ptdesc, pi: number): ptdesc | null {
-  return pmd_is_table(pmdt.entry[pi] as number) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
+  return pmd_is_table(pmdt.entry[pi]) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
 }
 
 /** As pte_offset_map(); its lock, pt.ptl, is not taken (mm/pgtable-generic.c: pte_offset_map_ro_nolock()). */
@@ -72,7 +72,7 @@ export function* pte_offset_map_lock(
   _addr: number,
 ): Gen<ptdesc | null> {
   for (;;) {
-    const pmdval = pmdt.entry[pi] as number;
+    const pmdval = pmdt.entry[pi];
     const pt = pte_offset_map(m, pmdt, pi);
     if (pt === null) return null;
     yield* spin_lock(m, pt.ptl);
@@ -109,7 +109,7 @@ export function pmdp_huge_clear_flush(
   pmdt: ptdesc,
   pi: number,
 ): number {
-  const old = pmdt.entry[pi] as number;
+  const old = pmdt.entry[pi];
   BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
   BUG_ON(pmd_present(old) && !pmd_trans_huge(old), 'mm/pgtable-generic.c: pmdp_huge_clear_flush()');
   const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
@@ -122,8 +122,8 @@ export function pmdp_huge_clear_flush(
  * pmdp_invalidate()).
  */
 export function pmdp_invalidate(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
-  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi] as number), 'pmdp_invalidate');
-  const old = pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi] as number));
+  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi]), 'pmdp_invalidate');
+  const old = pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi]));
   flush_pmd_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);
   return old;
 }
@@ -140,7 +140,7 @@ export function pmdp_collapse_flush(
   pi: number,
 ): number {
   BUG_ON(address % HPAGE_PMD_SIZE !== 0, 'mm/pgtable-generic.c: pmdp_collapse_flush()');
-  BUG_ON(pmd_trans_huge(pmdt.entry[pi] as number), 'mm/pgtable-generic.c: pmdp_collapse_flush()');
+  BUG_ON(pmd_trans_huge(pmdt.entry[pi]), 'mm/pgtable-generic.c: pmdp_collapse_flush()');
   const pmd = pmdp_huge_get_and_clear(m, vma.vm_mm, address, pmdt, pi);
   (pmdt.child as (ptdesc | null)[])[pi] = null;
   flush_tlb_range(m, vma, address, address + HPAGE_PMD_SIZE);

@@ -54,7 +54,7 @@ function open_file(m: Machine, fd: number): file {
   return f;
 }
 
-const rss = (m: Machine, kind: number): number => (m.current.mm as mm_struct).rss_stat[kind] as number;
+const rss = (m: Machine, kind: number): number => (m.current.mm as mm_struct).rss_stat[kind];
 
 t.test('what is written to a file is read back, over page edges and at the file position', (t) => {
   run(function* (m) {

@@ -451,7 +451,7 @@ function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const folio = yield* shmem_get_folio_gfp(m, node, vmf.pgoff, 0, SGP_CACHE, vmf, type);
   if (folio < 0) return folio === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   if (folio === 0) return type.ret;
-  vmf.page = folio + (vmf.pgoff - (m.page.index[folio] as number));
+  vmf.page = folio + (vmf.pgoff - m.page.index[folio]);
   return type.ret | VM_FAULT_LOCKED;
 }
 
@@ -491,12 +491,12 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     let same_folio = Math.floor(lstart / 4096) === Math.floor(lend / 4096);
     let folio = yield* shmem_get_partial_folio(m, node, Math.floor(lstart / 4096));
     if (folio !== 0) {
-      const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+      const next = m.page.index[folio] + folio_nr_pages(m, folio);
       same_folio = lend < next * 4096;
       folio_mark_dirty(m, folio);
       if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) {
-        start = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
-        if (same_folio) end = m.page.index[folio] as number;
+        start = m.page.index[folio] + folio_nr_pages(m, folio);
+        if (same_folio) end = m.page.index[folio];
       }
       folio_unlock(m, folio);
       folio_put(m, folio);
@@ -504,7 +504,7 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     folio = same_folio || lend === Infinity ? 0 : yield* shmem_get_partial_folio(m, node, Math.floor(lend / 4096));
     if (folio !== 0) {
       folio_mark_dirty(m, folio);
-      if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) end = m.page.index[folio] as number;
+      if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) end = m.page.index[folio];
       folio_unlock(m, folio);
       folio_put(m, folio);
     }
@@ -520,7 +520,7 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     }
     const folio = filemap_get_entry(m, mapping, found);
     if (folio === 0) continue;
-    index = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    index = m.page.index[folio] + folio_nr_pages(m, folio);
     yield* folio_lock(m, folio);
     if (!unfalloc || !test_flag(m, folio, PG_uptodate)) {
       if (m.page.mapping[folio] !== mapping.id * 4) index = found;
@@ -598,7 +598,7 @@ function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len
       if (index > start) yield* shmem_undo_range(m, node, start * 4096, index * 4096 - 1, true);
       break;
     }
-    index = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    index = m.page.index[folio] + folio_nr_pages(m, folio);
     info.falloc.next = index;
     folio_mark_dirty(m, folio);
     folio_unlock(m, folio);
@@ -634,7 +634,7 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
     let left: number;
     if (folio !== 0) {
       if (off === 0) folio_mark_accessed(m, folio);
-      const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - (m.page.index[folio] as number);
+      const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - m.page.index[folio];
       left = yield* copy_to_user(m, buf + done, m.ram.bytes(pfn).subarray(off, off + nr), nr);
       folio_put(m, folio);
     } else left = yield* clear_user(m, buf + done, nr);
@@ -687,7 +687,7 @@ function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos:
       break;
     }
     const off = at % 4096;
-    const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - (m.page.index[folio] as number);
+    const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - m.page.index[folio];
     m.current.pagefault_disabled++;
     const left = yield* copy_from_user(m, m.ram.bytes(pfn).subarray(off, off + want), buf + done, want);
     m.current.pagefault_disabled--;

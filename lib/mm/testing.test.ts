@@ -79,7 +79,7 @@ t.test('a bare machine has memory and nothing else', (t) => {
   const m = bare_machine();
   t.same([m.zone.nr_free, m.zero_page, m.sched.tasks.length], [16384, 0, 0]);
   const page = alloc_page(m, 0);
-  m.page.flags[page] = (m.page.flags[page] as number) | 1;
+  m.page.flags[page] = m.page.flags[page] | 1;
   release(m, page);
   t.equal(m.zone.nr_free, 16384);
   t.end();

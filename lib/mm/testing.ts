@@ -132,8 +132,8 @@ export function* replace_folio(m: Machine, src: number, dst: number): Gen<void> 
   folio_get(m, src);
   yield* folio_lock(m, src);
   yield* try_to_migrate(m, src, 0);
-  m.page.mapping[dst] = m.page.mapping[src] as number;
-  m.page.index[dst] = m.page.index[src] as number;
+  m.page.mapping[dst] = m.page.mapping[src];
+  m.page.index[dst] = m.page.index[src];
   yield* remove_migration_ptes(m, src, dst, 0);
   m.page.mapping[src] = 0;
   release(m, src);

@@ -27,7 +27,7 @@ function run(huge: boolean, body: (m: Machine, mapping: address_space, rss: () =
     yield* sys_mmap(m, BASE, HUGE, RW, SHARED_ANON_FIXED, -1, 0);
     yield* user_memset(m, BASE, 0x55, huge ? HUGE : 8 * PAGE);
     lru_add_drain(m);
-    yield* body(m, find_vma(mm, BASE)?.vm_file?.f_mapping as address_space, () => mm.rss_stat[SHMEM_PAGES] as number);
+    yield* body(m, find_vma(mm, BASE)?.vm_file?.f_mapping as address_space, () => mm.rss_stat[SHMEM_PAGES]);
   });
   t.same(m.log.lines, []);
 }

@@ -42,8 +42,8 @@ export function folio_zero_range(m: Machine, folio: number, start: number, lengt
  * else zeroed there and split. False if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
  */
 export function* truncate_inode_partial_folio(m: Machine, folio: number, start: number, end: number): Gen<boolean> {
-  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
-  const pos = (m.page.index[folio] as number) * 4096;
+  const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
+  const pos = m.page.index[folio] * 4096;
   const size = folio_size(m, folio);
   const offset = pos < start ? start - pos : 0;
   const length = pos + size <= end ? size - offset : end + 1 - pos - offset;
@@ -64,7 +64,7 @@ export function* truncate_inode_partial_folio(m: Machine, folio: number, start: 
       return true;
     }
     if (m.page.mapping[folio2] === mapping.id * 4 && folio_test_large(m, folio2)) {
-      yield* folio_split(m, folio2, 0, folio2 + (end_idx - (m.page.index[folio2] as number)), null);
+      yield* folio_split(m, folio2, 0, folio2 + (end_idx - m.page.index[folio2]), null);
     }
     folio_unlock(m, folio2);
     folio_put(m, folio2);

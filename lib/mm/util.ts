@@ -155,14 +155,14 @@ export function folio_copy(m: Machine, dst: number, src: number): void {
  * Swap cache is not modelled.
  */
 export function folio_mapping(m: Machine, folio: number): address_space | null {
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if (mapping === 0 || (mapping & FOLIO_MAPPING_FLAGS) !== 0) return null;
   return m.mappings.get(mapping >> 2) as address_space | null;
 }
 
 /** The anon_vma that an anonymous folio's mapping names, else null (mm/util.c: folio_anon_vma()). */
 export function folio_anon_vma(m: Machine, folio: number): anon_vma | null {
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON) return null;
   return m.mappings.get(mapping >> 2) as anon_vma | null;
 }

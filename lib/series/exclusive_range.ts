@@ -65,7 +65,7 @@ function* page_make_device_exclusive_one(
     const pt = pvmw.pte as ptdesc;
     const i = pvmw.ptei;
     const { address } = pvmw;
-    if (!pte_present(pt.entry[i] as number)) {
+    if (!pte_present(pt.entry[i])) {
       ret = false;
       page_vma_mapped_walk_done(m, pvmw);
       break;
@@ -128,7 +128,7 @@ export function* make_device_exclusive_range(
     null,
   );
   for (let i = 0; i < npages; i++) {
-    const folio = page_folio(m, pages[i] as number);
+    const folio = page_folio(m, pages[i]);
     if (!folio_trylock(m, folio)) {
       folio_put(m, folio);
       pages[i] = 0;

@@ -79,10 +79,7 @@ t.test('a huge page needs a chunk of its own, of which it is the last', (t) => {
     t.equal(yield* dmirror_devmem_alloc_page(m, d, true), folio);
     release(m, folio);
   });
-  t.match(
-    m.log.lines.at(-1) as string,
-    /^added new 256 MB chunk \(total 2 chunks, 512 MB\) PFNs \[0x[0-9a-f]+ 0x[0-9a-f]+\)$/,
-  );
+  t.match(m.log.lines.at(-1), /^added new 256 MB chunk \(total 2 chunks, 512 MB\) PFNs \[0x[0-9a-f]+ 0x[0-9a-f]+\)$/);
   t.end();
 });
 

@@ -246,7 +246,7 @@ export class dmirror_bounce {
     if (this.bytes === null) {
       const spare = this.mod.spare;
       const i = spare.findIndex((b) => b.length >= this.size && b.length <= 4 * this.size);
-      this.bytes = i >= 0 ? (spare.splice(i, 1)[0] as Uint8Array) : new Uint8Array(this.size);
+      this.bytes = i >= 0 ? spare.splice(i, 1)[0] : new Uint8Array(this.size);
     }
     return this.bytes;
   }

@@ -8,7 +8,7 @@ import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import { sys_munmap } from '../mm/mmap/mmap.ts';
 import { load_words } from '../mm/testing.ts';
-import type { dmirror, test_hmm_state } from './dmirror.ts';
+import type { test_hmm_state } from './dmirror.ts';
 import { dmirror_check_atomic } from './migrate.ts';
 import { BUF, counts, dev, MIRROR, run_dmirror, snapshot } from './testing.ts';
 
@@ -95,7 +95,7 @@ t.test("exclusive pages are the device's until the CPU touches one", (t) => {
     t.same(yield* counts(m), [3, 0]);
     t.same(yield* load_words(m, MIRROR, 3), [100, 101, 102]);
     const mirrors = (m.modules.data.get('test_hmm') as test_hmm_state).dmirrors;
-    const d = [...mirrors.values()][0] as dmirror;
+    const d = [...mirrors.values()][0];
     t.same(
       [
         [0, 1],

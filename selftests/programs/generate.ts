@@ -65,7 +65,7 @@ class Builder {
   }
 
   private device(d: Draw): number {
-    return this.devices[d.dev % this.devices.length] as number;
+    return this.devices[d.dev % this.devices.length];
   }
 
   /** Part of an area that was mapped once, or, if there is none, some pages of the arena. */
@@ -89,23 +89,23 @@ class Builder {
       'huge',
       `dmirror${this.device(d)}`,
     ];
-    const kind = kinds[d.pick % kinds.length] as string;
+    const kind = kinds[d.pick % kinds.length];
     const prot = PROTS[d.len % 5 === 0 ? 1 + (d.at % 2) : 0];
     const big = kind === 'huge' || (kind === 'anon' && d.at % 3 === 0);
     const area = big
-      ? { page: HUGE[d.area % HUGE.length] as number, pages: 512 * (1 + (d.dev % 2)) }
-      : { page: SMALL[d.area % SMALL.length] as number, pages: 1 + (d.len % 24) };
+      ? { page: HUGE[d.area % HUGE.length], pages: 512 * (1 + (d.dev % 2)) }
+      : { page: SMALL[d.area % SMALL.length], pages: 1 + (d.len % 24) };
     this.areas.push(area);
     return `${proc} mmap ${area.page} ${area.pages} ${prot} ${kind}`;
   }
 
   add(d: Draw): void {
-    const proc = this.alive[d.proc % this.alive.length] as number;
+    const proc = this.alive[d.proc % this.alive.length];
     if (this.areas.length === 0) {
       this.ops.push(this.mmap(proc, d));
       return;
     }
-    const what = TABLE[d.what % TABLE.length] as string;
+    const what = TABLE[d.what % TABLE.length];
     this.value += 0x11;
     const op = this.text(what, proc, d);
     if (op !== null) this.ops.push(op);
@@ -132,7 +132,7 @@ class Builder {
       case 'mremap':
         return `${proc} mremap ${this.range(d)} ${d.pick % 2 === 0 ? 460 + (d.at % 40) : 5120 + 512 * (d.at % 2)}${d.dev % 3 === 0 ? ' dontunmap' : ''}`;
       case 'gup':
-        return `${proc} gup ${GUP_CMDS[d.pick % GUP_CMDS.length]} ${this.range(d)} 0x${(FLAGS[d.at % FLAGS.length] as number).toString(16)}`;
+        return `${proc} gup ${GUP_CMDS[d.pick % GUP_CMDS.length]} ${this.range(d)} 0x${(FLAGS[d.at % FLAGS.length]).toString(16)}`;
       case 'open':
         return `${proc} open ${this.device(d)}`;
       case 'close':

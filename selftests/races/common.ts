@@ -140,7 +140,7 @@ export function* expect_words(
   values: readonly (readonly number[])[],
   who: string,
 ): Gen<void> {
-  for (let i = 0; i < values.length; i++) yield* expect_word(c, x, ptr, i, values[i] as number[], who);
+  for (let i = 0; i < values.length; i++) yield* expect_word(c, x, ptr, i, values[i], who);
 }
 
 /** Checks a returned value against those that some interleaving may lead to. */

@@ -45,7 +45,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, HUGE_PAGES, 'migrating back');
     x.check(b.cpages === HUGE_PAGES, `cpages is ${b.cpages}`);
     const bytes = yield* snapshot(c, fd, b, 1);
-    const byte = typeof bytes === 'number' ? bytes : (bytes[0] as number);
+    const byte = typeof bytes === 'number' ? bytes : bytes[0];
     x.check((byte & U.HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL) === 0, `the page is ${hex(byte)} in the snapshot`);
   },
 };

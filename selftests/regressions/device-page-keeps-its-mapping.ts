@@ -36,7 +36,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, other, 1, 'filling an empty place');
     yield* c.close(fd);
     const found = yield* snapshot(c, yield* open_device(c, x, 0), other, 1);
-    const how = Array.isArray(found) ? (found[0] as number) : found;
+    const how = Array.isArray(found) ? found[0] : found;
     x.check(how === U.HMM_DMIRROR_PROT_WRITE, `evicted, the page is mapped as ${hex(how)}`);
   },
 };

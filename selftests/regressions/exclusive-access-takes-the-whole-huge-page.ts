@@ -29,14 +29,14 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];
     const b = yield* huge_buffer(c, x);
     // The pmd is split beforehand, which the first device may be told of.
-    const first = yield* command(c, fds[1] as number, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 5);
+    const first = yield* command(c, fds[1], U.HMM_DMIRROR_EXCLUSIVE, b, 1, 5);
     x.check(first === 0, `exclusive access ended with ${first}`);
     for (let i = 0; i < HUGE_PAGES; i++) yield* c.load32(b.ptr + i * PAGE);
     for (const again of [false, true]) {
-      const read = yield* command(c, fds[0] as number, U.HMM_DMIRROR_READ, b, 1, 100);
+      const read = yield* command(c, fds[0], U.HMM_DMIRROR_READ, b, 1, 100);
       x.check(read === 0, `reading ended with ${read}`);
       if (again) x.check(b.faults === 0, `page 100 was taken from the device that had it mapped: ${b.faults} fault`);
-      const ret = yield* command(c, fds[1] as number, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 5);
+      const ret = yield* command(c, fds[1], U.HMM_DMIRROR_EXCLUSIVE, b, 1, 5);
       x.check(ret === 0, `exclusive access ended with ${ret}`);
     }
   },

@@ -26,13 +26,7 @@ export function* two_devices_take_a_page(c: Libc, x: CaseContext): Gen<void> {
   yield* x.together(
     [0, 1].map((n) =>
       thread(`device ${n}`, function* (t) {
-        ret[n] = yield* command(
-          t,
-          fds[n] as number,
-          U.HMM_DMIRROR_EXCLUSIVE,
-          { ...b, mirror: yield* t.malloc(PAGE) },
-          1,
-        );
+        ret[n] = yield* command(t, fds[n], U.HMM_DMIRROR_EXCLUSIVE, { ...b, mirror: yield* t.malloc(PAGE) }, 1);
       }),
     ),
   );

@@ -34,7 +34,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     x.check(ret === 0, `taking page 5 for exclusive access ended with ${ret}`);
     yield* command(c, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES);
     const bytes = yield* snapshot(c, fd, b, 1, 100);
-    const byte = typeof bytes === 'number' ? bytes : (bytes[0] as number);
+    const byte = typeof bytes === 'number' ? bytes : bytes[0];
     const want = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE;
     x.check(byte === want, `page 100 is ${hex(byte)} in the snapshot, not ${hex(want)}: it has not moved`);
   },

@@ -51,7 +51,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
       const found = yield* snapshot(child, fd, b, 1);
       x.check(
         Array.isArray(found) && found[0] === ON_DEVICE,
-        `the child's page is mapped as ${hex(Array.isArray(found) ? (found[0] as number) : found)}`,
+        `the child's page is mapped as ${hex(Array.isArray(found) ? found[0] : found)}`,
       );
     });
     const sharer = yield* c.fork(function* (child) {

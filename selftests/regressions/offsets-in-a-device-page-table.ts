@@ -30,7 +30,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
     const seen = yield* snapshot(c, fd, b, 1);
-    const byte = typeof seen === 'number' ? seen : (seen[0] as number);
+    const byte = typeof seen === 'number' ? seen : seen[0];
     x.check(
       byte === (U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE),
       `the page is ${hex(byte)} in the snapshot of its own device`,

@@ -25,7 +25,7 @@ export function* expect_huge_page_in_snapshot(c: Libc, x: CaseContext): Gen<void
   const seen = yield* snapshot(c, fd, b, 2);
   const wanted = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
   for (let i = 0; i < 2; i++) {
-    const byte = typeof seen === 'number' ? seen : (seen[i] as number);
+    const byte = typeof seen === 'number' ? seen : seen[i];
     x.check(
       byte === wanted,
       `page ${i} of the huge page is ${hex(byte)} in the snapshot of its own device, not ${hex(wanted)}`,

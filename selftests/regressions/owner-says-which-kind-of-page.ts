@@ -39,7 +39,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 6);
     // Pages 0 and 1 go to device 0, 2 and 3 to device 1, 4 stays and 5 is the zero page.
     for (const n of [0, 1]) {
-      const ret = yield* command(c, fds[n] as number, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 2 * n);
+      const ret = yield* command(c, fds[n], U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 2 * n);
       x.check(ret === 0, `migrating to device ${n} ended with ${ret}`);
     }
     yield* c.madvise(b.ptr + 5 * PAGE, PAGE, U.MADV_DONTNEED);

@@ -30,11 +30,11 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];
     const b = yield* small_buffer(c, x, 4);
     for (const n of [0, 1]) {
-      const ret = yield* command(c, fds[n] as number, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 2 * n);
+      const ret = yield* command(c, fds[n], U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 2, 2 * n);
       x.check(ret === 0, `migrating to device ${n} ended with ${ret}`);
     }
-    yield* must(c, x, fds[0] as number, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 4, 'migrating back from device 0');
-    const bytes = yield* snapshot(c, fds[1] as number, b, 4);
+    yield* must(c, x, fds[0], U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 4, 'migrating back from device 0');
+    const bytes = yield* snapshot(c, fds[1], b, 4);
     const local = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE;
     const want = [U.HMM_DMIRROR_PROT_WRITE, U.HMM_DMIRROR_PROT_WRITE, local, local].map(hex).join();
     const found = (typeof bytes === 'number' ? [bytes] : bytes).map(hex).join();

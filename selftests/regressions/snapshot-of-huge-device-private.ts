@@ -32,7 +32,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const bytes = yield* snapshot(c, fd, b, HUGE_PAGES);
     const want = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
     for (let i = 0; i < HUGE_PAGES; i++) {
-      const byte = typeof bytes === 'number' ? bytes : (bytes[i] as number);
+      const byte = typeof bytes === 'number' ? bytes : bytes[i];
       x.check(byte === want, `page ${i} is ${hex(byte)} in the snapshot, not ${hex(want)}`);
     }
   },

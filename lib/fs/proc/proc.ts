@@ -50,7 +50,7 @@ function kstrtouint(text: string): number {
   const hit = /^\+?(?:0x([0-9a-f]+)|(0[0-7]*)|([1-9][0-9]*))/i.exec(text);
   if (hit === null) return -EINVAL;
   const [all, hex, octal, decimal] = hit;
-  const value = BigInt(hex !== undefined ? `0x${hex}` : octal !== undefined ? `0o${octal}` : (decimal as string));
+  const value = BigInt(hex !== undefined ? `0x${hex}` : octal !== undefined ? `0o${octal}` : decimal);
   if (value > 0xffffffffffffffffn) return -ERANGE;
   if (!['', '\n'].includes(text.slice(all.length))) return -EINVAL;
   return value > 0xffffffffn ? -ERANGE : Number(value);

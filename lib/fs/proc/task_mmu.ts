@@ -642,9 +642,9 @@ function pages_kb(label: string, pages: number): string {
  * kept, and sizes of a program's text.
  */
 export function task_mem(_m: Machine, mm: mm_struct): string {
-  const anon = mm.rss_stat[MM_ANONPAGES] as number;
-  const file = mm.rss_stat[MM_FILEPAGES] as number;
-  const shmem = mm.rss_stat[MM_SHMEMPAGES] as number;
+  const anon = mm.rss_stat[MM_ANONPAGES];
+  const file = mm.rss_stat[MM_FILEPAGES];
+  const shmem = mm.rss_stat[MM_SHMEMPAGES];
   return (
     pages_kb('VmSize', mm.total_vm) +
     pages_kb('VmLck', mm.locked_vm) +
@@ -656,7 +656,7 @@ export function task_mem(_m: Machine, mm: mm_struct): string {
     pages_kb('VmData', mm.data_vm) +
     pages_kb('VmStk', mm.stack_vm) +
     pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / 4096)) +
-    pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS] as number) +
+    pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS]) +
     hugetlb_report_usage(mm)
   );
 }

@@ -96,7 +96,7 @@ function __mmdrop(m: Machine, mm: mm_struct): void {
   pgd_free(m, mm, mm.pgd);
   mmu_notifier_subscriptions_destroy(mm);
   for (const [i, type] of resident_page_types.entries()) {
-    const x = mm.rss_stat[i] as number;
+    const x = mm.rss_stat[i];
     if (x !== 0)
       printk(
         m,

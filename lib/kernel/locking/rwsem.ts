@@ -38,7 +38,7 @@ export class rw_semaphore implements WaitPoint {
 
 function rwsem_wake(m: Machine, sem: rw_semaphore): void {
   while (sem.waiters.length > 0 && sem.writer === null) {
-    const w = sem.waiters[0] as rwsem_waiter;
+    const w = sem.waiters[0];
     if (w.write && sem.readers.length > 0) return;
     sem.waiters.shift();
     if (w.write) sem.writer = w.task;

@@ -119,7 +119,7 @@ export class RoundRobin implements Strategy {
     this.random_u32 = xorshift32(seed);
   }
   next_task(runnable: readonly task_struct[]): task_struct {
-    return runnable[0] as task_struct;
+    return runnable[0];
   }
 }
 
@@ -199,7 +199,7 @@ export class Scheduler {
   }
 
   private fire_timers(): void {
-    while (this.timers.length > 0 && (this.timers[0] as Timer).at <= this.now) (this.timers.shift() as Timer).fire();
+    while (this.timers.length > 0 && this.timers[0].at <= this.now) (this.timers.shift() as Timer).fire();
   }
 
   /** Runs tasks until `until()` holds; throws Deadlock when nobody can run and no timer is left. */
@@ -220,7 +220,7 @@ export class Scheduler {
       if (this.on_step !== null) this.on_step(last, at);
       const t: task_struct =
         runnable.length === 1 && !this.explore
-          ? (runnable[0] as task_struct)
+          ? runnable[0]
           : this.strategy.next_task(runnable, last, at?.yielding === true);
       this.steps++;
       this.runnable.splice(this.runnable.indexOf(t), 1);

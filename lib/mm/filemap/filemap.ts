@@ -145,16 +145,16 @@ export function filemap_add_folio(
 ): number {
   set_flag(m, folio, PG_locked);
   const ret = __filemap_add_folio(m, mapping, folio, index);
-  if (ret !== 0) (m.page.flags[folio] as number) &= ~PG_locked;
+  if (ret !== 0) m.page.flags[folio] &= ~PG_locked;
   else folio_add_lru(m, folio);
   return ret;
 }
 
 /** Takes a locked folio out of the cache; the cache's references stay (mm/filemap.c: __filemap_remove_folio()). */
 function __filemap_remove_folio(m: Machine, folio: number): void {
-  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
+  const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
   BUG_ON(folio_mapped(m, folio), 'mm/filemap.c: filemap_unaccount_folio() of a mapped folio');
-  mapping.i_pages.delete(m.page.index[folio] as number);
+  mapping.i_pages.delete(m.page.index[folio]);
   m.page.mapping[folio] = 0;
   mapping.nrpages -= folio_nr_pages(m, folio);
 }
@@ -227,7 +227,7 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
     if (index < 0) return 0;
     const folio = mapping_load(m, mapping, index);
     cur.index = index;
-    cur.next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+    cur.next = m.page.index[folio] + folio_nr_pages(m, folio);
     if (!folio_try_get(m, folio)) continue;
     if (!test_flag(m, folio, PG_locked) && test_flag(m, folio, PG_uptodate) && folio_trylock(m, folio)) {
       if (m.page.mapping[folio] === mapping.id * 4 && test_flag(m, folio, PG_uptodate) && index < filemap_end(mapping))
@@ -239,7 +239,7 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
 }
 
 function folio_within_vma(m: Machine, folio: number, vma: vm_area_struct): boolean {
-  const pgoff = m.page.index[folio] as number;
+  const pgoff = m.page.index[folio];
   const pages = (vma.vm_end - vma.vm_start) / 4096;
   return pgoff >= vma.vm_pgoff && pgoff + folio_nr_pages(m, folio) <= vma.vm_pgoff + pages;
 }
@@ -253,7 +253,7 @@ function* filemap_map_pmd(m: Machine, vmf: vm_fault, folio: number, start: numbe
     return true;
   }
   if (pmd_none(pmdp_get(pmdt, pi)) && folio_test_pmd_mappable(m, folio)) {
-    const page = folio + (start - (m.page.index[folio] as number));
+    const page = folio + (start - m.page.index[folio]);
     const ret = yield* do_set_pmd(m, vmf, folio, page);
     if (ret === 0) {
       folio_unlock(m, folio);
@@ -283,9 +283,9 @@ function filemap_map_folio_range(
   file_end: number,
 ): void {
   const pt = vmf.pte as ptdesc;
-  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
+  const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
   const addr0 = addr - start * 4096;
-  const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+  const next = m.page.index[folio] + folio_nr_pages(m, folio);
   let page = folio + start;
   if (
     (file_end >= next || mapping.kind === 'shmem') &&
@@ -340,7 +340,7 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
   const cur: cursor = { index: start_pgoff, next: start_pgoff };
   let folio = next_uptodate_folio(m, cur, mapping, end_pgoff);
   if (folio === 0) return 0;
-  const next = (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+  const next = m.page.index[folio] + folio_nr_pages(m, folio);
   if ((file_end >= next || mapping.kind === 'shmem') && (yield* filemap_map_pmd(m, vmf, folio, start_pgoff)))
     return VM_FAULT_NOPAGE;
   const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * 4096;
@@ -360,7 +360,7 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
     else {
       const end = cur.next - 1;
       const nr_pages = Math.min(end, end_pgoff) - cur.index + 1;
-      filemap_map_folio_range(m, vmf, folio, cur.index - (m.page.index[folio] as number), a, nr_pages, out, file_end);
+      filemap_map_folio_range(m, vmf, folio, cur.index - m.page.index[folio], a, nr_pages, out, file_end);
     }
     folio_unlock(m, folio);
     folio = next_uptodate_folio(m, cur, mapping, end_pgoff);

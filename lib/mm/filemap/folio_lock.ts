@@ -66,12 +66,12 @@ function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
 
 /** True while somebody holds the folio's lock (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function folio_test_locked(m: Machine, folio: number): boolean {
-  return ((m.page.flags[folio] as number) & PG_locked) !== 0;
+  return (m.page.flags[folio] & PG_locked) !== 0;
 }
 
 /** Takes the folio's lock if it is free (include/linux/pagemap.h: folio_trylock()). */
 export function folio_trylock(m: Machine, folio: number): boolean {
-  const flags = m.page.flags[folio] as number;
+  const flags = m.page.flags[folio];
   if ((flags & PG_locked) !== 0) return false;
   m.page.flags[folio] = flags | PG_locked;
   if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
@@ -80,20 +80,20 @@ export function folio_trylock(m: Machine, folio: number): boolean {
 
 /** Marks a folio that nobody else can see as locked (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_set_locked(m: Machine, folio: number): void {
-  (m.page.flags[folio] as number) |= PG_locked;
+  m.page.flags[folio] |= PG_locked;
   if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
 }
 
 /** Takes the lock off a folio that nobody waits for (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_clear_locked(m: Machine, folio: number): void {
-  (m.page.flags[folio] as number) &= ~PG_locked;
+  m.page.flags[folio] &= ~PG_locked;
   const q = m.folio_wait.get(folio);
   if (q !== undefined) q.owner = null;
 }
 
 /** Gives the folio's lock back and wakes who waits; BUG if nobody held it (mm/filemap.c: folio_unlock()). */
 export function folio_unlock(m: Machine, folio: number): void {
-  const flags = m.page.flags[folio] as number;
+  const flags = m.page.flags[folio];
   BUG_ON((flags & PG_locked) === 0, 'mm/filemap.c: folio_unlock() of a folio that is not locked');
   m.page.flags[folio] = flags & ~PG_locked;
   const q = m.folio_wait.get(folio);
@@ -105,11 +105,11 @@ export function folio_unlock(m: Machine, folio: number): void {
 // Waiters in order; the first exclusive one ends the walk (mm/filemap.c: wake_page_function()).
 function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
   while (q.waiters.length > 0) {
-    const w = q.waiters[0] as wait_page_queue;
+    const w = q.waiters[0];
     if (w.exclusive && folio_test_locked(m, folio)) return;
     q.waiters.shift();
     if (w.exclusive && w.custom) {
-      (m.page.flags[folio] as number) |= PG_locked;
+      m.page.flags[folio] |= PG_locked;
       q.owner = w.task;
       w.done = true;
     }

@@ -36,7 +36,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'always' | 'ne
 function* only(m: Machine, addr: number, nr: number, flags = 0): Gen<number> {
   const pages = new Int32Array(nr);
   const n = yield* get_user_pages_fast_only(m, addr, nr, flags, pages);
-  for (let i = 0; i < n; i++) put_page(m, pages[i] as number);
+  for (let i = 0; i < n; i++) put_page(m, pages[i]);
   return n;
 }
 
@@ -89,7 +89,7 @@ t.test('a huge pmd gives all its pages in one step', async (t) => {
     t.equal(yield* pin_user_pages_fast(m, MAP + 510 * PAGE, 3, WRITE, pages), 3);
     t.same([...pages], [folio + 510, folio + 511, mapped(m, mm, MAP + HUGE)]);
     t.same([m.page._refcount[folio], large(m, folio)._pincount], [3, 2]);
-    t.equal(m.page._refcount[pages[2] as number], 1 + 1024);
+    t.equal(m.page._refcount[pages[2]], 1 + 1024);
     t.ok(mm.flags & 2, 'MMF_HAS_PINNED');
     unpin_user_pages(m, pages, 3);
   }, 'always');

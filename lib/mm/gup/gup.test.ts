@@ -47,7 +47,7 @@ function* get(m: Machine, addr: number, nr: number, flags: number): Gen<number> 
   yield* mmap_read_lock(m, m.current.mm as mm_struct);
   const ret = yield* get_user_pages(m, addr, nr, flags, pages);
   mmap_read_unlock(m, m.current.mm as mm_struct);
-  for (let i = 0; i < ret; i++) put_page(m, pages[i] as number);
+  for (let i = 0; i < ret; i++) put_page(m, pages[i]);
   return ret;
 }
 
@@ -59,7 +59,7 @@ t.test('pages are faulted in and get a reference each, as many as come before a 
     const pages = new Int32Array(5);
     t.equal(yield* get_user_pages_unlocked(m, MAP + PAGE, 5, pages, WRITE), 2);
     yield* lru_add_drain_all(m);
-    t.equal(page_to_pfn(m, pages[0] as number), pte_pfn(entry(mm, MAP + PAGE)));
+    t.equal(page_to_pfn(m, pages[0]), pte_pfn(entry(mm, MAP + PAGE)));
     t.same(
       [...pages.slice(0, 2)].map((p) => m.page._refcount[p]),
       [2, 2],
@@ -84,7 +84,7 @@ t.test('rights hold, and FOLL_FORCE overrules them for private memory by a copy'
     t.equal(yield* get(m, MAP + HUGE, 1, ANON_ONLY), EFAULT);
     t.equal(yield* get(m, MAP + 2 * HUGE, 1, 0), EFAULT);
     t.equal(yield* get(m, MAP + 2 * HUGE, 1, FORCE), 1);
-    const before = mm.rss_stat[1] as number;
+    const before = mm.rss_stat[1];
     t.equal(yield* get(m, MAP, 1, WRITE | FORCE), 1);
     t.equal(mm.rss_stat[1], before + 1);
     t.notOk(pte_write(entry(mm, MAP)), 'the process may still not write');
@@ -146,9 +146,9 @@ t.test('a page shared with a child is unshared before it is pinned for reading',
     t.equal(pte_pfn(entry(mm, MAP)), shared, 'a plain reference leaves it');
     const pages = new Int32Array(1);
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 1, pages, 0), 1);
-    t.not(page_to_pfn(m, pages[0] as number), shared);
+    t.not(page_to_pfn(m, pages[0]), shared);
     yield* user_store32(m, MAP, 2);
-    t.equal(pte_pfn(entry(mm, MAP)), page_to_pfn(m, pages[0] as number), 'later writes go to the pinned page');
+    t.equal(pte_pfn(entry(mm, MAP)), page_to_pfn(m, pages[0]), 'later writes go to the pinned page');
     done = true;
     yield* kernel_wait4(m, pid, 0);
     unpin_user_pages(m, pages, 1);
@@ -158,7 +158,7 @@ t.test('a page shared with a child is unshared before it is pinned for reading',
 
 t.test('MAP_POPULATE and MADV_POPULATE_* fault in advance, and name the trouble', async (t) => {
   const m = run(function* (m, mm) {
-    const before = mm.rss_stat[1] as number;
+    const before = mm.rss_stat[1];
     yield* map_anon(m, MAP, 4, RW, PRIVATE | POPULATE);
     t.equal(mm.rss_stat[1], before + 4);
     yield* map_anon(m, MAP + HUGE, 4);

@@ -115,7 +115,7 @@ t.test('device memory that somebody else uses cannot move: -EBUSY, and no pin is
       [1, 2],
     );
     t.equal(yield* user_load32(m, MAP + PAGE), 11);
-    put_page(m, held[0] as number);
+    put_page(m, held[0]);
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 2, pages, LONGTERM), 2);
     unpin_user_pages(m, pages, 2);
   });

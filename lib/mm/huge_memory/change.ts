@@ -65,7 +65,7 @@ function change_non_present_huge_pmd(
   uffd_prot: boolean,
   uffd_prot_resolve: boolean,
 ): void {
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   const entry = softleaf_from_pmd(pmd);
   WARN_ON(m, !pmd_is_valid_softleaf(pmd), 'change_non_present_huge_pmd');
   let newpmd: number;
@@ -108,7 +108,7 @@ export function* change_huge_pmd(
   if (userfaultfd_rwp(vma)) throw new Unmodelled('change_huge_pmd: userfaultfd_rwp');
   tlb_change_page_size(tlb, HPAGE_PMD_SIZE);
   if (!(yield* __pmd_trans_huge_lock(m, pmdt, pi, vma))) return 0;
-  if (pmd_is_valid_softleaf(pmdt.entry[pi] as number)) {
+  if (pmd_is_valid_softleaf(pmdt.entry[pi])) {
     change_non_present_huge_pmd(m, mm, addr, pmdt, pi, uffd_prot, uffd_prot_resolve);
     spin_unlock(m, pmdt.ptl);
     return 1;

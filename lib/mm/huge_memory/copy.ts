@@ -109,7 +109,7 @@ export function* copy_huge_pmd(
   dst_vma: vm_area_struct,
   src_vma: vm_area_struct,
 ): Gen<number> {
-  let pmd = src_pmdt.entry[src_pi] as number;
+  let pmd = src_pmdt.entry[src_pi];
   if (pmd_present(pmd) && pte_special(pmd) && !is_huge_zero_pmd(m, pmd)) {
     yield* pmd_lock(m, dst_mm, dst_pmdt);
     yield* spin_lock(m, src_pmdt.ptl);
@@ -129,7 +129,7 @@ export function* copy_huge_pmd(
     spin_unlock(m, src_pmdt.ptl);
     spin_unlock(m, dst_pmdt.ptl);
   };
-  pmd = src_pmdt.entry[src_pi] as number;
+  pmd = src_pmdt.entry[src_pi];
   if (pmd_is_valid_softleaf(pmd)) {
     copy_huge_non_present_pmd(
       m,

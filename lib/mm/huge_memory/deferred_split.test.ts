@@ -23,7 +23,7 @@ function rmappable(m: Machine, order: number): number {
   return folio;
 }
 
-const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item] as number;
+const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item];
 
 t.test('a partly mapped folio is queued and counted once', async (t) => {
   const m = bare_machine();

@@ -43,7 +43,7 @@ const level = (mm: mm_struct, addr = MAP): string => walk_address(mm, addr).leve
 
 t.test('a first write allocates and counts; a first read does so only without the huge zero folio', async (t) => {
   run(function* (m, mm) {
-    const rss = mm.rss_stat[ANON_PAGES] as number;
+    const rss = mm.rss_stat[ANON_PAGES];
     yield* user_load32(m, MAP);
     t.same([mm.rss_stat[ANON_PAGES], m.thp.vm_events.get('THP_FAULT_ALLOC')], [rss, undefined]);
     yield* user_store32(m, MAP, 1);
@@ -102,7 +102,7 @@ t.test('touching a pmd makes it young and dirty for a write; for a read the CPU 
     const { table, index } = walk_address(mm, MAP);
     const pmdt = table as ptdesc;
     const vma = vma_at(mm, MAP) as vm_area_struct;
-    pmdt.entry[index] = pte_mkold(pte_mkclean(pmdt.entry[index] as number));
+    pmdt.entry[index] = pte_mkold(pte_mkclean(pmdt.entry[index]));
     t.ok(touch_pmd(m, vma, MAP + 5 * PAGE, pmdt, index, false));
     t.same([pte_young(entry(mm)), pte_dirty(entry(mm))], [false, false]);
     t.ok(touch_pmd(m, vma, MAP, pmdt, index, true));

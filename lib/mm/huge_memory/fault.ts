@@ -289,7 +289,7 @@ export function touch_pmd(
   pi: number,
   write: boolean,
 ): boolean {
-  let entry = pmd_mkyoung(pmdt.entry[pi] as number);
+  let entry = pmd_mkyoung(pmdt.entry[pi]);
   if (write) entry = pmd_mkdirty(entry);
   return pmdp_set_access_flags(m, vma, ALIGN_DOWN(addr, HPAGE_PMD_SIZE), pmdt, pi, entry, write);
 }

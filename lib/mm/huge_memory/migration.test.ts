@@ -52,7 +52,7 @@ function run(
     const leaf = walk_address(mm, MAP);
     const folio = m.page.pfn_to_page(pte_pfn(leaf.entry));
     const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma_at(mm, MAP) as vm_area_struct, MAP, 0);
-    pvmw.pmdt = leaf.table as ptdesc;
+    pvmw.pmdt = leaf.table;
     pvmw.pi = leaf.index;
     folio_get(m, folio);
     yield* folio_lock(m, folio);

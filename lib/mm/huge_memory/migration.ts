@@ -60,7 +60,7 @@ export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, 
   const { pmdt, pi } = pvmw;
   if (pmdt === null || pvmw.pte !== null) return 0;
 
-  const present = pmd_present(pmdt.entry[pi] as number);
+  const present = pmd_present(pmdt.entry[pi]);
   let pmdval: number;
   let writable: boolean;
   if (present) {
@@ -107,7 +107,7 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   const { pmdt, pi } = pvmw;
   if (pmdt === null || pvmw.pte !== null) return;
 
-  const old = pmdt.entry[pi] as number;
+  const old = pmdt.entry[pi];
   const entry = softleaf_from_pmd(old);
   folio_get(m, folio);
   const write = softleaf_is_migration_write(entry);

@@ -41,7 +41,7 @@ export function* move_huge_pmd(
   new_pi: number,
 ): Gen<boolean> {
   const mm = vma.vm_mm;
-  const there = new_pmdt.entry[new_pi] as number;
+  const there = new_pmdt.entry[new_pi];
   if (!pmd_none(there)) {
     BUG_ON(pmd_trans_huge(there), 'mm/huge_memory.c: move_huge_pmd()');
     return false;
@@ -50,7 +50,7 @@ export function* move_huge_pmd(
   if (new_pmdt !== old_pmdt) yield* spin_lock(m, new_pmdt.ptl);
   let pmd = pmdp_huge_get_and_clear(m, mm, old_addr, old_pmdt, old_pi);
   const force_flush = pmd_present(pmd);
-  BUG_ON(!pmd_none(new_pmdt.entry[new_pi] as number), 'mm/huge_memory.c: move_huge_pmd()');
+  BUG_ON(!pmd_none(new_pmdt.entry[new_pi]), 'mm/huge_memory.c: move_huge_pmd()');
   // deposited tables hang on the pmd table; only anonymous memory has them
   if (new_pmdt !== old_pmdt && vma_is_anonymous(vma)) {
     pgtable_trans_huge_deposit(m, mm, new_pmdt, new_pi, pgtable_trans_huge_withdraw(m, mm, old_pmdt, old_pi));

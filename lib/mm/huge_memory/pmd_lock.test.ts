@@ -133,7 +133,7 @@ class ThpMachine {
   }
 
   pmd(mm: mm_struct, addr: number): number {
-    return this.pmdt(mm, addr).entry[pmd_index(addr)] as number;
+    return this.pmdt(mm, addr).entry[pmd_index(addr)];
   }
 }
 
@@ -218,7 +218,7 @@ t.test('splitting the pmd gives every page its own mapping, reference and exclus
   t.notOk(l.maybe_mapped_shared);
   const pt = pmdt.child?.[pi] as ptdesc;
   for (let i = 0; i < 512; i++) {
-    const pte = pt.entry[i] as number;
+    const pte = pt.entry[i];
     if (
       !pte_present(pte) ||
       !pte_write(pte) ||
@@ -243,8 +243,8 @@ t.test('splitting the folio maps pages of zeroes to the zero page and frees them
     0,
   );
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
-  t.ok(pte_special(pt.entry[0] as number) && pte_special(pt.entry[511] as number));
-  t.equal(pte_pfn(pt.entry[3] as number), m.page.page_to_pfn(folio) + 3);
+  t.ok(pte_special(pt.entry[0]) && pte_special(pt.entry[511]));
+  t.equal(pte_pfn(pt.entry[3]), m.page.page_to_pfn(folio) + 3);
   t.equal(mm.rss_stat[MM_ANONPAGES], 1);
   t.equal(folio_order(m, folio), 0);
   t.equal(folio_ref_count(m, folio), 1);
@@ -404,7 +404,7 @@ t.test('MADV_COLLAPSE copies small pages into a huge one and keeps their data', 
   x.touch(vma, BASE + 4096, true);
   x.touch(vma, BASE + 9 * 4096, false);
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
-  m.ram.bytes(pte_pfn(pt.entry[1] as number))[5] = 77;
+  m.ram.bytes(pte_pfn(pt.entry[1]))[5] = 77;
   const dropped = { val: false };
   t.equal(collapse(x, vma, BASE + HUGE, dropped), 0);
   t.ok(dropped.val);
@@ -426,7 +426,7 @@ t.test('MADV_COLLAPSE answers -EINVAL for nothing mapped and -EAGAIN for a page 
   t.equal(collapse(x, vma, BASE + HUGE), -22);
   x.touch(vma, BASE, true);
   const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
-  const page = m.page.pfn_to_page(pte_pfn(pt.entry[0] as number));
+  const page = m.page.pfn_to_page(pte_pfn(pt.entry[0]));
   m.page._refcount[page]++;
   t.equal(collapse(x, vma, BASE + HUGE), -11);
   m.page._refcount[page]--;
@@ -464,7 +464,7 @@ t.test(
     t.ok(PageAnonExclusive(m, folio));
     x.run(mm, () => __split_huge_pmd(m, vma, x.pmdt(mm, BASE), pmd_index(BASE), BASE, false));
     const pt = x.pmdt(mm, BASE).child?.[pmd_index(BASE)] as ptdesc;
-    const leaf = softleaf_from_pte(pt.entry[511] as number);
+    const leaf = softleaf_from_pte(pt.entry[511]);
     t.ok(softleaf_is_device_private_write(leaf));
     t.equal(softleaf_to_pfn(leaf), 0x140000 + 511);
     t.equal(folio_ref_count(m, folio), 512);

@@ -26,7 +26,7 @@ export function mm_counter_file(m: Machine, folio: number): number {
  */
 export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
   yield* pmd_lock(m, vma.vm_mm, pmdt);
-  if (pmd_is_huge(pmdt.entry[pi] as number)) return true;
+  if (pmd_is_huge(pmdt.entry[pi])) return true;
   spin_unlock(m, pmdt.ptl);
   return false;
 }
@@ -36,7 +36,7 @@ export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma
  * pmd_trans_huge_lock()).
  */
 export function* pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
-  if (!pmd_is_huge(pmdt.entry[pi] as number)) return false;
+  if (!pmd_is_huge(pmdt.entry[pi])) return false;
   return yield* __pmd_trans_huge_lock(m, pmdt, pi, vma);
 }
 

@@ -62,7 +62,7 @@ function run(body: (m: Machine, folio: number) => Gen<void>): void {
   });
 }
 
-const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item] as number;
+const stat = (m: Machine, order: number, item: number): number => m.thp.mthp_stats[order * 22 + item];
 
 t.test('single pages: each keeps its mapping, and lock and reference pass to the page asked for', async (t) => {
   run(function* (m, folio) {

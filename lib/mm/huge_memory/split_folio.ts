@@ -117,8 +117,7 @@ function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list:
   }
   // the head is still on its list, frozen; the lists' sizes in pages do not change
   WARN_ON(m, !test_flag(m, folio, PG_lru), 'lru_add_split_folio');
-  if (!test_flag(m, folio, PG_unevictable))
-    list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)] as PageList);
+  if (!test_flag(m, folio, PG_unevictable)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
   set_flag(m, new_folio, PG_lru);
 }
 
@@ -127,15 +126,15 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
   const new_nr_pages = 1 << new_order;
   const nr_pages = 1 << old_order;
   if (test_flag(m, folio, PG_has_hwpoisoned)) throw new Unmodelled('__split_folio_to_order: a poisoned folio');
-  const flags = (p.flags[folio] as number) & INHERITED;
+  const flags = p.flags[folio] & INHERITED;
   const zone_device = folio_is_zone_device(m, folio);
   for (let i = new_nr_pages; i < nr_pages; i += new_nr_pages) {
     const new_folio = folio + i;
-    BUG_ON((p._mapcount[new_folio] as number) !== -1, 'mm/huge_memory.c: __split_folio_to_order()');
-    p.flags[new_folio] = ((p.flags[new_folio] as number) & PG_hwpoison) | flags;
+    BUG_ON(p._mapcount[new_folio] !== -1, 'mm/huge_memory.c: __split_folio_to_order()');
+    p.flags[new_folio] = (p.flags[new_folio] & PG_hwpoison) | flags;
     if (m.sched.explore && (flags & PG_locked) !== 0) __folio_set_locked(m, new_folio);
-    p.mapping[new_folio] = p.mapping[folio] as number;
-    p.index[new_folio] = (p.index[folio] as number) + i;
+    p.mapping[new_folio] = p.mapping[folio];
+    p.index[new_folio] = p.index[folio] + i;
     // zone_device_data shares the column here, not upstream: the driver's split callback takes care of it
     if (!zone_device) WARN_ON_ONCE(m, p.private[new_folio] !== 0, '__split_folio_to_order');
     p.compound_head[new_folio] = 0;
@@ -148,7 +147,7 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
     p.order[folio] = new_order;
   } else {
     // what upstream keeps in the second page goes with it
-    p.flags[folio] = (p.flags[folio] as number) & ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+    p.flags[folio] = p.flags[folio] & ~(PG_head | PG_large_rmappable | PG_partially_mapped);
     p.order[folio] = 0;
     p.large.delete(folio);
   }

@@ -79,7 +79,7 @@ t.test('the ptes take over every property of the pmd, and mirrors hear of it', a
       }),
       mm,
     );
-    pmdt.entry[pi] = pte_mkuffd(pte_mkold(pte_wrprotect(pmdt.entry[pi] as number)));
+    pmdt.entry[pi] = pte_mkuffd(pte_mkold(pte_wrprotect(pmdt.entry[pi])));
     clear_flag(m, folio, PG_dirty);
     yield* split_huge_pmd(m, vma, pmdt, pi, MAP + 100 * PAGE);
     t.same(ranges, [NOTIFY_CLEAR, HUGE]);

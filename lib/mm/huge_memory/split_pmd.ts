@@ -138,7 +138,7 @@ function __split_huge_pmd_locked(
   freeze: boolean,
 ): void {
   const mm = vma.vm_mm;
-  let old_pmd = pmdt.entry[pi] as number;
+  let old_pmd = pmdt.entry[pi];
   BUG_ON(haddr % HPAGE_PMD_SIZE !== 0, 'mm/huge_memory.c: __split_huge_pmd_locked()');
   BUG_ON(vma.vm_start > haddr, 'mm/huge_memory.c: __split_huge_pmd_locked()');
   BUG_ON(vma.vm_end < haddr + HPAGE_PMD_SIZE, 'mm/huge_memory.c: __split_huge_pmd_locked()');
@@ -254,7 +254,7 @@ export function split_huge_pmd_locked(
   freeze: boolean,
 ): void {
   WARN_ON_ONCE(m, address % HPAGE_PMD_SIZE !== 0, 'split_huge_pmd_locked');
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   if (pmd_trans_huge(pmd) || pmd_is_valid_softleaf(pmd)) __split_huge_pmd_locked(m, vma, pmdt, pi, address, freeze);
 }
 
@@ -279,7 +279,7 @@ export function* __split_huge_pmd(
 
 /** Splits the pmd if it is huge (include/linux/huge_mm.h: split_huge_pmd()). */
 export function* split_huge_pmd(m: Machine, vma: vm_area_struct, pmdt: ptdesc, pi: number, address: number): Gen<void> {
-  if (pmd_is_huge(pmdt.entry[pi] as number)) yield* __split_huge_pmd(m, vma, pmdt, pi, address, false);
+  if (pmd_is_huge(pmdt.entry[pi])) yield* __split_huge_pmd(m, vma, pmdt, pi, address, false);
 }
 
 /** Splits what pmd there is at the address (mm/huge_memory.c: split_huge_pmd_address()). */

@@ -211,12 +211,12 @@ export function count_vm_event(m: Machine, item: vm_event_item): void {
  */
 export function mod_mthp_stat(m: Machine, order: number, item: number, delta: number): void {
   if (order <= 0 || order > PMD_ORDER) return;
-  (m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number) += delta;
+  m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] += delta;
 }
 
 /** A counter of one folio order, 1 to 9 (mm/huge_memory.c: sum_mthp_stat()). */
 function sum_mthp_stat(m: Machine, order: number, item: number): number {
-  return m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] as number;
+  return m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item];
 }
 
 /** Adds one to a counter of one folio order (include/linux/huge_mm.h: count_mthp_stat()). */
@@ -474,7 +474,7 @@ export function enabled_store(m: Machine, buf: string): number {
 /** What transparent_hugepage/defrag reads as (mm/huge_memory.c: defrag_show()). */
 export function defrag_show(m: Machine): string {
   const i = DEFRAG_FLAGS.findIndex((f) => m.thp.test(f));
-  return pick(DEFRAG_MODES, DEFRAG_MODES[i < 0 ? 4 : i] as string);
+  return pick(DEFRAG_MODES, DEFRAG_MODES[i < 0 ? 4 : i]);
 }
 
 /** A write to transparent_hugepage/defrag: 0 or -EINVAL (mm/huge_memory.c: defrag_store()). */

@@ -63,19 +63,19 @@ t.test('unmapping gives back folio, counter and deposited table, of the zero fol
     const now = (): unknown[] => [m.zone.nr_free, mm.rss_stat[ANON_PAGES], mm.pgtables_bytes];
     yield* user_store32(m, MAP, 1);
     yield* lru_add_drain_all(m);
-    t.equal(m.zone.nr_free, (before[0] as number) - 512 - 1);
+    t.equal(m.zone.nr_free, before[0] - 512 - 1);
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP, HUGE, DONTNEED), 0);
     t.same(now(), before);
     t.equal(yield* user_load32(m, MAP), 0, 'and the memory reads as zeroes');
     t.equal(level(mm), 'pmd');
     yield* do_syscall_64(m, NR_munmap, MAP, HUGE);
-    t.same(now(), [(before[0] as number) - 512, ...before.slice(1)], 'the zero folio itself stays');
+    t.same(now(), [before[0] - 512, ...before.slice(1)], 'the zero folio itself stays');
   });
 });
 
 t.test('a migration entry is uncounted, and its folio left to who migrates it', async (t) => {
   run(function* (m, mm) {
-    const rss = mm.rss_stat[ANON_PAGES] as number;
+    const rss = mm.rss_stat[ANON_PAGES];
     yield* user_store32(m, MAP, 1);
     yield* lru_add_drain_all(m);
     const folio = folio_of(m, mm);

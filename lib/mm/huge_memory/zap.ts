@@ -70,7 +70,7 @@ export function* madvise_free_huge_pmd(
   const mm = vma.vm_mm;
   tlb_change_page_size(tlb, HPAGE_PMD_SIZE);
   if (!(yield* pmd_trans_huge_lock(m, pmdt, pi, vma))) return false;
-  let orig_pmd = pmdt.entry[pi] as number;
+  let orig_pmd = pmdt.entry[pi];
   const out = (): boolean => {
     spin_unlock(m, pmdt.ptl);
     return false;
@@ -182,7 +182,7 @@ export function unmap_huge_pmd_locked(
   WARN_ON(m, !folio_test_locked(m, folio), fn);
   WARN_ON(m, !folio_test_anon(m, folio), fn);
   WARN_ON(m, test_flag(m, folio, PG_swapbacked), fn);
-  if (pmd_dirty(pmdt.entry[pi] as number)) set_flag(m, folio, PG_dirty);
+  if (pmd_dirty(pmdt.entry[pi])) set_flag(m, folio, PG_dirty);
   if (test_flag(m, folio, PG_dirty)) {
     set_flag(m, folio, PG_swapbacked);
     return false;

@@ -122,7 +122,7 @@ t.test('a pin for reading unshares a page without making it writable', async (t)
     t.equal(yield* pin_user_pages_unlocked(m, MAP, 1, pages, 0), 1);
     t.not(pages[0], old);
     t.equal(folio_at(m, mm, MAP), pages[0]);
-    t.ok(PageAnonExclusive(m, pages[0] as number));
+    t.ok(PageAnonExclusive(m, pages[0]));
     t.notOk(pte_write(entry(mm, MAP)));
     t.equal(yield* user_load32(m, MAP), 6);
     unpin_user_pages(m, pages, 1);

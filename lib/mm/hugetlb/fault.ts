@@ -151,7 +151,7 @@ class huge_fault {
  */
 export function hugetlb_fault_mutex_hash(m: Machine, mapping: address_space, idx: number): mutex {
   const table = m.hugetlb.hugetlb_fault_mutex_table;
-  return table[(mapping.id * 31 + idx) % table.length] as mutex;
+  return table[(mapping.id * 31 + idx) % table.length];
 }
 
 function entry_of(m: Machine, hf: huge_fault): number {

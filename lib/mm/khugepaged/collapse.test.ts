@@ -53,7 +53,7 @@ function* scan(m: Machine, mm: mm_struct): Gen<string> {
 t.test('pages are copied into one, holes and zero pages become memory, the old pages are freed', async (t) => {
   run(function* (m, mm) {
     t.equal(yield* scan(m, mm), 'SCAN_NO_PTE_TABLE');
-    const rss = mm.rss_stat[ANON_PAGES] as number;
+    const rss = mm.rss_stat[ANON_PAGES];
     for (const i of [0, 5, 511]) yield* user_store32(m, MAP + i * PAGE, i + 1);
     yield* user_load32(m, MAP + 7 * PAGE);
     yield* lru_add_drain_all(m);

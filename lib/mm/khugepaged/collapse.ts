@@ -140,7 +140,7 @@ function release_pte_folio(m: Machine, folio: number): void {
 
 function release_pte_pages(m: Machine, pt: ptdesc, end: number, compound_pagelist: PageList): void {
   for (let i = end - 1; i >= 0; i--) {
-    const pteval = pt.entry[i] as number;
+    const pteval = pt.entry[i];
     if (pte_none(pteval)) continue;
     WARN_ON_ONCE(m, !pte_present(pteval), 'release_pte_pages');
     const pfn = pte_pfn(pteval);
@@ -156,7 +156,7 @@ function release_pte_pages(m: Machine, pt: ptdesc, end: number, compound_pagelis
 }
 
 function on_list(m: Machine, folio: number, list: PageList): boolean {
-  for (let f = list.first; f !== 0; f = m.page.lru_next[f] as number) if (f === folio) return true;
+  for (let f = list.first; f !== 0; f = m.page.lru_next[f]) if (f === folio) return true;
   return false;
 }
 
@@ -169,7 +169,7 @@ function __collapse_huge_page_isolate(
   compound_pagelist: PageList,
 ): scan {
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
-    const pteval = pt.entry[i] as number;
+    const pteval = pt.entry[i];
     const fail = (result: scan): scan => {
       release_pte_pages(m, pt, i, compound_pagelist);
       return result;
@@ -207,7 +207,7 @@ function* __collapse_huge_page_copy_succeeded(
   let nr_ptes = 1;
   for (let i = 0; i < HPAGE_PMD_NR; i += nr_ptes) {
     const address = start_addr + i * PAGE_SIZE;
-    const pteval = pt.entry[i] as number;
+    const pteval = pt.entry[i];
     nr_ptes = 1;
     if (pte_none_or_zero(m, pteval)) {
       add_mm_counter(mm, MM_ANONPAGES, 1);
@@ -245,7 +245,7 @@ function* __collapse_huge_page_copy(
 ): Gen<void> {
   const pfn = page_to_pfn(m, folio_page(folio, 0));
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
-    const pteval = pt.entry[i] as number;
+    const pteval = pt.entry[i];
     if (pte_none_or_zero(m, pteval)) m.ram.clear(pfn + i);
     else m.ram.copy(pfn + i, pte_pfn(pteval));
   }
@@ -280,7 +280,7 @@ export function hugepage_vma_revalidate(
 function find_pmd_or_thp_or_none(m: Machine, mm: mm_struct, address: number): { result: scan; pmdt: ptdesc | null } {
   const pmdt = mm_find_pmd(m, mm, address);
   if (pmdt === null) return { result: scan_result.SCAN_NO_PTE_TABLE, pmdt };
-  const pmde = pmdt.entry[pmd_index(address)] as number;
+  const pmde = pmdt.entry[pmd_index(address)];
   let result: scan = scan_result.SCAN_SUCCEED;
   if (pmd_none(pmde)) result = scan_result.SCAN_NO_PTE_TABLE;
   else if (pmd_is_migration_entry(pmde)) result = scan_result.SCAN_PMD_MAPPED;
@@ -309,7 +309,7 @@ function* __collapse_huge_page_swapin(
         return scan_result.SCAN_NO_PTE_TABLE;
       }
     }
-    const orig_pte = pte.entry[i] as number;
+    const orig_pte = pte.entry[i];
     if (pte_none(orig_pte) || pte_present(orig_pte)) continue;
     const vmf = new vm_fault(vma, addr, FAULT_FLAG_ALLOW_RETRY);
     vmf.pmdt = pmdt;
@@ -455,7 +455,7 @@ export function* collapse_scan_pmd(
   }
   let unmapped = 0;
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
-    const pteval = pt.entry[i] as number;
+    const pteval = pt.entry[i];
     cc.progress++;
     const fail = (result: scan): scan => {
       pte_unmap_unlock(m, pt);

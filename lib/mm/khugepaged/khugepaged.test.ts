@@ -58,9 +58,9 @@ t.test('one range that fails does not keep the others from it, but decides the e
     t.same(levels(mm), ['pmd', 'none', 'pmd', 'pmd']);
     yield* user_store32(m, MAP + HUGE, 1);
     const page = m.page.pfn_to_page(pte_pfn(walk_address(mm, MAP + HUGE).entry));
-    m.page._refcount[page] = (m.page._refcount[page] as number) + 1;
+    m.page._refcount[page] = m.page._refcount[page] + 1;
     t.equal(yield* advise(m, MAP + HUGE, HUGE, COLLAPSE), EAGAIN);
-    m.page._refcount[page] = (m.page._refcount[page] as number) - 1;
+    m.page._refcount[page] = m.page._refcount[page] - 1;
     const taken: number[] = [];
     for (let f = folio_alloc(m, GFP_KERNEL, 9); f !== 0; f = folio_alloc(m, GFP_KERNEL, 9)) taken.push(f);
     t.equal(yield* advise(m, MAP, 4 * HUGE, COLLAPSE), ENOMEM);
@@ -100,8 +100,9 @@ t.test('an mm registers once, if something in it could be collapsed, and its chi
     t.same([mm.flags & MMF_VM_HUGEPAGE, mm.mm_count], [MMF_VM_HUGEPAGE, count + 1]);
     let child: mm_struct | null = null;
     const pid = yield* kernel_clone(m, 0, function* () {
-      child = m.current.mm as mm_struct;
-      t.same([child.flags & MMF_VM_HUGEPAGE, child.mm_count - count], [MMF_VM_HUGEPAGE, 1]);
+      const own = m.current.mm as mm_struct;
+      child = own;
+      t.same([own.flags & MMF_VM_HUGEPAGE, own.mm_count - count], [MMF_VM_HUGEPAGE, 1]);
     });
     yield* kernel_wait4(m, pid, 0);
     t.equal((child as mm_struct | null)?.mm_count, 0, 'its end drops the reference');

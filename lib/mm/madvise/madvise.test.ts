@@ -60,7 +60,7 @@ function entry(m: Machine, page: number): number {
 }
 
 function anon_pages(m: Machine): number {
-  return (m.current.mm as mm_struct).rss_stat[1] as number;
+  return (m.current.mm as mm_struct).rss_stat[1];
 }
 
 t.test('advice that is none, ranges that are none, and holes', (t) => {
@@ -149,7 +149,7 @@ t.test('MADV_DONTNEED forgets pages at once, a child keeps its own', (t) => {
 t.test('MADV_FREE makes pages clean, old and no longer swap-backed', (t) => {
   run(function* (m) {
     const swapbacked = 1 << 6;
-    const flags = (n: number): number => m.page.flags[pfn_to_page(m, Math.floor(entry(m, n) / 2 ** 20))] as number;
+    const flags = (n: number): number => m.page.flags[pfn_to_page(m, Math.floor(entry(m, n) / 2 ** 20))];
     yield* map(m, 0, 2);
     yield* user_memset(m, MAP, 3, 2 * PAGE);
     t.equal(flags(0) & swapbacked, swapbacked);

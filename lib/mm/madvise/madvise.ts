@@ -203,8 +203,7 @@ function* madvise_free_pte_range(
   const mm = walk.mm;
   const vma = walk.vma as vm_area_struct;
   const next = pmd_addr_end(addr, end);
-  if (pmd_trans_huge(pmdt.entry[pi] as number) && (yield* madvise_free_huge_pmd(m, tlb, vma, pmdt, pi, addr, next)))
-    return 0;
+  if (pmd_trans_huge(pmdt.entry[pi]) && (yield* madvise_free_huge_pmd(m, tlb, vma, pmdt, pi, addr, next))) return 0;
   tlb_change_page_size(tlb, PAGE_SIZE);
   let pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
   if (pt === null) return 0;
@@ -212,7 +211,7 @@ function* madvise_free_pte_range(
   for (; addr !== end; addr += nr * PAGE_SIZE) {
     nr = 1;
     const i = pte_index(addr);
-    const ptent = { pte: pt.entry[i] as number };
+    const ptent = { pte: pt.entry[i] };
     if (pte_none(ptent.pte)) continue;
     if (!pte_present(ptent.pte)) {
       const entry = softleaf_from_pte(ptent.pte);
@@ -358,7 +357,7 @@ interface guard_walk {
 }
 
 function* guard_install_pmd_entry(_m: Machine, pmdt: ptdesc, pi: number): Gen<number> {
-  return pmd_trans_huge(pmdt.entry[pi] as number) ? 1 : 0;
+  return pmd_trans_huge(pmdt.entry[pi]) ? 1 : 0;
 }
 
 function* guard_install_pte_entry(
@@ -369,7 +368,7 @@ function* guard_install_pte_entry(
   _next: number,
   walk: mm_walk<guard_walk>,
 ): Gen<number> {
-  if (!softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i] as number))) return 1;
+  if (!softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i]))) return 1;
   walk.private.nr_pages++;
   return 0;
 }
@@ -430,7 +429,7 @@ function* guard_remove_pmd_entry(
   _next: number,
   walk: mm_walk<null>,
 ): Gen<number> {
-  if (pmd_trans_huge(pmdt.entry[pi] as number)) walk.action = ACTION_CONTINUE;
+  if (pmd_trans_huge(pmdt.entry[pi])) walk.action = ACTION_CONTINUE;
   return 0;
 }
 
@@ -442,7 +441,7 @@ function* guard_remove_pte_entry(
   _next: number,
   walk: mm_walk<null>,
 ): Gen<number> {
-  if (softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i] as number))) pte_clear(m, walk.mm, addr, pt, i);
+  if (softleaf_is_guard_marker(softleaf_from_pte(pt.entry[i]))) pte_clear(m, walk.mm, addr, pt, i);
   return 0;
 }
 

@@ -43,12 +43,12 @@ function* madvise_pageout_pte_range(
   walk: mm_walk<null>,
 ): Gen<number> {
   if (fatal_signal_pending(m.current)) return -EINTR;
-  if (pmd_trans_huge(pmdt.entry[pi] as number)) throw new Unmodelled('madvise_cold_or_pageout_pte_range: huge pages');
+  if (pmd_trans_huge(pmdt.entry[pi])) throw new Unmodelled('madvise_cold_or_pageout_pte_range: huge pages');
   const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
   if (pt === null) return 0;
   const folio_list: number[] = [];
   for (; addr < end; addr += PAGE_SIZE) {
-    const ptent = pt.entry[pte_index(addr)] as number;
+    const ptent = pt.entry[pte_index(addr)];
     if (pte_none(ptent) || !pte_present(ptent)) continue;
     const folio = vm_normal_folio(m, walk.vma as vm_area_struct, addr, ptent);
     if (folio === 0 || folio_is_zone_device(m, folio)) continue;

@@ -69,7 +69,7 @@ t.test('a written page is read-only in both after fork, and old in the child', (
       t.equal(flags(child), PRESENT | DIRTY);
       t.equal(Math.floor(walk_address(child, MAP).entry / 2 ** 20), Math.floor(leaf.entry / 2 ** 20));
       t.same([folio_mapcount(m, folio), child.rss_stat[ANONPAGES]], [2, 1]);
-      t.equal((m.page.flags[folio] as number) & anon_exclusive, 0);
+      t.equal(m.page.flags[folio] & anon_exclusive, 0);
       t.equal(mm.write_protect_seq, seq + 2, 'GUP-fast saw that it ran');
     });
   });
@@ -79,7 +79,7 @@ t.test('a written page is read-only in both after fork, and old in the child', (
 t.test("a page that may be pinned stays the parent's alone, and the child gets a copy", (t) => {
   run(function* (m, mm) {
     const { leaf, folio } = yield* page_at(m, mm, MAP);
-    (m.page._refcount[folio] as number) += 1024;
+    m.page._refcount[folio] += 1024;
     mm.flags |= HAS_PINNED;
     yield* fork(m, function* (child) {
       const copy = walk_address(child, MAP).entry;
@@ -89,7 +89,7 @@ t.test("a page that may be pinned stays the parent's alone, and the child gets a
       t.equal(m.ram.bytes(Math.floor(copy / 2 ** 20))[0], 5);
       t.same([folio_mapcount(m, folio), child.rss_stat[ANONPAGES]], [1, 1]);
     });
-    (m.page._refcount[folio] as number) -= 1024;
+    m.page._refcount[folio] -= 1024;
   });
   t.end();
 });

@@ -147,14 +147,14 @@ function copy_nonpresent_pte(
   addr: number,
   rss: Int32Array,
 ): number {
-  const orig_pte = src_pt.entry[i] as number;
+  const orig_pte = src_pt.entry[i];
   let entry = softleaf_from_pte(orig_pte);
   let pte = orig_pte;
   if (softleaf_is_swap(entry)) {
     throw new Unmodelled('copy_nonpresent_pte: swap entries');
   } else if (softleaf_is_migration(entry)) {
     const page = softleaf_to_page(m, entry);
-    (rss[mm_counter(m, page_folio(m, page))] as number)++;
+    rss[mm_counter(m, page_folio(m, page))]++;
     if (!m.device_private.is_migration_read(entry) && is_cow_mapping(dst_vma.vm_flags)) {
       entry = make_readable_migration_entry_from_page(m, page, softleaf_to_flags(m, entry));
       pte = softleaf_to_pte(entry);
@@ -165,7 +165,7 @@ function copy_nonpresent_pte(
     const page = softleaf_to_page(m, entry);
     const folio = page_folio(m, page);
     folio_get(m, folio);
-    (rss[mm_counter(m, folio)] as number)++;
+    rss[mm_counter(m, folio)]++;
     folio_try_dup_anon_rmap_pte(m, folio, page, dst_vma, src_vma);
     if (softleaf_is_device_private_write(entry) && is_cow_mapping(dst_vma.vm_flags)) {
       entry = make_readable_device_private_entry_from_page(m, page);
@@ -211,9 +211,9 @@ function copy_present_page(
   set_flag(m, new_folio, PG_uptodate);
   folio_add_new_anon_rmap(m, new_folio, dst_vma, addr, RMAP_EXCLUSIVE);
   folio_add_lru_vma(m, new_folio, dst_vma);
-  (copy.rss[MM_ANONPAGES] as number)++;
+  copy.rss[MM_ANONPAGES]++;
   let pte = maybe_mkwrite(pte_mkdirty(folio_mk_pte(m, new_folio, dst_vma.vm_page_prot)), dst_vma);
-  if (userfaultfd_protected(dst_vma) && pte_uffd(src_pt.entry[i] as number)) pte = pte_mkuffd(pte);
+  if (userfaultfd_protected(dst_vma) && pte_uffd(src_pt.entry[i])) pte = pte_mkuffd(pte);
   set_pte_at(m, dst_vma.vm_mm, addr, dst_pt, i, pte);
   return 0;
 }
@@ -272,11 +272,11 @@ function copy_present_ptes(
         folio_ref_sub(m, folio, nr);
         return -EAGAIN;
       }
-      (rss[MM_ANONPAGES] as number) += nr;
+      rss[MM_ANONPAGES] += nr;
       WARN_ON_ONCE(m, test_flag(m, page, PG_anon_exclusive), 'copy_present_ptes');
     } else {
       folio_dup_file_rmap_ptes(m, folio, page, nr, dst_vma);
-      (rss[mm_counter_file(m, folio)] as number) += nr;
+      rss[mm_counter_file(m, folio)] += nr;
     }
     __copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, ptent.pte, addr, nr);
     return nr;
@@ -287,11 +287,11 @@ function copy_present_ptes(
       folio_put(m, folio);
       return copy_present_page(m, dst_vma, dst_pt, src_pt, i, addr, copy, page) || 1;
     }
-    (rss[MM_ANONPAGES] as number)++;
+    rss[MM_ANONPAGES]++;
     WARN_ON_ONCE(m, test_flag(m, page, PG_anon_exclusive), 'copy_present_ptes');
   } else {
     folio_dup_file_rmap_pte(m, folio, page, dst_vma);
-    (rss[mm_counter_file(m, folio)] as number)++;
+    rss[mm_counter_file(m, folio)]++;
   }
   __copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, pte, addr, 1);
   return 1;
@@ -330,13 +330,13 @@ function* copy_pte_range(
     for (; addr !== end; addr += nr * PAGE_SIZE) {
       nr = 1;
       const i = pte_index(addr);
-      let ptent = src_pt.entry[i] as number;
+      let ptent = src_pt.entry[i];
       if (pte_none(ptent)) continue;
       if (!pte_present(ptent)) {
         ret = copy_nonpresent_pte(m, dst_mm, src_mm, dst_pt, src_pt, i, dst_vma, src_vma, addr, rss);
         if (ret === -EBUSY) break;
         if (ret === 0) continue;
-        ptent = src_pt.entry[i] as number;
+        ptent = src_pt.entry[i];
         WARN_ON_ONCE(m, !pte_present(ptent) || ret !== -ENOENT, 'copy_pte_range');
       }
       ret = copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, ptent, addr, (end - addr) / PAGE_SIZE, copy);
@@ -348,7 +348,7 @@ function* copy_pte_range(
       nr = ret;
     }
     spin_unlock(m, src_pt.ptl);
-    for (let k = 0; k < 4; k++) if (rss[k] !== 0) add_mm_counter(dst_mm, k, rss[k] as number);
+    for (let k = 0; k < 4; k++) if (rss[k] !== 0) add_mm_counter(dst_mm, k, rss[k]);
     pte_unmap_unlock(m, dst_pt);
     yield* cond_resched(m);
     if (ret === -EBUSY) break;
@@ -376,7 +376,7 @@ function* copy_pmd_range(
   for (let next: number; addr !== end; addr = next) {
     next = pmd_addr_end(addr, end);
     const pi = pmd_index(addr);
-    if (pmd_is_huge(src_pmdt.entry[pi] as number)) {
+    if (pmd_is_huge(src_pmdt.entry[pi])) {
       BUG_ON(next - addr !== HPAGE_PMD_SIZE, 'mm/memory.c: copy_pmd_range() of part of a huge pmd');
       const err = yield* copy_huge_pmd(
         m,
@@ -393,7 +393,7 @@ function* copy_pmd_range(
       if (err === -ENOMEM) return -ENOMEM;
       if (err === 0) continue;
     }
-    if (!pmd_is_table(src_pmdt.entry[pi] as number)) continue;
+    if (!pmd_is_table(src_pmdt.entry[pi])) continue;
     if (yield* copy_pte_range(m, dst_vma, src_vma, dst_pmdt, src_pmdt, pi, addr, next)) return -ENOMEM;
   }
   return 0;

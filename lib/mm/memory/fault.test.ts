@@ -62,7 +62,7 @@ t.test('a read maps the page of zeroes, a write a page of its own', (t) => {
     const own = leaf_at(mm, MAP + PAGE).entry;
     t.equal(own & (PRESENT | PTE_RW | ACCESSED | DIRTY | SPECIAL), PRESENT | PTE_RW | ACCESSED | DIRTY);
     const page = vm_normal_page(m, vma_of(mm), MAP + PAGE, own);
-    t.equal((m.page.flags[page] as number) & anon_exclusive, anon_exclusive);
+    t.equal(m.page.flags[page] & anon_exclusive, anon_exclusive);
     t.same([m.page.mapping[page], m.page.index[page]], [(vma_of(mm).anon_vma?.id ?? 0) * 4 + 1, MAP / PAGE + 1]);
     t.equal(mm.rss_stat[ANONPAGES], 1);
     yield* user_store32(m, MAP, 6);
@@ -97,7 +97,7 @@ t.test('a fault that raced is told by the entry it saw', (t) => {
     vmf.pte = table;
     t.ok(vmf_pte_changed(vmf), 'it saw no entry at all');
     vmf.flags |= 1 << 11;
-    vmf.orig_pte = table.entry[index] as number;
+    vmf.orig_pte = table.entry[index];
     t.notOk(vmf_pte_changed(vmf));
     vmf.orig_pte += DIRTY;
     t.ok(vmf_pte_changed(vmf));

@@ -225,7 +225,7 @@ export function check_stable_address_space(mm: mm_struct): number {
 
 /** True if the pte is not what the fault saw first; under the page-table lock (mm/memory.c: vmf_pte_changed()). */
 export function vmf_pte_changed(vmf: vm_fault): boolean {
-  const pte = (vmf.pte as ptdesc).entry[pte_index(vmf.address)] as number;
+  const pte = (vmf.pte as ptdesc).entry[pte_index(vmf.address)];
   return vmf.flags & FAULT_FLAG_ORIG_PTE_VALID ? pte !== vmf.orig_pte : !pte_none(pte);
 }
 
@@ -458,7 +458,7 @@ export function* do_swap_page(m: Machine, vmf: vm_fault): Gen<number> {
 
 /** True if nr entries from (pt, i) on are empty (mm/memory.c: pte_range_none()). */
 export function pte_range_none(pt: ptdesc, i: number, nr_pages: number): boolean {
-  for (let k = i; k < i + nr_pages; k++) if (!pte_none(pt.entry[k] as number)) return false;
+  for (let k = i; k < i + nr_pages; k++) if (!pte_none(pt.entry[k])) return false;
   return true;
 }
 
@@ -520,7 +520,7 @@ function* do_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   const pi = pmd_index(vmf.address);
   let addr = vmf.address;
   if (vma.vm_flags & VM_SHARED) return VM_FAULT_SIGBUS;
-  if (pmd_none(pmdt.entry[pi] as number) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return VM_FAULT_OOM;
+  if (pmd_none(pmdt.entry[pi]) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return VM_FAULT_OOM;
 
   if (!(vmf.flags & FAULT_FLAG_WRITE)) {
     let entry = pte_mkspecial(pfn_pte(page_to_pfn(m, m.zero_page), vma.vm_page_prot));
@@ -604,13 +604,13 @@ function* handle_pte_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const pmdt = vmf.pmdt as ptdesc;
   const pi = pmd_index(vmf.address);
   const i = pte_index(vmf.address);
-  if (pmd_none(pmdt.entry[pi] as number)) {
+  if (pmd_none(pmdt.entry[pi])) {
     vmf.pte = null;
     vmf.flags &= ~FAULT_FLAG_ORIG_PTE_VALID;
   } else {
     vmf.pte = pte_offset_map_rw_nolock(m, vma.vm_mm, pmdt, pi, vmf.address);
     if (vmf.pte === null) return 0;
-    vmf.orig_pte = vmf.pte.entry[i] as number;
+    vmf.orig_pte = vmf.pte.entry[i];
     vmf.flags |= FAULT_FLAG_ORIG_PTE_VALID;
     if (pte_none(vmf.orig_pte)) vmf.pte = null;
   }
@@ -647,15 +647,12 @@ function* __handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, fl
   vmf.pmdt = pmdt;
   const pi = pmd_index(address);
 
-  if (
-    pmd_none(pmdt.entry[pi] as number) &&
-    thp_vma_allowable_order(m, vma, vma.vm_flags, TVA_PAGEFAULT, HPAGE_PMD_ORDER)
-  ) {
+  if (pmd_none(pmdt.entry[pi]) && thp_vma_allowable_order(m, vma, vma.vm_flags, TVA_PAGEFAULT, HPAGE_PMD_ORDER)) {
     const ret = yield* create_huge_pmd(m, vmf);
     if (!(ret & VM_FAULT_FALLBACK)) return ret;
     return yield* handle_pte_fault(m, vmf);
   }
-  vmf.orig_pmd = pmdt.entry[pi] as number;
+  vmf.orig_pmd = pmdt.entry[pi];
   if (pmd_none(vmf.orig_pmd)) return yield* handle_pte_fault(m, vmf);
   if (!pmd_present(vmf.orig_pmd)) {
     if (pmd_is_device_private_entry(vmf.orig_pmd)) return yield* do_huge_pmd_device_private(m, vmf);

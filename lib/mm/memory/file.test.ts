@@ -53,7 +53,7 @@ function mapped(mm: mm_struct, pages = 40): number[] {
 
 /** Anonymous pages, the one at BUF aside, and pages of tmpfs. */
 function rss(mm: mm_struct): number[] {
-  return [(mm.rss_stat[1] as number) - 1, mm.rss_stat[3] as number];
+  return [mm.rss_stat[1] - 1, mm.rss_stat[3]];
 }
 
 function range(from: number, to: number): number[] {

@@ -99,7 +99,7 @@ const FAULT_AROUND_PAGES = 65536 / PAGE_SIZE;
 // Asks the file for the page, which comes back locked.
 function* __do_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
-  if (pmd_none((vmf.pmdt as ptdesc).entry[pmd_index(vmf.address)] as number) && vmf.prealloc_pte === null) {
+  if (pmd_none((vmf.pmdt as ptdesc).entry[pmd_index(vmf.address)]) && vmf.prealloc_pte === null) {
     vmf.prealloc_pte = pte_alloc_one(m, vma.vm_mm);
     if (vmf.prealloc_pte === null) return VM_FAULT_OOM;
   }
@@ -126,7 +126,7 @@ export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, _page: num
   const pi = pmd_index(vmf.address);
   const ptl = yield* pmd_lock(m, vma.vm_mm, pmdt);
   let ret = VM_FAULT_FALLBACK;
-  if (pmd_none(pmdt.entry[pi] as number)) {
+  if (pmd_none(pmdt.entry[pi])) {
     let entry = folio_mk_pmd(m, folio, vma.vm_page_prot);
     if (vmf.flags & FAULT_FLAG_WRITE) entry = maybe_pmd_mkwrite(pmd_mkdirty(entry), vma);
     add_mm_counter(vma.vm_mm, mm_counter_file(m, folio), HPAGE_PMD_NR);
@@ -183,10 +183,10 @@ function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
       const mapping = vma.vm_file.f_mapping;
       if (mapping !== null && mapping.kind !== 'shmem') {
         const file_end = Math.ceil(mapping.host.i_size / PAGE_SIZE);
-        needs_fallback = file_end < (m.page.index[folio] as number) + folio_nr_pages(m, folio);
+        needs_fallback = file_end < m.page.index[folio] + folio_nr_pages(m, folio);
       }
     }
-    if (pmd_none(pmdt.entry[pi] as number)) {
+    if (pmd_none(pmdt.entry[pi])) {
       if (!needs_fallback && folio_test_pmd_mappable(m, folio)) {
         const ret = yield* do_set_pmd(m, vmf, folio, page);
         if (ret !== VM_FAULT_FALLBACK) return ret;
@@ -243,7 +243,7 @@ function* do_fault_around(m: Machine, vmf: vm_fault): Gen<number> {
   const vma_off = vmf.pgoff - vma.vm_pgoff;
   const from_pte = Math.max(ALIGN_DOWN(pte_off, FAULT_AROUND_PAGES), pte_off - Math.min(pte_off, vma_off));
   const to_pte = Math.min(from_pte + FAULT_AROUND_PAGES, PTRS_PER_PTE, pte_off + vma_pages(vma) - vma_off) - 1;
-  if (pmd_none((vmf.pmdt as ptdesc).entry[pmd_index(vmf.address)] as number)) {
+  if (pmd_none((vmf.pmdt as ptdesc).entry[pmd_index(vmf.address)])) {
     vmf.prealloc_pte = pte_alloc_one(m, vma.vm_mm);
     if (vmf.prealloc_pte === null) return VM_FAULT_OOM;
   }
@@ -321,7 +321,7 @@ export function* do_fault(m: Machine, vmf: vm_fault): Gen<number> {
     if (pt === null) {
       ret = VM_FAULT_SIGBUS;
     } else {
-      ret = pte_none(pt.entry[pte_index(vmf.address)] as number) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+      ret = pte_none(pt.entry[pte_index(vmf.address)]) ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
       pte_unmap_unlock(m, pt);
     }
   } else if (!(vmf.flags & FAULT_FLAG_WRITE)) {

@@ -15,7 +15,7 @@ import {
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import type { mm_struct, vm_area_struct } from '../mm_types.ts';
+import type { mm_struct } from '../mm_types.ts';
 import { vma_start_write } from '../mmap_lock.ts';
 import {
   type mmu_gather,
@@ -40,7 +40,7 @@ function last_byte(end: number): number {
  * (include/linux/pgtable.h: pmd_none_or_clear_bad()).
  */
 function table_or_clear_bad(m: Machine, table: ptdesc, i: number, what: string): ptdesc | null {
-  const child = (table.child as (ptdesc | null)[])[i] as ptdesc | null;
+  const child = (table.child as (ptdesc | null)[])[i];
   if (child === null && table.entry[i] !== 0) {
     printk(m, `mm/pgtable-generic.c:0: bad ${what} ${String(table.entry[i])}`);
     table.entry[i] = 0;
@@ -150,7 +150,7 @@ export function* free_pgtables(m: Machine, tlb: mmu_gather, unmap: unmap_desc): 
   const vb = new unlink_vma_file_batch();
   const vmas = unmap.vmas;
   for (let i = 0; i < vmas.length; i++) {
-    let vma = vmas[i] as vm_area_struct;
+    let vma = vmas[i];
     const addr = vma.vm_start;
     for (;;) {
       if (unmap.mm_wr_locked) yield* vma_start_write(m, vma);

@@ -30,7 +30,7 @@ import { pte_offset_map_lock } from '../pgtable-generic.ts';
  */
 export function* pmd_install(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pt: ptdesc): Gen<boolean> {
   const ptl = yield* pmd_lock(m, mm, pmdt);
-  const empty = pmd_none(pmdt.entry[pi] as number);
+  const empty = pmd_none(pmdt.entry[pi]);
   if (empty) {
     mm_inc_nr_ptes(mm);
     pmd_populate(m, mm, pmdt, pi, pt);
@@ -84,7 +84,7 @@ export function* pmd_alloc(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number, 
  * __pte_alloc()).
  */
 export function* pte_alloc(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<number> {
-  if (!pmd_none(pmdt.entry[pi] as number)) return 0;
+  if (!pmd_none(pmdt.entry[pi])) return 0;
   const made = pte_alloc_one(m, mm);
   if (made === null) return -ENOMEM;
   if (!(yield* pmd_install(m, mm, pmdt, pi, made))) pte_free(m, mm, made);
@@ -102,6 +102,6 @@ export function* pte_alloc_map_lock(
   pi: number,
   addr: number,
 ): Gen<ptdesc | null> {
-  if (pmd_none(pmdt.entry[pi] as number) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return null;
+  if (pmd_none(pmdt.entry[pi]) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return null;
   return yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
 }

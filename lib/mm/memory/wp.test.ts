@@ -79,10 +79,10 @@ t.test('who writes first after fork gets a copy, who is left writes in place', (
     const own = page_at(m, mm, MAP);
     yield* beside_child(m, function* () {});
     t.equal(walk_address(mm, MAP).entry & PTE_RW, 0);
-    t.equal((m.page.flags[own] as number) & anon_exclusive, 0);
+    t.equal(m.page.flags[own] & anon_exclusive, 0);
     yield* user_store32(m, MAP, 7);
     t.equal(page_at(m, mm, MAP), own);
-    t.equal((m.page.flags[own] as number) & anon_exclusive, anon_exclusive);
+    t.equal(m.page.flags[own] & anon_exclusive, anon_exclusive);
     t.equal(mm.rss_stat[ANONPAGES], 1);
   });
   t.end();
@@ -120,7 +120,7 @@ t.test("unsharing gives a page of one's own that is still read-only", (t) => {
       t.equal(yield* fault(m, mm, MAP, UNSHARE), 0);
       t.not(page_at(m, mm, MAP), page);
       t.equal(walk_address(mm, MAP).entry & (PRESENT | PTE_RW), PRESENT);
-      t.equal((m.page.flags[page_at(m, mm, MAP)] as number) & anon_exclusive, anon_exclusive);
+      t.equal(m.page.flags[page_at(m, mm, MAP)] & anon_exclusive, anon_exclusive);
       const before = walk_address(mm, MAP).entry;
       t.equal(yield* fault(m, mm, MAP, UNSHARE), 0);
       t.equal(walk_address(mm, MAP).entry, before, 'once is enough');
@@ -153,10 +153,10 @@ t.test(
       ]) {
         yield* user_load32(m, MAP);
         protect(mm, MAP);
-        (m.page.flags[page] as number) &= ~dirty;
-        t.equal(yield* fault(m, mm, MAP, WRITE | (flags as number)), answer);
+        m.page.flags[page] &= ~dirty;
+        t.equal(yield* fault(m, mm, MAP, WRITE | flags), answer);
         t.throws(() => mmap_assert_locked(mm));
-        t.equal((m.page.flags[page] as number) & dirty, dirty);
+        t.equal(m.page.flags[page] & dirty, dirty);
         t.equal(walk_address(mm, MAP).entry & (PTE_RW | DIRTY), PTE_RW | DIRTY);
       }
     });

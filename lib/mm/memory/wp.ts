@@ -124,7 +124,7 @@ export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number>
   const page_mkwrite = vma.vm_ops?.page_mkwrite !== undefined;
   const dirtied = folio_mark_dirty(m, folio);
   BUG_ON(folio_test_anon(m, folio), 'mm/memory.c: fault_dirty_shared_page() of an anonymous folio');
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   folio_unlock(m, folio);
   if (
     (dirtied || page_mkwrite) &&
@@ -295,7 +295,7 @@ export function* do_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const pt = vmf.pte as ptdesc;
   const i = pte_index(vmf.address);
   if (!unshare) {
-    const now = pt.entry[i] as number;
+    const now = pt.entry[i];
     if (userfaultfd_pte_wp(vma, now)) {
       if (!userfaultfd_wp_async(vma)) {
         pte_unmap_unlock(m, pt);

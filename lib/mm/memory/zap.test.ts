@@ -88,16 +88,12 @@ t.test('a hole in a file unmaps it everywhere, private copies only on demand', (
     yield* unmap_mapping_range(m, mapping, PAGE + 1, 1, true);
     t.same(used(mm, 7), [0, 3, 5, 6], 'of a byte, its page');
     const folio = pfn_to_page(m, Math.floor(leaf_at(mm, MAP + 3 * PAGE).entry / 2 ** 20));
-    (m.page.flags[folio] as number) &= ~(dirty | referenced);
+    m.page.flags[folio] &= ~(dirty | referenced);
     yield* folio_lock(m, folio);
     yield* unmap_mapping_folio(m, folio);
     folio_unlock(m, folio);
     t.equal(folio_mapcount(m, folio), 0);
-    t.equal(
-      (m.page.flags[folio] as number) & (dirty | referenced),
-      dirty | referenced,
-      'what the entry knew is not lost',
-    );
+    t.equal(m.page.flags[folio] & (dirty | referenced), dirty | referenced, 'what the entry knew is not lost');
     t.same(used(mm, 7), [0, 5, 6], 'the private copy stays');
     yield* unmap_mapping_pages(m, mapping, 3, 0, true);
     t.same(used(mm, 7), [0, 5], 'without an end: all that follows');
@@ -175,7 +171,7 @@ t.test('write protection of a file page by userfaultfd outlives the page as a ma
     vma.vm_flags |= VM_UFFD_WP;
     t.notOk(install(entry));
     t.ok(install(entry + UFFD_WP));
-    t.ok(softleaf_is_uffd_wp_marker(softleaf_from_pte(table.entry[index + 1] as number)));
+    t.ok(softleaf_is_uffd_wp_marker(softleaf_from_pte(table.entry[index + 1])));
     vma.vm_flags &= ~VM_UFFD_WP;
   });
   t.end();

@@ -225,10 +225,10 @@ function zap_present_folio_ptes(
       }
     }
     if (pte_young(ptent) && (vma.vm_flags & (VM_SEQ_READ | VM_RAND_READ)) === 0) folio_mark_accessed(m, folio);
-    (zap.rss[mm_counter(m, folio)] as number) -= nr;
+    zap.rss[mm_counter(m, folio)] -= nr;
   } else {
     clear_full_ptes(m, mm, addr, pt, i, nr, tlb.fullmm);
-    (zap.rss[MM_ANONPAGES] as number) -= nr;
+    zap.rss[MM_ANONPAGES] -= nr;
   }
   tlb_remove_tlb_entries(tlb, nr, addr);
   if (userfaultfd_pte_wp(vma, ptent))
@@ -290,7 +290,7 @@ function zap_nonpresent_ptes(
     const folio = page_folio(m, page);
     if (!should_zap_folio(m, details, folio)) return 1;
     WARN_ON_ONCE(m, !folio_test_anon(m, folio), 'zap_nonpresent_ptes', 'not anonymous');
-    (zap.rss[mm_counter(m, folio)] as number)--;
+    zap.rss[mm_counter(m, folio)]--;
     if (softleaf_is_device_private(entry) || !m.patches.has('no-exclusive-mapcount'))
       folio_remove_rmap_pte(m, folio, page, vma);
     folio_put(m, folio);
@@ -299,7 +299,7 @@ function zap_nonpresent_ptes(
   } else if (softleaf_is_migration(entry)) {
     const folio = softleaf_to_folio(m, entry);
     if (!should_zap_folio(m, details, folio)) return 1;
-    (zap.rss[mm_counter(m, folio)] as number)--;
+    zap.rss[mm_counter(m, folio)]--;
   } else if (softleaf_is_uffd_wp_marker(entry)) {
     if (!vma_is_anonymous(vma) && !zap_drop_markers(details)) return 1;
   } else if (softleaf_is_guard_marker(entry)) {
@@ -330,7 +330,7 @@ function do_zap_pte_range(
   let nr = 0;
   while (nr < max_nr && pt.entry[i + nr] === 0) nr++;
   if (nr === max_nr) return nr;
-  const ptent = pt.entry[i + nr] as number;
+  const ptent = pt.entry[i + nr];
   const at = addr + nr * PAGE_SIZE;
   if (pte_present(ptent)) return nr + zap_present_ptes(m, tlb, vma, pt, i + nr, ptent, max_nr - nr, at, details, zap);
   return nr + zap_nonpresent_ptes(m, vma, pt, i + nr, ptent, at, details, zap);
@@ -359,7 +359,7 @@ function* zap_pte_table_if_empty(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: nu
   yield* spin_lock(m, pt.ptl);
   let empty = true;
   for (let k = 0; k < PTRS_PER_PTE; k++) {
-    if (!pte_none(pt.entry[k] as number)) {
+    if (!pte_none(pt.entry[k])) {
       empty = false;
       break;
     }
@@ -405,7 +405,7 @@ function* zap_pte_range(
       }
     } while (addr !== end);
     if (can_reclaim_pt && direct_reclaim && addr === end) direct_reclaim = zap_empty_pte_table(m, pmdt, pi);
-    for (let k = 0; k < 4; k++) if (rss[k] !== 0) add_mm_counter(mm, k, rss[k] as number);
+    for (let k = 0; k < 4; k++) if (rss[k] !== 0) add_mm_counter(mm, k, rss[k]);
     if (zap.force_flush) {
       tlb_flush_mmu_tlbonly(m, tlb);
       tlb_flush_rmaps(m, tlb, vma);
@@ -439,7 +439,7 @@ function* zap_pmd_range(
   while (addr !== end) {
     const next = pmd_addr_end(addr, end);
     const pi = pmd_index(addr);
-    const pmd = pmdt.entry[pi] as number;
+    const pmd = pmdt.entry[pi];
     if (pmd_is_huge(pmd)) {
       if (next - addr !== HPAGE_PMD_SIZE) {
         yield* __split_huge_pmd(m, vma, pmdt, pi, addr, false);
@@ -458,7 +458,7 @@ function* zap_pmd_range(
       yield* pmd_lock(m, tlb.mm as mm_struct, pmdt);
       spin_unlock(m, pmdt.ptl);
     }
-    if (pmd_none(pmdt.entry[pi] as number)) {
+    if (pmd_none(pmdt.entry[pi])) {
       addr = next;
       continue;
     }
@@ -594,8 +594,8 @@ function* unmap_mapping_range_tree(
 /** Unmaps a locked page-cache folio everywhere, private copies excepted (mm/memory.c: unmap_mapping_folio()). */
 export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
   BUG_ON(!test_flag(m, folio, PG_locked), 'mm/memory.c: unmap_mapping_folio() of an unlocked folio');
-  const mapping = m.mappings.get((m.page.mapping[folio] as number) >>> 2) as address_space;
-  const first_index = m.page.index[folio] as number;
+  const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
+  const first_index = m.page.index[folio];
   const details = new zap_details();
   details.skip_cows = true;
   details.single_folio = folio;
@@ -667,7 +667,7 @@ function insert_page_into_pte_locked(
   page: number,
   prot: number,
 ): number {
-  if (!pte_none(pt.entry[i] as number)) return -EBUSY;
+  if (!pte_none(pt.entry[i])) return -EBUSY;
   const folio = page_folio(m, page);
   let pteval = mk_pte(m, page, prot);
   if (folio === m.zero_page) {

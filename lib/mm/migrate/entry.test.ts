@@ -70,7 +70,7 @@ t.test('an entry comes back from migration as old, clean, read-only and soft-dir
       t.same([folio_mapcount(m, folio), mm.rss_stat[1]], [0, 1], 'the counter of pages stays');
       yield* remove_migration_ptes(m, folio, folio, 0);
       t.equal(leaf_at(mm, MAP).entry, full - without);
-      t.equal((m.page.flags[folio] as number) & anon_exclusive, anon_exclusive);
+      t.equal(m.page.flags[folio] & anon_exclusive, anon_exclusive);
       release(m, folio);
     }
   });
@@ -129,13 +129,13 @@ t.test("a folio takes the other one's place, in the page cache too, if nobody el
     folio_get(m, src);
     t.equal(folio_migrate_mapping(m, mapping, dst, src, 0), EAGAIN);
     t.equal(mapping?.i_pages.get(3), src);
-    t.equal((m.page.flags[src] as number) & dirty, dirty);
+    t.equal(m.page.flags[src] & dirty, dirty);
     t.equal(folio_migrate_mapping(m, mapping, dst, src, 1), 0, 'a reference that the caller knows of');
     t.equal(mapping?.i_pages.get(3), dst);
     t.same([m.page._refcount[dst], m.page._refcount[src]], [2, 2]);
     t.same([m.page.index[dst], m.page.mapping[dst]], [3, m.page.mapping[src]]);
-    t.equal((m.page.flags[dst] as number) & (dirty | swapbacked), dirty | swapbacked);
-    t.equal((m.page.flags[src] as number) & dirty, 0);
+    t.equal(m.page.flags[dst] & (dirty | swapbacked), dirty | swapbacked);
+    t.equal(m.page.flags[src] & dirty, 0);
     folio_copy(m, dst, src);
     folio_migrate_flags(m, dst, src);
     m.page.mapping[src] = 0;

@@ -49,14 +49,7 @@ import {
   softleaf_to_pfn,
 } from '../leafops.ts';
 import { folio_is_device_private } from '../memremap.ts';
-import {
-  add_mm_counter,
-  type anon_vma_chain,
-  mm_counter,
-  type mm_struct,
-  type vm_area_struct,
-  VM_LOCKED,
-} from '../mm_types.ts';
+import { add_mm_counter, mm_counter, type mm_struct, type vm_area_struct, VM_LOCKED } from '../mm_types.ts';
 import {
   folio_get,
   folio_is_zone_device,
@@ -222,7 +215,7 @@ function* remove_migration_pte(
     const pt = pvmw.pte;
     const i = pvmw.ptei;
     const hugetlb = folio_test_hugetlb(m, folio);
-    const old_pte = hugetlb ? huge_ptep_get(m, mm, pvmw.address, pt, i) : (pt.entry[i] as number);
+    const old_pte = hugetlb ? huge_ptep_get(m, mm, pvmw.address, pt, i) : pt.entry[i];
     const entry = softleaf_from_pte(old_pte);
     const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(entry) - pvmw.pfn : 0;
     if (zeropage && try_to_map_unused_to_zeropage(m, pvmw, folio, old_pte, idx)) continue;
@@ -238,19 +231,19 @@ function* remove_migration_pte(
  */
 function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boolean {
   const p = m.page;
-  if (m.sched.explore || ((p.flags[src] as number) | (p.flags[dst] as number)) & PG_head) return false;
+  if (m.sched.explore || (p.flags[src] | p.flags[dst]) & PG_head) return false;
   const av = folio_anon_vma(m, dst);
-  if (av === null || av.rb_root.length !== 1 || (p.mapping[src] as number) >> 2 !== av.id) return false;
+  if (av === null || av.rb_root.length !== 1 || p.mapping[src] >> 2 !== av.id) return false;
   const sem = av.root.rwsem;
   if (sem.writer !== null || sem.waiters.length > 0) return false;
-  const vma = (av.rb_root[0] as anon_vma_chain).vma;
+  const vma = av.rb_root[0].vma;
   const address = vma_anon_address(vma, folio_pgoff(m, dst), 1);
   if (address < 0) return false;
   const pmdt = pmd_off(vma.vm_mm, address);
   const pt = pmdt === null ? null : pte_offset_map(m, pmdt, pmd_index(address));
   if (pt === null || pt.ptl.owner !== null) return false;
   const i = pte_index(address);
-  const old_pte = pt.entry[i] as number;
+  const old_pte = pt.entry[i];
   const entry = softleaf_from_pte(old_pte);
   if (!softleaf_is_migration(entry) || softleaf_to_page(m, entry) !== src) return false;
   restore_pte(m, dst, 0, vma, address, pt, i, old_pte);
@@ -274,7 +267,7 @@ export function* remove_migration_ptes(m: Machine, src: number, dst: number, fla
 export function* migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, address: number): Gen<void> {
   const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, address);
   if (pt === null) return;
-  const pte = pt.entry[pte_index(address)] as number;
+  const pte = pt.entry[pte_index(address)];
   if (!pte_none(pte) && !pte_present(pte)) {
     const entry = softleaf_from_pte(pte);
     if (softleaf_is_migration(entry)) {
@@ -310,7 +303,7 @@ export function* migration_entry_wait_huge(
 /** Waits until the pmd's migration entry is gone, if it holds one (mm/migrate.c: pmd_migration_entry_wait()). */
 export function* pmd_migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<void> {
   yield* pmd_lock(m, mm, pmdt);
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   if (pmd_is_migration_entry(pmd)) yield* softleaf_entry_wait_on_locked(m, softleaf_from_pmd(pmd), pmdt.ptl);
   else spin_unlock(m, pmdt.ptl);
 }
@@ -327,30 +320,30 @@ export function __folio_migrate_mapping(
   expected_count: number,
 ): number {
   const p = m.page;
-  const flags = p.flags[folio] as number;
+  const flags = p.flags[folio];
   if (mapping === null) {
     if ((flags & (PG_head | PG_large_rmappable)) === (PG_head | PG_large_rmappable)) {
       if (!folio_ref_freeze(m, folio, expected_count)) return -EAGAIN;
       folio_unqueue_deferred_split(m, folio);
       folio_ref_unfreeze(m, folio, expected_count);
     }
-    p.index[newfolio] = p.index[folio] as number;
-    p.mapping[newfolio] = p.mapping[folio] as number;
+    p.index[newfolio] = p.index[folio];
+    p.mapping[newfolio] = p.mapping[folio];
     if (flags & PG_head && folio_test_anon(m, folio) && !folio_test_hugetlb(m, folio)) {
       mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
     }
-    (p.flags[newfolio] as number) |= flags & PG_swapbacked;
+    p.flags[newfolio] |= flags & PG_swapbacked;
     return 0;
   }
   if (!folio_ref_freeze(m, folio, expected_count)) return -EAGAIN;
   if (flags & PG_head) folio_unqueue_deferred_split(m, folio);
   const nr = folio_nr_pages(m, folio);
-  p.index[newfolio] = p.index[folio] as number;
-  p.mapping[newfolio] = p.mapping[folio] as number;
+  p.index[newfolio] = p.index[folio];
+  p.mapping[newfolio] = p.mapping[folio];
   folio_ref_add(m, newfolio, nr);
-  (p.flags[newfolio] as number) |= flags & (PG_swapbacked | PG_dirty);
-  (p.flags[folio] as number) &= ~PG_dirty;
-  mapping.i_pages.set(p.index[folio] as number, newfolio);
+  p.flags[newfolio] |= flags & (PG_swapbacked | PG_dirty);
+  p.flags[folio] &= ~PG_dirty;
+  mapping.i_pages.set(p.index[folio], newfolio);
   folio_ref_unfreeze(m, folio, expected_count - nr);
   return 0;
 }
@@ -380,10 +373,10 @@ export function migrate_huge_page_move_mapping(m: Machine, mapping: address_spac
   if (folio_ref_count(m, src) !== expected_count) return -EAGAIN;
   folio_copy(m, dst, src);
   if (!folio_ref_freeze(m, src, expected_count)) return -EAGAIN;
-  p.index[dst] = p.index[src] as number;
-  p.mapping[dst] = p.mapping[src] as number;
+  p.index[dst] = p.index[src];
+  p.mapping[dst] = p.mapping[src];
   folio_ref_add(m, dst, folio_nr_pages(m, dst));
-  mapping.i_pages.set(p.index[src] as number, dst);
+  mapping.i_pages.set(p.index[src], dst);
   folio_ref_unfreeze(m, src, expected_count - folio_nr_pages(m, src));
   return 0;
 }
@@ -406,7 +399,7 @@ const MIGRATED_FLAGS =
  */
 export function folio_migrate_flags(m: Machine, newfolio: number, folio: number): void {
   const p = m.page;
-  const flags = p.flags[folio] as number;
+  const flags = p.flags[folio];
   let add = flags & MIGRATED_FLAGS;
   let drop = PG_swapcache | PG_private;
   if (flags & PG_active) {
@@ -417,11 +410,11 @@ export function folio_migrate_flags(m: Machine, newfolio: number, folio: number)
     add |= PG_unevictable;
     drop |= PG_unevictable;
   }
-  (p.flags[newfolio] as number) |= add;
-  (p.flags[folio] as number) &= ~drop;
+  p.flags[newfolio] |= add;
+  p.flags[folio] &= ~drop;
   // A device page keeps its driver's data, which upstream stores beside folio->private.
   if (!folio_test_hugetlb(m, folio) && !folio_is_zone_device(m, folio)) p.private[folio] = 0;
-  if ((p.flags[newfolio] as number) & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
+  if (p.flags[newfolio] & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
 }
 
 export const COPY_NS_PER_PAGE = 300;

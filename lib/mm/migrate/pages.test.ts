@@ -59,11 +59,11 @@ t.test('a folio is isolated once, and put back where it was', (t) => {
   folio_add_lru(m, folio);
   lru_add_drain(m);
   t.ok(isolate_folio_to_list(m, folio, list));
-  t.same([list.first, m.page._refcount[folio], (m.page.flags[folio] as number) & lru], [folio, 2, 0]);
+  t.same([list.first, m.page._refcount[folio], m.page.flags[folio] & lru], [folio, 2, 0]);
   t.notOk(isolate_folio_to_list(m, folio, new PageList()));
   putback_movable_pages(m, list);
   lru_add_drain(m);
-  t.same([list.first, m.page._refcount[folio], (m.page.flags[folio] as number) & lru], [0, 1, lru]);
+  t.same([list.first, m.page._refcount[folio], m.page.flags[folio] & lru], [0, 1, lru]);
   t.end();
 });
 
@@ -80,7 +80,7 @@ t.test('private and shared pages move with what they hold, all of a list', (t) =
     t.not(folio_at(m, mm, MAP), old[0]);
     const shared = folio_at(m, mm, MAP + PAGE);
     t.not(shared, old[1]);
-    t.equal((m.page.flags[shared] as number) & dirty, dirty);
+    t.equal(m.page.flags[shared] & dirty, dirty);
     t.same([yield* user_load32(m, MAP), yield* user_load32(m, MAP + PAGE)], [5, 6]);
     t.same([mm.rss_stat[1], mm.rss_stat[3]], [1, 1]);
   });
@@ -119,16 +119,9 @@ t.test('a folio that nobody else uses any more is freed, not moved', (t) => {
   const folio = folio_alloc(m, 0, 0);
   folio_add_lru(m, folio);
   const list = isolate(m, folio);
-  (m.page.flags[folio] as number) |= active;
+  m.page.flags[folio] |= active;
   folio_put(m, folio);
-  const answer = migrate_pages(
-    m,
-    list,
-    () => t.fail('no target is asked for') as never as number,
-    null,
-    SYNC,
-    REASON,
-  ).next();
+  const answer = migrate_pages(m, list, () => t.fail('no target is asked for') as never, null, SYNC, REASON).next();
   t.same(answer, { done: true, value: 0 });
   t.same([list.first, m.page._refcount[folio]], [0, 0]);
   t.end();
@@ -140,7 +133,7 @@ t.test('without memory nothing moves, but a huge folio is split and tried in pie
     yield* user_store32(m, MAP + 9 * PAGE, 5);
     const folio = folio_at(m, mm, MAP);
     const target = alloc_migration_target(m, folio);
-    t.same([m.page.order[target], (m.page.flags[target] as number) & large_rmappable], [9, large_rmappable]);
+    t.same([m.page.order[target], m.page.flags[target] & large_rmappable], [9, large_rmappable]);
     folio_put(m, target);
     let list = isolate(m, folio);
     t.equal(

@@ -92,7 +92,7 @@ t.test('pages are locked, held and unmapped; what is empty may be filled', (t) =
     const { table, index, entry } = leaf_at(mm, 3);
     table.entry[index] = entry - (entry & (2 | DIRTY));
     const [a, b] = [page_at(m, mm, 0), page_at(m, mm, 3)];
-    (m.page.flags[a] as number) &= ~PG_dirty;
+    m.page.flags[a] &= ~PG_dirty;
     const flushes = m.tlb_flushes;
     const migrate = yield* collect(m, mm, 0, 4, SYSTEM);
     t.same(
@@ -110,7 +110,7 @@ t.test('pages are locked, held and unmapped; what is empty may be filled', (t) =
     );
     t.same([swp_type(leaf_at(mm, 0).entry), swp_type(leaf_at(mm, 3).entry)], [0x1b, 0x1a]);
     t.equal(leaf_at(mm, 0).entry & USED, USED, 'young, dirty and soft-dirty are kept there');
-    t.equal((m.page.flags[a] as number) & PG_dirty, PG_dirty);
+    t.equal(m.page.flags[a] & PG_dirty, PG_dirty);
     t.ok(m.tlb_flushes > flushes);
     yield* put_back(m, a, b);
     t.same([yield* user_load32(m, MAP), yield* user_load32(m, MAP + 3 * PAGE)], [5, 6]);
@@ -143,14 +143,14 @@ t.test('a page that is locked, or pinned and exclusive, stays where it is', (t) 
     const [locked, pinned] = [page_at(m, mm, 0), page_at(m, mm, 1)];
     const entries = [leaf_at(mm, 0).entry, leaf_at(mm, 1).entry];
     yield* folio_lock(m, locked);
-    (m.page._refcount[pinned] as number) += 1024;
+    m.page._refcount[pinned] += 1024;
     mm.flags |= HAS_PINNED;
     const migrate = yield* collect(m, mm, 0, 2, SYSTEM);
     t.same([...(migrate.src as Float64Array), migrate.cpages], [0, 0, 0]);
     t.same([leaf_at(mm, 0).entry, leaf_at(mm, 1).entry], entries);
     t.same([m.page._refcount[locked], m.page._refcount[pinned], folio_test_locked(m, pinned)], [1, 1025, false]);
     folio_unlock(m, locked);
-    (m.page._refcount[pinned] as number) -= 1024;
+    m.page._refcount[pinned] -= 1024;
   });
   t.end();
 });
@@ -168,7 +168,7 @@ t.test('system pages and the private pages of one owner are selected by flags', 
     zone_device_folio_init(m, device, pgmap, 0);
     folio_unlock(m, device);
     folio_add_new_anon_rmap(m, device, vma, MAP + PAGE, 1);
-    (mm.rss_stat[1] as number)++;
+    mm.rss_stat[1]++;
     const { table, index } = leaf_at(mm, 1);
     table.entry[index] = make_writable_device_private_entry(page_to_pfn(m, device));
     const system = yield* collect(m, mm, 0, 2, SYSTEM, 'me');
@@ -195,7 +195,7 @@ t.test('a large folio in small mappings is split, and all of it looked at again'
     const migrate = yield* collect(m, mm, 1, 3, SYSTEM);
     t.same(
       [...(migrate.src as Float64Array)],
-      [1, 2].map((n) => entry_of(m, pages[n] as number, VALID | MIGRATE | WRITE)),
+      [1, 2].map((n) => entry_of(m, pages[n], VALID | MIGRATE | WRITE)),
     );
     t.same(
       pages.map((p) => [folio_test_locked(m, p), folio_mapcount(m, p)]),
@@ -224,7 +224,7 @@ t.test('a huge page goes as one entry if that is selected and the range is align
     const whole = yield* collect(m, mm, 0, 1024, SYSTEM | SELECT_COMPOUND);
     const src = whole.src as Float64Array;
     t.same([src[0], src[512]], [entry_of(m, page, VALID | MIGRATE | WRITE | COMPOUND), MIGRATE | COMPOUND]);
-    t.same([migrate_vma_nr_pages(src[0] as number), migrate_vma_nr_pages(VALID)], [512, 1]);
+    t.same([migrate_vma_nr_pages(src[0]), migrate_vma_nr_pages(VALID)], [512, 1]);
     t.equal(src.filter((v) => v !== 0).length, 2);
     t.same([whole.npages, whole.cpages, leaf_at(mm, 0).level], [1024, 2, 'pmd']);
     yield* put_back(m, page);

@@ -163,7 +163,7 @@ function* migrate_vma_collect_huge_pmd(
   let write = 0;
   let folio: number;
   const ptl = yield* pmd_lock(m, walk.mm, pmdt);
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   if (pmd_none(pmd)) {
     spin_unlock(m, ptl);
     return collect_hole(start, end, walk);
@@ -246,7 +246,7 @@ function* migrate_vma_collect_huge_pmd(
   if (fault_folio !== folio) folio_unlock(m, folio);
   folio_put(m, folio);
   if (ret !== 0) return migrate_vma_collect_skip(start, end, walk);
-  if (pmd_none(pmdt.entry[pi] as number)) return collect_hole(start, end, walk);
+  if (pmd_none(pmdt.entry[pi])) return collect_hole(start, end, walk);
   return -ENOENT;
 }
 
@@ -274,7 +274,7 @@ function* migrate_vma_collect_pmd(
 
   again: for (;;) {
     if (m.sched.explore) yield* preempt_point(m, 'migrate_vma_collect_pmd');
-    const pmd = pmdt.entry[pi] as number;
+    const pmd = pmdt.entry[pi];
     if (pmd_trans_huge(pmd) || !pmd_present(pmd)) {
       const ret = yield* migrate_vma_collect_huge_pmd(m, pmdt, pi, start, end, walk, fault_folio);
       if (ret === -EAGAIN) continue;
@@ -284,7 +284,7 @@ function* migrate_vma_collect_pmd(
     if (pt === null) continue;
 
     for (let i = pte_index(addr); addr < end; addr += 4096, i++) {
-      let pte = pt.entry[i] as number;
+      let pte = pt.entry[i];
       let mpfn = 0;
       collect: {
         if (pte_none(pte)) {

@@ -62,7 +62,7 @@ t.test('a page is mapped where nothing or the page of zeroes is, with the rights
       t.equal(Math.floor(entry / 2 ** 20), page_to_pfn(m, page));
       t.equal(entry & (PRESENT | PTE_RW | DIRTY), n === 2 ? PRESENT : PRESENT | PTE_RW | DIRTY);
       t.same([m.page._refcount[page], folio_mapcount(m, page), mm.rss_stat[1]], [2, 1, n + 1]);
-      t.equal((m.page.flags[page] as number) & anon_exclusive, anon_exclusive);
+      t.equal(m.page.flags[page] & anon_exclusive, anon_exclusive);
       folio_put(m, page);
       t.equal(yield* user_load32(m, MAP + n * PAGE), 5 + n, 'whatever the TLB held');
     }

@@ -79,7 +79,7 @@ import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 
 function clear_migrate(src: Float64Array, at: number): void {
-  const v = src[at] as number;
+  const v = src[at];
   src[at] = v - (v & MIGRATE_PFN_MIGRATE);
 }
 
@@ -135,7 +135,7 @@ function* migrate_vma_insert_huge_pmd_page(
   }
 
   const ptl = yield* pmd_lock(m, mm, pmdt);
-  const old = pmdt.entry[pi] as number;
+  const old = pmdt.entry[pi];
   const flush = is_huge_zero_pmd(m, old);
   const unstable = check_stable_address_space(mm) !== 0;
   if (unstable && m.patches.has('no-63451de16e0a')) return abort();
@@ -184,7 +184,7 @@ function* insert_page(
   if (dst & MIGRATE_PFN_COMPOUND)
     return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt, pi)) === 0;
 
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   if (!pmd_none(pmd)) {
     if (pmd_trans_huge(pmd)) {
       if (!is_huge_zero_pmd(m, pmd)) return false;
@@ -193,7 +193,7 @@ function* insert_page(
       return false;
     }
   }
-  if (pmd_none(pmdt.entry[pi] as number) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return false;
+  if (pmd_none(pmdt.entry[pi]) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return false;
   if (vma.anon_vma === null && (yield* anon_vma_prepare(m, vma)) !== 0) return false;
   set_flag(m, folio, PG_uptodate);
 
@@ -215,7 +215,7 @@ function* insert_page(
   const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
   if (pt === null) return false;
   const i = pte_index(addr);
-  const orig_pte = pt.entry[i] as number;
+  const orig_pte = pt.entry[i];
   let flush = false;
   let ok = check_stable_address_space(mm) === 0 || m.patches.has('no-insert-page-stable-check');
   if (ok && pte_present(orig_pte)) {
@@ -252,7 +252,7 @@ export function* migrate_vma_insert_page(
   src: Float64Array,
   at: number,
 ): Gen<void> {
-  const dst = dst_pfns[at] as number;
+  const dst = dst_pfns[at];
   const page = migrate_pfn_to_page(m, dst);
   // Upstream looks for the folio of whatever page this is.
   if (page === 0) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000008');

@@ -85,12 +85,12 @@ class Fixture {
     folio_add_new_anon_rmap(m, page, vma, addr, 1);
     folio_add_lru(m, page);
     pt.entry[i] = pte_mkwrite(pte_mkdirty(pfn_pte(page_to_pfn(m, page), vma.vm_page_prot)));
-    this.mm.rss_stat[1] = (this.mm.rss_stat[1] as number) + 1;
+    this.mm.rss_stat[1] = this.mm.rss_stat[1] + 1;
     return page;
   }
   pte(n: number): number {
     const { pt, i } = make_pte(this.m, this.mm, BASE + n * 4096);
-    return pt.entry[i] as number;
+    return pt.entry[i];
   }
   device_page(): number {
     const page = pfn_to_page(this.m, this.next++);
@@ -112,7 +112,7 @@ class Fixture {
     const a = this.args(n, SELECT_SYSTEM);
     if (at_once(migrate_vma_setup(this.m, a)) !== 0) throw new Error('setup');
     for (let i = 0; i < n; i++) {
-      if (((a.src as Float64Array)[i] as number) & MIGRATE)
+      if ((a.src as Float64Array)[i] & MIGRATE)
         (a.dst as Float64Array)[i] = migrate_pfn(page_to_pfn(this.m, this.device_page()));
     }
     at_once(migrate_vma_pages(this.m, a));
@@ -155,7 +155,7 @@ t.test('a pinned page stays, and its mapping comes back', async (t) => {
   const page = f.fill(0, 1);
   f.fill(1, 2);
   const before = f.pte(0);
-  (f.m.page._refcount[page] as number) += 1024;
+  f.m.page._refcount[page] += 1024;
   const a = f.to_device(2);
   t.equal(a.cpages, 1);
   t.equal((a.src as Float64Array)[0], 0);
@@ -213,7 +213,7 @@ t.test('coherent pages are mapped like any other, and move with their contents',
   at_once(migrate_vma_finalize(f.m, some));
   t.equal(pte_pfn(f.pte(0)), page_to_pfn(f.m, page), 'it stays without a destination');
 
-  (f.m.page._refcount[page] as number)++;
+  f.m.page._refcount[page]++;
   t.equal(at_once(migrate_device_coherent_folio(f.m, page)), 0);
   t.same(f.freed, [page]);
   t.not(pte_pfn(f.pte(0)), page_to_pfn(f.m, page));

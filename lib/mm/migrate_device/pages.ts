@@ -55,7 +55,7 @@ import {
 } from './migrate_vma.ts';
 
 function clear(a: Float64Array, i: number, flags: number): void {
-  const v = a[i] as number;
+  const v = a[i];
   a[i] = v - (v & flags);
 }
 
@@ -78,7 +78,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
   let nr = 1;
   for (let i = 0; i < npages; i += nr) {
     nr = 1;
-    const mpfn = src_pfns[i] as number;
+    const mpfn = src_pfns[i];
     const page = migrate_pfn_to_page(m, mpfn);
     if (page === 0) {
       if (mpfn & MIGRATE_PFN_MIGRATE && !m.patches.has('no-44af0b45d58d')) unmapped++;
@@ -116,7 +116,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
   }
 
   for (let i = 0; i < npages && restore > 0; i++) {
-    const mpfn = src_pfns[i] as number;
+    const mpfn = src_pfns[i];
     const page = migrate_pfn_to_page(m, mpfn);
     if (page === 0 || mpfn & MIGRATE_PFN_MIGRATE) continue;
     const folio = page_folio(m, page);
@@ -169,7 +169,7 @@ function* migrate_vma_split_unmapped_folio(
   if (ret !== 0) return ret;
   const src = migrate.src as Float64Array;
   clear(src, idx, MIGRATE_PFN_COMPOUND);
-  const first = src[idx] as number;
+  const first = src[idx];
   const flags = first & 63;
   const pfn = Math.floor(first / 64);
   for (let i = 1; i < HPAGE_PMD_NR; i++) src[i + idx] = (pfn + i) * 64 + flags;
@@ -187,15 +187,15 @@ function* __migrate_device_pages(
   let nr = 1;
   for (let i = 0; i < npages; i += nr) {
     nr = 1;
-    const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
-    const page = migrate_pfn_to_page(m, src_pfns[i] as number);
+    const newpage = migrate_pfn_to_page(m, dst_pfns[i]);
+    const page = migrate_pfn_to_page(m, src_pfns[i]);
     if (newpage === 0) {
       clear(src_pfns, i, MIGRATE_PFN_MIGRATE);
       continue;
     }
 
     if (page === 0) {
-      if (!((src_pfns[i] as number) & MIGRATE_PFN_MIGRATE)) continue;
+      if (!(src_pfns[i] & MIGRATE_PFN_MIGRATE)) continue;
       BUG_ON(migrate === null, 'mm/migrate_device.c: __migrate_device_pages() of an empty entry without a vma');
       const mv = migrate as migrate_vma;
       const addr = mv.start + i * 4096;
@@ -205,12 +205,12 @@ function* __migrate_device_pages(
         mmu_notifier_range_init_owner(range, event, 0, (mv.vma as vm_area_struct).vm_mm, addr, mv.end, mv.pgmap_owner);
         yield* mmu_notifier_invalidate_range_start(m, range);
       }
-      if ((src_pfns[i] as number) & MIGRATE_PFN_COMPOUND && !((dst_pfns[i] as number) & MIGRATE_PFN_COMPOUND)) {
-        nr = migrate_vma_nr_pages(src_pfns[i] as number);
+      if (src_pfns[i] & MIGRATE_PFN_COMPOUND && !(dst_pfns[i] & MIGRATE_PFN_COMPOUND)) {
+        nr = migrate_vma_nr_pages(src_pfns[i]);
         clear(src_pfns, i, MIGRATE_PFN_COMPOUND);
       }
       for (let j = 0; j < nr && i + j < npages; j++) {
-        const v = src_pfns[i + j] as number;
+        const v = src_pfns[i + j];
         src_pfns[i + j] = v + (v & MIGRATE_PFN_MIGRATE ? 0 : MIGRATE_PFN_MIGRATE);
         yield* migrate_vma_insert_page(m, mv, addr + j * 4096, dst_pfns, src_pfns, i + j);
       }
@@ -221,8 +221,8 @@ function* __migrate_device_pages(
     const newfolio = page_folio(m, newpage);
     const folio = page_folio(m, page);
     const mapping = folio_mapping(m, folio);
-    const src = src_pfns[i] as number;
-    const dst = dst_pfns[i] as number;
+    const src = src_pfns[i];
+    const dst = dst_pfns[i];
     if (src & MIGRATE_PFN_MIGRATE && src & MIGRATE_PFN_COMPOUND && !(dst & MIGRATE_PFN_COMPOUND)) {
       if (migrate === null) {
         clear(src_pfns, i, MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND);
@@ -296,8 +296,8 @@ function* __migrate_device_finalize(
   const fn = '__migrate_device_finalize';
   const puts_back = m.patches.has('no-41cddf83d8b0');
   for (let i = 0; i < npages; i++) {
-    const newpage = migrate_pfn_to_page(m, dst_pfns[i] as number);
-    const page = migrate_pfn_to_page(m, src_pfns[i] as number);
+    const newpage = migrate_pfn_to_page(m, dst_pfns[i]);
+    const page = migrate_pfn_to_page(m, src_pfns[i]);
     let dst = newpage !== 0 ? page_folio(m, newpage) : 0;
     if (page === 0) {
       if (dst !== 0) {
@@ -308,7 +308,7 @@ function* __migrate_device_finalize(
       continue;
     }
     const src = page_folio(m, page);
-    if (!((src_pfns[i] as number) & MIGRATE_PFN_MIGRATE) || dst === 0) {
+    if (!(src_pfns[i] & MIGRATE_PFN_MIGRATE) || dst === 0) {
       if (dst !== 0) {
         WARN_ON_ONCE(m, fault_folio === dst, fn, 'failed');
         folio_unlock(m, dst);
@@ -406,7 +406,7 @@ export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start:
  */
 export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages: number): Gen<number> {
   for (let i = 0; i < npages; ) {
-    const start = src_pfns[i] as number;
+    const start = src_pfns[i];
     const nr = migrate_device_collect(m, src_pfns, i, npages, m.device_private.offsets ? start : migrate_pfn(start));
     if (nr === 0) break;
     i += nr;
@@ -425,7 +425,7 @@ export function* migrate_device_coherent_folio(m: Machine, folio: number): Gen<n
   const src_pfn = new Float64Array([migrate_pfn_from_page(m, folio) + MIGRATE_PFN_MIGRATE]);
   const dst_pfn = new Float64Array(1);
   yield* migrate_device_unmap(m, src_pfn, 1, 0);
-  if (!((src_pfn[0] as number) & MIGRATE_PFN_MIGRATE)) return -EBUSY;
+  if (!(src_pfn[0] & MIGRATE_PFN_MIGRATE)) return -EBUSY;
 
   const dfolio = folio_alloc(m, GFP_USER | __GFP_NOWARN, 0);
   if (dfolio !== 0) {
@@ -433,7 +433,7 @@ export function* migrate_device_coherent_folio(m: Machine, folio: number): Gen<n
     dst_pfn[0] = migrate_pfn_from_page(m, dfolio);
   }
   yield* migrate_device_pages(m, src_pfn, dst_pfn, 1);
-  if ((src_pfn[0] as number) & MIGRATE_PFN_MIGRATE) folio_copy(m, dfolio, folio);
+  if (src_pfn[0] & MIGRATE_PFN_MIGRATE) folio_copy(m, dfolio, folio);
   yield* migrate_device_finalize(m, src_pfn, dst_pfn, 1);
-  return (src_pfn[0] as number) & MIGRATE_PFN_MIGRATE ? 0 : -EBUSY;
+  return src_pfn[0] & MIGRATE_PFN_MIGRATE ? 0 : -EBUSY;
 }

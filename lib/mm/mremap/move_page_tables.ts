@@ -126,8 +126,8 @@ function* move_ptes(
     ) {
       const oi = pte_index(old_addr);
       const ni = pte_index(new_addr);
-      WARN_ON_ONCE(m, !pte_none(new_pt.entry[ni] as number), 'move_ptes');
-      const old_pte = old_pt.entry[oi] as number;
+      WARN_ON_ONCE(m, !pte_none(new_pt.entry[ni]), 'move_ptes');
+      const old_pte = old_pt.entry[oi];
       if (pte_none(old_pte)) continue;
       if (pte_present(old_pte)) force_flush = true;
       let pte = get_and_clear_ptes(m, mm, old_addr, old_pt, oi, 1);
@@ -162,15 +162,13 @@ function* move_normal_pmd(
   const vma = pmc.old;
   const mm = vma.vm_mm;
   if (!uffd_supports_page_table_move(pmc)) return false;
-  if (WARN_ON_ONCE(m, !pmd_none(new_pmdt.entry[new_pi] as number), 'move_normal_pmd')) return false;
+  if (WARN_ON_ONCE(m, !pmd_none(new_pmdt.entry[new_pi]), 'move_normal_pmd')) return false;
   yield* pmd_lock(m, mm, old_pmdt);
   if (new_pmdt !== old_pmdt) yield* pmd_lock(m, mm, new_pmdt);
-  const pt = pmd_is_table(old_pmdt.entry[old_pi] as number)
-    ? ((old_pmdt.child as (ptdesc | null)[])[old_pi] ?? null)
-    : null;
+  const pt = pmd_is_table(old_pmdt.entry[old_pi]) ? ((old_pmdt.child as (ptdesc | null)[])[old_pi] ?? null) : null;
   if (pt !== null) {
     pmd_clear(old_pmdt, old_pi);
-    BUG_ON(!pmd_none(new_pmdt.entry[new_pi] as number), 'mm/mremap.c: move_normal_pmd() onto a used pmd');
+    BUG_ON(!pmd_none(new_pmdt.entry[new_pi]), 'mm/mremap.c: move_normal_pmd() onto a used pmd');
     pmd_populate(m, mm, new_pmdt, new_pi, pt);
     flush_tlb_range(m, vma, pmc.old_addr, pmc.old_addr + PMD_SIZE);
   }
@@ -250,12 +248,12 @@ function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
   extent = get_extent(pmc, PMD_SIZE);
   const old_pmdt = pmd_off(mm, pmc.old_addr);
   const old_pi = pmd_index(pmc.old_addr);
-  if (old_pmdt === null || pmd_none(old_pmdt.entry[old_pi] as number)) return extent;
+  if (old_pmdt === null || pmd_none(old_pmdt.entry[old_pi])) return extent;
   const new_pmdt = yield* pmd_alloc(m, mm, new_pudt, new_ui, pmc.new_addr);
   if (new_pmdt === null) return 0;
   const new_pi = pmd_index(pmc.new_addr);
   for (;;) {
-    if (pmd_is_huge(old_pmdt.entry[old_pi] as number)) {
+    if (pmd_is_huge(old_pmdt.entry[old_pi])) {
       if (extent === PMD_SIZE) {
         if (pmc.need_rmap_locks) yield* take_rmap_locks(m, vma);
         const moved = yield* move_huge_pmd(m, vma, pmc.old_addr, pmc.new_addr, old_pmdt, old_pi, new_pmdt, new_pi);
@@ -269,7 +267,7 @@ function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
       drop_rmap_locks(m, vma);
       if (moved) return extent;
     }
-    if (pmd_none(old_pmdt.entry[old_pi] as number)) return extent;
+    if (pmd_none(old_pmdt.entry[old_pi])) return extent;
     if (yield* pte_alloc(m, mm, new_pmdt, new_pi)) return 0;
     if ((yield* move_ptes(m, pmc, extent, old_pmdt, old_pi, new_pmdt, new_pi)) === 0) return extent;
   }

@@ -130,7 +130,7 @@ t.test('the middle of a mapping moves onto another one, page table entries and a
     yield* fill(m, 0, 5);
     yield* sys_mmap(m, TO, 4 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     yield* user_store32(m, TO + 2 * PAGE, 99);
-    const [rss, charged] = [mm.rss_stat[1] as number, m.vm_committed_as];
+    const [rss, charged] = [mm.rss_stat[1], m.vm_committed_as];
     const entry = walk_address(mm, MAP + 2 * PAGE).entry;
     t.equal(yield* sys_mremap(m, MAP + PAGE, 3 * PAGE, 2 * PAGE, MAYMOVE | FIX, TO + PAGE), TO + PAGE);
     t.same(vmas(m, MAP), [

@@ -124,7 +124,7 @@ export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number
   yield* anon_vma_lock_write(m, av);
   yield* spin_lock(m, vma.vm_mm.page_table_lock);
   // Another thread may have prepared the vma while this one waited. (The cast: it was null when asked last.)
-  if ((vma.anon_vma as anon_vma | null) === null) {
+  if (vma.anon_vma === null) {
     vma.anon_vma = av;
     anon_rmap_tree_insert(anon_vma_chain_assign(vma, av), av);
     av.num_active_vmas++;
@@ -166,7 +166,7 @@ export function* anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_st
   for (const pavc of src.anon_vma_chain) anon_vma_chain_assign(dst, pavc.anon_vma);
   yield* anon_vma_lock_write(m, active);
   for (let i = dst.anon_vma_chain.length - 1; i >= 0; i--) {
-    const avc = dst.anon_vma_chain[i] as anon_vma_chain;
+    const avc = dst.anon_vma_chain[i];
     anon_rmap_tree_insert(avc, avc.anon_vma);
     if (operation === VMA_OP_FORK) maybe_reuse_anon_vma(dst, avc.anon_vma);
   }
@@ -235,7 +235,7 @@ export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
 /** The anon_vma of a locked folio that is mapped, with a reference, else null (mm/rmap.c: folio_get_anon_vma()). */
 export function folio_get_anon_vma(m: Machine, folio: number): anon_vma | null {
   if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_get_anon_vma');
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
   const av = folio_anon_vma(m, folio);
   if (av === null || av.refcount === 0) return null;

@@ -41,7 +41,7 @@ function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): 
   const pmdt = pmd_off(vma.vm_mm, addr);
   const pt = pmdt === null ? null : yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);
   if (pt === null) return null;
-  const pte = pt.entry[pte_index(addr)] as number;
+  const pte = pt.entry[pte_index(addr)];
   if (pte_present(pte) && pte_write(pte) && vm_normal_page(m, vma, addr, pte) === page) return pt;
   pte_unmap_unlock(m, pt);
   return null;

@@ -95,13 +95,13 @@ t.test('a pinned exclusive page can be neither shared with a child nor unmapped 
   at_once(anon_vma_prepare(m, vma));
   const folio = folio_alloc(m, 0, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
-  (m.page._refcount[folio] as number) += 1024;
+  m.page._refcount[folio] += 1024;
   t.ok(folio_maybe_dma_pinned(m, folio));
   vma.vm_mm.flags |= 2;
   vma.vm_mm.write_protect_seq = 1;
   t.equal(folio_try_dup_anon_rmap_pte(m, folio, folio, child_of(m, vma), vma), -EBUSY);
   t.equal(folio_try_share_anon_rmap_pte(m, folio, folio), -EBUSY);
-  (m.page._refcount[folio] as number) -= 1024;
+  m.page._refcount[folio] -= 1024;
   t.equal(folio_try_share_anon_rmap_pte(m, folio, folio), 0);
 });
 
@@ -112,7 +112,7 @@ t.test(
     const vma = anon(m, 512);
     at_once(anon_vma_prepare(m, vma));
     const folio = folio_alloc(m, 0, 9);
-    m.page.flags[folio] = (m.page.flags[folio] as number) | (1 << 18);
+    m.page.flags[folio] = m.page.flags[folio] | (1 << 18);
     folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
     t.equal(folio_entire_mapcount(m, folio), 1);
     t.equal(folio_large_mapcount(m, folio), 1);
@@ -186,8 +186,8 @@ function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: 
     folio,
     vmas,
     pte: (n) => {
-      const { pt, i } = make_pte(m, (vmas[n] as vm_area_struct).vm_mm, BASE + 4096);
-      return pt.entry[i] as number;
+      const { pt, i } = make_pte(m, vmas[n].vm_mm, BASE + 4096);
+      return pt.entry[i];
     },
   };
 }

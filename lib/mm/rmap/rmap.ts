@@ -61,8 +61,8 @@ export function folio_entire_mapcount(m: Machine, folio: number): number {
 /** How many page-table entries map the folio or a part of it (include/linux/mm.h: folio_mapcount()). */
 export function folio_mapcount(m: Machine, folio: number): number {
   const p = m.page;
-  if ((p.flags[folio] as number) & PG_head) return large(m, folio)._large_mapcount + 1;
-  return (p._mapcount[folio] as number) + 1;
+  if (p.flags[folio] & PG_head) return large(m, folio)._large_mapcount + 1;
+  return p._mapcount[folio] + 1;
 }
 
 /** True if any page-table entry maps the folio or a part of it (include/linux/mm.h: folio_mapped()). */
@@ -75,7 +75,7 @@ export function folio_mapped(m: Machine, folio: number): boolean {
  * folio_precise_page_mapcount()).
  */
 export function folio_precise_page_mapcount(m: Machine, folio: number, page: number): number {
-  let mapcount = (m.page._mapcount[page] as number) + 1;
+  let mapcount = m.page._mapcount[page] + 1;
   if (folio_test_large(m, folio)) mapcount += folio_entire_mapcount(m, folio);
   return mapcount;
 }
@@ -94,7 +94,7 @@ export function folio_maybe_mapped_shared(m: Machine, folio: number): boolean {
  */
 export function folio_maybe_dma_pinned(m: Machine, folio: number): boolean {
   if (folio_test_large(m, folio)) return large(m, folio)._pincount > 0;
-  return (m.page._refcount[folio] as number) >>> 0 >= GUP_PIN_COUNTING_BIAS;
+  return m.page._refcount[folio] >>> 0 >= GUP_PIN_COUNTING_BIAS;
 }
 
 /**
@@ -113,12 +113,12 @@ function folio_needs_cow_for_dma(m: Machine, vma: vm_area_struct, folio: number)
  */
 export function folio_expected_ref_count(m: Machine, folio: number): number {
   const p = m.page;
-  const type = p.page_type[folio] as number;
+  const type = p.page_type[folio];
   if (WARN_ON_ONCE(m, type !== PGTY_none && type !== PGTY_hugetlb, 'folio_expected_ref_count')) return 0;
-  const flags = p.flags[folio] as number;
-  const order = flags & PG_head ? (p.order[folio] as number) : 0;
+  const flags = p.flags[folio];
+  const order = flags & PG_head ? p.order[folio] : 0;
   let ref_count = flags & PG_swapcache ? 1 << order : 0;
-  const mapping = p.mapping[folio] as number;
+  const mapping = p.mapping[folio];
   if ((mapping & FOLIO_MAPPING_ANON) === 0) {
     if (mapping !== 0) ref_count += 1 << order;
     if (flags & PG_private) ref_count++;
@@ -128,12 +128,12 @@ export function folio_expected_ref_count(m: Machine, folio: number): number {
 
 /** Page offset of the folio in its object (include/linux/pagemap.h: folio_pgoff()). */
 export function folio_pgoff(m: Machine, folio: number): number {
-  return m.page.index[folio] as number;
+  return m.page.index[folio];
 }
 
 /** Page offset of one of the folio's pages in its object (include/linux/pagemap.h: page_pgoff()). */
 export function page_pgoff(m: Machine, folio: number, page: number): number {
-  return (m.page.index[folio] as number) + (page - folio);
+  return m.page.index[folio] + (page - folio);
 }
 
 function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, nr_pages: number): number {
@@ -187,8 +187,8 @@ function __folio_large_mapcount_sanity_checks(
   WARN_ON_ONCE(m, mm_id <= MM_ID_DUMMY, fn, 'mm_id');
   WARN_ON_ONCE(m, diff > folio_nr_pages(m, folio), fn, 'nr_pages');
   for (let i = 0; i < 2; i++) {
-    const id = l._mm_id[i] as number;
-    const n = l._mm_id_mapcount[i] as number;
+    const id = l._mm_id[i];
+    const n = l._mm_id_mapcount[i];
     WARN_ON_ONCE(m, id === MM_ID_DUMMY && n !== -1, fn, 'free slot');
     WARN_ON_ONCE(m, id !== MM_ID_DUMMY && n < 0, fn, 'used slot');
   }
@@ -266,7 +266,7 @@ function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_
   if ((p.compound_head[page] || page) !== folio || (p.compound_head[last] || last) !== folio)
     warn(m, fn, 'page outside of the folio');
   if (pmd && (folio_nr_pages(m, folio) !== HPAGE_PMD_NR || nr_pages !== HPAGE_PMD_NR)) warn(m, fn, 'not PMD sized');
-  const mapping = p.mapping[folio] as number;
+  const mapping = p.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) === FOLIO_MAPPING_ANON) {
     const av = m.mappings.get(mapping >> 2) as anon_vma | null;
     if (av === null || av.refcount === 0) warn(m, fn, 'anon_vma is free');
@@ -284,12 +284,12 @@ function __folio_add_rmap(
   const p = m.page;
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   if (!pmd) {
-    if (((p.flags[folio] as number) & PG_head) === 0) {
-      (p._mapcount[folio] as number)++;
+    if ((p.flags[folio] & PG_head) === 0) {
+      p._mapcount[folio]++;
       return;
     }
     let first = 0;
-    for (let i = page; i < page + nr_pages; i++) if (++(p._mapcount[i] as number) === 0) first++;
+    for (let i = page; i < page + nr_pages; i++) if (++p._mapcount[i] === 0) first++;
     large(m, folio)._nr_pages_mapped += first;
     folio_add_return_large_mapcount(m, folio, nr_pages, vma);
     return;
@@ -331,7 +331,7 @@ function __page_check_anon_rmap(m: Machine, folio: number, page: number, vma: vm
 // Memory of a device may claim to be on no node (-1), which has no counters.
 function lruvec_stat_mod_folio(m: Machine, folio: number): void {
   const { zone, pgmap } = m.page;
-  if (zone[folio] !== ZONE_DEVICE || (m.pgmaps.get(pgmap[folio] as number)?.nid ?? 0) >= 0) return;
+  if (zone[folio] !== ZONE_DEVICE || (m.pgmaps.get(pgmap[folio])?.nid ?? 0) >= 0) return;
   throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000000');
 }
 
@@ -353,14 +353,14 @@ function __folio_add_anon_rmap(
   __page_check_anon_rmap(m, folio, page, vma, address);
   if (flags & RMAP_EXCLUSIVE) {
     const n = pmd ? 1 : nr_pages;
-    for (let i = page; i < page + n; i++) (p.flags[i] as number) |= PG_anon_exclusive;
+    for (let i = page; i < page + n; i++) p.flags[i] |= PG_anon_exclusive;
   }
   const is_large = folio_test_large(m, folio);
   const entire = is_large && large(m, folio)._entire_mapcount > 0;
   for (let i = page; i < page + nr_pages; i++) {
-    if (((p.flags[i] as number) & PG_anon_exclusive) === 0) continue;
+    if ((p.flags[i] & PG_anon_exclusive) === 0) continue;
     if (entire) warn(m, fn, 'exclusive page of a folio with several whole mappings');
-    if ((p._mapcount[i] as number) > 0) warn(m, fn, 'exclusive page with several mappings');
+    if (p._mapcount[i] > 0) warn(m, fn, 'exclusive page with several mappings');
   }
 }
 
@@ -420,17 +420,17 @@ export function folio_add_new_anon_rmap(
   const exclusive = (flags & RMAP_EXCLUSIVE) !== 0;
   if (p.page_type[folio] === PGTY_hugetlb) warn(m, fn, 'hugetlb');
   if (!exclusive && !test_flag(m, folio, PG_locked)) warn(m, fn, 'shared folio is not locked');
-  (p.flags[folio] as number) |= PG_swapbacked;
+  p.flags[folio] |= PG_swapbacked;
   __folio_set_anon(m, folio, vma, address, exclusive);
   lruvec_stat_mod_folio(m, folio);
   let nr = 1;
   if (!folio_test_large(m, folio)) {
     p._mapcount[folio] = 0;
-    if (exclusive) (p.flags[folio] as number) |= PG_anon_exclusive;
+    if (exclusive) p.flags[folio] |= PG_anon_exclusive;
   } else if (folio_order(m, folio) < HPAGE_PMD_ORDER) {
     nr = folio_nr_pages(m, folio);
     p._mapcount.fill(0, folio, folio + nr);
-    if (exclusive) for (let i = folio; i < folio + nr; i++) (p.flags[i] as number) |= PG_anon_exclusive;
+    if (exclusive) for (let i = folio; i < folio + nr; i++) p.flags[i] |= PG_anon_exclusive;
     folio_set_large_mapcount(m, folio, nr, vma);
     large(m, folio)._nr_pages_mapped = nr;
   } else {
@@ -439,7 +439,7 @@ export function folio_add_new_anon_rmap(
     l._entire_mapcount = 0;
     folio_set_large_mapcount(m, folio, 1, vma);
     l._nr_pages_mapped = ENTIRELY_MAPPED;
-    if (exclusive) (p.flags[folio] as number) |= PG_anon_exclusive;
+    if (exclusive) p.flags[folio] |= PG_anon_exclusive;
   }
   WARN_ON_ONCE(m, address < vma.vm_start || address + nr * 4096 > vma.vm_end, fn, 'address');
   if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
@@ -490,14 +490,14 @@ function __folio_remove_rmap(
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   let partially_mapped = false;
   if (!pmd) {
-    if (((p.flags[folio] as number) & PG_head) === 0) {
-      (p._mapcount[folio] as number)--;
+    if ((p.flags[folio] & PG_head) === 0) {
+      p._mapcount[folio]--;
       return;
     }
     const l = large(m, folio);
     folio_sub_return_large_mapcount(m, folio, nr_pages, vma);
     let last = 0;
-    for (let i = page; i < page + nr_pages; i++) if (--(p._mapcount[i] as number) < 0) last++;
+    for (let i = page; i < page + nr_pages; i++) if (--p._mapcount[i] < 0) last++;
     l._nr_pages_mapped -= last;
     partially_mapped = last > 0 && l._nr_pages_mapped < ENTIRELY_MAPPED && l._nr_pages_mapped !== 0;
   } else {
@@ -558,9 +558,9 @@ function __folio_dup_file_rmap(
     large(m, folio)._entire_mapcount++;
     folio_add_return_large_mapcount(m, folio, 1, dst_vma);
   } else if (!folio_test_large(m, folio)) {
-    (p._mapcount[folio] as number)++;
+    p._mapcount[folio]++;
   } else {
-    for (let i = page; i < page + nr_pages; i++) (p._mapcount[i] as number)++;
+    for (let i = page; i < page + nr_pages; i++) p._mapcount[i]++;
     folio_add_return_large_mapcount(m, folio, nr_pages, dst_vma);
   }
 }
@@ -603,19 +603,18 @@ function __folio_try_dup_anon_rmap(
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   const maybe_pinned = !folio_is_device_private(m, folio) && folio_needs_cow_for_dma(m, src_vma, folio);
   if (pmd) {
-    if ((p.flags[page] as number) & PG_anon_exclusive) {
+    if (p.flags[page] & PG_anon_exclusive) {
       if (maybe_pinned) return -EBUSY;
-      (p.flags[page] as number) &= ~PG_anon_exclusive;
+      p.flags[page] &= ~PG_anon_exclusive;
     }
     large(m, folio)._entire_mapcount++;
     folio_add_return_large_mapcount(m, folio, 1, dst_vma);
     return 0;
   }
-  if (maybe_pinned)
-    for (let i = page; i < page + nr_pages; i++) if ((p.flags[i] as number) & PG_anon_exclusive) return -EBUSY;
+  if (maybe_pinned) for (let i = page; i < page + nr_pages; i++) if (p.flags[i] & PG_anon_exclusive) return -EBUSY;
   for (let i = page; i < page + nr_pages; i++) {
-    (p.flags[i] as number) &= ~PG_anon_exclusive;
-    (p._mapcount[i] as number)++;
+    p.flags[i] &= ~PG_anon_exclusive;
+    p._mapcount[i]++;
   }
   if (folio_test_large(m, folio)) folio_add_return_large_mapcount(m, folio, nr_pages, dst_vma);
   return 0;
@@ -664,10 +663,9 @@ function __folio_try_share_anon_rmap(m: Machine, folio: number, page: number, nr
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
   if (!test_flag(m, page, PG_anon_exclusive)) warn(m, fn, 'not exclusive');
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
-  const device_private =
-    p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio] as number)?.type === MEMORY_DEVICE_PRIVATE;
+  const device_private = p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio])?.type === MEMORY_DEVICE_PRIVATE;
   if (!device_private && folio_maybe_dma_pinned(m, folio)) return -EBUSY;
-  (p.flags[page] as number) &= ~PG_anon_exclusive;
+  p.flags[page] &= ~PG_anon_exclusive;
   return 0;
 }
 
@@ -698,7 +696,7 @@ export function hugetlb_add_anon_rmap(
   const l = large(m, folio);
   l._entire_mapcount++;
   l._large_mapcount++;
-  if (flags & RMAP_EXCLUSIVE) (m.page.flags[folio] as number) |= PG_anon_exclusive;
+  if (flags & RMAP_EXCLUSIVE) m.page.flags[folio] |= PG_anon_exclusive;
   if (l._entire_mapcount > 0 && test_flag(m, folio, PG_anon_exclusive))
     warn(m, fn, 'exclusive folio with several mappings');
 }
@@ -714,7 +712,7 @@ export function hugetlb_add_new_anon_rmap(m: Machine, folio: number, vma: vm_are
   l._entire_mapcount = 0;
   l._large_mapcount = 0;
   __folio_set_anon(m, folio, vma, address, true);
-  (m.page.flags[folio] as number) |= PG_anon_exclusive;
+  m.page.flags[folio] |= PG_anon_exclusive;
 }
 
 /**
@@ -727,7 +725,7 @@ export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_are
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
   if (test_flag(m, folio, PG_anon_exclusive)) {
     if (folio_needs_cow_for_dma(m, vma, folio)) return -EBUSY;
-    (m.page.flags[folio] as number) &= ~PG_anon_exclusive;
+    m.page.flags[folio] &= ~PG_anon_exclusive;
   }
   const l = large(m, folio);
   l._entire_mapcount++;
@@ -744,7 +742,7 @@ export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
   if (!test_flag(m, folio, PG_anon_exclusive)) warn(m, fn, 'not exclusive');
   if (folio_maybe_dma_pinned(m, folio)) return -EBUSY;
-  (m.page.flags[folio] as number) &= ~PG_anon_exclusive;
+  m.page.flags[folio] &= ~PG_anon_exclusive;
   return 0;
 }
 

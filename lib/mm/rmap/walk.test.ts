@@ -157,7 +157,7 @@ t.test('an unmapped page of a file stays there, takes its dirty mark along, and 
     vma.vm_flags |= VM_LOCKED;
     yield* try_to_unmap(m, folio, 0);
     t.equal(folio_mapcount(m, folio), 1, 'locked memory stays mapped');
-    m.page.flags[folio] = (m.page.flags[folio] as number) & ~PG_dirty;
+    m.page.flags[folio] = m.page.flags[folio] & ~PG_dirty;
     yield* try_to_unmap(m, folio, IGNORE_MLOCK);
     vma.vm_flags &= ~VM_LOCKED;
     t.equal(folio_mapcount(m, folio), 0);
@@ -208,7 +208,7 @@ t.test('a huge folio becomes one migration entry, or with the split asked for 51
     yield* user_store32(m, BASE, 3);
     yield* lru_add_drain_all(m);
     const pmdt = mm_find_pmd(m, mm, BASE) as ptdesc;
-    const pmd = (): number => pmdt.entry[pmd_index(BASE)] as number;
+    const pmd = (): number => pmdt.entry[pmd_index(BASE)];
     t.ok(pmd_trans_huge(pmd()));
     const folio = pfn_folio(m, pmd_pfn(pmd()));
     folio_get(m, folio);

@@ -136,7 +136,7 @@ export function* folio_lock_anon_vma_read(
   rwc: rmap_walk_control | null,
 ): Gen<anon_vma | null> {
   if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_lock_anon_vma_read');
-  const mapping = m.page.mapping[folio] as number;
+  const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
   const av = folio_anon_vma(m, folio);
   if (av === null) return null;
@@ -177,7 +177,7 @@ function* rmap_walk_anon_lock(m: Machine, folio: number, rwc: rmap_walk_control)
 // The vmas of an interval tree come in order of their start, equal ones in order of insertion.
 function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma_chain[] {
   if (av.rb_root.length === 1) {
-    const v = (av.rb_root[0] as anon_vma_chain).vma;
+    const v = av.rb_root[0].vma;
     if (v.vm_anon_pgoff <= start && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / 4096 > last) return av.rb_root;
   }
   const hits = av.rb_root.filter((avc) => {
@@ -211,7 +211,7 @@ function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, lock
 
 function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
   BUG_ON(!test_flag(m, folio, PG_locked), 'mm/rmap.c: rmap_walk_file() of an unlocked folio');
-  const id = m.page.mapping[folio] as number;
+  const id = m.page.mapping[folio];
   if (id === 0) return;
   const mapping = m.mappings.get(id >> 2) as address_space;
   if (!locked && !down_read_trylock(m, mapping.i_mmap_rwsem)) {
@@ -311,7 +311,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
         page_vma_mapped_walk_restart(m, pvmw);
         continue;
       }
-      const pmdval = pmdt.entry[pvmw.pi] as number;
+      const pmdval = pmdt.entry[pvmw.pi];
       const page = pmd_present(pmdval)
         ? pfn_to_page(m, pmd_pfn(pmdval))
         : softleaf_to_page(m, softleaf_from_pmd(pmdval));
@@ -329,7 +329,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
     const pt = pvmw.pte;
     const i = pvmw.ptei;
     const address = pvmw.address;
-    let pteval = pt.entry[i] as number;
+    let pteval = pt.entry[i];
     const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
     if (!pte_present(pteval) && m.patches.has('no-private-subpage')) no_subpage(m, leaf_pte_pfn(pteval));
     const subpage = folio_page(folio, pfn - pvmw.pfn);
@@ -392,7 +392,7 @@ function ttu_anon_folio(m: Machine, vma: vm_area_struct, folio: number): boolean
   const swapbacked = test_flag(m, folio, PG_swapbacked);
   if (WARN_ON_ONCE(m, swapbacked !== test_flag(m, folio, PG_swapcache), 'ttu_anon_folio')) return false;
   if (swapbacked) throw new Unmodelled('ttu_anon_swapbacked_folio: swap');
-  const ref_count = m.page._refcount[folio] as number;
+  const ref_count = m.page._refcount[folio];
   if (test_flag(m, folio, PG_dirty)) {
     set_flag(m, folio, PG_swapbacked);
     return false;
@@ -429,7 +429,7 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
     const pt = pvmw.pte as ptdesc;
     const i = pvmw.ptei;
     const address = pvmw.address;
-    let pteval = pt.entry[i] as number;
+    let pteval = pt.entry[i];
     const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
     const page = folio_page(folio, pfn - pvmw.pfn);
     if (pte_present(pteval)) {

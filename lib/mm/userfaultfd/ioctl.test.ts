@@ -37,7 +37,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
 
 /** A request with its structure's words, which lie at BUF. */
 function* ioctl(m: Machine, fd: number, cmd: number, ...words: number[]): Gen<number> {
-  for (let i = 0; i < words.length; i++) yield* user_store64(m, BUF + i * 8, words[i] as number);
+  for (let i = 0; i < words.length; i++) yield* user_store64(m, BUF + i * 8, words[i]);
   return yield* sys_ioctl(m, fd, cmd, BUF);
 }
 

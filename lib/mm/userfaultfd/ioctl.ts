@@ -142,7 +142,7 @@ function* userfaultfd_api(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<nu
   const bytes = new Uint8Array(24);
   const words = new BigUint64Array(bytes.buffer);
   if ((yield* copy_from_user(m, bytes, arg, 24)) !== 0) return -EFAULT;
-  const asked = words[1] as bigint;
+  const asked = words[1];
   let features = Number(asked & 0xffffffffn) | 0;
   let ok = words[0] === UFFD_API;
   if (features & UFFD_FEATURE_WP_ASYNC) features |= UFFD_FEATURE_WP_UNPOPULATED;
@@ -224,7 +224,7 @@ function* userfaultfd_register(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const words = yield* get_words(m, arg, 3);
   if (words === null) return -EFAULT;
   const [start, len] = words as [number, number, number];
-  const mode = low_bits(words[2] as number);
+  const mode = low_bits(words[2]);
   if (mode <= 0 || mode > 15) return -EINVAL;
   if (mode & UFFDIO_REGISTER_MODE_RWP && (mode & UFFDIO_REGISTER_MODE_WP || !(ctx.features & UFFD_FEATURE_RWP)))
     return -EINVAL;
@@ -338,7 +338,7 @@ function* userfaultfd_copy(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<n
   const words = yield* get_words(m, arg, 4);
   if (words === null) return -EFAULT;
   const [dst, src, len] = words as [number, number, number, number];
-  const mode = low_bits(words[3] as number);
+  const mode = low_bits(words[3]);
   const err = validate_unaligned_range(ctx.mm, src, len) || validate_range(ctx.mm, dst, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~(UFFDIO_COPY_MODE_DONTWAKE | UFFDIO_COPY_MODE_WP)) return -EINVAL;
@@ -359,7 +359,7 @@ function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const words = yield* get_words(m, arg, 3);
   if (words === null) return -EFAULT;
   const [start, len] = words as [number, number, number];
-  const mode = low_bits(words[2] as number);
+  const mode = low_bits(words[2]);
   const err = validate_range(ctx.mm, start, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~UFFDIO_COPY_MODE_DONTWAKE) return -EINVAL;
@@ -422,7 +422,7 @@ function* userfaultfd_writeprotect(m: Machine, ctx: userfaultfd_ctx, arg: number
   const words = yield* get_words(m, arg, 3);
   if (words === null) return -EFAULT;
   const [start, len] = words as [number, number, number];
-  const mode = low_bits(words[2] as number);
+  const mode = low_bits(words[2]);
   const err = validate_range(ctx.mm, start, len);
   if (err !== 0) return err;
   const mode_wp = (mode & UFFDIO_WRITEPROTECT_MODE_WP) !== 0;

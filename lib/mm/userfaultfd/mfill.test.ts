@@ -60,7 +60,7 @@ function run(
 function* uffd(m: Machine, start: number, len: number, mode = MISSING): Gen<number> {
   const fd = yield* sys_userfaultfd(m, 0);
   const call = function* (cmd: number, words: number[]): Gen<void> {
-    for (let i = 0; i < words.length; i++) yield* user_store64(m, BUF + i * 8, words[i] as number);
+    for (let i = 0; i < words.length; i++) yield* user_store64(m, BUF + i * 8, words[i]);
     t.equal(yield* sys_ioctl(m, fd, cmd, BUF), 0);
   };
   yield* call(0xc018aa3f, [0xaa, 0, 0]);
@@ -72,7 +72,7 @@ t.test("a copied page is dirty, one's own, and writable as far as its vma is; a 
   run(function* (m, mm, fill) {
     yield* sys_mmap(m, MAP, 8 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
     const fd = yield* uffd(m, MAP, 8 * PAGE, MISSING | WP);
-    const rss = mm.rss_stat[ANON_PAGES] as number;
+    const rss = mm.rss_stat[ANON_PAGES];
     t.equal(yield* fill(fd, 0, 2), 2 * PAGE);
     const pte = pte_at(mm, MAP);
     t.same([pte_dirty(pte), pte_write(pte), pte_uffd(pte)], [true, true, false]);
@@ -169,7 +169,7 @@ t.test('a source that is not there yet is faulted in without the lock; what chan
       yield* ksys_read(m, source, MSG, 32);
       t.equal(ret, 0, 'it waits for its source');
       if (gone) yield* sys_munmap(m, MAP + 2 * PAGE, PAGE);
-      for (let i = 0; i < 4; i++) yield* user_store64(m, BUF + i * 8, [src, SRC, PAGE, 0][i] as number);
+      for (let i = 0; i < 4; i++) yield* user_store64(m, BUF + i * 8, [src, SRC, PAGE, 0][i]);
       t.equal(yield* sys_ioctl(m, source, 0xc028aa03, BUF), 0);
       while (ret === 0) yield* sched_yield(m);
       t.equal(ret, gone ? ENOENT : PAGE);

@@ -48,7 +48,7 @@ function run(body: (m: Machine) => Gen<void>): void {
 }
 
 function* words(m: Machine, ...list: number[]): Gen<number> {
-  for (let i = 0; i < list.length; i++) yield* user_store64(m, BUF + i * 8, list[i] as number);
+  for (let i = 0; i < list.length; i++) yield* user_store64(m, BUF + i * 8, list[i]);
   return BUF;
 }
 

@@ -196,7 +196,7 @@ t.test('a vma that must be told of its end is not merged away', (t) => {
   s.add(0, 10, { flags: R });
   s.add(20, 30, { flags: R, close: true });
   s.add(10, 20, { close: true });
-  t.equal(s.change(s.mm.mm_mt[1] as vm_area_struct, 10, 20, R), VMA_MERGE_NOMERGE);
+  t.equal(s.change(s.mm.mm_mt[1], 10, 20, R), VMA_MERGE_NOMERGE);
   s = new Space();
   s.add(0, 10);
   s.add(20, 30, { close: true });
@@ -258,7 +258,7 @@ t.test('for new flags the vma is merged, or cut to the range', (t) => {
   t.equal(modify(13, 15, { flags: R }), vma);
   t.equal(s.map, '10-13@10 13-15@13 15-20@15 20-30@20r');
   t.equal(vma.vm_flags, RW, 'the flags are left to the caller');
-  const upper = s.mm.mm_mt[2] as vm_area_struct;
+  const upper = s.mm.mm_mt[2];
   const wish = { flags: R };
   at_once(vma_modify_flags(s.m, new vma_iterator(s.mm, 15 * PAGE), upper, upper, 17 * PAGE, 20 * PAGE, wish));
   t.equal(s.map, '10-13@10 13-15@13 15-17@15 17-30@17r');

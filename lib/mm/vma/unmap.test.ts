@@ -69,7 +69,7 @@ t.test('sizes are counted by kind, and promised memory is given back', (t) => {
   run(function* (m, mm) {
     const counts = (): number[] => [mm.total_vm, mm.data_vm, mm.exec_vm, m.vm_committed_as];
     const before = counts();
-    const more = (): number[] => counts().map((n, i) => n - (before[i] as number));
+    const more = (): number[] => counts().map((n, i) => n - before[i]);
     yield* map(m, 0, 8, RW);
     yield* map(m, 8, 8, RX);
     yield* map(m, 16, 8, R);

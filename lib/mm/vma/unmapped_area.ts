@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { ENOMEM } from '../../errno.ts';
-import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from '../mm_types.ts';
+import { type mm_struct, VM_GROWSDOWN } from '../mm_types.ts';
 import { mmap_min_addr, vm_start_gap } from '../mmap/unmapped_area.ts';
 
 /** The remainder of x by a, not negative. NON-KERNEL. */
@@ -37,7 +37,7 @@ export function unmapped_area(mm: mm_struct, info: vm_unmapped_area_info): numbe
   const low = Math.max(info.low_limit, mmap_min_addr);
   const vmas = mm.mm_mt;
   for (let i = 0; i <= vmas.length; i++) {
-    const start = Math.max(low, i === 0 ? 0 : (vmas[i - 1] as vm_area_struct).vm_end);
+    const start = Math.max(low, i === 0 ? 0 : vmas[i - 1].vm_end);
     const next = vmas[i];
     const end = Math.min(info.high_limit, next === undefined ? Infinity : next.vm_start);
     if (end - start < length) continue;
@@ -54,7 +54,7 @@ export function unmapped_area_topdown(mm: mm_struct, info: vm_unmapped_area_info
   const low = Math.max(info.low_limit, mmap_min_addr);
   const vmas = mm.mm_mt;
   for (let i = vmas.length; i >= 0; i--) {
-    const start = Math.max(low, i === 0 ? 0 : (vmas[i - 1] as vm_area_struct).vm_end);
+    const start = Math.max(low, i === 0 ? 0 : vmas[i - 1].vm_end);
     const next = vmas[i];
     const end = Math.min(info.high_limit, next === undefined ? Infinity : vm_start_gap(next));
     if (end - start < length) continue;

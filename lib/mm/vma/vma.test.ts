@@ -249,7 +249,7 @@ t.test('a child has its own copies, without the vmas that must not be copied or 
     const child = yield* dup_mm(m, parent);
     if (child === null) throw new Error('fork failed');
     t.same(u.vmas(child), ['0-2 rw', '3-4 rw', '4-5 rw', '5-6 rw']);
-    t.equal(child.rss_stat[1], (parent.rss_stat[1] as number) - 2);
+    t.equal(child.rss_stat[1], parent.rss_stat[1] - 2);
     yield* u.store(0, 1);
     m.current.mm = child;
     t.equal(yield* u.load(0), 50);

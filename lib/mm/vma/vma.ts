@@ -61,7 +61,7 @@ export function first_ending_above(mm: mm_struct, addr: number): number {
   let hi = v.length;
   while (lo < hi) {
     const mid = (lo + hi) >>> 1;
-    if ((v[mid] as vm_area_struct).vm_end > addr) hi = mid;
+    if (v[mid].vm_end > addr) hi = mid;
     else lo = mid + 1;
   }
   return lo;

@@ -44,10 +44,10 @@ t.test('a walk sets the accessed bit for a read, and the dirty bit for a write',
   pt.entry[3] = entry(m, PRESENT | RW | USER);
   const vpn = ADDR / PAGE + 3;
   t.ok(hardware_walk(m, mm, vpn, false) >= 0);
-  t.equal((pt.entry[3] as number) & (ACCESSED | DIRTY), ACCESSED);
+  t.equal(pt.entry[3] & (ACCESSED | DIRTY), ACCESSED);
   t.equal(tlb_lookup(m, mm, vpn, true), -1, 'a clean entry gives no right to write');
   t.ok(hardware_walk(m, mm, vpn, true) >= 0);
-  t.equal((pt.entry[3] as number) & (ACCESSED | DIRTY), ACCESSED | DIRTY);
+  t.equal(pt.entry[3] & (ACCESSED | DIRTY), ACCESSED | DIRTY);
   t.ok(tlb_lookup(m, mm, vpn, true) >= 0);
   t.end();
 });
@@ -58,8 +58,8 @@ t.test('a read-only or absent entry faults and is not cached', (t) => {
   t.equal(hardware_walk(m, mm, ADDR / PAGE, true), -1);
   t.equal(hardware_walk(m, mm, ADDR / PAGE + 1, false), -1);
   t.equal(hardware_walk(m, mm, 0x7000000000 / PAGE, false), -1);
-  t.equal((pt.entry[0] as number) & (ACCESSED | DIRTY), 0);
-  t.same(tlb_entries(m, m.cpus[0] as never), []);
+  t.equal(pt.entry[0] & (ACCESSED | DIRTY), 0);
+  t.same(tlb_entries(m, m.cpus[0]), []);
   t.end();
 });
 
@@ -97,7 +97,7 @@ t.test('a flush leaves what lies outside of its range, unless it spans more than
     pt.entry[i] = entry(m, PRESENT | USER);
     hardware_walk(m, mm, ADDR / PAGE + i, false);
   }
-  const live = (): number => tlb_entries(m, m.cpus[0] as never).length;
+  const live = (): number => tlb_entries(m, m.cpus[0]).length;
   t.equal(live(), 100);
   flush_tlb_range(m, vma, ADDR + 10 * PAGE, ADDR + 20 * PAGE);
   t.equal(live(), 90);

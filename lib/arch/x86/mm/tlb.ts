@@ -54,7 +54,7 @@ export class Cpu {
 
 /** The CPU that runs the current task (include/linux/smp.h: smp_processor_id()). */
 export function this_cpu(m: Machine): Cpu {
-  return m.cpus[m.current.cpu] as Cpu;
+  return m.cpus[m.current.cpu];
 }
 
 /**
@@ -93,7 +93,7 @@ function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number,
  * The index of the TLB entry of the current CPU that may serve the access, or -1 if it holds none. NON-KERNEL.
  */
 export function tlb_lookup(m: Machine, mm: mm_struct, vpn: number, write: boolean): number {
-  const cpu = m.cpus[m.current.cpu] as Cpu;
+  const cpu = m.cpus[m.current.cpu];
   const i = vpn & TLB_MASK;
   return (write ? cpu.wtag[i] : cpu.rtag[i]) === mm.tlb_tag + vpn ? i : -1;
 }
@@ -122,7 +122,7 @@ export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boo
   const pudt = mm.pgd.child?.[pgd_index(addr)];
   if (!pudt) return -1;
   const ui = pud_index(addr);
-  let e = pudt.entry[ui] as number;
+  let e = pudt.entry[ui];
   let pfn = 0;
   if ((e & _PAGE_PSE) !== 0) {
     if (!leaf_ok(e, write)) return -1;
@@ -132,7 +132,7 @@ export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boo
     const pmdt = pudt.child?.[ui];
     if (!pmdt) return -1;
     const pi = pmd_index(addr);
-    e = pmdt.entry[pi] as number;
+    e = pmdt.entry[pi];
     if ((e & _PAGE_PSE) !== 0) {
       if (!leaf_ok(e, write)) return -1;
       e = mark_used(pmdt, pi, e, write);
@@ -141,7 +141,7 @@ export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boo
       const pt = (e & _PAGE_TABLE) !== 0 ? pmdt.child?.[pi] : null;
       if (!pt) return -1;
       const i = pte_index(addr);
-      e = pt.entry[i] as number;
+      e = pt.entry[i];
       if (!leaf_ok(e, write)) return -1;
       e = mark_used(pt, i, e, write);
       pfn = pte_pfn(e);
@@ -149,7 +149,7 @@ export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boo
   }
   // A read that finds the entry writable and dirty already caches both rights, as the hardware does.
   const both = _PAGE_RW | _PAGE_DIRTY;
-  return tlb_fill(m, m.cpus[m.current.cpu] as Cpu, mm, vpn, pfn, write || (e & both) === both);
+  return tlb_fill(m, m.cpus[m.current.cpu], mm, vpn, pfn, write || (e & both) === both);
 }
 
 function drop(cpu: Cpu, tag: number, vpn: number): void {
@@ -233,7 +233,7 @@ export function flush_tlb_all(m: Machine): void {
 
 /** Takes the entry out of its table and answers it; no flush (arch/x86/include/asm/pgtable.h: ptep_get_and_clear()). */
 export function ptep_get_and_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): number {
-  const pte = pt.entry[i] as number;
+  const pte = pt.entry[i];
   pt.entry[i] = 0;
   return pte;
 }
@@ -280,11 +280,11 @@ export function tlb_entries(m: Machine, cpu: Cpu): TlbEntry[] {
   for (const mm of m.mms) if (mm.tlb_tag !== 0) by_tag.set(mm.tlb_tag / TAG_SPAN, mm);
   const found: TlbEntry[] = [];
   for (let i = 0; i < TLB_ENTRIES; i++) {
-    const tag = cpu.rtag[i] as number;
+    const tag = cpu.rtag[i];
     if (tag < 0) continue;
     const mm = by_tag.get(Math.floor(tag / TAG_SPAN));
     if (mm === undefined) continue;
-    found.push({ mm, addr: (tag % TAG_SPAN) * PAGE_SIZE, pfn: cpu.pfn[i] as number, write: cpu.wtag[i] === tag });
+    found.push({ mm, addr: (tag % TAG_SPAN) * PAGE_SIZE, pfn: cpu.pfn[i], write: cpu.wtag[i] === tag });
   }
   return found;
 }

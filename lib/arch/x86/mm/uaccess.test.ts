@@ -45,7 +45,7 @@ t.test('untouched memory reads as zero, without a page of its own, and a write g
   run(function* (m) {
     const mm = m.current.mm as mm_struct;
     yield* sys_mmap(m, ADDR, 4 * PAGE, RW, PRIVATE_ANON | 0x10, -1, 0);
-    const before = mm.rss_stat[ANON_PAGES] as number;
+    const before = mm.rss_stat[ANON_PAGES];
     t.equal(yield* user_load32(m, ADDR), 0);
     t.equal(mm.rss_stat[ANON_PAGES], before);
     yield* user_store32(m, ADDR, 0xdeadbeef);

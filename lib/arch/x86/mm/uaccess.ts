@@ -29,11 +29,11 @@ export function tlb_load32(m: Machine, addr: number): number | undefined {
   if (mm === null || m.sched.explore) return undefined;
   const vpn = Math.floor(addr / PAGE_SIZE);
   const i = vpn & TLB_MASK;
-  const cpu = m.cpus[t.cpu] as Cpu;
+  const cpu = m.cpus[t.cpu];
   if (cpu.rtag[i] !== mm.tlb_tag + vpn) return undefined;
   const off = addr - vpn * PAGE_SIZE;
   if ((off & 3) !== 0) return undefined;
-  return (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (off >>> 2)];
+  return (cpu.slab[i] as Slab).u32[cpu.base[i] + (off >>> 2)];
 }
 
 /**
@@ -46,11 +46,11 @@ export function tlb_store32(m: Machine, addr: number, v: number): boolean {
   if (mm === null || m.sched.explore) return false;
   const vpn = Math.floor(addr / PAGE_SIZE);
   const i = vpn & TLB_MASK;
-  const cpu = m.cpus[t.cpu] as Cpu;
+  const cpu = m.cpus[t.cpu];
   if (cpu.wtag[i] !== mm.tlb_tag + vpn) return false;
   const off = addr - vpn * PAGE_SIZE;
   if ((off & 3) !== 0) return false;
-  (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (off >>> 2)] = v;
+  (cpu.slab[i] as Slab).u32[cpu.base[i] + (off >>> 2)] = v;
   return true;
 }
 
@@ -66,7 +66,7 @@ function translate_now(m: Machine, addr: number, write: boolean): number {
 
 // A page must not be freed before every TLB forgot it.
 function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
-  const pfn = (m.cpus[m.current.cpu] as Cpu).pfn[i] as number;
+  const pfn = m.cpus[m.current.cpu].pfn[i];
   if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
   report(
     `${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`,
@@ -92,7 +92,7 @@ export function* translate(m: Machine, addr: number, write: boolean, user: boole
 }
 
 export function cpu_of(m: Machine): Cpu {
-  return m.cpus[m.current.cpu] as Cpu;
+  return m.cpus[m.current.cpu];
 }
 
 /** Where the bytes of a translated address are. */
@@ -101,7 +101,7 @@ export function u8_of(cpu: Cpu, i: number): Uint8Array {
 }
 
 export function at_of(cpu: Cpu, i: number, addr: number): number {
-  return (cpu.base[i] as number) * 4 + (addr % PAGE_SIZE);
+  return cpu.base[i] * 4 + (addr % PAGE_SIZE);
 }
 
 export function left_in_page(addr: number): number {
@@ -113,7 +113,7 @@ export function* user_load8(m: Machine, addr: number): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, 'load');
   const i = yield* translate(m, addr, false, true);
   const cpu = cpu_of(m);
-  return u8_of(cpu, i)[at_of(cpu, i, addr)] as number;
+  return u8_of(cpu, i)[at_of(cpu, i, addr)];
 }
 
 /** Loads a u32 as user code; one that crosses pages is two accesses. NON-KERNEL. */
@@ -122,7 +122,7 @@ export function* user_load32(m: Machine, addr: number): Gen<number> {
   if (addr % 4 !== 0) return (yield* load_bytes(m, addr, 4)) >>> 0;
   const i = yield* translate(m, addr, false, true);
   const cpu = cpu_of(m);
-  return (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (addr % PAGE_SIZE) / 4] as number;
+  return (cpu.slab[i] as Slab).u32[cpu.base[i] + (addr % PAGE_SIZE) / 4];
 }
 
 /** Loads a u64 as user code, exact below 2^53. NON-KERNEL. */
@@ -132,14 +132,14 @@ export function* user_load64(m: Machine, addr: number): Gen<number> {
   const i = yield* translate(m, addr, false, true);
   const cpu = cpu_of(m);
   const u32 = (cpu.slab[i] as Slab).u32;
-  const at = (cpu.base[i] as number) + (addr % PAGE_SIZE) / 4;
-  return (u32[at] as number) + (u32[at + 1] as number) * 2 ** 32;
+  const at = cpu.base[i] + (addr % PAGE_SIZE) / 4;
+  return u32[at] + u32[at + 1] * 2 ** 32;
 }
 
 function* load_bytes(m: Machine, addr: number, n: number): Gen<number> {
   const bytes = yield* user_read_bytes(m, addr, n);
   let v = 0;
-  for (let k = n - 1; k >= 0; k--) v = v * 256 + (bytes[k] as number);
+  for (let k = n - 1; k >= 0; k--) v = v * 256 + bytes[k];
   return v;
 }
 
@@ -160,7 +160,7 @@ export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
   }
   const i = yield* translate(m, addr, true, true);
   const cpu = cpu_of(m);
-  (cpu.slab[i] as Slab).u32[(cpu.base[i] as number) + (addr % PAGE_SIZE) / 4] = v;
+  (cpu.slab[i] as Slab).u32[cpu.base[i] + (addr % PAGE_SIZE) / 4] = v;
 }
 
 /**
@@ -185,7 +185,7 @@ export function* user_store32_seq(
     const i = yield* translate(m, at, true, true);
     const cpu = cpu_of(m);
     const u32 = (cpu.slab[i] as Slab).u32;
-    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
     const end = Math.min(n, k + left_in_page(at) / 4);
     for (let v = first + k * step; k < end; k++, w++, v += step) u32[w] = v & mask;
   }
@@ -206,9 +206,9 @@ export function* user_find32_seq(m: Machine, addr: number, n: number, first: num
     const i = yield* translate(m, at, false, true);
     const cpu = cpu_of(m);
     const u32 = (cpu.slab[i] as Slab).u32;
-    let w = (cpu.base[i] as number) + (at % PAGE_SIZE) / 4;
+    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
     const end = Math.min(n, k + left_in_page(at) / 4);
-    for (let v = first + k * step; k < end; k++, w++, v += step) if (((u32[w] as number) | 0) !== v) return k;
+    for (let v = first + k * step; k < end; k++, w++, v += step) if ((u32[w] | 0) !== v) return k;
   }
   return n;
 }
@@ -225,7 +225,7 @@ export function* user_store64(m: Machine, addr: number, v: number): Gen<void> {
   const i = yield* translate(m, addr, true, true);
   const cpu = cpu_of(m);
   const u32 = (cpu.slab[i] as Slab).u32;
-  const at = (cpu.base[i] as number) + (addr % PAGE_SIZE) / 4;
+  const at = cpu.base[i] + (addr % PAGE_SIZE) / 4;
   u32[at] = lo;
   u32[at + 1] = hi;
 }

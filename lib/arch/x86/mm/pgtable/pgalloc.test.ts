@@ -70,7 +70,7 @@ t.test('tables are made from the top down as far as needed, once, and counted', 
   const pud = pud_table(mm, ADDR) as ptdesc;
   t.equal(pud.level, 3);
   t.equal(
-    pte_pfn(pud.entry[(ADDR / 2 ** 30) & 511] as number),
+    pte_pfn(pud.entry[(ADDR / 2 ** 30) & 511]),
     page_to_pfn(m, pmdt.page),
     'the entry names the page of the table',
   );
@@ -94,7 +94,7 @@ t.test('a pte table is installed where nothing is; a second one stays with its m
   t.equal(mm.pgtables_bytes, 3 * PAGE);
   pte_free(m, mm, late);
   t.equal(free(), -3);
-  t.ok(pmd_is_table(pmdt.entry[5] as number));
+  t.ok(pmd_is_table(pmdt.entry[5]));
   pmd_clear(pmdt, 5);
   t.same([pmdt.entry[5], pmdt.child?.[5]], [0, null]);
   pmdt.entry[5] = pfn_pte(512, _PAGE_PRESENT | _PAGE_PSE);

@@ -122,12 +122,12 @@ export function pud_addr_end(addr: number, end: number): number {
 
 /** The entry at (table, index) (include/linux/pgtable.h: ptep_get()). */
 export function ptep_get(pt: ptdesc, i: number): number {
-  return pt.entry[i] as number;
+  return pt.entry[i];
 }
 
 /** The entry at (table, index) of a pmd table (include/linux/pgtable.h: pmdp_get()). */
 export function pmdp_get(pmdt: ptdesc, i: number): number {
-  return pmdt.entry[i] as number;
+  return pmdt.entry[i];
 }
 
 /** True for an entry that the hardware or PROT_NONE maps (arch/x86/include/asm/pgtable.h: pte_present()). */

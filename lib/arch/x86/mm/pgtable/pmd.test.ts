@@ -61,7 +61,7 @@ t.test('an invalidated huge entry is still huge and keeps its page, but the hard
   ] as const) {
     const { m, vma, pmdt, flushes } = setting(pfn_pte(512, FULL));
     t.equal(invalidate(m, vma, ADDR, pmdt, 4), pfn_pte(512, FULL), 'the old entry is answered');
-    const now = pmdt.entry[4] as number;
+    const now = pmdt.entry[4];
     t.equal(now, pfn_pte(512, FULL & ~_PAGE_PRESENT));
     t.same([pmd_present(now), pmd_trans_huge(now)], [true, true]);
     t.equal(flushes(), n);

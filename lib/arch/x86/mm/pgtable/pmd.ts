@@ -46,7 +46,7 @@ export function pmdp_establish(
   pi: number,
   pmd: number,
 ): number {
-  const old = pmdt.entry[pi] as number;
+  const old = pmdt.entry[pi];
   pmdt.entry[pi] = pmd;
   return old;
 }
@@ -78,7 +78,7 @@ export function pmdp_test_and_clear_young(
   pmdt: ptdesc,
   pi: number,
 ): boolean {
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   pmdt.entry[pi] = pte_clear_flags(pmd, _PAGE_ACCESSED);
   return pmd_young(pmd);
 }
@@ -98,7 +98,7 @@ export function pmdp_clear_flush_young(
 
 /** Empties the entry and answers what it held; no flush (arch/x86/include/asm/pgtable.h: pmdp_huge_get_and_clear()). */
 export function pmdp_huge_get_and_clear(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): number {
-  const pmd = pmdt.entry[pi] as number;
+  const pmd = pmdt.entry[pi];
   pmdt.entry[pi] = 0;
   return pmd;
 }
@@ -120,7 +120,7 @@ export function pmdp_huge_get_and_clear_full(
 
 /** Takes write permission away, without a flush (arch/x86/include/asm/pgtable.h: pmdp_set_wrprotect()). */
 export function pmdp_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): void {
-  pmdt.entry[pi] = pmd_wrprotect(pmdt.entry[pi] as number);
+  pmdt.entry[pi] = pmd_wrprotect(pmdt.entry[pi]);
 }
 
 /**
@@ -128,8 +128,8 @@ export function pmdp_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pmdt
  * pmdp_invalidate_ad()).
  */
 export function pmdp_invalidate_ad(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
-  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi] as number), 'pmdp_invalidate_ad');
-  return pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi] as number));
+  WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi]), 'pmdp_invalidate_ad');
+  return pmdp_establish(m, vma, address, pmdt, pi, pmd_mkinvalid(pmdt.entry[pi]));
 }
 
 /**

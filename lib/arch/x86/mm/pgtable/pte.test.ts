@@ -110,7 +110,7 @@ t.test('young and dirty go together or apart', (t) => {
     [...pt.entry.subarray(0, 4)].map((e) => e & both),
     [_PAGE_DIRTY, _PAGE_ACCESSED, 0, both],
   );
-  t.equal(pte_pfn(pt.entry[1] as number), 101);
+  t.equal(pte_pfn(pt.entry[1]), 101);
   t.end();
 });
 
@@ -120,11 +120,11 @@ t.test('a batch ends with the folio, with the limit, and with the first entry th
   const pfn = page_to_pfn(m, folio);
   set_ptes(m, mm, ADDR, pt, 10, pfn_pte(pfn, USER), 12);
   const batch = (i: number, max: number, flags = 0): number =>
-    folio_pte_batch_flags(m, folio, vma, pt, i, { pte: pt.entry[i] as number }, max, flags);
+    folio_pte_batch_flags(m, folio, vma, pt, i, { pte: pt.entry[i] }, max, flags);
   t.equal(batch(10, 100), 8);
   t.equal(batch(13, 100), 5);
   t.equal(batch(10, 3), 3);
-  t.equal(folio_pte_batch(m, folio, pt, 17, pt.entry[17] as number, 100), 1);
+  t.equal(folio_pte_batch(m, folio, pt, 17, pt.entry[17], 100), 1);
   pt.entry[12] = pfn_pte(pfn + 2, USER | _PAGE_DIRTY);
   pt.entry[13] = pfn_pte(pfn + 3, USER | _PAGE_SOFT_DIRTY);
   pt.entry[14] = pfn_pte(pfn + 4, USER | _PAGE_RW);
@@ -152,7 +152,7 @@ t.test('a batch hands the bits of the others to the first if asked to', (t) => {
   pt.entry[2] = pfn_pte(pfn + 2, USER | _PAGE_DIRTY);
   pt.entry[3] = pfn_pte(pfn + 3, USER | _PAGE_ACCESSED);
   const merged = (max: number, flags: number): number => {
-    const ptent = { pte: pt.entry[0] as number };
+    const ptent = { pte: pt.entry[0] };
     folio_pte_batch_flags(m, folio, vma, pt, 0, ptent, max, flags);
     return ptent.pte;
   };

@@ -85,7 +85,7 @@ export function ptep_test_and_clear_young(
   pt: ptdesc,
   i: number,
 ): boolean {
-  const pte = pt.entry[i] as number;
+  const pte = pt.entry[i];
   if (!pte_young(pte)) return false;
   pt.entry[i] = pte_mkold(pte);
   return true;
@@ -114,7 +114,7 @@ export { test_and_clear_young_ptes as clear_flush_young_ptes };
 
 /** Takes the right to write (arch/x86/include/asm/pgtable.h: ptep_set_wrprotect()). */
 export function ptep_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): void {
-  pt.entry[i] = pte_wrprotect(pt.entry[i] as number);
+  pt.entry[i] = pte_wrprotect(pt.entry[i]);
 }
 
 /** ptep_set_wrprotect() of nr entries (include/linux/pgtable.h: wrprotect_ptes()). */
@@ -131,7 +131,7 @@ export function ptep_get_and_clear_full(
   i: number,
   _full: boolean,
 ): number {
-  const pte = pt.entry[i] as number;
+  const pte = pt.entry[i];
   pt.entry[i] = 0;
   return pte;
 }
@@ -241,7 +241,7 @@ export function clear_young_dirty_ptes(
   flags: number,
 ): void {
   const off = (flags & CYDP_CLEAR_YOUNG ? _PAGE_ACCESSED : 0) | (flags & CYDP_CLEAR_DIRTY ? _PAGE_DIRTY : 0);
-  for (let k = i; k < i + nr; k++) pt.entry[k] = pte_clear_flags(pt.entry[k] as number, off);
+  for (let k = i; k < i + nr; k++) pt.entry[k] = pte_clear_flags(pt.entry[k], off);
 }
 
 export const FPB_RESPECT_DIRTY = 1 << 0;
@@ -277,7 +277,7 @@ export function folio_pte_batch_flags(
   let dirty = false;
   let nr = 1;
   while (nr < max_nr) {
-    const pte = pt.entry[i + nr] as number;
+    const pte = pt.entry[i + nr];
     if (pte_clear_flags(pte, ignored) !== pte_advance_pfn(expected, nr)) break;
     writable = writable || pte_write(pte);
     young = young || pte_young(pte);
