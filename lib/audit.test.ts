@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Every kind of contradiction, brought about by hand in a machine that is clean otherwise.
 
-import t, { type Test } from 'tap';
 import { sys_mmap } from './arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_pfn } from './arch/x86/mm/pgtable/pgtable.ts';
 import { user_store32 } from './arch/x86/mm/uaccess.ts';
@@ -16,6 +15,7 @@ import { make_device_exclusive_entry, make_readable_exclusive_migration_entry, s
 import type { anon_vma, mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import { large, page_to_pfn, pfn_to_page } from './mm/page.ts';
 import { kvcalloc, kvfree } from './mm/slub.ts';
+import t, { type Test } from 'tap';
 
 const MIB = 1024 * 1024;
 const [RW, SHARED_FIXED_ANON, PRIVATE_FIXED_ANON, HUGETLB] = [3, 0x31, 0x32, 0x40000];

@@ -37,16 +37,12 @@ import {
   VM_HUGETLB,
   VM_PFNMAP,
 } from './mm/mm_types.ts';
+import { PG_anon_exclusive, PG_head, PG_locked, PG_lru, PG_reserved } from './mm/page-flags.ts';
 import {
   FOLIO_MAPPING_ANON,
   folio_nr_pages,
   page_folio,
   pfn_to_page,
-  PG_anon_exclusive,
-  PG_head,
-  PG_locked,
-  PG_lru,
-  PG_reserved,
   PGTY_buddy,
   PGTY_hugetlb,
   PGTY_table,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The one read-only view of the kernel's inside that tools outside lib get. NON-KERNEL throughout.
 
+import { flag_names } from './mm/page-flags.ts';
 import {
   _PAGE_TABLE,
   pgd_index,
@@ -41,23 +42,7 @@ import {
   softleaf_type,
 } from './mm/leafops.ts';
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
-import {
-  folio_nr_pages,
-  page_folio,
-  pfn_to_page,
-  PG_active,
-  PG_anon_exclusive,
-  PG_dirty,
-  PG_head,
-  PG_locked,
-  PG_lru,
-  PG_partially_mapped,
-  PG_referenced,
-  PG_reserved,
-  PG_swapbacked,
-  PG_uptodate,
-  ZONE_DEVICE,
-} from './mm/page.ts';
+import { folio_nr_pages, page_folio, pfn_to_page, ZONE_DEVICE } from './mm/page.ts';
 
 /** Where a walk of the page tables ended for an address. */
 export interface Leaf {
@@ -153,20 +138,6 @@ const LEAF_NAMES: Record<number, string> = {
   [SOFTLEAF_MARKER]: 'marker',
 };
 
-const FLAG_NAMES: [number, string][] = [
-  [PG_locked, 'locked'],
-  [PG_uptodate, 'uptodate'],
-  [PG_dirty, 'dirty'],
-  [PG_lru, 'lru'],
-  [PG_active, 'active'],
-  [PG_referenced, 'referenced'],
-  [PG_swapbacked, 'swapbacked'],
-  [PG_anon_exclusive, 'anon_exclusive'],
-  [PG_reserved, 'reserved'],
-  [PG_head, 'head'],
-  [PG_partially_mapped, 'partially_mapped'],
-];
-
 /** The page by its pfn, or by its offset among device-private pages if that is how it is numbered. */
 export function page_name(m: Machine, page: number): string {
   return `${m.device_private.by_offset(page) ? 'device ' : ''}pfn 0x${m.device_private.page_number(page).toString(16)}`;
@@ -176,7 +147,7 @@ export function page_name(m: Machine, page: number): string {
 export function describe_page(m: Machine, page: number): string {
   const p = m.page;
   const folio = page_folio(m, page);
-  const flags = FLAG_NAMES.filter(([bit]) => (p.flags[page] & bit) !== 0).map(([, name]) => name);
+  const flags = flag_names(p.flags[page]);
   const nr = folio_nr_pages(m, folio);
   const where = p.zone[folio] === ZONE_DEVICE ? ` device(pgmap ${p.pgmap[folio]})` : '';
   const part =

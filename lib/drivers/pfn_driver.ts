@@ -32,7 +32,8 @@ import {
 } from '../mm/migrate/pages.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
-import { folio_try_get, page_folio, PageList, PG_lru, PG_unevictable, test_flag } from '../mm/page.ts';
+import { folio_test_lru, folio_test_unevictable } from '../mm/page-flags.ts';
+import { folio_try_get, page_folio, PageList } from '../mm/page.ts';
 import { DEFINE_FOLIO_VMA_WALK, page_vma_mapped_walk, page_vma_mapped_walk_done } from '../mm/page_vma_mapped.ts';
 import { folio_mapped } from '../mm/rmap/rmap.ts';
 import { rmap_walk } from '../mm/rmap/walk.ts';
@@ -110,8 +111,8 @@ function* look(m: Machine, folio: number): Gen<number> {
   const ret =
     (folio_mapped(m, folio) ? PFN_MAPPED : 0) +
     (found ? PFN_FOUND : 0) +
-    (test_flag(m, folio, PG_lru) ? PFN_LRU : 0) +
-    (test_flag(m, folio, PG_unevictable) ? PFN_UNEVICTABLE : 0);
+    (folio_test_lru(m, folio) ? PFN_LRU : 0) +
+    (folio_test_unevictable(m, folio) ? PFN_UNEVICTABLE : 0);
   folio_unlock(m, folio);
   folio_put(m, folio);
   return ret;

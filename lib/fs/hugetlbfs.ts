@@ -32,7 +32,8 @@ import { huge_pte_index, huge_pte_offset, huge_ptep_get, unmap_hugepage_range } 
 import { ZAP_FLAG_DROP_MARKER } from '../mm/memory/zap.ts';
 import { type vm_area_struct, VM_DONTEXPAND, VM_HUGETLB, VM_WRITE } from '../mm/mm_types.ts';
 import { mm_get_unmapped_area_vmaflags } from '../mm/mmap/unmapped_area.ts';
-import { clear_flag, folio_pfn, PG_dirty, PG_uptodate } from '../mm/page.ts';
+import { clear_flags, PG_dirty, PG_uptodate } from '../mm/page-flags.ts';
+import { folio_pfn } from '../mm/page.ts';
 import { folio_mapped } from '../mm/rmap/rmap.ts';
 import { folio_zero_range } from '../mm/truncate.ts';
 import { mapping_rmap_tree_foreach } from '../mm/vma/vma.ts';
@@ -183,7 +184,7 @@ function* remove_inode_hugepages(m: Machine, node: inode, lstart: number, lend: 
     yield* mutex_lock(m, lock);
     yield* folio_lock(m, folio);
     if (folio_mapped(m, folio)) yield* hugetlb_unmap_file_folio(m, h, mapping, folio, index);
-    clear_flag(m, folio, PG_dirty | PG_uptodate);
+    clear_flags(m, folio, PG_dirty | PG_uptodate);
     filemap_remove_folio(m, folio);
     if (!truncate_op) hugetlb_unreserve_pages(m, node, index, index + 1, 1);
     folio_unlock(m, folio);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
@@ -13,6 +12,7 @@ import { run_clean, small_machine } from '../kernel/testing.ts';
 import { lru_add_drain_all } from '../mm/folio.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { pfn_to_page } from '../mm/page.ts';
+import t from 'tap';
 
 // From mm/gup_test.h, on purpose a second time.
 const [GUP_FAST, PIN_FAST, PIN_LONGTERM, GUP_BASIC, PIN_BASIC, DUMP] = [1, 2, 3, 4, 5, 6].map((nr) => 0xc0506700 + nr);

@@ -8,7 +8,7 @@ import { gup_test_init } from '../gup_test/gup_test.ts';
 import { make_task_dead } from '../kernel/exit.ts';
 import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
-import { PG_reserved, set_flag } from '../mm/page.ts';
+import { SetPageReserved } from '../mm/page-flags.ts';
 import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
 import { check_patches } from '../patches/index.ts';
 
@@ -35,7 +35,7 @@ export function machine_init(m: Machine): void {
   }
   m.sched.make_task_dead = (t) => make_task_dead(m, t);
   m.zero_page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
-  set_flag(m, m.zero_page, PG_reserved);
+  SetPageReserved(m, m.zero_page);
   vfs_init(m);
   chr_dev_init(m);
   proc_init(m);

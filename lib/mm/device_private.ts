@@ -22,7 +22,8 @@ import {
   page_pgmap,
   reset_pages,
 } from './memremap.ts';
-import { page_to_pfn, PG_reserved, ZONE_DEVICE } from './page.ts';
+import { PG_reserved } from './page-flags.ts';
+import { page_to_pfn, ZONE_DEVICE } from './page.ts';
 import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
 // How page-table entries, mpfns, hmm_pfns and rmap walks name a device-private page. Linux 7.3.4 gives such pages pfns

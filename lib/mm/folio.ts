@@ -11,7 +11,35 @@ import { free_huge_folio } from './hugetlb/pool.ts';
 import { free_zone_device_folio } from './memremap.ts';
 import { type vm_area_struct, VM_LOCKED, VM_SPECIAL } from './mm_types.ts';
 import {
-  clear_flag,
+  clear_flags,
+  folio_clear_active,
+  folio_clear_referenced,
+  folio_clear_unevictable,
+  folio_set_active,
+  folio_set_lru,
+  folio_set_reclaim,
+  folio_set_referenced,
+  folio_set_unevictable,
+  folio_test_active,
+  folio_test_clear_lru,
+  folio_test_lru,
+  folio_test_mlocked,
+  folio_test_referenced,
+  folio_test_swapbacked,
+  folio_test_unevictable,
+  PG_active,
+  PG_dirty,
+  PG_head,
+  PG_locked,
+  PG_lru,
+  PG_referenced,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_writeback,
+  test_flags,
+} from './page-flags.ts';
+import {
   folio_get,
   folio_nr_pages,
   folio_order,
@@ -24,21 +52,6 @@ import {
   list_del,
   page_folio,
   PageList,
-  PG_active,
-  PG_dirty,
-  PG_head,
-  PG_locked,
-  PG_lru,
-  PG_mlocked,
-  PG_reclaim,
-  PG_referenced,
-  PG_swapbacked,
-  PG_swapcache,
-  PG_unevictable,
-  PG_writeback,
-  set_flag,
-  test_and_clear_flag,
-  test_flag,
   ZONE_DEVICE,
 } from './page.ts';
 import { free_frozen_pages } from './page_alloc.ts';
@@ -87,7 +100,7 @@ export class lru_state {
  * folio_is_file_lru()).
  */
 export function folio_is_file_lru(m: Machine, folio: number): boolean {
-  return !test_flag(m, folio, PG_swapbacked);
+  return !folio_test_swapbacked(m, folio);
 }
 
 /** The list that the folio's flags put it on (include/linux/mm_inline.h: folio_lru_list()). */
@@ -123,9 +136,9 @@ export function lruvec_del_folio(m: Machine, folio: number): void {
 }
 
 function __page_cache_release(m: Machine, folio: number): void {
-  if (!test_flag(m, folio, PG_lru)) return;
+  if (!folio_test_lru(m, folio)) return;
   lruvec_del_folio(m, folio);
-  clear_flag(m, folio, PG_lru | PG_active | PG_unevictable);
+  clear_flags(m, folio, PG_lru | PG_active | PG_unevictable);
 }
 
 /** Frees a folio whose last reference is gone, each kind in its way (mm/folio.c: __folio_put()). */
@@ -213,57 +226,57 @@ function lru_cache_disabled(m: Machine): boolean {
 }
 
 function lru_add(m: Machine, folio: number): void {
-  BUG_ON(test_flag(m, folio, PG_lru), 'mm/folio.c: lru_add() of a folio that is on a list');
-  clear_flag(m, folio, PG_unevictable);
-  if (test_flag(m, folio, PG_mlocked)) {
-    clear_flag(m, folio, PG_active);
-    set_flag(m, folio, PG_unevictable);
+  BUG_ON(folio_test_lru(m, folio), 'mm/folio.c: lru_add() of a folio that is on a list');
+  folio_clear_unevictable(m, folio);
+  if (folio_test_mlocked(m, folio)) {
+    folio_clear_active(m, folio);
+    folio_set_unevictable(m, folio);
   }
   lruvec_add_folio(m, folio);
 }
 
 function lru_move_tail(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_unevictable)) return;
+  if (folio_test_unevictable(m, folio)) return;
   lruvec_del_folio(m, folio);
-  clear_flag(m, folio, PG_active);
+  folio_clear_active(m, folio);
   lruvec_add_folio_tail(m, folio);
 }
 
 function lru_activate(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_active) || test_flag(m, folio, PG_unevictable)) return;
+  if (folio_test_active(m, folio) || folio_test_unevictable(m, folio)) return;
   lruvec_del_folio(m, folio);
-  set_flag(m, folio, PG_active);
+  folio_set_active(m, folio);
   lruvec_add_folio(m, folio);
 }
 
 function lru_deactivate_file(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_unevictable) || folio_mapped(m, folio)) return;
+  if (folio_test_unevictable(m, folio) || folio_mapped(m, folio)) return;
   lruvec_del_folio(m, folio);
-  clear_flag(m, folio, PG_active | PG_referenced);
-  if (test_flag(m, folio, PG_writeback | PG_dirty)) {
+  clear_flags(m, folio, PG_active | PG_referenced);
+  if (test_flags(m, folio, PG_writeback | PG_dirty)) {
     lruvec_add_folio(m, folio);
-    set_flag(m, folio, PG_reclaim);
+    folio_set_reclaim(m, folio);
   } else {
     lruvec_add_folio_tail(m, folio);
   }
 }
 
 function lru_deactivate(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_active)) return;
+  if (folio_test_unevictable(m, folio) || !folio_test_active(m, folio)) return;
   lruvec_del_folio(m, folio);
-  clear_flag(m, folio, PG_active | PG_referenced);
+  clear_flags(m, folio, PG_active | PG_referenced);
   lruvec_add_folio(m, folio);
 }
 
 function lru_lazyfree(m: Machine, folio: number): void {
   if (
     !folio_test_anon(m, folio) ||
-    !test_flag(m, folio, PG_swapbacked) ||
-    test_flag(m, folio, PG_swapcache | PG_unevictable)
+    !folio_test_swapbacked(m, folio) ||
+    test_flags(m, folio, PG_swapcache | PG_unevictable)
   )
     return;
   lruvec_del_folio(m, folio);
-  clear_flag(m, folio, PG_active | PG_referenced | PG_swapbacked);
+  clear_flags(m, folio, PG_active | PG_referenced | PG_swapbacked);
   lruvec_add_folio(m, folio);
 }
 
@@ -273,16 +286,16 @@ function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t):
   const dead: number[] = [];
   for (let i = 0; i < folios.length; i++) {
     const folio = folios[i];
-    if (!is_lru_add && !test_and_clear_flag(m, folio, PG_lru)) continue;
+    if (!is_lru_add && !folio_test_clear_lru(m, folio)) continue;
     if (is_lru_add && folio_ref_freeze(m, folio, 1)) {
-      clear_flag(m, folio, PG_active | PG_unevictable);
+      clear_flags(m, folio, PG_active | PG_unevictable);
       if (folio_test_large(m, folio)) folio_unqueue_deferred_split(m, folio);
       folios[i] = 0;
       dead.push(folio);
       continue;
     }
     move_fn(m, folio);
-    set_flag(m, folio, PG_lru);
+    folio_set_lru(m, folio);
   }
   for (const folio of dead) free_frozen_pages(m, folio, folio_order(m, folio));
   folios_put(m, folios);
@@ -302,13 +315,13 @@ function this_cpu_fbatches(m: Machine): cpu_fbatches {
 
 /** Moves a clean folio to the end of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
 export function folio_rotate_reclaimable(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_locked | PG_dirty | PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  if (test_flags(m, folio, PG_locked | PG_dirty | PG_unevictable) || !folio_test_lru(m, folio)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_move_tail, lru_move_tail);
 }
 
 /** Queues the folio for its active list (mm/folio.c: folio_activate()). */
 function folio_activate(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_active | PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  if (test_flags(m, folio, PG_active | PG_unevictable) || !folio_test_lru(m, folio)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_activate, lru_activate);
 }
 
@@ -317,12 +330,12 @@ function folio_activate(m: Machine, folio: number): void {
  * multi-generation LRU).
  */
 export function folio_mark_accessed(m: Machine, folio: number): void {
-  if (!test_flag(m, folio, PG_referenced)) {
-    set_flag(m, folio, PG_referenced);
-  } else if (!test_flag(m, folio, PG_unevictable) && !test_flag(m, folio, PG_active)) {
-    if (test_flag(m, folio, PG_lru)) folio_activate(m, folio);
-    else if (this_cpu_fbatches(m).lru_add.includes(folio)) set_flag(m, folio, PG_active);
-    clear_flag(m, folio, PG_referenced);
+  if (!folio_test_referenced(m, folio)) {
+    folio_set_referenced(m, folio);
+  } else if (!folio_test_unevictable(m, folio) && !folio_test_active(m, folio)) {
+    if (folio_test_lru(m, folio)) folio_activate(m, folio);
+    else if (this_cpu_fbatches(m).lru_add.includes(folio)) folio_set_active(m, folio);
+    folio_clear_referenced(m, folio);
   }
 }
 
@@ -339,7 +352,7 @@ export function folio_add_lru(m: Machine, folio: number): void {
 
 /** folio_add_lru() for a folio mapped in the vma; mlocked vmas are not modelled (mm/folio.c: folio_add_lru_vma()). */
 export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct): void {
-  BUG_ON(test_flag(m, folio, PG_lru), 'mm/folio.c: folio_add_lru_vma()');
+  BUG_ON(folio_test_lru(m, folio), 'mm/folio.c: folio_add_lru_vma()');
   if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED)
     throw new Unmodelled('mlock_new_folio: a page of an mlocked vma');
   folio_add_lru(m, folio);
@@ -347,13 +360,13 @@ export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct
 
 /** Moves a file folio towards reclaim (mm/folio.c: deactivate_file_folio()). */
 export function deactivate_file_folio(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_lru)) return;
+  if (folio_test_unevictable(m, folio) || !folio_test_lru(m, folio)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate_file, lru_deactivate_file);
 }
 
 /** Moves an active folio to the inactive list (mm/folio.c: folio_deactivate()). */
 export function folio_deactivate(m: Machine, folio: number): void {
-  if (test_flag(m, folio, PG_unevictable) || !test_flag(m, folio, PG_lru) || !test_flag(m, folio, PG_active)) return;
+  if (folio_test_unevictable(m, folio) || !folio_test_lru(m, folio) || !folio_test_active(m, folio)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate, lru_deactivate);
 }
 
@@ -361,9 +374,9 @@ export function folio_deactivate(m: Machine, folio: number): void {
 export function folio_mark_lazyfree(m: Machine, folio: number): void {
   if (
     !folio_test_anon(m, folio) ||
-    !test_flag(m, folio, PG_swapbacked) ||
-    !test_flag(m, folio, PG_lru) ||
-    test_flag(m, folio, PG_swapcache | PG_unevictable)
+    !folio_test_swapbacked(m, folio) ||
+    !folio_test_lru(m, folio) ||
+    test_flags(m, folio, PG_swapcache | PG_unevictable)
   )
     return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_lazyfree, lru_lazyfree);

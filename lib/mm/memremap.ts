@@ -16,22 +16,19 @@ import { __folio_set_locked } from './filemap/folio_lock.ts';
 import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
 import type { vm_fault } from './mm_types.ts';
 import {
+  PAGE_FLAGS_FIRST_BYTE,
+  PAGE_FLAGS_SECOND,
+  PG_anon_exclusive,
+  PG_head,
+  PG_large_rmappable,
+  PG_reserved,
+} from './page-flags.ts';
+import {
   FOLIO_MAPPING_ANON,
   folio_nr_pages,
   folio_order,
   page_folio,
   pfn_to_page,
-  PG_anon_exclusive,
-  PG_dirty,
-  PG_head,
-  PG_large_rmappable,
-  PG_locked,
-  PG_lru,
-  PG_partially_mapped,
-  PG_referenced,
-  PG_reserved,
-  PG_uptodate,
-  PG_writeback,
   PGTY_none,
   ZONE_DEVICE,
 } from './page.ts';
@@ -394,18 +391,6 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
   }
 }
 
-// The flags below bit 8 upstream, where the order of a former folio may stand, and what only a large folio has.
-const STALE_FLAGS =
-  PG_locked |
-  PG_writeback |
-  PG_referenced |
-  PG_uptodate |
-  PG_dirty |
-  PG_lru |
-  PG_head |
-  PG_large_rmappable |
-  PG_partially_mapped;
-
 // Makes free device pages forget what they were part of.
 function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
   const p = m.page;
@@ -417,7 +402,7 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
       p.large.delete(i);
       p.order[i] = 0;
     }
-    p.flags[i] = flags & ~STALE_FLAGS;
+    p.flags[i] = flags & ~(PAGE_FLAGS_FIRST_BYTE | PAGE_FLAGS_SECOND);
     if (!m.patches.has('no-7ab0ad0e74f8')) p.mapping[i] = 0;
     p.compound_head[i] = 0;
     p.pgmap[i] = pgmap.id;

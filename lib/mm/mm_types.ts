@@ -8,7 +8,8 @@ import { rw_semaphore } from '../kernel/locking/rwsem.ts';
 import { spinlock } from '../kernel/locking/spinlock.ts';
 import { wait_queue_head } from '../kernel/sched/wait.ts';
 import type { mmu_notifier_subscriptions } from './mmu_notifier.ts';
-import { FOLIO_MAPPING_ANON, PG_swapbacked } from './page.ts';
+import { PG_swapbacked } from './page-flags.ts';
+import { FOLIO_MAPPING_ANON } from './page.ts';
 import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
 // vm_flags (include/linux/mm.h: VM_*). Flags above bit 31 (VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED, VM_UFFD_RWP) are not

@@ -107,7 +107,8 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_PROTECTION_VMA,
 } from './mmu_notifier.ts';
-import { folio_test_anon, folio_test_large, page_folio, PageAnon, PG_anon_exclusive, test_flag } from './page.ts';
+import { PageAnonExclusive } from './page-flags.ts';
+import { folio_test_anon, folio_test_large, page_folio, PageAnon } from './page.ts';
 import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
 import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd/userfaultfd.ts';
@@ -135,7 +136,7 @@ function maybe_change_pte_writable(m: Machine, vma: vm_area_struct, pte: number)
 function can_change_private_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
   if (!maybe_change_pte_writable(m, vma, pte)) return false;
   const page = vm_normal_page(m, vma, addr, pte);
-  return page !== 0 && folio_test_anon(m, page_folio(m, page)) && test_flag(m, page, PG_anon_exclusive);
+  return page !== 0 && folio_test_anon(m, page_folio(m, page)) && PageAnonExclusive(m, page);
 }
 
 function can_change_shared_pte_writable(m: Machine, vma: vm_area_struct, pte: number): boolean {
@@ -198,9 +199,9 @@ function commit_anon_folio_batch(
   tlb: mmu_gather,
 ): void {
   for (let idx = 0; idx < nr_ptes; ) {
-    const exclusive = test_flag(m, first_page + idx, PG_anon_exclusive);
+    const exclusive = PageAnonExclusive(m, first_page + idx);
     let len = 1;
-    while (idx + len < nr_ptes && test_flag(m, first_page + idx + len, PG_anon_exclusive) === exclusive) len++;
+    while (idx + len < nr_ptes && PageAnonExclusive(m, first_page + idx + len) === exclusive) len++;
     prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, len, idx, exclusive, tlb);
     idx += len;
   }

@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { Machine } from '../boot.ts';
 import {
-  clear_flag,
+  folio_clear_dirty,
+  folio_set_lru,
+  folio_test_clear_lru,
+  folio_test_dirty,
+  folio_test_set_dirty,
+  folio_test_uptodate,
+  PG_head,
+  PG_large_rmappable,
+  PG_uptodate,
+  set_flags,
+  test_flags,
+} from './page-flags.ts';
+import {
   folio_get,
   folio_nr_pages,
   folio_order,
@@ -24,17 +35,9 @@ import {
   PageTail,
   pfn_folio,
   pfn_to_page,
-  PG_dirty,
-  PG_head,
-  PG_large_rmappable,
-  PG_locked,
-  PG_uptodate,
-  set_flag,
-  test_and_clear_flag,
-  test_and_set_flag,
-  test_flag,
 } from './page.ts';
 import { destroy_compound_page, prep_compound_page } from './page_alloc.ts';
+import t from 'tap';
 
 const SECTION = 32768;
 
@@ -86,7 +89,7 @@ t.test('pages become a folio and single pages again', (t) => {
   const m = machine();
   const head = pfn_to_page(m, 512);
   prep_compound_page(m, head, 3);
-  set_flag(m, head, PG_large_rmappable | PG_uptodate);
+  set_flags(m, head, PG_large_rmappable | PG_uptodate);
   t.equal(page_folio(m, head + 7), head);
   t.equal(page_folio(m, head + 8), head + 8, 'the page behind it is another');
   t.equal(pfn_folio(m, 519), head);
@@ -97,8 +100,8 @@ t.test('pages become a folio and single pages again', (t) => {
   destroy_compound_page(m, head);
   t.equal(page_folio(m, head + 7), head + 7);
   t.equal(folio_nr_pages(m, head), 1);
-  t.notOk(test_flag(m, head, PG_head | PG_large_rmappable));
-  t.ok(test_flag(m, head, PG_uptodate));
+  t.notOk(test_flags(m, head, PG_head | PG_large_rmappable));
+  t.ok(folio_test_uptodate(m, head));
   t.throws(() => large(m, head), { name: 'Oops' });
   t.end();
 });
@@ -106,13 +109,13 @@ t.test('pages become a folio and single pages again', (t) => {
 t.test('flags and references', (t) => {
   const m = machine();
   const page = pfn_to_page(m, 1);
-  t.equal(test_and_set_flag(m, page, PG_locked), false);
-  t.equal(test_and_set_flag(m, page, PG_locked), true);
-  set_flag(m, page, PG_dirty);
-  t.equal(test_and_clear_flag(m, page, PG_locked), true);
-  t.equal(test_and_clear_flag(m, page, PG_locked), false);
-  t.ok(test_flag(m, page, PG_dirty), 'others stay');
-  clear_flag(m, page, PG_dirty);
+  t.equal(folio_test_set_dirty(m, page), false);
+  t.equal(folio_test_set_dirty(m, page), true);
+  folio_set_lru(m, page);
+  t.equal(folio_test_clear_lru(m, page), true);
+  t.equal(folio_test_clear_lru(m, page), false);
+  t.ok(folio_test_dirty(m, page), 'others stay');
+  folio_clear_dirty(m, page);
   t.equal(m.page.flags[page], 0);
 
   t.notOk(folio_try_get(m, page), 'a free page cannot be had');

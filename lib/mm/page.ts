@@ -2,33 +2,8 @@
 
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
+import { PG_head } from './page-flags.ts';
 import { PAGES_PER_SECTION } from './physmem.ts';
-
-// Page flags (include/linux/page-flags.h: enum pageflags); bit positions are this model's own.
-export const PG_locked = 1 << 0;
-export const PG_uptodate = 1 << 1;
-export const PG_dirty = 1 << 2;
-export const PG_lru = 1 << 3;
-export const PG_active = 1 << 4;
-export const PG_referenced = 1 << 5;
-export const PG_swapbacked = 1 << 6;
-export const PG_anon_exclusive = 1 << 7;
-export const PG_reserved = 1 << 8;
-export const PG_private = 1 << 9;
-export const PG_writeback = 1 << 10;
-export const PG_unevictable = 1 << 11;
-export const PG_mlocked = 1 << 12;
-export const PG_swapcache = 1 << 13;
-export const PG_hwpoison = 1 << 14;
-export const PG_head = 1 << 15;
-export const PG_workingset = 1 << 16;
-export const PG_partially_mapped = 1 << 17;
-export const PG_large_rmappable = 1 << 18;
-export const PG_reclaim = 1 << 19;
-export const PG_young = 1 << 20;
-export const PG_idle = 1 << 21;
-export const PG_mappedtodisk = 1 << 22;
-export const PG_has_hwpoisoned = 1 << 23;
 
 // Page types (include/linux/page-flags.h: enum pagetype), 0 where upstream has no type.
 export const PGTY_none = 0;
@@ -270,50 +245,6 @@ export function large(m: Machine, folio: number): large_folio {
   const l = m.page.large.get(folio);
   if (l === undefined) throw new Oops(`kernel BUG: folio ${folio} is not large`);
   return l;
-}
-
-/** True if the flag (a PG_* bit) is set on the page itself (include/linux/page-flags.h: PAGEFLAG tests). */
-export function test_flag(m: Machine, page: number, flag: number): boolean {
-  return (m.page.flags[page] & flag) !== 0;
-}
-
-/** Sets a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
-export function set_flag(m: Machine, page: number, flag: number): void {
-  m.page.flags[page] |= flag;
-}
-
-/** Clears a PG_* bit (include/linux/page-flags.h: PAGEFLAG setters). */
-export function clear_flag(m: Machine, page: number, flag: number): void {
-  m.page.flags[page] &= ~flag;
-}
-
-/** Sets a PG_* bit and answers what it was (include/linux/page-flags.h: TESTSETFLAG). */
-export function test_and_set_flag(m: Machine, page: number, flag: number): boolean {
-  const was = test_flag(m, page, flag);
-  set_flag(m, page, flag);
-  return was;
-}
-
-/** Clears a PG_* bit and answers what it was (include/linux/page-flags.h: TESTCLEARFLAG). */
-export function test_and_clear_flag(m: Machine, page: number, flag: number): boolean {
-  const was = test_flag(m, page, flag);
-  clear_flag(m, page, flag);
-  return was;
-}
-
-/** True if this page of an anonymous folio belongs to one mm only (include/linux/page-flags.h: PageAnonExclusive()). */
-export function PageAnonExclusive(m: Machine, page: number): boolean {
-  return test_flag(m, page, PG_anon_exclusive);
-}
-
-/** Marks the page as one mm's own (include/linux/page-flags.h: SetPageAnonExclusive()). */
-export function SetPageAnonExclusive(m: Machine, page: number): void {
-  set_flag(m, page, PG_anon_exclusive);
-}
-
-/** Takes the mark away (include/linux/page-flags.h: ClearPageAnonExclusive()). */
-export function ClearPageAnonExclusive(m: Machine, page: number): void {
-  clear_flag(m, page, PG_anon_exclusive);
 }
 
 /** True for anonymous memory (include/linux/page-flags.h: folio_test_anon()). */

@@ -3,6 +3,7 @@
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
+import { flag_names, PAGE_FLAGS_CHECK_AT_FREE, PAGE_FLAGS_SECOND, PG_head, PG_large_rmappable } from './page-flags.ts';
 import {
   FOLIO_MAPPING_ANON,
   folio_nr_pages,
@@ -12,10 +13,6 @@ import {
   page_to_pfn,
   PageList,
   pfn_to_page,
-  PG_head,
-  PG_large_rmappable,
-  PG_locked,
-  PG_partially_mapped,
   PGTY_buddy,
   PGTY_hugetlb,
   PGTY_none,
@@ -168,8 +165,11 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
     if (p._mapcount[i] !== -1 || p._refcount[i] !== 0) {
       throw new Oops(`BUG: Bad page state: page ${i} refcount ${p._refcount[i]} mapcount ${p._mapcount[i] + 1}`);
     }
-    if (p.flags[i] & PG_locked)
-      throw new Oops(`BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: locked`);
+    const bad = p.flags[i] & PAGE_FLAGS_CHECK_AT_FREE;
+    if (bad !== 0)
+      throw new Oops(
+        `BUG: Bad page state: page ${i}: PAGE_FLAGS_CHECK_AT_FREE flag(s) set: ${flag_names(bad).join('|')}`,
+      );
     if (p.lru_next[i] !== 0 || p.lru_prev[i] !== 0) throw new Oops(`BUG: Bad page state: page ${i} is on a list`);
   }
   p.flags.fill(0, page, page + nr);
@@ -240,7 +240,7 @@ export function prep_compound_page(m: Machine, page: number, order: number): voi
 export function destroy_compound_page(m: Machine, page: number): void {
   const p = m.page;
   const nr = folio_nr_pages(m, page);
-  p.flags[page] &= ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+  p.flags[page] &= ~(PG_head | PAGE_FLAGS_SECOND);
   p.compound_head.fill(0, page + 1, page + nr);
   p.order[page] = 0;
   p.large.delete(page);

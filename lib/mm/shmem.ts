@@ -65,19 +65,17 @@ import {
   VM_UFFD_MISSING,
 } from './mm_types.ts';
 import { mm_get_unmapped_area } from './mmap/unmapped_area.ts';
-import { folio_mark_dirty } from './page-writeback.ts';
 import {
-  folio_nr_pages,
-  folio_pfn,
-  folio_size,
-  folio_test_large,
+  folio_mark_uptodate,
+  folio_set_referenced,
+  folio_test_swapbacked,
+  folio_test_uptodate,
   PG_locked,
-  PG_referenced,
   PG_swapbacked,
-  PG_uptodate,
-  set_flag,
-  test_flag,
-} from './page.ts';
+  set_flags,
+} from './page-flags.ts';
+import { folio_mark_dirty } from './page-writeback.ts';
+import { folio_nr_pages, folio_pfn, folio_size, folio_test_large } from './page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from './page_alloc.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
 import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd/userfaultfd.ts';
@@ -267,10 +265,7 @@ export function shmem_allowable_huge_orders(
 
 /** Puts a new locked folio in a tmpfs page cache: 0 or -EEXIST (mm/shmem.c: shmem_add_to_page_cache()). */
 function shmem_add_to_page_cache(m: Machine, folio: number, mapping: address_space, index: number): number {
-  BUG_ON(
-    !test_flag(m, folio, PG_swapbacked),
-    'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked',
-  );
+  BUG_ON(!folio_test_swapbacked(m, folio), 'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked');
   return __filemap_add_folio(m, mapping, folio, index);
 }
 
@@ -318,7 +313,7 @@ function shmem_alloc_and_add_folio(
     }
   } else folio = folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
   if (folio === 0) return -ENOMEM;
-  set_flag(m, folio, PG_locked | PG_swapbacked);
+  set_flags(m, folio, PG_locked | PG_swapbacked);
   let error = shmem_add_to_page_cache(m, folio, mapping, index);
   if (error === 0) {
     error = shmem_inode_acct_blocks(m, node, folio_nr_pages(m, folio));
@@ -370,7 +365,7 @@ function* shmem_get_folio_gfp(
         continue;
       }
       if (sgp === SGP_WRITE) folio_mark_accessed(m, folio);
-      if (test_flag(m, folio, PG_uptodate)) return folio;
+      if (folio_test_uptodate(m, folio)) return folio;
       if (sgp !== SGP_READ) found = true;
       else {
         folio_unlock(m, folio);
@@ -403,13 +398,13 @@ function* shmem_get_folio_gfp(
         }
       }
       alloced = true;
-      if (sgp === SGP_WRITE) set_flag(m, folio, PG_referenced);
+      if (sgp === SGP_WRITE) folio_set_referenced(m, folio);
       if (sgp === SGP_FALLOC) sgp = SGP_WRITE;
     }
-    if (sgp !== SGP_WRITE && !test_flag(m, folio, PG_uptodate)) {
+    if (sgp !== SGP_WRITE && !folio_test_uptodate(m, folio)) {
       const pfn = folio_pfn(m, folio);
       for (let i = 0, n = folio_nr_pages(m, folio); i < n; i++) m.ram.clear(pfn + i);
-      set_flag(m, folio, PG_uptodate);
+      folio_mark_uptodate(m, folio);
     }
     if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) {
       if (alloced) filemap_remove_folio(m, folio);
@@ -480,7 +475,7 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     if (m.page.index[folio] !== first || first < start || next > end || filemap_get_entry(m, mapping, first) !== folio)
       continue;
     if (folio_trylock(m, folio)) {
-      if (m.page.mapping[folio] === mapping.id * 4 && (!unfalloc || !test_flag(m, folio, PG_uptodate)))
+      if (m.page.mapping[folio] === mapping.id * 4 && (!unfalloc || !folio_test_uptodate(m, folio)))
         yield* truncate_inode_folio(m, mapping, folio);
       folio_unlock(m, folio);
     }
@@ -522,7 +517,7 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     if (folio === 0) continue;
     index = m.page.index[folio] + folio_nr_pages(m, folio);
     yield* folio_lock(m, folio);
-    if (!unfalloc || !test_flag(m, folio, PG_uptodate)) {
+    if (!unfalloc || !folio_test_uptodate(m, folio)) {
       if (m.page.mapping[folio] !== mapping.id * 4) index = found;
       else if (!folio_test_large(m, folio)) yield* truncate_inode_folio(m, mapping, folio);
       else if ((yield* truncate_inode_partial_folio(m, folio, lstart, lend)) && !folio_test_large(m, folio))
@@ -650,14 +645,14 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
 
 function shmem_write_end(m: Machine, node: inode, pos: number, copied: number, folio: number): void {
   if (pos + copied > node.i_size) node.i_size = pos + copied;
-  if (!test_flag(m, folio, PG_uptodate)) {
+  if (!folio_test_uptodate(m, folio)) {
     const size = folio_size(m, folio);
     if (copied < size) {
       const from = pos % size;
       folio_zero_range(m, folio, 0, from);
       folio_zero_range(m, folio, from + copied, size - from - copied);
     }
-    set_flag(m, folio, PG_uptodate);
+    folio_mark_uptodate(m, folio);
   }
   folio_mark_dirty(m, folio);
   folio_unlock(m, folio);
@@ -742,7 +737,7 @@ export function shmem_mfill_folio_alloc(m: Machine, vma: vm_area_struct, addr: n
 /** Puts the page in the file, locked: 0 or -errno (mm/shmem.c: shmem_mfill_filemap_add()). */
 export function shmem_mfill_filemap_add(m: Machine, folio: number, vma: vm_area_struct, addr: number): number {
   const node = vma.vm_file?.f_inode as inode;
-  set_flag(m, folio, PG_locked | PG_swapbacked);
+  set_flags(m, folio, PG_locked | PG_swapbacked);
   let err = shmem_add_to_page_cache(m, folio, node.i_mapping as address_space, linear_page_index(vma, addr));
   if (err === 0) {
     if (shmem_inode_acct_blocks(m, node, 1) === 0) {

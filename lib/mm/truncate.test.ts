@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
@@ -11,9 +10,11 @@ import { mapping_load } from './filemap/filemap.ts';
 import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
 import { folio_put, lru_add_drain } from './folio.ts';
 import { find_vma } from './mmap/find_vma.ts';
-import { folio_get, folio_order, folio_pfn, PG_dirty, test_flag } from './page.ts';
+import { folio_test_dirty } from './page-flags.ts';
+import { folio_get, folio_order, folio_pfn } from './page.ts';
 import { shmem_enabled_store } from './shmem.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
+import t from 'tap';
 
 const [PAGE, HUGE, BASE] = [4096, 2 * 1024 * 1024, 0x200000000];
 const EIO = 5;
@@ -54,7 +55,7 @@ t.test('a folio leaves its file and every mapping, unless it left before', (t) =
     t.equal(mapping.nrpages, 7);
     t.equal(mapping_load(m, mapping, 2), 0);
     t.equal(m.page._refcount[folio], 1, 'the last reference is ours');
-    t.notOk(test_flag(m, folio, PG_dirty));
+    t.notOk(folio_test_dirty(m, folio));
     t.equal(yield* truncate_inode_folio(m, mapping, folio), -EIO);
     folio_unlock(m, folio);
     folio_put(m, folio);

@@ -9,8 +9,9 @@ import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
 import { folio_put } from './folio.ts';
 import { folio_split } from './huge_memory/split_folio.ts';
 import { unmap_mapping_folio } from './memory/zap.ts';
+import { folio_test_dirty } from './page-flags.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
-import { folio_pfn, folio_size, folio_test_large, PG_dirty, test_flag } from './page.ts';
+import { folio_pfn, folio_size, folio_test_large } from './page.ts';
 import { folio_mapped } from './rmap/rmap.ts';
 
 /**
@@ -70,7 +71,7 @@ export function* truncate_inode_partial_folio(m: Machine, folio: number, start: 
     folio_put(m, folio2);
     return true;
   }
-  if (test_flag(m, folio, PG_dirty)) return false;
+  if (folio_test_dirty(m, folio)) return false;
   yield* truncate_inode_folio(m, mapping, folio);
   return true;
 }

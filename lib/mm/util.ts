@@ -12,30 +12,8 @@ import { COPY_NS_PER_PAGE } from './migrate/entry.ts';
 import type { anon_vma, mm_struct } from './mm_types.ts';
 import { do_mmap } from './mmap/mmap.ts';
 import { mmap_write_lock_killable, mmap_write_unlock } from './mmap_lock.ts';
-import {
-  FOLIO_MAPPING_ANON,
-  FOLIO_MAPPING_FLAGS,
-  folio_nr_pages,
-  folio_pfn,
-  page_folio,
-  PG_active,
-  PG_dirty,
-  PG_idle,
-  PG_locked,
-  PG_lru,
-  PG_mlocked,
-  PG_private,
-  PG_reclaim,
-  PG_referenced,
-  PG_reserved,
-  PG_swapbacked,
-  PG_swapcache,
-  PG_unevictable,
-  PG_uptodate,
-  PG_writeback,
-  PGTY_buddy,
-  test_flag,
-} from './page.ts';
+import { folio_test_idle } from './page-flags.ts';
+import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, folio_nr_pages, folio_pfn, page_folio, PGTY_buddy } from './page.ts';
 import { userfaultfd_unmap_complete, type userfaultfd_unmap_ctxs } from './userfaultfd/userfaultfd.ts';
 
 // struct page_snapshot's flags (include/linux/mm.h)
@@ -62,7 +40,7 @@ export function snapshot_page(m: Machine, page: number): page_snapshot {
   const folio = page_folio(m, page);
   let flags = PAGE_SNAPSHOT_FAITHFUL;
   if (m.page.page_type[page] === PGTY_buddy) flags |= PAGE_SNAPSHOT_PG_BUDDY;
-  if (test_flag(m, folio, PG_idle)) flags |= PAGE_SNAPSHOT_PG_IDLE;
+  if (folio_test_idle(m, folio)) flags |= PAGE_SNAPSHOT_PG_IDLE;
   if (m.device_private.by_offset(page) && !m.patches.has('offsets-no-snapshot-flag'))
     flags |= PAGE_SNAPSHOT_DEVICE_PRIVATE;
   return { pfn: m.device_private.page_number(page), idx: page - folio, flags };
@@ -76,32 +54,12 @@ export const KPF_COMPOUND_TAIL = 2 ** 16;
 export const KPF_THP = 2 ** 22;
 export const KPF_ZERO_PAGE = 2 ** 24;
 export const KPF_BUDDY = 2 ** 10;
-const KPF_SWAPCACHE = 2 ** 13;
 export const KPF_HUGE = 2 ** 17;
 export const KPF_HWPOISON = 2 ** 19;
 export const KPF_NOPAGE = 2 ** 20;
 export const KPF_OFFLINE = 2 ** 23;
 export const KPF_IDLE = 2 ** 25;
 export const KPF_PGTABLE = 2 ** 26;
-const KPF_RESERVED = 2 ** 32;
-const KPF_PRIVATE = 2 ** 35;
-
-export const COPIED: readonly (readonly [number, number])[] = [
-  [PG_locked, 2 ** 0],
-  [PG_referenced, 2 ** 2],
-  [PG_uptodate, 2 ** 3],
-  [PG_dirty, 2 ** 4],
-  [PG_lru, 2 ** 5],
-  [PG_active, 2 ** 6],
-  [PG_writeback, 2 ** 8],
-  [PG_reclaim, 2 ** 9],
-  [PG_swapcache, KPF_SWAPCACHE],
-  [PG_swapbacked, 2 ** 14],
-  [PG_unevictable, 2 ** 18],
-  [PG_mlocked, 2 ** 33],
-  [PG_reserved, KPF_RESERVED],
-  [PG_private, KPF_PRIVATE],
-];
 
 /** do_mmap() with the mmap lock taken, and populated if asked (mm/util.c: vm_mmap_pgoff()). */
 export function* vm_mmap_pgoff(

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { pte_pfn } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { user_store32 } from '../arch/x86/mm/uaccess.ts';
@@ -9,8 +8,10 @@ import { run_process, small_machine } from '../kernel/testing.ts';
 import { lru_add_drain } from './folio.ts';
 import { sys_madvise } from './madvise/madvise.ts';
 import type { mm_struct } from './mm_types.ts';
-import { pfn_to_page, PG_active, PG_lru, test_flag } from './page.ts';
+import { folio_test_active, folio_test_lru } from './page-flags.ts';
+import { pfn_to_page } from './page.ts';
 import { folio_isolate_lru, reclaim_pages } from './vmscan.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const MADV_FREE = 8;
@@ -30,8 +31,8 @@ t.test('a folio is freed or goes back to its list, active', (t) => {
       t.equal(yield* reclaim_pages(m, [free, kept]), 1);
       t.equal(m.page._refcount[free], 0);
       lru_add_drain(m);
-      t.equal(test_flag(m, kept, PG_lru), true);
-      t.equal(test_flag(m, kept, PG_active), true);
+      t.equal(folio_test_lru(m, kept), true);
+      t.equal(folio_test_active(m, kept), true);
     }),
     0,
   );

@@ -9,20 +9,15 @@ import { Unmodelled } from '../unmodelled.ts';
 import { folio_trylock, folio_unlock } from './filemap/folio_lock.ts';
 import { folio_add_lru, folio_put, lruvec_del_folio } from './folio.ts';
 import {
-  clear_flag,
-  folio_get,
-  folio_nr_pages,
-  folio_ref_count,
-  folio_test_anon,
-  folio_test_large,
-  PG_active,
-  PG_dirty,
-  PG_lru,
-  PG_mlocked,
-  PG_swapbacked,
-  set_flag,
-  test_flag,
-} from './page.ts';
+  folio_clear_active,
+  folio_clear_lru,
+  folio_set_active,
+  folio_test_dirty,
+  folio_test_lru,
+  folio_test_mlocked,
+  folio_test_swapbacked,
+} from './page-flags.ts';
+import { folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large } from './page.ts';
 import { folio_mapped } from './rmap/rmap.ts';
 import { try_to_unmap, TTU_BATCH_FLUSH } from './rmap/walk.ts';
 
@@ -36,11 +31,11 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
   }
   let keep = true;
   // Memory that is to be kept would have to go to swap, of which there is none.
-  if (!test_flag(m, folio, PG_swapbacked)) {
+  if (!folio_test_swapbacked(m, folio)) {
     if (folio_mapped(m, folio)) yield* try_to_unmap(m, folio, TTU_BATCH_FLUSH);
-    keep = folio_mapped(m, folio) || test_flag(m, folio, PG_dirty) || folio_ref_count(m, folio) !== 1;
+    keep = folio_mapped(m, folio) || folio_test_dirty(m, folio) || folio_ref_count(m, folio) !== 1;
   }
-  if (keep && !test_flag(m, folio, PG_mlocked)) set_flag(m, folio, PG_active);
+  if (keep && !folio_test_mlocked(m, folio)) folio_set_active(m, folio);
   folio_unlock(m, folio);
   if (keep) {
     folio_putback_lru(m, folio);
@@ -58,7 +53,7 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
 export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<number> {
   let nr = 0;
   for (const folio of folios) {
-    clear_flag(m, folio, PG_active);
+    folio_clear_active(m, folio);
     nr += yield* shrink_folio(m, folio);
   }
   return nr;
@@ -70,8 +65,8 @@ export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<numbe
  */
 export function folio_isolate_lru(m: Machine, folio: number): boolean {
   BUG_ON(m.page._refcount[folio] === 0, 'mm/vmscan.c: folio_isolate_lru() of a free folio');
-  if (!test_flag(m, folio, PG_lru)) return false;
-  clear_flag(m, folio, PG_lru);
+  if (!folio_test_lru(m, folio)) return false;
+  folio_clear_lru(m, folio);
   folio_get(m, folio);
   lruvec_del_folio(m, folio);
   return true;

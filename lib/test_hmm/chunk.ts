@@ -37,16 +37,8 @@ import {
   MIGRATE_PFN_WRITE,
 } from '../mm/migrate_device/migrate_vma.ts';
 import { migrate_device_finalize, migrate_device_pages, migrate_device_range } from '../mm/migrate_device/pages.ts';
-import {
-  clear_flag,
-  folio_nr_pages,
-  folio_order,
-  folio_page,
-  page_folio,
-  page_to_pfn,
-  pfn_to_page,
-  PG_head,
-} from '../mm/page.ts';
+import { ClearPageHead } from '../mm/page-flags.ts';
+import { folio_nr_pages, folio_order, folio_page, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import {
   __free_pages,
   __GFP_NOFAIL,
@@ -107,7 +99,7 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
   mdevice.free_folios = zone_device_data(m, folio);
   // Its last user left it a compound page.
   const p = m.page;
-  clear_flag(m, folio, PG_head);
+  ClearPageHead(m, folio);
   p.order[folio] = 0;
   p.large.delete(folio);
   p.compound_head.fill(0, folio + 1, folio + HPAGE_PMD_NR);
@@ -359,7 +351,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
   if (tail === 0) {
     // folio_reset_order(); the tails have left the compound page one by one.
     WARN_ON(m, folio_order(m, rfolio) === 0, 'folio_reset_order');
-    clear_flag(m, rfolio, PG_head);
+    ClearPageHead(m, rfolio);
     p.order[rfolio] = 0;
     p.large.delete(rfolio);
     p.mapping[rfolio] = 0;

@@ -4,20 +4,22 @@ import type { Machine } from '../../boot.ts';
 import { is_zero_pfn } from '../../mm/gup/pin.ts';
 import { is_huge_zero_pfn } from '../../mm/huge_memory/sysfs.ts';
 import {
+  folio_test_head,
+  folio_test_large_rmappable,
+  page_flags,
+  PageHWPoison,
+  test_flags,
+} from '../../mm/page-flags.ts';
+import {
   folio_test_anon,
   folio_test_hugetlb,
   folio_test_large,
   page_folio,
-  PG_head,
-  PG_hwpoison,
-  PG_large_rmappable,
   PGTY_offline,
   PGTY_table,
-  test_flag,
 } from '../../mm/page.ts';
 import { folio_mapped } from '../../mm/rmap/rmap.ts';
 import {
-  COPIED,
   KPF_ANON,
   KPF_BUDDY,
   KPF_COMPOUND_HEAD,
@@ -49,17 +51,17 @@ export function stable_page_flags(m: Machine, page: number): number {
   if (folio_mapped(m, folio)) u += KPF_MMAP;
   if (folio_test_anon(m, folio)) u += KPF_ANON;
   if (ps.idx !== 0) u += KPF_COMPOUND_TAIL;
-  else if (test_flag(m, folio, PG_head)) u += KPF_COMPOUND_HEAD;
+  else if (folio_test_head(m, folio)) u += KPF_COMPOUND_HEAD;
   const has_pfn = (ps.flags & PAGE_SNAPSHOT_DEVICE_PRIVATE) === 0;
   if (folio_test_hugetlb(m, folio)) u += KPF_HUGE;
-  else if (folio_test_large(m, folio) && test_flag(m, folio, PG_large_rmappable)) u += KPF_THP;
+  else if (folio_test_large(m, folio) && folio_test_large_rmappable(m, folio)) u += KPF_THP;
   else if (has_pfn && is_huge_zero_pfn(m, ps.pfn)) u += KPF_ZERO_PAGE + KPF_THP;
   else if (has_pfn && is_zero_pfn(m, ps.pfn)) u += KPF_ZERO_PAGE;
   if (ps.flags & PAGE_SNAPSHOT_PG_BUDDY) u += KPF_BUDDY;
   if (ps.flags & PAGE_SNAPSHOT_PG_IDLE) u += KPF_IDLE;
   if (m.page.page_type[folio] === PGTY_offline) u += KPF_OFFLINE;
   if (m.page.page_type[folio] === PGTY_table) u += KPF_PGTABLE;
-  for (const [flag, kpf] of COPIED) if (test_flag(m, folio, flag)) u += kpf;
-  if (test_flag(m, page, PG_hwpoison)) u += KPF_HWPOISON;
+  for (const flag of page_flags) if (flag.kpf !== undefined && test_flags(m, folio, flag.mask)) u += 2 ** flag.kpf;
+  if (PageHWPoison(m, page)) u += KPF_HWPOISON;
   return u;
 }

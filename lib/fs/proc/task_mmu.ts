@@ -65,6 +65,7 @@ import {
 } from '../../mm/mm_types.ts';
 import { find_vma } from '../../mm/mmap/find_vma.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from '../../mm/mmap_lock.ts';
+import { folio_test_dirty, folio_test_swapbacked, PG_referenced, PG_young, test_flags } from '../../mm/page-flags.ts';
 import {
   folio_is_zone_device,
   folio_nr_pages,
@@ -72,11 +73,6 @@ import {
   folio_test_anon,
   page_folio,
   pfn_to_page,
-  PG_dirty,
-  PG_referenced,
-  PG_swapbacked,
-  PG_young,
-  test_flag,
 } from '../../mm/page.ts';
 import {
   ACTION_AGAIN,
@@ -375,7 +371,7 @@ function smaps_page_accumulate(
 ): void {
   mss.pss += pss;
   if (locked) mss.pss_locked += pss;
-  if (dirty || test_flag(m, folio, PG_dirty)) {
+  if (dirty || folio_test_dirty(m, folio)) {
     mss.pss_dirty += pss;
     if (is_private) mss.private_dirty += size;
     else mss.shared_dirty += size;
@@ -398,10 +394,10 @@ function smaps_account(
   const size = nr * 4096;
   if (folio_test_anon(m, folio)) {
     mss.anonymous += size;
-    if (!test_flag(m, folio, PG_swapbacked) && !dirty && !test_flag(m, folio, PG_dirty)) mss.lazyfree += size;
+    if (!folio_test_swapbacked(m, folio) && !dirty && !folio_test_dirty(m, folio)) mss.lazyfree += size;
   }
   mss.resident += size;
-  if (young || test_flag(m, folio, PG_young | PG_referenced)) mss.referenced += size;
+  if (young || test_flags(m, folio, PG_young | PG_referenced)) mss.referenced += size;
   if (folio_ref_count(m, folio) === 1 || !present) {
     smaps_page_accumulate(m, mss, folio, size, size * PSS_ONE, dirty, locked, present);
     return;
@@ -447,7 +443,7 @@ function smaps_pmd_entry(m: Machine, pmd: number, addr: number, walk: mm_walk<me
   if (page === 0) return;
   const folio = page_folio(m, page);
   if (folio_test_anon(m, folio)) mss.anonymous_thp += HPAGE_PMD_SIZE;
-  else if (test_flag(m, folio, PG_swapbacked)) mss.shmem_thp += HPAGE_PMD_SIZE;
+  else if (folio_test_swapbacked(m, folio)) mss.shmem_thp += HPAGE_PMD_SIZE;
   else if (!folio_is_zone_device(m, folio)) mss.file_thp += HPAGE_PMD_SIZE;
   smaps_account(m, mss, page, true, pte_young(pmd), pte_dirty(pmd), (vma.vm_flags & VM_LOCKED) !== 0, present);
 }

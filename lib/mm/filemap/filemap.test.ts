@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { audit } from '../../audit.ts';
@@ -16,7 +15,7 @@ import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { small_machine, start_task } from '../../kernel/testing.ts';
 import { folio_put, lru_add_drain, lru_add_drain_all } from '../folio.ts';
 import type { mm_struct } from '../mm_types.ts';
-import { clear_flag, PG_uptodate, set_flag } from '../page.ts';
+import { folio_clear_uptodate, folio_mark_uptodate, folio_test_locked } from '../page-flags.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { bare_machine } from '../testing.ts';
 import {
@@ -30,7 +29,8 @@ import {
   mapping_next_index,
   mapping_range_empty,
 } from './filemap.ts';
-import { folio_lock, folio_test_locked, folio_unlock } from './folio_lock.ts';
+import { folio_lock, folio_unlock } from './folio_lock.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const [MAP, BUF] = [0x200000000, 0x300000000];
@@ -131,7 +131,7 @@ t.test('a fault maps what is around it in the cache, but nothing locked, not upt
     fput(m, f);
     const [busy, stale] = [mapping_load(m, mapping, 3), mapping_load(m, mapping, 5)];
     yield* folio_lock(m, busy);
-    clear_flag(m, stale, PG_uptodate);
+    folio_clear_uptodate(m, stale);
     yield* sys_mmap(m, MAP, 16 * PAGE, RW, SHARED_FIXED, fd, 0);
     t.equal(yield* user_load32(m, MAP + 2 * PAGE), 5);
     t.equal(mm.rss_stat[SHMEM_PAGES], 9);
@@ -141,7 +141,7 @@ t.test('a fault maps what is around it in the cache, but nothing locked, not upt
       [1, 1, 2],
     );
     folio_unlock(m, busy);
-    set_flag(m, stale, PG_uptodate);
+    folio_mark_uptodate(m, stale);
     t.equal(yield* user_load32(m, MAP + 3 * PAGE), 5);
     t.equal(mm.rss_stat[SHMEM_PAGES], 11);
   });

@@ -33,21 +33,12 @@ import {
   VM_FAULT_NOPAGE,
   type vm_operations_struct,
 } from '../mm_types.ts';
-import {
-  folio_nr_pages,
-  folio_ref_add,
-  folio_ref_sub,
-  folio_size,
-  folio_test_large,
-  folio_try_get,
-  PG_locked,
-  PG_uptodate,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+import { folio_test_locked, folio_test_uptodate, PG_locked } from '../page-flags.ts';
+import { folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get } from '../page.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { folio_mapped } from '../rmap/rmap.ts';
 import {
+  __folio_set_locked,
   fault_flag_allow_retry_first,
   folio_lock,
   folio_trylock,
@@ -120,7 +111,7 @@ export function mapping_range_empty(m: Machine, mapping: address_space, index: n
  */
 export function __filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number): number {
   const nr = folio_nr_pages(m, folio);
-  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: __filemap_add_folio() of an unlocked folio');
+  BUG_ON(!folio_test_locked(m, folio), 'mm/filemap.c: __filemap_add_folio() of an unlocked folio');
   BUG_ON(index % nr !== 0, 'mm/filemap.c: __filemap_add_folio() at an index that the folio does not fit');
   folio_ref_add(m, folio, nr);
   m.page.mapping[folio] = mapping.id * 4;
@@ -143,7 +134,7 @@ export function filemap_add_folio(
   index: number,
   _gfp: number,
 ): number {
-  set_flag(m, folio, PG_locked);
+  __folio_set_locked(m, folio);
   const ret = __filemap_add_folio(m, mapping, folio, index);
   if (ret !== 0) m.page.flags[folio] &= ~PG_locked;
   else folio_add_lru(m, folio);
@@ -164,7 +155,7 @@ function __filemap_remove_folio(m: Machine, folio: number): void {
  * filemap_remove_folio()).
  */
 export function filemap_remove_folio(m: Machine, folio: number): void {
-  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/filemap.c: filemap_remove_folio() of an unlocked folio');
+  BUG_ON(!folio_test_locked(m, folio), 'mm/filemap.c: filemap_remove_folio() of an unlocked folio');
   const nr = folio_nr_pages(m, folio);
   __filemap_remove_folio(m, folio);
   folio_ref_sub(m, folio, nr - 1);
@@ -229,8 +220,8 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
     cur.index = index;
     cur.next = m.page.index[folio] + folio_nr_pages(m, folio);
     if (!folio_try_get(m, folio)) continue;
-    if (!test_flag(m, folio, PG_locked) && test_flag(m, folio, PG_uptodate) && folio_trylock(m, folio)) {
-      if (m.page.mapping[folio] === mapping.id * 4 && test_flag(m, folio, PG_uptodate) && index < filemap_end(mapping))
+    if (!folio_test_locked(m, folio) && folio_test_uptodate(m, folio) && folio_trylock(m, folio)) {
+      if (m.page.mapping[folio] === mapping.id * 4 && folio_test_uptodate(m, folio) && index < filemap_end(mapping))
         return folio;
       folio_unlock(m, folio);
     }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { boot } from '../../boot.ts';
 import { Oops } from '../../kernel/printk.ts';
 import { Deadlock } from '../../kernel/sched/core.ts';
 import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { start_task } from '../../kernel/testing.ts';
+import { folio_test_locked } from '../page-flags.ts';
 import { alloc_page } from '../page_alloc.ts';
-import { folio_lock, folio_test_locked, folio_trylock, folio_unlock, folio_wait_locked } from './folio_lock.ts';
+import { folio_lock, folio_trylock, folio_unlock, folio_wait_locked } from './folio_lock.ts';
+import t from 'tap';
 
 const KERNEL = 0xcc0;
 t.test('a second locker sleeps until the first unlocks', (t) => {

@@ -25,7 +25,8 @@ import {
   VM_FAULT_RETRY,
 } from '../mm_types.ts';
 import { mmap_read_unlock } from '../mmap_lock.ts';
-import { page_folio, PG_locked } from '../page.ts';
+import { folio_test_locked, PG_locked } from '../page-flags.ts';
+import { page_folio } from '../page.ts';
 
 /**
  * How often a waiter may lose the lock to others before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness).
@@ -62,11 +63,6 @@ function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
     m.folio_wait.set(folio, q);
   }
   return q;
-}
-
-/** True while somebody holds the folio's lock (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
-export function folio_test_locked(m: Machine, folio: number): boolean {
-  return (m.page.flags[folio] & PG_locked) !== 0;
 }
 
 /** Takes the folio's lock if it is free (include/linux/pagemap.h: folio_trylock()). */

@@ -27,15 +27,8 @@ import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
 import type { mm_struct } from '../mm_types.ts';
-import {
-  FOLIO_MAPPING_ANON,
-  FOLIO_MAPPING_FLAGS,
-  folio_test_hugetlb,
-  page_folio,
-  pfn_to_page,
-  PG_referenced,
-  set_flag,
-} from '../page.ts';
+import { folio_set_referenced } from '../page-flags.ts';
+import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, folio_test_hugetlb, page_folio, pfn_to_page } from '../page.ts';
 import { pte_offset_map } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { shmem_mapping } from '../shmem.ts';
@@ -105,7 +98,7 @@ function gup_fast_grab(
     return false;
   }
   for (let i = 0; i < nr; i++) found.pages[found.nr++] = page + i;
-  set_flag(m, folio, PG_referenced);
+  folio_set_referenced(m, folio);
   return true;
 }
 

@@ -73,8 +73,9 @@ import {
 } from '../mm_types.ts';
 import { find_vma, find_vma_intersection } from '../mmap/find_vma.ts';
 import { mmap_assert_locked, mmap_read_lock, mmap_read_lock_killable, mmap_read_unlock } from '../mmap_lock.ts';
+import { folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import { page_folio, PageAnon, PageAnonExclusive, pfn_to_page, PG_dirty, test_flag } from '../page.ts';
+import { page_folio, PageAnon, pfn_to_page } from '../page.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { userfaultfd_pte_wp } from '../userfaultfd/userfaultfd.ts';
@@ -202,7 +203,7 @@ function follow_present_pte(
   const ret = try_grab_folio(m, folio, 1, flags);
   if (ret !== 0) return ret;
   if (flags & FOLL_TOUCH) {
-    if (flags & FOLL_WRITE && !pte_dirty(pte) && !test_flag(m, folio, PG_dirty)) folio_mark_dirty(m, folio);
+    if (flags & FOLL_WRITE && !pte_dirty(pte) && !folio_test_dirty(m, folio)) folio_mark_dirty(m, folio);
     folio_mark_accessed(m, folio);
   }
   return page;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import type { Machine } from '../../boot.ts';
-import { clear_flag, large, PG_anon_exclusive, set_flag } from '../page.ts';
+import { ClearPageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
+import { large } from '../page.ts';
 import { __GFP_ZERO, alloc_page, folio_alloc, GFP_KERNEL } from '../page_alloc.ts';
 import { folio_maybe_dma_pinned } from '../rmap/rmap.ts';
 import { bare_machine } from '../testing.ts';
@@ -19,6 +19,7 @@ import {
   unpin_user_pages,
   vm_fault_to_errno,
 } from './pin.ts';
+import t from 'tap';
 
 /** include/linux/mm.h: GUP_PIN_COUNTING_BIAS */
 const BIAS = 1024;
@@ -94,9 +95,9 @@ t.test('a read-only pin wants an anonymous page for itself', (t) => {
   t.ok(gup_must_unshare(m, null, FOLL_PIN, page));
   t.notOk(gup_must_unshare(m, null, FOLL_PIN | FOLL_WRITE, page), 'a write has the page writable anyway');
   t.notOk(gup_must_unshare(m, null, FOLL_GET, page));
-  set_flag(m, page, PG_anon_exclusive);
+  SetPageAnonExclusive(m, page);
   t.notOk(gup_must_unshare(m, null, FOLL_PIN, page));
-  clear_flag(m, page, PG_anon_exclusive);
+  ClearPageAnonExclusive(m, page);
   m.page.mapping[page] = 1 << 2;
   t.notOk(gup_must_unshare(m, null, FOLL_PIN, page), 'a file page only for long');
   t.ok(gup_must_unshare(m, null, FOLL_PIN | FOLL_LONGTERM, page));

@@ -18,6 +18,7 @@ import {
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from '../mm_types.ts';
+import { folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   folio_is_zone_device,
@@ -29,9 +30,6 @@ import {
   page_folio,
   page_to_pfn,
   PageAnon,
-  PageAnonExclusive,
-  PG_dirty,
-  test_flag,
   ZONE_DEVICE,
 } from '../page.ts';
 import { folio_maybe_dma_pinned, GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
@@ -246,7 +244,7 @@ export function* unpin_user_pages_dirty_lock(
   for (let i = 0, nr: number; i < npages; i += nr) {
     const folio = page_folio(m, pages[i]);
     nr = gup_folio_next(m, pages, npages, i);
-    if (!test_flag(m, folio, PG_dirty)) {
+    if (!folio_test_dirty(m, folio)) {
       yield* folio_lock(m, folio);
       folio_mark_dirty(m, folio);
       folio_unlock(m, folio);

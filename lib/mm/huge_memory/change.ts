@@ -37,7 +37,8 @@ import { vm_normal_page_pmd } from '../memory/fault.ts';
 import { type mm_struct, type vm_area_struct, VM_SHARED, VM_WRITE } from '../mm_types.ts';
 import { type mmu_gather, tlb_change_page_size, tlb_flush_pmd_range } from '../mmu_gather.ts';
 import { MM_CP_PROT_NUMA, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
-import { PageAnon, PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
+import { PageAnon } from '../page.ts';
 import { userfaultfd_huge_pmd_wp, userfaultfd_rwp } from '../userfaultfd/userfaultfd.ts';
 import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 

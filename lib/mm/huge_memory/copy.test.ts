@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_dirty, pte_pfn, pte_write, pte_young } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
@@ -16,10 +15,12 @@ import { unpin_user_pages } from '../gup/pin.ts';
 import { swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { folio_get, PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
+import { folio_get } from '../page.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
 import { run_thp } from '../testing.ts';
 import { copy_huge_pmd } from './copy.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

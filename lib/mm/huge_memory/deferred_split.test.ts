@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import type { Machine } from '../../boot.ts';
-import {
-  folio_ref_freeze,
-  PG_large_rmappable,
-  PG_partially_mapped,
-  PG_swapcache,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+import { folio_set_large_rmappable, folio_set_swapcache, folio_test_partially_mapped } from '../page-flags.ts';
+import { folio_ref_freeze } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { bare_machine } from '../testing.ts';
 import { deferred_split_del, deferred_split_folio, folio_unqueue_deferred_split } from './deferred_split.ts';
+import t from 'tap';
 
 /** places in a folio order's 22 counters */
 const [SPLIT_DEFERRED, NR_ANON_PARTIALLY_MAPPED] = [16, 18];
 
 function rmappable(m: Machine, order: number): number {
   const folio = folio_alloc(m, 0, order);
-  set_flag(m, folio, PG_large_rmappable);
+  folio_set_large_rmappable(m, folio);
   return folio;
 }
 
@@ -30,7 +24,7 @@ t.test('a partly mapped folio is queued and counted once', async (t) => {
   const folio = rmappable(m, 9);
   for (let i = 0; i < 2; i++) deferred_split_folio(m, folio, true);
   t.same([...m.thp.deferred_split_lru], [folio]);
-  t.ok(test_flag(m, folio, PG_partially_mapped));
+  t.ok(folio_test_partially_mapped(m, folio));
   t.equal(m.thp.vm_events.get('THP_DEFERRED_SPLIT_PAGE'), 1);
   t.same([stat(m, 9, SPLIT_DEFERRED), stat(m, 9, NR_ANON_PARTIALLY_MAPPED)], [1, 1]);
   const smaller = rmappable(m, 4);
@@ -66,10 +60,10 @@ t.test('an entirely mapped folio is queued while underused ones may be split, an
 t.test('folios of one or two pages and those in the swap cache are left alone', async (t) => {
   const m = bare_machine();
   const swapped = rmappable(m, 9);
-  set_flag(m, swapped, PG_swapcache);
+  folio_set_swapcache(m, swapped);
   for (const folio of [folio_alloc(m, 0, 0), rmappable(m, 1), swapped]) deferred_split_folio(m, folio, true);
   t.equal(m.thp.deferred_split_lru.size, 0);
-  t.notOk(test_flag(m, swapped, PG_partially_mapped));
+  t.notOk(folio_test_partially_mapped(m, swapped));
 });
 
 t.test('a folio that is freed leaves the queue and is uncounted', async (t) => {
@@ -81,7 +75,7 @@ t.test('a folio that is freed leaves the queue and is uncounted', async (t) => {
   t.ok(folio_ref_freeze(m, folio, 1));
   t.ok(folio_unqueue_deferred_split(m, folio));
   t.equal(m.thp.deferred_split_lru.size, 0);
-  t.notOk(test_flag(m, folio, PG_partially_mapped));
+  t.notOk(folio_test_partially_mapped(m, folio));
   t.same([stat(m, 9, SPLIT_DEFERRED), stat(m, 9, NR_ANON_PARTIALLY_MAPPED)], [1, 0]);
   t.same(m.log.warnings, []);
   const used = rmappable(m, 9);

@@ -3,16 +3,13 @@
 import type { Machine } from '../../boot.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import {
-  clear_flag,
-  folio_order,
-  folio_ref_count,
-  large,
-  PG_large_rmappable,
-  PG_partially_mapped,
-  PG_swapcache,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+  folio_clear_partially_mapped,
+  folio_set_partially_mapped,
+  folio_test_large_rmappable,
+  folio_test_partially_mapped,
+  folio_test_swapcache,
+} from '../page-flags.ts';
+import { folio_order, folio_ref_count, large } from '../page.ts';
 import {
   count_mthp_stat,
   count_vm_event,
@@ -39,8 +36,8 @@ export function deferred_split_del(m: Machine, folio: number): boolean {
  * __folio_unqueue_deferred_split()).
  */
 export function clear_partially_mapped(m: Machine, folio: number): void {
-  if (!test_flag(m, folio, PG_partially_mapped)) return;
-  clear_flag(m, folio, PG_partially_mapped);
+  if (!folio_test_partially_mapped(m, folio)) return;
+  folio_clear_partially_mapped(m, folio);
   mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON_PARTIALLY_MAPPED, -1);
 }
 
@@ -52,16 +49,16 @@ export function deferred_split_folio(m: Machine, folio: number, partially_mapped
   const order = folio_order(m, folio);
   if (order <= 1) return;
   if (!partially_mapped && !m.thp.split_underused_thp) return;
-  if (test_flag(m, folio, PG_swapcache)) return;
+  if (folio_test_swapcache(m, folio)) return;
   if (partially_mapped) {
-    if (!test_flag(m, folio, PG_partially_mapped)) {
-      set_flag(m, folio, PG_partially_mapped);
+    if (!folio_test_partially_mapped(m, folio)) {
+      folio_set_partially_mapped(m, folio);
       if (folio_test_pmd_mappable(m, folio)) count_vm_event(m, 'THP_DEFERRED_SPLIT_PAGE');
       count_mthp_stat(m, order, MTHP_STAT_SPLIT_DEFERRED);
       mod_mthp_stat(m, order, MTHP_STAT_NR_ANON_PARTIALLY_MAPPED, 1);
     }
   } else {
-    WARN_ON(m, test_flag(m, folio, PG_partially_mapped), 'deferred_split_folio');
+    WARN_ON(m, folio_test_partially_mapped(m, folio), 'deferred_split_folio');
   }
   const l = large(m, folio);
   if (l.on_deferred_list) return;
@@ -74,7 +71,7 @@ export function deferred_split_folio(m: Machine, folio: number, partially_mapped
  * folio_unqueue_deferred_split()).
  */
 export function folio_unqueue_deferred_split(m: Machine, folio: number): boolean {
-  if (folio_order(m, folio) <= 1 || !test_flag(m, folio, PG_large_rmappable)) return false;
+  if (folio_order(m, folio) <= 1 || !folio_test_large_rmappable(m, folio)) return false;
   if (!large(m, folio).on_deferred_list) return false;
   WARN_ON_ONCE(m, folio_ref_count(m, folio) !== 0, '__folio_unqueue_deferred_split');
   deferred_split_del(m, folio);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import {
   type ptdesc,
   pte_dirty,
@@ -21,10 +20,11 @@ import { UserSignal } from '../../kernel/signal.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { folio_put } from '../folio.ts';
 import { type mm_struct, type vm_area_struct, vm_fault } from '../mm_types.ts';
-import { PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
 import { folio_alloc, GFP_KERNEL } from '../page_alloc.ts';
 import { run_thp } from '../testing.ts';
 import { do_huge_pmd_numa_page, touch_pmd } from './fault.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

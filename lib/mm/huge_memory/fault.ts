@@ -48,18 +48,8 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import {
-  folio_get,
-  folio_ref_count,
-  folio_test_large,
-  page_folio,
-  PageAnonExclusive,
-  PG_swapcache,
-  PG_uptodate,
-  set_flag,
-  SetPageAnonExclusive,
-  test_flag,
-} from '../page.ts';
+import { folio_mark_uptodate, folio_test_swapcache, PageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
+import { folio_get, folio_ref_count, folio_test_large, page_folio } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { pgtable_trans_huge_deposit, pmdp_huge_clear_flush } from '../pgtable-generic.ts';
 import { folio_add_new_anon_rmap, folio_move_anon_rmap, RMAP_EXCLUSIVE } from '../rmap/rmap.ts';
@@ -93,7 +83,7 @@ function vma_alloc_anon_folio_pmd(m: Machine, vma: vm_area_struct, addr: number)
   }
   BUG_ON(!folio_test_large(m, folio), 'mm/huge_memory.c: vma_alloc_anon_folio_pmd()');
   folio_zero_user(m, folio, addr);
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
   return folio;
 }
 
@@ -379,7 +369,7 @@ export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
     }
     reuse = PageAnonExclusive(m, page);
     if (!reuse) {
-      if (test_flag(m, folio, PG_swapcache)) throw new Unmodelled('do_huge_pmd_wp_page: a folio in the swap cache');
+      if (folio_test_swapcache(m, folio)) throw new Unmodelled('do_huge_pmd_wp_page: a folio in the swap cache');
       if (folio_ref_count(m, folio) === 1) {
         folio_move_anon_rmap(m, folio, vma);
         SetPageAnonExclusive(m, page);

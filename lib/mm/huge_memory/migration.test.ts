@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import {
@@ -26,10 +25,12 @@ import { pin_user_pages_fast } from '../gup/gup.ts';
 import { unpin_user_pages } from '../gup/pin.ts';
 import { swp_type } from '../leafops.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { clear_flag, folio_get, PageAnonExclusive, PG_dirty, test_flag } from '../page.ts';
+import { folio_clear_dirty, folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
+import { folio_get } from '../page.ts';
 import { DEFINE_FOLIO_VMA_WALK, type page_vma_mapped_walk } from '../page_vma_mapped.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { remove_migration_pmd, set_pmd_migration_entry } from './migration.ts';
+import t from 'tap';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;
@@ -70,10 +71,10 @@ t.test('a writable, dirty, young pmd goes there and back unchanged', async (t) =
   run(nothing, function* (m, mm, folio, pvmw) {
     const before = entry(mm);
     t.same([pte_write(before), pte_dirty(before), pte_young(before)], [true, true, true]);
-    clear_flag(m, folio, PG_dirty);
+    folio_clear_dirty(m, folio);
     t.equal(set_pmd_migration_entry(m, pvmw, folio), 0);
     t.equal(swp_type(entry(mm)), WRITE);
-    t.ok(test_flag(m, folio, PG_dirty), 'what was written is not forgotten');
+    t.ok(folio_test_dirty(m, folio), 'what was written is not forgotten');
     t.same([m.page._refcount[folio], folio_mapcount(m, folio), PageAnonExclusive(m, folio)], [1, 0, false]);
     remove_migration_pmd(m, pvmw, folio);
     t.equal(entry(mm), before);
@@ -85,9 +86,9 @@ t.test('a clean and old pmd stays so', async (t) => {
   run(nothing, function* (m, mm, folio, pvmw) {
     const pmdt = pvmw.pmdt as ptdesc;
     pmdt.entry[pvmw.pi] = pte_mkold(pte_mkclean(entry(mm)));
-    clear_flag(m, folio, PG_dirty);
+    folio_clear_dirty(m, folio);
     set_pmd_migration_entry(m, pvmw, folio);
-    t.notOk(test_flag(m, folio, PG_dirty));
+    t.notOk(folio_test_dirty(m, folio));
     remove_migration_pmd(m, pvmw, folio);
     t.same([pte_write(entry(mm)), pte_dirty(entry(mm)), pte_young(entry(mm))], [true, false, false]);
   });

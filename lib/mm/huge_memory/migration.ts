@@ -36,7 +36,8 @@ import {
   softleaf_to_pmd,
 } from '../leafops.ts';
 import { folio_is_device_private } from '../memremap.ts';
-import { folio_get, folio_test_anon, page_folio, PageAnonExclusive, PG_dirty, set_flag, test_flag } from '../page.ts';
+import { folio_set_dirty, folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
+import { folio_get, folio_test_anon, page_folio } from '../page.ts';
 import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';
 import { pmdp_invalidate } from '../pgtable-generic.ts';
 import {
@@ -85,7 +86,7 @@ export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, 
   else entry = make_readable_migration_entry_from_page(m, page, 0);
   if (present && pmd_young(pmdval)) entry = make_migration_entry_young(entry);
   if (present && pmd_dirty(pmdval)) {
-    set_flag(m, folio, PG_dirty);
+    folio_set_dirty(m, folio);
     entry = make_migration_entry_dirty(entry);
   }
   let pmdswp = softleaf_to_pmd(entry);
@@ -123,7 +124,7 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
     pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);
     if (write) pmde = pmd_mkwrite(pmde);
     if (!softleaf_is_migration_young(entry)) pmde = pmd_mkold(pmde);
-    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pmde = pmd_mkdirty(pmde);
+    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(entry)) pmde = pmd_mkdirty(pmde);
   }
   if (pte_soft_dirty(old)) pmde = pte_mksoft_dirty(pmde);
   if (pte_uffd(old)) pmde = pte_mkuffd(pmde);

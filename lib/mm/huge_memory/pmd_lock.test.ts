@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { pgd_alloc } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   _PAGE_ACCESSED,
@@ -52,7 +51,8 @@ import {
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { mmu_notifier_subscriptions_init } from '../mmu_notifier.ts';
-import { folio_order, folio_ref_count, large, PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
+import { folio_order, folio_ref_count, large } from '../page.ts';
 import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../page_alloc.ts';
 import { anon_vma_fork } from '../rmap/anon_vma.ts';
 import { folio_mapcount, mm_find_pmd } from '../rmap/rmap.ts';
@@ -66,6 +66,7 @@ import { folio_split, split_folio } from './split_folio.ts';
 import { __split_huge_pmd } from './split_pmd.ts';
 import { is_huge_zero_pmd, thp_vma_allowable_order, TVA_PAGEFAULT } from './sysfs.ts';
 import { zap_huge_pmd } from './zap.ts';
+import t from 'tap';
 
 /** What a private writable mapping starts its entries from: readable, not writable before a fault decides so. */
 const PROT = _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED | _PAGE_NX;

@@ -6,7 +6,7 @@ import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { MM_FILEPAGES, MM_SHMEMPAGES, type vm_area_struct, VM_WRITE } from '../mm_types.ts';
-import { PG_swapbacked, test_flag } from '../page.ts';
+import { folio_test_swapbacked } from '../page-flags.ts';
 import { split_huge_pmd_address } from './split_pmd.ts';
 import { pmd_is_huge } from './sysfs.ts';
 
@@ -17,7 +17,7 @@ export function maybe_pmd_mkwrite(pmd: number, vma: vm_area_struct): number {
 
 /** The counter MM_* for pages of a file folio (include/linux/mm.h: mm_counter_file()). */
 export function mm_counter_file(m: Machine, folio: number): number {
-  return test_flag(m, folio, PG_swapbacked) ? MM_SHMEMPAGES : MM_FILEPAGES;
+  return folio_test_swapbacked(m, folio) ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
 /**

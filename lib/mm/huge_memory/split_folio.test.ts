@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
@@ -8,24 +7,21 @@ import type { Machine } from '../../boot.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { folio_lock, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { mm_struct } from '../mm_types.ts';
 import {
-  clear_flag,
-  folio_get,
-  folio_order,
-  list_del,
+  folio_clear_swapcache,
+  folio_clear_writeback,
+  folio_set_swapcache,
+  folio_set_writeback,
+  folio_test_large_rmappable,
+  folio_test_locked,
+  folio_test_lru,
   PageAnonExclusive,
-  PageList,
-  PG_large_rmappable,
-  PG_lru,
-  PG_swapcache,
-  PG_writeback,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+} from '../page-flags.ts';
+import { folio_get, folio_order, list_del, PageList } from '../page.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
 import { release } from '../testing.ts';
@@ -38,6 +34,7 @@ import {
   split_huge_page,
   split_huge_page_to_order,
 } from './split_folio.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -78,7 +75,7 @@ t.test('single pages: each keeps its mapping, and lock and reference pass to the
     );
     for (const i of [0, 5, 511]) {
       t.same([folio_order(m, folio + i), folio_mapcount(m, folio + i), PageAnonExclusive(m, folio + i)], [0, 1, true]);
-      t.ok(test_flag(m, folio + i, PG_lru));
+      t.ok(folio_test_lru(m, folio + i));
     }
     t.same([m.thp.vm_events.get('THP_SPLIT_PAGE'), stat(m, 9, SPLIT), stat(m, 9, NR_ANON)], [1, 1, 0]);
     t.equal(m.thp.deferred_split_lru.size, 0);
@@ -98,7 +95,7 @@ t.test('larger parts stay large folios', async (t) => {
         [4, 16],
       ],
     );
-    t.ok(test_flag(m, folio + 496, PG_large_rmappable));
+    t.ok(folio_test_large_rmappable(m, folio + 496));
     t.equal(m.page.index[folio + 16], MAP / PAGE + 16);
     t.same([stat(m, 9, NR_ANON), stat(m, 4, NR_ANON)], [0, 32]);
     t.equal(m.page._refcount[folio], 17);
@@ -120,7 +117,7 @@ t.test('tails go to a list of the caller with a reference', async (t) => {
     while (list.first !== 0) {
       const tail = list.first;
       list_del(m, tail, list);
-      if (tail !== folio + ++n || m.page._refcount[tail] !== 2 || test_flag(m, tail, PG_lru)) t.fail(`tail ${n}`);
+      if (tail !== folio + ++n || m.page._refcount[tail] !== 2 || folio_test_lru(m, tail)) t.fail(`tail ${n}`);
       folio_putback_lru(m, tail);
     }
     t.equal(n, 511);
@@ -133,14 +130,14 @@ t.test('obstacles: a passing one is -EBUSY or -EAGAIN, a lasting one -EINVAL', a
   run(function* (m, folio) {
     t.equal(folio_check_splittable(m, folio, 0, UNIFORM), 0);
     t.equal(folio_check_splittable(m, folio, 1, UNIFORM), EINVAL, 'no anonymous folio has two pages');
-    set_flag(m, folio, PG_writeback);
+    folio_set_writeback(m, folio);
     t.equal(folio_check_splittable(m, folio, 0, UNIFORM), EBUSY);
-    clear_flag(m, folio, PG_writeback);
-    set_flag(m, folio, PG_swapcache);
+    folio_clear_writeback(m, folio);
+    folio_set_swapcache(m, folio);
     t.equal(folio_check_splittable(m, folio, 0, UNIFORM), 0);
     t.equal(folio_check_splittable(m, folio, 2, UNIFORM), EINVAL);
     t.equal(folio_check_splittable(m, folio, 0, NON_UNIFORM), EINVAL);
-    clear_flag(m, folio, PG_swapcache);
+    folio_clear_swapcache(m, folio);
     folio_get(m, folio);
     folio_get(m, folio);
     t.equal(yield* split_huge_page(m, folio), EAGAIN, 'one reference too many');

@@ -5,10 +5,25 @@ import { EAGAIN, EBUSY, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { __folio_set_locked, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { __folio_set_locked, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_lru_list, folio_put } from '../folio.ts';
 import { folio_is_device_private, zone_device_private_split_cb } from '../memremap.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
+import {
+  folio_set_large_rmappable,
+  folio_set_lru,
+  folio_test_has_hwpoisoned,
+  folio_test_locked,
+  folio_test_lru,
+  folio_test_swapcache,
+  folio_test_unevictable,
+  folio_test_writeback,
+  PAGE_FLAGS_SECOND,
+  PAGE_FLAGS_SPLIT,
+  PG_head,
+  PG_hwpoison,
+  PG_locked,
+} from '../page-flags.ts';
 import {
   folio_get,
   folio_is_zone_device,
@@ -23,27 +38,6 @@ import {
   list_add_tail,
   page_folio,
   type PageList,
-  PG_active,
-  PG_dirty,
-  PG_has_hwpoisoned,
-  PG_head,
-  PG_hwpoison,
-  PG_idle,
-  PG_large_rmappable,
-  PG_locked,
-  PG_lru,
-  PG_mlocked,
-  PG_partially_mapped,
-  PG_referenced,
-  PG_swapbacked,
-  PG_swapcache,
-  PG_unevictable,
-  PG_uptodate,
-  PG_workingset,
-  PG_writeback,
-  PG_young,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import { prep_compound_page } from '../page_alloc.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write, folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
@@ -73,21 +67,6 @@ import {
 const SPLIT_TYPE_UNIFORM = 0;
 const SPLIT_TYPE_NON_UNIFORM = 1;
 
-/** Flags that the parts inherit; all others of the new heads are cleared. */
-const INHERITED =
-  PG_referenced |
-  PG_swapbacked |
-  PG_swapcache |
-  PG_mlocked |
-  PG_uptodate |
-  PG_active |
-  PG_workingset |
-  PG_locked |
-  PG_unevictable |
-  PG_dirty |
-  PG_young |
-  PG_idle;
-
 function* unmap_folio(m: Machine, folio: number): Gen<void> {
   BUG_ON(!folio_test_large(m, folio), 'mm/huge_memory.c: unmap_folio()');
   let ttu_flags = TTU_RMAP_LOCKED | TTU_SYNC | TTU_BATCH_FLUSH;
@@ -107,26 +86,26 @@ function* remap_page(m: Machine, folio: number, nr: number, flags: number): Gen<
 }
 
 function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list: PageList | null): void {
-  BUG_ON(test_flag(m, new_folio, PG_lru), 'mm/huge_memory.c: lru_add_split_folio()');
+  BUG_ON(folio_test_lru(m, new_folio), 'mm/huge_memory.c: lru_add_split_folio()');
   if (folio_is_device_private(m, folio)) return;
   if (list !== null) {
-    WARN_ON(m, test_flag(m, folio, PG_lru), 'lru_add_split_folio');
+    WARN_ON(m, folio_test_lru(m, folio), 'lru_add_split_folio');
     folio_get(m, new_folio);
     list_add_tail(m, new_folio, list);
     return;
   }
   // the head is still on its list, frozen; the lists' sizes in pages do not change
-  WARN_ON(m, !test_flag(m, folio, PG_lru), 'lru_add_split_folio');
-  if (!test_flag(m, folio, PG_unevictable)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
-  set_flag(m, new_folio, PG_lru);
+  WARN_ON(m, !folio_test_lru(m, folio), 'lru_add_split_folio');
+  if (!folio_test_unevictable(m, folio)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
+  folio_set_lru(m, new_folio);
 }
 
 function __split_folio_to_order(m: Machine, folio: number, old_order: number, new_order: number): void {
   const p = m.page;
   const new_nr_pages = 1 << new_order;
   const nr_pages = 1 << old_order;
-  if (test_flag(m, folio, PG_has_hwpoisoned)) throw new Unmodelled('__split_folio_to_order: a poisoned folio');
-  const flags = p.flags[folio] & INHERITED;
+  if (folio_test_has_hwpoisoned(m, folio)) throw new Unmodelled('__split_folio_to_order: a poisoned folio');
+  const flags = p.flags[folio] & PAGE_FLAGS_SPLIT;
   const zone_device = folio_is_zone_device(m, folio);
   for (let i = new_nr_pages; i < nr_pages; i += new_nr_pages) {
     const new_folio = folio + i;
@@ -140,14 +119,14 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
     p.compound_head[new_folio] = 0;
     if (new_order !== 0) {
       prep_compound_page(m, new_folio, new_order);
-      set_flag(m, new_folio, PG_large_rmappable);
+      folio_set_large_rmappable(m, new_folio);
     }
   }
   if (new_order !== 0) {
     p.order[folio] = new_order;
   } else {
     // what upstream keeps in the second page goes with it
-    p.flags[folio] = p.flags[folio] & ~(PG_head | PG_large_rmappable | PG_partially_mapped);
+    p.flags[folio] &= ~(PG_head | PAGE_FLAGS_SECOND);
     p.order[folio] = 0;
     p.large.delete(folio);
   }
@@ -185,9 +164,9 @@ export function folio_check_splittable(m: Machine, folio: number, new_order: num
   WARN_ON(m, !folio_test_locked(m, folio), 'folio_check_splittable');
   if (m.page.mapping[folio] === 0 && !folio_test_anon(m, folio)) return -EBUSY;
   if (folio_test_anon(m, folio) && new_order === 1) return -EINVAL;
-  if ((split_type === SPLIT_TYPE_NON_UNIFORM || new_order !== 0) && test_flag(m, folio, PG_swapcache)) return -EINVAL;
+  if ((split_type === SPLIT_TYPE_NON_UNIFORM || new_order !== 0) && folio_test_swapcache(m, folio)) return -EINVAL;
   if (is_huge_zero_folio(m, folio)) return -EINVAL;
-  if (test_flag(m, folio, PG_writeback)) return -EBUSY;
+  if (folio_test_writeback(m, folio)) return -EBUSY;
   return 0;
 }
 
@@ -202,7 +181,7 @@ function __folio_freeze_and_split_unmapped(
 ): number {
   const old_order = folio_order(m, folio);
   const end_folio = folio + (1 << old_order);
-  if (test_flag(m, folio, PG_swapcache))
+  if (folio_test_swapcache(m, folio))
     throw new Unmodelled('__folio_freeze_and_split_unmapped: a folio in the swap cache');
   if (!folio_ref_freeze(m, folio, 1)) return -EAGAIN;
   if (folio_test_anon(m, folio) && old_order > 1) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import {
   type ptdesc,
@@ -26,11 +25,13 @@ import { softleaf_from_pte, softleaf_to_pfn, swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmu_notifier, mmu_notifier_register } from '../mmu_notifier.ts';
-import { clear_flag, folio_get, PageAnonExclusive, PG_dirty, test_flag } from '../page.ts';
+import { folio_clear_dirty, folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
+import { folio_get } from '../page.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
 import { run_thp } from '../testing.ts';
 import { __split_huge_pmd, split_huge_pmd, split_huge_pmd_address } from './split_pmd.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -80,11 +81,11 @@ t.test('the ptes take over every property of the pmd, and mirrors hear of it', a
       mm,
     );
     pmdt.entry[pi] = pte_mkuffd(pte_mkold(pte_wrprotect(pmdt.entry[pi])));
-    clear_flag(m, folio, PG_dirty);
+    folio_clear_dirty(m, folio);
     yield* split_huge_pmd(m, vma, pmdt, pi, MAP + 100 * PAGE);
     t.same(ranges, [NOTIFY_CLEAR, HUGE]);
     t.equal(m.thp.vm_events.get('THP_SPLIT_PMD'), 1);
-    t.ok(test_flag(m, folio, PG_dirty));
+    t.ok(folio_test_dirty(m, folio));
     for (const i of [0, 511]) {
       const e = pte(mm, i);
       t.same([pte_write(e), pte_young(e), pte_dirty(e), pte_uffd(e)], [false, false, true, true]);
@@ -161,10 +162,10 @@ t.test('the huge zero folio becomes small ones; a pmd of a file is only unmapped
     yield* user_store32(m, MAP, 6);
     const { vma, pmdt, pi, folio } = at();
     t.same([walk_address(mm, MAP).level, mm.rss_stat[SHMEM_PAGES], folio_mapcount(m, folio)], ['pmd', 512, 1]);
-    clear_flag(m, folio, PG_dirty);
+    folio_clear_dirty(m, folio);
     yield* split_huge_pmd(m, vma, pmdt, pi, MAP);
     t.same([pmdt.entry[pi], mm.rss_stat[SHMEM_PAGES], folio_mapcount(m, folio)], [0, 0, 0]);
-    t.ok(test_flag(m, folio, PG_dirty));
+    t.ok(folio_test_dirty(m, folio));
     t.equal(yield* user_load32(m, MAP), 6);
   });
 });

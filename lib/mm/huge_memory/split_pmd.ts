@@ -64,19 +64,8 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import {
-  folio_ref_add,
-  folio_ref_count,
-  folio_test_anon,
-  page_folio,
-  page_to_pfn,
-  PageAnon,
-  PageAnonExclusive,
-  PG_dirty,
-  PG_referenced,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+import { folio_set_dirty, folio_set_referenced, folio_test_referenced, PageAnonExclusive } from '../page-flags.ts';
+import { folio_ref_add, folio_ref_count, folio_test_anon, page_folio, page_to_pfn, PageAnon } from '../page.ts';
 import { pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
@@ -115,8 +104,8 @@ function split_file_pmd(m: Machine, vma: vm_area_struct, haddr: number, pmdt: pt
   if (is_huge_zero_pmd(m, old_pmd)) return;
   const page = pmd_page(m, old_pmd);
   const folio = page_folio(m, page);
-  if (pmd_dirty(old_pmd)) set_flag(m, folio, PG_dirty);
-  if (!test_flag(m, folio, PG_referenced) && pmd_young(old_pmd)) set_flag(m, folio, PG_referenced);
+  if (pmd_dirty(old_pmd)) folio_set_dirty(m, folio);
+  if (!folio_test_referenced(m, folio) && pmd_young(old_pmd)) folio_set_referenced(m, folio);
   folio_remove_rmap_pmd(m, folio, page, vma);
   add_mm_counter(mm, mm_counter_file(m, folio), -HPAGE_PMD_NR);
   folio_put(m, folio);
@@ -182,7 +171,7 @@ function __split_huge_pmd_locked(
       folio = page_folio(m, page);
       if (pmd_dirty(old_pmd)) {
         dirty = true;
-        set_flag(m, folio, PG_dirty);
+        folio_set_dirty(m, folio);
       }
       write = pmd_write(old_pmd);
       young = pmd_young(old_pmd);

@@ -33,7 +33,8 @@ import {
   VM_SPECIAL,
   vma_is_anonymous,
 } from '../mm_types.ts';
-import { clear_flag, folio_order, folio_pfn, PG_large_rmappable } from '../page.ts';
+import { folio_clear_large_rmappable } from '../page-flags.ts';
+import { folio_order, folio_pfn } from '../page.ts';
 import { __GFP_ZERO, folio_alloc, GFP_TRANSHUGE, GFP_TRANSHUGE_LIGHT } from '../page_alloc.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { shmem_allowable_huge_orders, shmem_enabled_show, shmem_enabled_store } from '../shmem.ts';
@@ -173,7 +174,7 @@ export class thp_state {
       count_vm_event(this.m, 'THP_ZERO_PAGE_ALLOC_FAILED');
       return false;
     }
-    clear_flag(this.m, zero_folio, PG_large_rmappable);
+    folio_clear_large_rmappable(this.m, zero_folio);
     this.huge_zero_folio = zero_folio;
     this.huge_zero_pfn = folio_pfn(this.m, zero_folio);
     // one is the shrinker's, which gives it back only under memory pressure

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_dirty, pte_pfn, pte_young } from '../../arch/x86/mm/pgtable/pgtable.ts';
@@ -15,11 +14,13 @@ import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
-import { folio_get, folio_order, PG_dirty, PG_swapbacked, test_flag } from '../page.ts';
+import { folio_test_dirty, folio_test_swapbacked } from '../page-flags.ts';
+import { folio_get, folio_order } from '../page.ts';
 import { try_to_migrate } from '../rmap/walk.ts';
 import { run_thp } from '../testing.ts';
 import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
 import { unmap_huge_pmd_locked } from './zap.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -97,7 +98,7 @@ t.test('MADV_FREE of a whole huge page makes it clean and disposable, until it i
     t.equal(yield* do_syscall_64(m, NR_madvise, MAP, HUGE, FREE), 0);
     yield* lru_add_drain_all(m);
     t.same(
-      [level(mm), pte_young(entry(mm)), pte_dirty(entry(mm)), test_flag(m, folio, PG_swapbacked)],
+      [level(mm), pte_young(entry(mm)), pte_dirty(entry(mm)), folio_test_swapbacked(m, folio)],
       ['pmd', false, false, false],
     );
     t.equal(yield* user_load32(m, MAP), 5, 'nobody took it yet');
@@ -123,7 +124,7 @@ t.test('what was written to after MADV_FREE is kept, and backed by swap again', 
     yield* user_store32(m, MAP, 6);
     const folio = folio_of(m, mm);
     t.notOk(yield* try_to_drop(m, mm, folio));
-    t.same([test_flag(m, folio, PG_dirty), test_flag(m, folio, PG_swapbacked)], [true, true]);
+    t.same([folio_test_dirty(m, folio), folio_test_swapbacked(m, folio)], [true, true]);
     t.equal(yield* user_load32(m, MAP), 6);
   });
 });

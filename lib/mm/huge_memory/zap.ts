@@ -17,7 +17,7 @@ import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_mark_accessed, folio_mark_lazyfree, folio_put } from '../folio.ts';
 import { pmd_is_device_private_entry, pmd_is_migration_entry, pmd_to_softleaf_folio } from '../leafops.ts';
 import { vm_normal_folio_pmd } from '../memory/fault.ts';
@@ -37,17 +37,14 @@ import {
   tlb_remove_pmd_tlb_entry,
 } from '../mmu_gather.ts';
 import {
-  clear_flag,
-  folio_get,
-  folio_is_zone_device,
-  folio_ref_count,
-  folio_test_anon,
-  pfn_folio,
-  PG_dirty,
-  PG_swapbacked,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+  folio_clear_dirty,
+  folio_set_dirty,
+  folio_set_swapbacked,
+  folio_test_dirty,
+  folio_test_locked,
+  folio_test_swapbacked,
+} from '../page-flags.ts';
+import { folio_get, folio_is_zone_device, folio_ref_count, folio_test_anon, pfn_folio } from '../page.ts';
 import { pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate } from '../pgtable-generic.ts';
 import { folio_mapcount, folio_maybe_mapped_shared, folio_remove_rmap_pmd } from '../rmap/rmap.ts';
 import { __pmd_trans_huge_lock, mm_counter_file, pmd_trans_huge_lock } from './pmd_lock.ts';
@@ -96,7 +93,7 @@ export function* madvise_free_huge_pmd(
     folio_put(m, folio);
     return false;
   }
-  if (test_flag(m, folio, PG_dirty)) clear_flag(m, folio, PG_dirty);
+  if (folio_test_dirty(m, folio)) folio_clear_dirty(m, folio);
   folio_unlock(m, folio);
   if (pmd_young(orig_pmd) || pmd_dirty(orig_pmd)) {
     pmdp_invalidate(m, vma, addr, pmdt, pi);
@@ -130,7 +127,7 @@ function zap_huge_pmd_folio(
     add_mm_counter(mm, MM_ANONPAGES, -HPAGE_PMD_NR);
   } else {
     add_mm_counter(mm, mm_counter_file(m, folio), -HPAGE_PMD_NR);
-    if (is_present && pmd_dirty(pmdval)) set_flag(m, folio, PG_dirty);
+    if (is_present && pmd_dirty(pmdval)) folio_set_dirty(m, folio);
     if (is_present && pmd_young(pmdval) && (vma.vm_flags & (VM_SEQ_READ | VM_RAND_READ)) === 0)
       folio_mark_accessed(m, folio);
   }
@@ -181,18 +178,18 @@ export function unmap_huge_pmd_locked(
   WARN_ON(m, !folio_test_pmd_mappable(m, folio), fn);
   WARN_ON(m, !folio_test_locked(m, folio), fn);
   WARN_ON(m, !folio_test_anon(m, folio), fn);
-  WARN_ON(m, test_flag(m, folio, PG_swapbacked), fn);
-  if (pmd_dirty(pmdt.entry[pi])) set_flag(m, folio, PG_dirty);
-  if (test_flag(m, folio, PG_dirty)) {
-    set_flag(m, folio, PG_swapbacked);
+  WARN_ON(m, folio_test_swapbacked(m, folio), fn);
+  if (pmd_dirty(pmdt.entry[pi])) folio_set_dirty(m, folio);
+  if (folio_test_dirty(m, folio)) {
+    folio_set_swapbacked(m, folio);
     return false;
   }
   const orig_pmd = pmdp_huge_clear_flush(m, vma, addr, pmdt, pi);
   const ref_count = folio_ref_count(m, folio);
   const map_count = folio_mapcount(m, folio);
-  if (pmd_dirty(orig_pmd)) set_flag(m, folio, PG_dirty);
-  if (test_flag(m, folio, PG_dirty)) {
-    set_flag(m, folio, PG_swapbacked);
+  if (pmd_dirty(orig_pmd)) folio_set_dirty(m, folio);
+  if (folio_test_dirty(m, folio)) {
+    folio_set_swapbacked(m, folio);
     set_pmd_at(m, vma.vm_mm, addr, pmdt, pi, orig_pmd);
     return false;
   }

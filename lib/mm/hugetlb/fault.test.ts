@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_dirty, pte_pfn, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
@@ -18,8 +17,9 @@ import { unpin_user_pages } from '../gup/pin.ts';
 import { make_pte_marker_entry, softleaf_to_pte } from '../leafops.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
-import { PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
 import { hugetlb_fault, hugetlb_fault_mutex_hash } from './fault.ts';
+import t from 'tap';
 
 const HUGE = 2 * 1024 * 1024;
 const MAP = 0x200000000;

@@ -63,17 +63,8 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import {
-  folio_get,
-  folio_test_anon,
-  page_folio,
-  pfn_to_page,
-  PG_anon_exclusive,
-  PG_uptodate,
-  set_flag,
-  SetPageAnonExclusive,
-  test_flag,
-} from '../page.ts';
+import { folio_mark_uptodate, PageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
+import { folio_get, folio_test_anon, page_folio, pfn_to_page } from '../page.ts';
 import {
   folio_mapcount,
   folio_move_anon_rmap,
@@ -200,7 +191,7 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
   let new_folio: number;
   for (;;) {
     if (folio_mapcount(m, old_folio) === 1 && folio_test_anon(m, old_folio)) {
-      if (!test_flag(m, old_folio, PG_anon_exclusive)) {
+      if (!PageAnonExclusive(m, old_folio)) {
         folio_move_anon_rmap(m, old_folio, vma);
         SetPageAnonExclusive(m, old_folio);
       }
@@ -208,7 +199,7 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
       return 0;
     }
     BUG_ON(
-      folio_test_anon(m, old_folio) && test_flag(m, old_folio, PG_anon_exclusive),
+      folio_test_anon(m, old_folio) && PageAnonExclusive(m, old_folio),
       'mm/hugetlb.c: hugetlb_wp() of an exclusive page',
     );
     const cow_from_owner = is_vma_resv_set(vma, HPAGE_RESV_OWNER) && folio_test_anon(m, old_folio);
@@ -235,7 +226,7 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
   if (ret === 0 && copy_user_large_folio(m, new_folio, old_folio, vmf.real_address, vma) !== 0)
     ret = VM_FAULT_HWPOISON_LARGE;
   if (ret === 0) {
-    set_flag(m, new_folio, PG_uptodate);
+    folio_mark_uptodate(m, new_folio);
     const range = new mmu_notifier_range();
     mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, vmf.address, vmf.address + huge_page_size(h));
     yield* mmu_notifier_invalidate_range_start(m, range);
@@ -312,7 +303,7 @@ function* hugetlb_no_page(m: Machine, hf: huge_fault): Gen<number> {
     folio = alloc_hugetlb_folio(m, vma, vmf.address, false);
     if (folio < 0) return no_page_out(m, hf, (yield* hugetlb_pte_stable(m, hf)) ? VM_FAULT_SIGBUS : 0);
     folio_zero_user(m, folio, vmf.real_address);
-    set_flag(m, folio, PG_uptodate);
+    folio_mark_uptodate(m, folio);
     new_folio = true;
     if (shared) {
       if (hugetlb_add_to_page_cache(m, folio, mapping, hf.idx) !== 0) {

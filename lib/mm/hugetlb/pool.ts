@@ -20,9 +20,9 @@ import {
   VM_NORESERVE,
   type vm_operations_struct,
 } from '../mm_types.ts';
+import { ClearPageAnonExclusive } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
-  ClearPageAnonExclusive,
   folio_order,
   folio_ref_count,
   folio_size,

@@ -91,17 +91,9 @@ import {
   MMU_NOTIFY_PROTECTION_VMA,
 } from '../mmu_notifier.ts';
 import { MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
+import { folio_mark_uptodate } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import {
-  folio_get,
-  folio_size,
-  folio_test_anon,
-  page_folio,
-  PageAnon,
-  pfn_to_page,
-  PG_uptodate,
-  set_flag,
-} from '../page.ts';
+import { folio_get, folio_size, folio_test_anon, page_folio, PageAnon, pfn_to_page } from '../page.ts';
 import {
   folio_mapped,
   hugetlb_add_file_rmap,
@@ -246,7 +238,7 @@ function hugetlb_install_folio(
   old: number,
 ): void {
   let newpte = make_huge_pte(m, vma, new_folio, true);
-  set_flag(m, new_folio, PG_uptodate);
+  folio_mark_uptodate(m, new_folio);
   folio_clear_hpg(m, new_folio, HPG_restore_reserve);
   hugetlb_add_new_anon_rmap(m, new_folio, vma, addr);
   if (userfaultfd_protected(vma) && pte_uffd(old)) newpte = pte_mkuffd(newpte);

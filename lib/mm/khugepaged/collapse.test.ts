@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_clear_uffd, pte_mkuffd, pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
@@ -17,9 +16,10 @@ import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
-import { PageAnonExclusive } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
 import { make_device_exclusive } from '../rmap/device_exclusive.ts';
 import { collapse_scan_pmd, hugepage_vma_revalidate } from './collapse.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

@@ -23,7 +23,7 @@ import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import { folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, folio_put_refs, lru_add_drain } from '../folio.ts';
 import { map_anon_folio_pmd_nopf } from '../huge_memory/fault.ts';
 import {
@@ -60,6 +60,7 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
+import { folio_mark_uptodate, folio_test_locked, folio_test_lru } from '../page-flags.ts';
 import {
   folio_is_zone_device,
   folio_page,
@@ -71,10 +72,6 @@ import {
   page_folio,
   page_to_pfn,
   PageList,
-  PG_lru,
-  PG_uptodate,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import { folio_alloc, GFP_TRANSHUGE } from '../page_alloc.ts';
 import {
@@ -397,7 +394,7 @@ function* __collapse_huge_page(
   }
   anon_vma_unlock_write(m, av);
   yield* __collapse_huge_page_copy(m, pgtable, folio, vma, pmd_addr, compound_pagelist);
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
   yield* spin_lock(m, pmdt.ptl);
   WARN_ON_ONCE(m, pmdt.entry[pi] !== 0, 'collapse_huge_page');
   pgtable_trans_huge_deposit(m, mm, pmdt, pi, pgtable);
@@ -472,7 +469,7 @@ export function* collapse_scan_pmd(
     if (page === 0 || folio_is_zone_device(m, page)) return fail(scan_result.SCAN_PAGE_NULL);
     const folio = page_folio(m, page);
     if (!folio_test_anon(m, folio)) return fail(scan_result.SCAN_PAGE_ANON);
-    if (!test_flag(m, folio, PG_lru)) return fail(scan_result.SCAN_PAGE_LRU);
+    if (!folio_test_lru(m, folio)) return fail(scan_result.SCAN_PAGE_LRU);
     if (folio_test_locked(m, folio)) return fail(scan_result.SCAN_PAGE_LOCK);
     if (folio_expected_ref_count(m, folio) !== folio_ref_count(m, folio)) return fail(scan_result.SCAN_PAGE_COUNT);
   }

@@ -90,16 +90,8 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import {
-  clear_flag,
-  folio_get,
-  folio_is_zone_device,
-  folio_nr_pages,
-  folio_test_large,
-  PG_dirty,
-  PG_swapcache,
-  test_flag,
-} from '../page.ts';
+import { folio_clear_dirty, folio_test_dirty, folio_test_swapcache } from '../page-flags.ts';
+import { folio_get, folio_is_zone_device, folio_nr_pages, folio_test_large } from '../page.ts';
 import {
   ACTION_CONTINUE,
   type mm_walk,
@@ -237,14 +229,14 @@ function* madvise_free_pte_range(
         continue;
       }
     }
-    if (test_flag(m, folio, PG_swapcache)) throw new Unmodelled('madvise_free_pte_range: the swap cache');
-    if (test_flag(m, folio, PG_dirty)) {
+    if (folio_test_swapcache(m, folio)) throw new Unmodelled('madvise_free_pte_range: the swap cache');
+    if (folio_test_dirty(m, folio)) {
       if (!folio_trylock(m, folio)) continue;
       if (folio_mapcount(m, folio) !== folio_nr_pages(m, folio)) {
         folio_unlock(m, folio);
         continue;
       }
-      clear_flag(m, folio, PG_dirty);
+      folio_clear_dirty(m, folio);
       folio_unlock(m, folio);
     }
     if (pte_young(ptent.pte) || pte_dirty(ptent.pte)) {

@@ -11,19 +11,15 @@ import { lru_add_drain } from '../folio.ts';
 import { vm_normal_folio } from '../memory/fault.ts';
 import { type vm_area_struct, VM_HUGETLB, VM_LOCKED, VM_PFNMAP, vma_is_anonymous } from '../mm_types.ts';
 import {
-  clear_flag,
-  folio_is_zone_device,
-  folio_nr_pages,
-  folio_test_large,
-  PG_active,
-  PG_lru,
+  clear_flags,
+  folio_set_workingset,
+  folio_test_active,
+  folio_test_lru,
+  folio_test_unevictable,
   PG_referenced,
-  PG_unevictable,
-  PG_workingset,
   PG_young,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+} from '../page-flags.ts';
+import { folio_is_zone_device, folio_nr_pages, folio_test_large } from '../page.ts';
 import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../pagewalk.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
@@ -53,11 +49,11 @@ function* madvise_pageout_pte_range(
     const folio = vm_normal_folio(m, walk.vma as vm_area_struct, addr, ptent);
     if (folio === 0 || folio_is_zone_device(m, folio)) continue;
     if (folio_test_large(m, folio)) throw new Unmodelled('madvise_cold_or_pageout_pte_range: large folios');
-    if (!test_flag(m, folio, PG_lru) || folio_mapcount(m, folio) !== folio_nr_pages(m, folio)) continue;
-    clear_flag(m, folio, PG_referenced | PG_young);
-    if (test_flag(m, folio, PG_active)) set_flag(m, folio, PG_workingset);
+    if (!folio_test_lru(m, folio) || folio_mapcount(m, folio) !== folio_nr_pages(m, folio)) continue;
+    clear_flags(m, folio, PG_referenced | PG_young);
+    if (folio_test_active(m, folio)) folio_set_workingset(m, folio);
     if (!folio_isolate_lru(m, folio)) continue;
-    if (test_flag(m, folio, PG_unevictable)) folio_putback_lru(m, folio);
+    if (folio_test_unevictable(m, folio)) folio_putback_lru(m, folio);
     else folio_list.push(folio);
   }
   pte_unmap_unlock(m, pt);

@@ -85,6 +85,7 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_PROTECTION_PAGE,
 } from '../mmu_notifier.ts';
+import { folio_mark_uptodate, PageAnonExclusive } from '../page-flags.ts';
 import {
   folio_get,
   folio_ref_add,
@@ -93,10 +94,6 @@ import {
   folio_test_large,
   page_folio,
   page_to_pfn,
-  PG_anon_exclusive,
-  PG_uptodate,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
 import { pte_offset_map } from '../pgtable-generic.ts';
@@ -208,7 +205,7 @@ function copy_present_page(
   if (new_folio === 0) return -EAGAIN;
   m.ram.copy(page_to_pfn(m, new_folio), page_to_pfn(m, page));
   copy.prealloc = 0;
-  set_flag(m, new_folio, PG_uptodate);
+  folio_mark_uptodate(m, new_folio);
   folio_add_new_anon_rmap(m, new_folio, dst_vma, addr, RMAP_EXCLUSIVE);
   folio_add_lru_vma(m, new_folio, dst_vma);
   copy.rss[MM_ANONPAGES]++;
@@ -273,7 +270,7 @@ function copy_present_ptes(
         return -EAGAIN;
       }
       rss[MM_ANONPAGES] += nr;
-      WARN_ON_ONCE(m, test_flag(m, page, PG_anon_exclusive), 'copy_present_ptes');
+      WARN_ON_ONCE(m, PageAnonExclusive(m, page), 'copy_present_ptes');
     } else {
       folio_dup_file_rmap_ptes(m, folio, page, nr, dst_vma);
       rss[mm_counter_file(m, folio)] += nr;
@@ -288,7 +285,7 @@ function copy_present_ptes(
       return copy_present_page(m, dst_vma, dst_pt, src_pt, i, addr, copy, page) || 1;
     }
     rss[MM_ANONPAGES]++;
-    WARN_ON_ONCE(m, test_flag(m, page, PG_anon_exclusive), 'copy_present_ptes');
+    WARN_ON_ONCE(m, PageAnonExclusive(m, page), 'copy_present_ptes');
   } else {
     folio_dup_file_rmap_pte(m, folio, page, dst_vma);
     rss[mm_counter_file(m, folio)]++;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_unlock } from '../filemap/folio_lock.ts';
 import {
   make_device_exclusive_entry,
   make_guard_swp_entry,
@@ -17,12 +16,14 @@ import {
 import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
 import { type mm_struct, vm_area_struct, vm_fault } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
+import { folio_test_locked } from '../page-flags.ts';
 import { page_to_pfn, pfn_to_page } from '../page.ts';
 import { ptep_clear_flush } from '../pgtable-generic.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_add_new_anon_rmap } from '../rmap/rmap.ts';
 import { leaf_at } from '../testing.ts';
 import { handle_mm_fault, pte_range_none, vm_normal_page, vmf_pte_changed } from './fault.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const MAP = 0x200000000;

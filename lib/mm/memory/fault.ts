@@ -43,7 +43,6 @@ import { page_devmem } from '../../series/hmm_v14/hmm.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import {
   folio_lock_or_retry,
-  folio_test_locked,
   folio_trylock,
   folio_unlock,
   softleaf_entry_wait_on_locked,
@@ -131,6 +130,7 @@ import {
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import { can_change_pte_writable } from '../mprotect.ts';
+import { folio_mark_uptodate, folio_test_dirty, folio_test_locked } from '../page-flags.ts';
 import {
   folio_nr_pages,
   folio_order,
@@ -139,10 +139,6 @@ import {
   page_folio,
   page_to_pfn,
   pfn_to_page,
-  PG_dirty,
-  PG_uptodate,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import { __GFP_ZERO, folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
 import { pte_offset_map, pte_offset_map_lock, pte_offset_map_rw_nolock } from '../pgtable-generic.ts';
@@ -317,7 +313,7 @@ function restore_exclusive_pte(
   if (pte_soft_dirty(orig_pte)) pte = pte_mksoft_dirty(pte);
   if (pte_uffd(orig_pte)) pte = pte_mkuffd(pte);
   if ((vma.vm_flags & VM_WRITE) !== 0 && can_change_pte_writable(m, vma, address, pte)) {
-    if (test_flag(m, folio, PG_dirty)) pte = pte_mkdirty(pte);
+    if (folio_test_dirty(m, folio)) pte = pte_mkdirty(pte);
     pte = pte_mkwrite(pte);
   }
   set_pte_at(m, vma.vm_mm, address, pt, i, pte);
@@ -550,7 +546,7 @@ function* do_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   if (folio === 0) return VM_FAULT_OOM;
   const nr_pages = folio_nr_pages(m, folio);
   addr = ALIGN_DOWN(vmf.address, nr_pages * PAGE_SIZE);
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
   const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
   vmf.pte = pt;
   if (pt === null) {

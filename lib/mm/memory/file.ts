@@ -30,7 +30,7 @@ import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
-import { folio_lock, folio_test_locked, folio_unlock, unlock_page } from '../filemap/folio_lock.ts';
+import { folio_lock, folio_unlock, unlock_page } from '../filemap/folio_lock.ts';
 import { folio_add_lru_vma, folio_put, put_page } from '../folio.ts';
 import { maybe_pmd_mkwrite } from '../huge_memory/pmd_lock.ts';
 import {
@@ -56,17 +56,8 @@ import {
   VM_SHARED,
   vma_pages,
 } from '../mm_types.ts';
-import {
-  folio_nr_pages,
-  folio_order,
-  folio_page_idx,
-  folio_ref_add,
-  page_folio,
-  PG_dirty,
-  PG_uptodate,
-  set_flag,
-  test_flag,
-} from '../page.ts';
+import { folio_mark_uptodate, folio_test_dirty, folio_test_locked } from '../page-flags.ts';
+import { folio_nr_pages, folio_order, folio_page_idx, folio_ref_add, page_folio } from '../page.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
@@ -148,7 +139,7 @@ export function set_pte_range(m: Machine, vmf: vm_fault, folio: number, page: nu
   const write = (vmf.flags & FAULT_FLAG_WRITE) !== 0;
   let entry = mk_pte(m, page, vma.vm_page_prot);
   if (write) entry = maybe_mkwrite(pte_mkdirty(entry), vma);
-  else if (pte_write(entry) && test_flag(m, folio, PG_dirty)) entry = pte_mkdirty(entry);
+  else if (pte_write(entry) && folio_test_dirty(m, folio)) entry = pte_mkdirty(entry);
   if (vmf_orig_pte_uffd_wp(vmf)) entry = pte_mkuffd(entry);
   if (write && !(vma.vm_flags & VM_SHARED)) {
     BUG_ON(nr !== 1, 'mm/memory.c: set_pte_range() of a copied large folio');
@@ -280,7 +271,7 @@ function* do_cow_fault(m: Machine, vmf: vm_fault): Gen<number> {
   }
   if (ret & VM_FAULT_DONE_COW) return ret;
   copy_mc_user_highpage(m, vmf.cow_page, vmf.page, vmf.address, vma);
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
   ret |= yield* finish_fault(m, vmf);
   unlock_page(m, vmf.page);
   put_page(m, vmf.page);

@@ -23,7 +23,6 @@ import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import {
   fault_flag_allow_retry_first,
   folio_lock,
-  folio_test_locked,
   folio_trylock,
   folio_unlock,
   release_fault_lock,
@@ -55,22 +54,16 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import { folio_mark_dirty } from '../page-writeback.ts';
 import {
-  folio_get,
-  folio_ref_count,
-  folio_test_anon,
-  folio_test_large,
-  large,
-  page_folio,
+  folio_mark_uptodate,
+  folio_test_locked,
+  folio_test_lru,
+  folio_test_swapcache,
   PageAnonExclusive,
-  PG_lru,
-  PG_swapcache,
-  PG_uptodate,
-  set_flag,
   SetPageAnonExclusive,
-  test_flag,
-} from '../page.ts';
+} from '../page-flags.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
+import { folio_get, folio_ref_count, folio_test_anon, folio_test_large, large, page_folio } from '../page.ts';
 import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
@@ -170,7 +163,7 @@ function* wp_page_copy(m: Machine, vmf: vm_fault): Gen<number> {
     if (vmf.page !== 0) copy_mc_user_highpage(m, new_folio, vmf.page, vmf.address, vma);
     else m.ram.copy(m.page.page_to_pfn(new_folio), pte_pfn(vmf.orig_pte));
   }
-  set_flag(m, new_folio, PG_uptodate);
+  folio_mark_uptodate(m, new_folio);
   const range = new mmu_notifier_range();
   mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, vmf.address, vmf.address + PAGE_SIZE);
   yield* mmu_notifier_invalidate_range_start(m, range);
@@ -270,8 +263,8 @@ function __wp_can_reuse_large_anon_folio(m: Machine, folio: number, vma: vm_area
 
 function wp_can_reuse_anon_folio(m: Machine, folio: number, vma: vm_area_struct): boolean {
   if (folio_test_large(m, folio)) return __wp_can_reuse_large_anon_folio(m, folio, vma);
-  const maybe_in_lru_cache = !test_flag(m, folio, PG_lru);
-  const in_swapcache = test_flag(m, folio, PG_swapcache) ? 1 : 0;
+  const maybe_in_lru_cache = !folio_test_lru(m, folio);
+  const in_swapcache = folio_test_swapcache(m, folio) ? 1 : 0;
   if (folio_ref_count(m, folio) > 1 + (maybe_in_lru_cache ? 1 : 0) + in_swapcache) return false;
   if (maybe_in_lru_cache) lru_add_drain(m);
   if (folio_ref_count(m, folio) > 1 + in_swapcache) return false;

@@ -102,17 +102,9 @@ import {
   MMU_NOTIFY_CLEAR,
   MMU_NOTIFY_UNMAP,
 } from '../mmu_notifier.ts';
+import { folio_test_locked } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
-import {
-  folio_get,
-  folio_nr_pages,
-  folio_ref_count,
-  folio_test_anon,
-  folio_test_large,
-  page_folio,
-  PG_locked,
-  test_flag,
-} from '../page.ts';
+import { folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, page_folio } from '../page.ts';
 import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
@@ -593,7 +585,7 @@ function* unmap_mapping_range_tree(
 
 /** Unmaps a locked page-cache folio everywhere, private copies excepted (mm/memory.c: unmap_mapping_folio()). */
 export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
-  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/memory.c: unmap_mapping_folio() of an unlocked folio');
+  BUG_ON(!folio_test_locked(m, folio), 'mm/memory.c: unmap_mapping_folio() of an unlocked folio');
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
   const first_index = m.page.index[folio];
   const details = new zap_details();

@@ -51,6 +51,22 @@ import {
 import { folio_is_device_private } from '../memremap.ts';
 import { add_mm_counter, mm_counter, type mm_struct, type vm_area_struct, VM_LOCKED } from '../mm_types.ts';
 import {
+  folio_test_dirty,
+  folio_test_locked,
+  folio_test_mlocked,
+  PAGE_FLAGS_MIGRATED,
+  PageHWPoison,
+  PG_active,
+  PG_dirty,
+  PG_head,
+  PG_large_rmappable,
+  PG_private,
+  PG_swapbacked,
+  PG_swapcache,
+  PG_unevictable,
+  PG_writeback,
+} from '../page-flags.ts';
+import {
   folio_get,
   folio_is_zone_device,
   folio_nr_pages,
@@ -65,27 +81,6 @@ import {
   folio_test_large,
   page_to_pfn,
   PageCompound,
-  PG_active,
-  PG_anon_exclusive,
-  PG_dirty,
-  PG_head,
-  PG_hwpoison,
-  PG_idle,
-  PG_large_rmappable,
-  PG_locked,
-  PG_mappedtodisk,
-  PG_mlocked,
-  PG_private,
-  PG_reclaim,
-  PG_referenced,
-  PG_swapbacked,
-  PG_swapcache,
-  PG_unevictable,
-  PG_uptodate,
-  PG_workingset,
-  PG_writeback,
-  PG_young,
-  test_flag,
 } from '../page.ts';
 import {
   DEFINE_FOLIO_VMA_WALK,
@@ -131,14 +126,14 @@ function try_to_map_unused_to_zeropage(
   idx: number,
 ): boolean {
   const page = folio_page(folio, idx);
-  if (PageCompound(m, page) || test_flag(m, page, PG_hwpoison)) return false;
+  if (PageCompound(m, page) || PageHWPoison(m, page)) return false;
   BUG_ON(
-    !folio_test_anon(m, folio) || !test_flag(m, page, PG_locked) || pte_present(old_pte),
+    !folio_test_anon(m, folio) || !folio_test_locked(m, page) || pte_present(old_pte),
     'mm/migrate.c: try_to_map_unused_to_zeropage()',
   );
   WARN_ON_ONCE(m, folio_is_device_private(m, folio), 'try_to_map_unused_to_zeropage');
   const vma = pvmw.vma;
-  if (test_flag(m, folio, PG_mlocked) || (vma.vm_flags & VM_LOCKED) !== 0) return false;
+  if (folio_test_mlocked(m, folio) || (vma.vm_flags & VM_LOCKED) !== 0) return false;
   if (!pages_identical_to_zero(m, page_to_pfn(m, page))) return false;
   let newpte = pte_mkspecial(pfn_pte(page_to_pfn(m, m.zero_page), vma.vm_page_prot));
   if (pte_soft_dirty(old_pte)) newpte = pte_mksoft_dirty(newpte);
@@ -173,7 +168,7 @@ function restore_pte(
   } else {
     pte = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
     if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
-    if (test_flag(m, folio, PG_dirty) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
+    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
     pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
     if (write) pte = pte_mkwrite(pte);
     else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
@@ -381,18 +376,6 @@ export function migrate_huge_page_move_mapping(m: Machine, mapping: address_spac
   return 0;
 }
 
-// PG_anon_exclusive and PG_mappedtodisk are one bit upstream: what is left of either goes along.
-const MIGRATED_FLAGS =
-  PG_referenced |
-  PG_uptodate |
-  PG_workingset |
-  PG_mappedtodisk |
-  PG_anon_exclusive |
-  PG_dirty |
-  PG_young |
-  PG_idle |
-  PG_reclaim;
-
 /**
  * Gives newfolio the state that the folio's flags hold, and takes the old one's (mm/migrate.c: folio_migrate_flags()).
  * NUMA, memcg and page-owner state are left out.
@@ -400,7 +383,7 @@ const MIGRATED_FLAGS =
 export function folio_migrate_flags(m: Machine, newfolio: number, folio: number): void {
   const p = m.page;
   const flags = p.flags[folio];
-  let add = flags & MIGRATED_FLAGS;
+  let add = flags & PAGE_FLAGS_MIGRATED;
   let drop = PG_swapcache | PG_private;
   if (flags & PG_active) {
     BUG_ON((flags & PG_unevictable) !== 0, 'mm/migrate.c: folio_migrate_flags() of an active and unevictable folio');

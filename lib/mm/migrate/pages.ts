@@ -14,7 +14,17 @@ import { deferred_split_folio } from '../huge_memory/deferred_split.ts';
 import { split_folio_to_list } from '../huge_memory/split_folio.ts';
 import type { anon_vma } from '../mm_types.ts';
 import {
-  clear_flag,
+  clear_flags,
+  folio_set_large_rmappable,
+  folio_test_locked,
+  folio_test_partially_mapped,
+  folio_test_private,
+  folio_test_uptodate,
+  folio_test_writeback,
+  PG_active,
+  PG_unevictable,
+} from '../page-flags.ts';
+import {
   folio_order,
   folio_ref_count,
   folio_test_anon,
@@ -25,16 +35,6 @@ import {
   list_add_tail,
   list_del,
   PageList,
-  PG_active,
-  PG_large_rmappable,
-  PG_locked,
-  PG_partially_mapped,
-  PG_private,
-  PG_unevictable,
-  PG_uptodate,
-  PG_writeback,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE, GFP_TRANSHUGE } from '../page_alloc.ts';
 import { folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
@@ -94,7 +94,7 @@ export function putback_movable_pages(m: Machine, l: PageList): void {
 export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_HIGHUSER_MOVABLE): number {
   const order = folio_order(m, src);
   const dst = folio_alloc(m, order > 0 ? gfp_mask | GFP_TRANSHUGE : gfp_mask, order);
-  if (dst !== 0 && order > 0) set_flag(m, dst, PG_large_rmappable);
+  if (dst !== 0 && order > 0) folio_set_large_rmappable(m, dst);
   return dst;
 }
 
@@ -103,7 +103,7 @@ export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_H
  * migrate_folio()).
  */
 function migrate_folio(m: Machine, mapping: address_space | null, dst: number, src: number, _mode: number): number {
-  BUG_ON(test_flag(m, src, PG_writeback), 'mm/migrate.c: migrate_folio() under writeback');
+  BUG_ON(folio_test_writeback(m, src), 'mm/migrate.c: migrate_folio() under writeback');
   const expected_count = folio_expected_ref_count(m, src) + 1;
   if (folio_ref_count(m, src) !== expected_count) return -EAGAIN;
   folio_copy(m, dst, src);
@@ -115,7 +115,7 @@ function migrate_folio(m: Machine, mapping: address_space | null, dst: number, s
 
 function move_to_new_folio(m: Machine, dst: number, src: number, mode: number): number {
   BUG_ON(
-    !test_flag(m, src, PG_locked) || !test_flag(m, dst, PG_locked),
+    !folio_test_locked(m, src) || !folio_test_locked(m, dst),
     'mm/migrate.c: move_to_new_folio() of unlocked folios',
   );
   const rc = migrate_folio(m, folio_mapping(m, src), dst, src, mode);
@@ -140,11 +140,11 @@ function* migrate_one(
   let rc = -EAGAIN;
   unmap: {
     if (!folio_trylock(m, src)) {
-      if (mode === MIGRATE_ASYNC || (mode === MIGRATE_SYNC_LIGHT && !test_flag(m, src, PG_uptodate))) break unmap;
+      if (mode === MIGRATE_ASYNC || (mode === MIGRATE_SYNC_LIGHT && !folio_test_uptodate(m, src))) break unmap;
       yield* folio_lock(m, src);
     }
     locked = true;
-    if (test_flag(m, src, PG_writeback)) {
+    if (folio_test_writeback(m, src)) {
       if (mode !== MIGRATE_SYNC) {
         rc = -EBUSY;
         break unmap;
@@ -155,7 +155,7 @@ function* migrate_one(
     if (!folio_trylock(m, dst)) break unmap;
     dst_locked = true;
     if (m.page.mapping[src] === 0) {
-      if (test_flag(m, src, PG_private)) break unmap;
+      if (folio_test_private(m, src)) break unmap;
     } else if (folio_mapped(m, src)) {
       BUG_ON(
         folio_test_anon(m, src) && av === null,
@@ -167,7 +167,7 @@ function* migrate_one(
     if (folio_mapped(m, src)) break unmap;
 
     const queued = folio_test_large(m, src) && large(m, src).on_deferred_list;
-    const partially_mapped = test_flag(m, src, PG_partially_mapped);
+    const partially_mapped = folio_test_partially_mapped(m, src);
     rc = move_to_new_folio(m, dst, src, mode);
     if (rc !== 0) break unmap;
     if (queued) deferred_split_folio(m, dst, partially_mapped);
@@ -215,7 +215,7 @@ export function* migrate_pages(
     list_del(m, folio, from);
     if (m.sched.explore) yield* cond_resched(m);
     if (folio_ref_count(m, folio) === 1) {
-      clear_flag(m, folio, PG_active | PG_unevictable);
+      clear_flags(m, folio, PG_active | PG_unevictable);
       folio_put(m, folio);
       continue;
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
@@ -8,7 +7,7 @@ import type { Machine } from '../../boot.ts';
 import { type Leaf, walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { folio_lock, folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, lru_add_drain } from '../folio.ts';
 import { make_writable_device_private_entry, swp_type } from '../leafops.ts';
 import { memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
@@ -16,12 +15,14 @@ import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { sys_mprotect } from '../mprotect.ts';
+import { folio_test_locked } from '../page-flags.ts';
 import { page_to_pfn, pfn_to_page } from '../page.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_add_new_anon_rmap, folio_mapcount } from '../rmap/rmap.ts';
 import { private_pagemap } from '../testing.ts';
 import { migrate_vma_collect, migrate_vma_nr_pages } from './collect.ts';
 import { migrate_vma } from './migrate_vma.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

@@ -48,6 +48,7 @@ import {
   MMU_NOTIFY_CLEAR,
   MMU_NOTIFY_MIGRATE,
 } from '../mmu_notifier.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   folio_get,
@@ -56,7 +57,6 @@ import {
   folio_test_large,
   page_folio,
   page_to_pfn,
-  PageAnonExclusive,
   pfn_folio,
 } from '../page.ts';
 import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';

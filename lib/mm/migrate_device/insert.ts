@@ -57,16 +57,8 @@ import {
   VM_WRITE,
   vma_is_anonymous,
 } from '../mm_types.ts';
-import {
-  folio_get,
-  folio_is_zone_device,
-  folio_test_large,
-  page_folio,
-  page_to_pfn,
-  PG_large_rmappable,
-  PG_uptodate,
-  set_flag,
-} from '../page.ts';
+import { folio_mark_uptodate, PG_large_rmappable, PG_uptodate, set_flags } from '../page-flags.ts';
+import { folio_get, folio_is_zone_device, folio_test_large, page_folio, page_to_pfn } from '../page.ts';
 import {
   pgtable_trans_huge_deposit,
   pmdp_invalidate,
@@ -113,7 +105,7 @@ function* migrate_vma_insert_huge_pmd_page(
   const ret = yield* anon_vma_prepare(m, vma);
   if (ret !== 0) return ret;
   folio_set_order(m, folio, HPAGE_PMD_ORDER);
-  set_flag(m, folio, PG_large_rmappable | PG_uptodate);
+  set_flags(m, folio, PG_large_rmappable | PG_uptodate);
 
   const abort = (): number => {
     for (let i = at; i < at + HPAGE_PMD_NR; i++) clear_migrate(src, i);
@@ -195,7 +187,7 @@ function* insert_page(
   }
   if (pmd_none(pmdt.entry[pi]) && (yield* pte_alloc(m, mm, pmdt, pi)) !== 0) return false;
   if (vma.anon_vma === null && (yield* anon_vma_prepare(m, vma)) !== 0) return false;
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
 
   const zone_device = folio_is_zone_device(m, folio);
   let entry: number;

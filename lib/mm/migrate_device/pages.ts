@@ -6,7 +6,7 @@ import { EBUSY, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { folio_lock, folio_test_locked, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_add_lru, folio_put, lru_add_drain, lru_add_drain_all } from '../folio.ts';
 import { folio_split_unmapped } from '../huge_memory/split_folio.ts';
 import { split_huge_pmd_address } from '../huge_memory/split_pmd.ts';
@@ -21,6 +21,7 @@ import {
   MMU_NOTIFY_CLEAR,
   MMU_NOTIFY_MIGRATE,
 } from '../mmu_notifier.ts';
+import { folio_test_locked, folio_test_lru, folio_test_private, folio_test_writeback } from '../page-flags.ts';
 import {
   folio_get,
   folio_is_zone_device,
@@ -30,10 +31,6 @@ import {
   folio_test_large,
   folio_try_get,
   page_folio,
-  PG_lru,
-  PG_private,
-  PG_writeback,
-  test_flag,
 } from '../page.ts';
 import { __GFP_NOWARN, folio_alloc, GFP_USER } from '../page_alloc.ts';
 import { folio_mapcount, folio_mapped } from '../rmap/rmap.ts';
@@ -64,7 +61,7 @@ function migrate_vma_check_page(m: Machine, page: number, fault_page: number): b
   const folio = page_folio(m, page);
   let extra = page === fault_page ? 2 : 1;
   if (folio_is_zone_device(m, folio)) extra++;
-  if (folio_mapping(m, folio) !== null) extra += test_flag(m, folio, PG_private) ? 2 : 1;
+  if (folio_mapping(m, folio) !== null) extra += folio_test_private(m, folio) ? 2 : 1;
   return folio_ref_count(m, folio) - extra <= folio_mapcount(m, folio);
 }
 
@@ -90,7 +87,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
     if (nr > 1 && !(mpfn & MIGRATE_PFN_COMPOUND)) src_pfns[i] = mpfn + MIGRATE_PFN_COMPOUND;
     const zone_device = folio_is_zone_device(m, folio);
     if (!zone_device) {
-      if (!test_flag(m, folio, PG_lru) && allow_drain) {
+      if (!folio_test_lru(m, folio) && allow_drain) {
         yield* lru_add_drain_all(m);
         allow_drain = false;
       }
@@ -249,7 +246,7 @@ function* __migrate_device_pages(
       clear(src_pfns, i, MIGRATE_PFN_MIGRATE);
       continue;
     }
-    BUG_ON(test_flag(m, folio, PG_writeback), 'mm/migrate_device.c: __migrate_device_pages() under writeback');
+    BUG_ON(folio_test_writeback(m, folio), 'mm/migrate_device.c: __migrate_device_pages() under writeback');
 
     const extra_cnt = migrate !== null && migrate.fault_page === page ? 1 : 0;
     if (folio_migrate_mapping(m, mapping, newfolio, folio, extra_cnt) !== 0) clear(src_pfns, i, MIGRATE_PFN_MIGRATE);

@@ -14,7 +14,8 @@ import {
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { anon_vma, anon_vma_chain, type vm_area_struct } from '../mm_types.ts';
-import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, PG_locked, test_flag } from '../page.ts';
+import { folio_test_locked } from '../page-flags.ts';
+import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS } from '../page.ts';
 import { folio_anon_vma } from '../util.ts';
 import { find_mergeable_anon_vma } from '../vma/merge.ts';
 import { folio_mapped } from './rmap.ts';
@@ -234,7 +235,7 @@ export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
 
 /** The anon_vma of a locked folio that is mapped, with a reference, else null (mm/rmap.c: folio_get_anon_vma()). */
 export function folio_get_anon_vma(m: Machine, folio: number): anon_vma | null {
-  if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_get_anon_vma');
+  if (!folio_test_locked(m, folio)) WARN_ON(m, true, 'folio_get_anon_vma');
   const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
   const av = folio_anon_vma(m, folio);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { pte_pfn } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
@@ -10,14 +9,16 @@ import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { sched_yield } from '../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { folio_test_locked, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put, lru_add_drain_all } from '../folio.ts';
 import { swp_type } from '../leafops.ts';
 import type { mm_struct } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { mmu_notifier, mmu_notifier_register } from '../mmu_notifier.ts';
+import { folio_test_locked } from '../page-flags.ts';
 import { release } from '../testing.ts';
 import { make_device_exclusive } from './device_exclusive.ts';
+import t from 'tap';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;

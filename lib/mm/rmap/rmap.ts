@@ -10,6 +10,16 @@ import { mod_mthp_stat, MTHP_STAT_NR_ANON } from '../huge_memory/sysfs.ts';
 import { folio_is_device_private, MEMORY_DEVICE_PRIVATE } from '../memremap.ts';
 import { type anon_vma, type mm_struct, MMF_HAS_PINNED, type vm_area_struct } from '../mm_types.ts';
 import {
+  folio_test_locked,
+  folio_test_partially_mapped,
+  PageAnonExclusive,
+  PG_anon_exclusive,
+  PG_head,
+  PG_private,
+  PG_swapbacked,
+  PG_swapcache,
+} from '../page-flags.ts';
+import {
   FOLIO_MAPPING_ANON,
   FOLIO_MAPPING_FLAGS,
   folio_nr_pages,
@@ -19,16 +29,8 @@ import {
   folio_test_large,
   large,
   type large_folio,
-  PG_anon_exclusive,
-  PG_head,
-  PG_locked,
-  PG_partially_mapped,
-  PG_private,
-  PG_swapbacked,
-  PG_swapcache,
   PGTY_hugetlb,
   PGTY_none,
-  test_flag,
   ZONE_DEVICE,
 } from '../page.ts';
 import { folio_anon_vma, folio_mapping } from '../util.ts';
@@ -301,7 +303,7 @@ function __folio_add_rmap(
 
 /** Makes the folio belong to the vma's own anon_vma; the folio is locked (mm/rmap.c: folio_move_anon_rmap()). */
 export function folio_move_anon_rmap(m: Machine, folio: number, vma: vm_area_struct): void {
-  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/rmap.c: folio_move_anon_rmap() of an unlocked folio');
+  BUG_ON(!folio_test_locked(m, folio), 'mm/rmap.c: folio_move_anon_rmap() of an unlocked folio');
   const av = vma.anon_vma;
   BUG_ON(av === null, 'mm/rmap.c: folio_move_anon_rmap() to a vma without anon_vma');
   m.page.mapping[folio] = ((av as anon_vma).id << 2) | FOLIO_MAPPING_ANON;
@@ -419,7 +421,7 @@ export function folio_add_new_anon_rmap(
   const fn = 'folio_add_new_anon_rmap';
   const exclusive = (flags & RMAP_EXCLUSIVE) !== 0;
   if (p.page_type[folio] === PGTY_hugetlb) warn(m, fn, 'hugetlb');
-  if (!exclusive && !test_flag(m, folio, PG_locked)) warn(m, fn, 'shared folio is not locked');
+  if (!exclusive && !folio_test_locked(m, folio)) warn(m, fn, 'shared folio is not locked');
   p.flags[folio] |= PG_swapbacked;
   __folio_set_anon(m, folio, vma, address, exclusive);
   lruvec_stat_mod_folio(m, folio);
@@ -516,7 +518,7 @@ function __folio_remove_rmap(
   if (
     partially_mapped &&
     folio_test_anon(m, folio) &&
-    !test_flag(m, folio, PG_partially_mapped) &&
+    !folio_test_partially_mapped(m, folio) &&
     !folio_is_device_private(m, folio)
   ) {
     deferred_split_folio(m, folio, true);
@@ -661,7 +663,7 @@ function __folio_try_share_anon_rmap(m: Machine, folio: number, page: number, nr
   const p = m.page;
   const fn = '__folio_try_share_anon_rmap';
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
-  if (!test_flag(m, page, PG_anon_exclusive)) warn(m, fn, 'not exclusive');
+  if (!PageAnonExclusive(m, page)) warn(m, fn, 'not exclusive');
   __folio_rmap_sanity_checks(m, folio, page, nr_pages, pmd);
   const device_private = p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio])?.type === MEMORY_DEVICE_PRIVATE;
   if (!device_private && folio_maybe_dma_pinned(m, folio)) return -EBUSY;
@@ -697,8 +699,7 @@ export function hugetlb_add_anon_rmap(
   l._entire_mapcount++;
   l._large_mapcount++;
   if (flags & RMAP_EXCLUSIVE) m.page.flags[folio] |= PG_anon_exclusive;
-  if (l._entire_mapcount > 0 && test_flag(m, folio, PG_anon_exclusive))
-    warn(m, fn, 'exclusive folio with several mappings');
+  if (l._entire_mapcount > 0 && PageAnonExclusive(m, folio)) warn(m, fn, 'exclusive folio with several mappings');
 }
 
 /**
@@ -723,7 +724,7 @@ export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_are
   const fn = 'hugetlb_try_dup_anon_rmap';
   if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
-  if (test_flag(m, folio, PG_anon_exclusive)) {
+  if (PageAnonExclusive(m, folio)) {
     if (folio_needs_cow_for_dma(m, vma, folio)) return -EBUSY;
     m.page.flags[folio] &= ~PG_anon_exclusive;
   }
@@ -740,7 +741,7 @@ export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
   const fn = 'hugetlb_try_share_anon_rmap';
   if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
   if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
-  if (!test_flag(m, folio, PG_anon_exclusive)) warn(m, fn, 'not exclusive');
+  if (!PageAnonExclusive(m, folio)) warn(m, fn, 'not exclusive');
   if (folio_maybe_dma_pinned(m, folio)) return -EBUSY;
   m.page.flags[folio] &= ~PG_anon_exclusive;
   return 0;

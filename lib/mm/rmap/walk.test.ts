@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import {
   _PAGE_ACCESSED,
@@ -38,12 +37,14 @@ import { sys_madvise } from '../madvise/madvise.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import type { anon_vma, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { find_vma } from '../mmap/find_vma.ts';
-import { folio_get, folio_pfn, pfn_folio, PG_dirty, PG_swapbacked, test_flag } from '../page.ts';
+import { folio_test_dirty, folio_test_swapbacked, PG_dirty } from '../page-flags.ts';
+import { folio_get, folio_pfn, pfn_folio } from '../page.ts';
 import { pte_at, release } from '../testing.ts';
 import { folio_anon_vma } from '../util.ts';
 import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
 import { folio_mapcount, mm_find_pmd } from './rmap.ts';
 import { migration_pte, rmap_walk, type rmap_walk_control, try_to_migrate, try_to_unmap } from './walk.ts';
+import t from 'tap';
 
 const [PAGE, HUGE, BASE] = [4096, 2 * 1024 * 1024, 0x200000000];
 const [RW, PRIVATE_ANON_FIXED, SHARED_ANON_FIXED] = [3, 0x32, 0x31];
@@ -162,7 +163,7 @@ t.test('an unmapped page of a file stays there, takes its dirty mark along, and 
     vma.vm_flags &= ~VM_LOCKED;
     t.equal(folio_mapcount(m, folio), 0);
     t.equal(pte_at(mm, BASE), 0);
-    t.ok(test_flag(m, folio, PG_dirty));
+    t.ok(folio_test_dirty(m, folio));
     t.equal(mm.rss_stat[SHMEM_PAGES], 0);
     release(m, folio);
     t.equal(yield* user_load32(m, BASE), 42);
@@ -183,13 +184,13 @@ t.test('memory given up with MADV_FREE can be dropped unless it was written sinc
       [2, 7],
     ] as const) {
       const folio = yield* lock_at(m, mm, BASE + i * PAGE);
-      t.notOk(test_flag(m, folio, PG_swapbacked));
+      t.notOk(folio_test_swapbacked(m, folio));
       t.ok(folio_isolate_lru(m, folio), 'as reclaim does');
       folio_put(m, folio);
       if (i === 2) folio_get(m, folio);
       yield* try_to_unmap(m, folio, 0);
       t.equal(folio_mapcount(m, folio), kept === 0 ? 0 : 1);
-      t.equal(test_flag(m, folio, PG_swapbacked), i === 1, 'what was written is memory like any other again');
+      t.equal(folio_test_swapbacked(m, folio), i === 1, 'what was written is memory like any other again');
       if (i === 2) folio_put(m, folio);
       folio_unlock(m, folio);
       folio_putback_lru(m, folio);

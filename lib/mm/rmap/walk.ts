@@ -57,6 +57,15 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
+import {
+  folio_set_swapbacked,
+  folio_test_dirty,
+  folio_test_locked,
+  folio_test_swapbacked,
+  folio_test_swapcache,
+  PageAnonExclusive,
+  PageHWPoison,
+} from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   folio_is_zone_device,
@@ -66,15 +75,7 @@ import {
   folio_page,
   folio_test_anon,
   folio_test_hugetlb,
-  PageAnonExclusive,
   pfn_to_page,
-  PG_dirty,
-  PG_hwpoison,
-  PG_locked,
-  PG_swapbacked,
-  PG_swapcache,
-  set_flag,
-  test_flag,
 } from '../page.ts';
 import {
   DEFINE_FOLIO_VMA_WALK,
@@ -135,7 +136,7 @@ export function* folio_lock_anon_vma_read(
   folio: number,
   rwc: rmap_walk_control | null,
 ): Gen<anon_vma | null> {
-  if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'folio_lock_anon_vma_read');
+  if (!folio_test_locked(m, folio)) WARN_ON(m, true, 'folio_lock_anon_vma_read');
   const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON || !folio_mapped(m, folio)) return null;
   const av = folio_anon_vma(m, folio);
@@ -188,7 +189,7 @@ function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma
 }
 
 function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
-  if (!test_flag(m, folio, PG_locked)) WARN_ON(m, true, 'rmap_walk_anon');
+  if (!folio_test_locked(m, folio)) WARN_ON(m, true, 'rmap_walk_anon');
   let av = folio_anon_vma(m, folio);
   if (!locked && (rwc.anon_lock !== undefined || av === null || !anon_vma_trylock_read(m, av)))
     av = yield* rmap_walk_anon_lock(m, folio, rwc);
@@ -210,7 +211,7 @@ function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, lock
 }
 
 function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
-  BUG_ON(!test_flag(m, folio, PG_locked), 'mm/rmap.c: rmap_walk_file() of an unlocked folio');
+  BUG_ON(!folio_test_locked(m, folio), 'mm/rmap.c: rmap_walk_file() of an unlocked folio');
   const id = m.page.mapping[folio];
   if (id === 0) return;
   const mapping = m.mappings.get(id >> 2) as address_space;
@@ -346,7 +347,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
       writable = softleaf_is_device_private_write(softleaf_from_pte(pteval));
     }
     if (writable && anon && !anon_exclusive) WARN_ON(m, true, 'try_to_migrate_one');
-    if (test_flag(m, subpage, PG_hwpoison)) throw new Unmodelled('try_to_migrate_one: hwpoison pages');
+    if (PageHWPoison(m, subpage)) throw new Unmodelled('try_to_migrate_one: hwpoison pages');
     if (anon_exclusive && folio_try_share_anon_rmap_pte(m, folio, subpage) !== 0) {
       set_pte_at(m, mm, address, pt, i, pteval);
       ret = false;
@@ -389,12 +390,12 @@ export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<v
 }
 
 function ttu_anon_folio(m: Machine, vma: vm_area_struct, folio: number): boolean {
-  const swapbacked = test_flag(m, folio, PG_swapbacked);
-  if (WARN_ON_ONCE(m, swapbacked !== test_flag(m, folio, PG_swapcache), 'ttu_anon_folio')) return false;
+  const swapbacked = folio_test_swapbacked(m, folio);
+  if (WARN_ON_ONCE(m, swapbacked !== folio_test_swapcache(m, folio), 'ttu_anon_folio')) return false;
   if (swapbacked) throw new Unmodelled('ttu_anon_swapbacked_folio: swap');
   const ref_count = m.page._refcount[folio];
-  if (test_flag(m, folio, PG_dirty)) {
-    set_flag(m, folio, PG_swapbacked);
+  if (folio_test_dirty(m, folio)) {
+    folio_set_swapbacked(m, folio);
     return false;
   }
   if (ref_count !== 1 + folio_mapcount(m, folio)) return false;
@@ -439,7 +440,7 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
       check_counted(m, pteval);
       pte_clear(m, mm, address, pt, i);
     }
-    if (test_flag(m, folio, PG_hwpoison)) throw new Unmodelled('try_to_unmap_one: hwpoison pages');
+    if (PageHWPoison(m, folio)) throw new Unmodelled('try_to_unmap_one: hwpoison pages');
     if (folio_test_anon(m, folio)) {
       if (!ttu_anon_folio(m, vma, folio)) {
         set_pte_at(m, mm, address, pt, i, pteval);

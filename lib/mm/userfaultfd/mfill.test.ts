@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { pte_dirty, pte_pfn, pte_special, pte_uffd, pte_write } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_memset, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
@@ -20,10 +19,12 @@ import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { find_vma } from '../mmap/find_vma.ts';
 import { sys_munmap } from '../mmap/mmap.ts';
 import { sys_mprotect } from '../mprotect.ts';
-import { PageAnonExclusive, pfn_to_page } from '../page.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
+import { pfn_to_page } from '../page.ts';
 import { pte_at } from '../testing.ts';
 import { mfill_atomic, vma_uffd_ops } from './mfill.ts';
 import { sys_userfaultfd, type userfaultfd_ctx } from './userfaultfd.ts';
+import t from 'tap';
 
 const [PAGE, HUGE, MAP, BUF] = [4096, 2 * 1024 * 1024, 0x200000000, 0x300000000];
 const [SRC, MSG] = [BUF + PAGE, BUF + 512];

@@ -75,7 +75,8 @@ import {
   vma_end_read,
   vma_start_read_locked,
 } from '../mmap_lock.ts';
-import { folio_pfn, PG_uptodate, set_flag } from '../page.ts';
+import { folio_mark_uptodate } from '../page-flags.ts';
+import { folio_pfn } from '../page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
@@ -283,7 +284,7 @@ function* __mfill_atomic_pte(m: Machine, state: mfill_state, ops: vm_uffd_ops): 
   } else m.ram.clear(folio_pfn(m, folio));
   if (ret === 0) {
     const vma = state.vma as vm_area_struct;
-    set_flag(m, folio, PG_uptodate);
+    folio_mark_uptodate(m, folio);
     if (ops.filemap_add !== undefined) ret = ops.filemap_add(m, folio, vma, state.dst_addr);
     if (ret === 0) {
       ret = yield* mfill_atomic_install_pte(m, state.pmdt as ptdesc, vma, state.dst_addr, folio, state.wp);
@@ -366,7 +367,7 @@ function* hugetlb_mfill_atomic_pte(
     folio_put(m, spare.folio);
     spare.folio = 0;
   }
-  set_flag(m, folio, PG_uptodate);
+  folio_mark_uptodate(m, folio);
   let in_pagecache = false;
   let ret = 0;
   if (vm_shared) {

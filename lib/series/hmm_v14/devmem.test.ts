@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { boot, type Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';
-import { folio_test_locked, unlock_page } from '../../mm/filemap/folio_lock.ts';
+import { unlock_page } from '../../mm/filemap/folio_lock.ts';
 import { put_page } from '../../mm/folio.ts';
 import { zone_device_folio_init } from '../../mm/memremap.ts';
 import type { mm_struct, vm_area_struct } from '../../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../../mm/mmap_lock.ts';
+import { folio_test_locked } from '../../mm/page-flags.ts';
 import { pfn_to_page } from '../../mm/page.ts';
 import { __free_pages } from '../../mm/page_alloc.ts';
 import { vm_mmap } from '../../mm/util.ts';
@@ -17,6 +17,7 @@ import { vma_lookup } from '../../mm/vma/vma.ts';
 import { hmm_devmem_add, hmm_devmem_fault_range, hmm_devmem_remove, hmm_vma_alloc_locked_page } from './devmem.ts';
 import { dev_page_allow_migrate, hmm_devmem, is_addressable_page, page_devmem } from './hmm.ts';
 import type { hmm_migrate_ops } from './migrate.ts';
+import t from 'tap';
 
 const MIB = 1024 * 1024;
 const SIGBUS_FAULT = 2;

@@ -45,6 +45,7 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../../mm/mmu_notifier.ts';
+import { folio_test_lru } from '../../mm/page-flags.ts';
 import {
   folio_get,
   folio_is_zone_device,
@@ -53,8 +54,6 @@ import {
   page_to_pfn,
   PageCompound,
   pfn_to_page,
-  PG_lru,
-  test_flag,
 } from '../../mm/page.ts';
 import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../../mm/pagewalk.ts';
 import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
@@ -259,7 +258,7 @@ function* hmm_migrate_lock_and_isolate(m: Machine, migrate: hmm_migrate): Gen<vo
     src_pfns[i] += HMM_PFN_LOCKED;
     const zone_device = folio_is_zone_device(m, page);
     if (!zone_device) {
-      if (!test_flag(m, page, PG_lru) && allow_drain) {
+      if (!folio_test_lru(m, page) && allow_drain) {
         yield* lru_add_drain_all(m);
         allow_drain = false;
       }
