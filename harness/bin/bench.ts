@@ -4,7 +4,8 @@
 import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
-import { UsageError } from '../cli/options.ts';
+import { command, run_commands } from '../cli/command.ts';
+import { did_you_mean, UsageError } from '../cli/usage_error.ts';
 import { type Libc, runProgram } from '../kselftest/libc.ts';
 
 const GIB = 1024 ** 3;
@@ -262,23 +263,22 @@ const SECTIONS: Record<string, (rows: Row[]) => void> = {
   },
 };
 
-function main(argv: readonly string[]): number {
-  const names = argv.length > 0 ? argv : Object.keys(SECTIONS);
-  const rows: Row[] = [];
-  try {
-    for (const name of names) {
-      const section = SECTIONS[name];
-      if (section === undefined)
-        throw new UsageError(`unknown part ${name}: expected ${Object.keys(SECTIONS).join(', ')}`);
-      section(rows);
-    }
-  } catch (e) {
-    if (!(e instanceof UsageError)) throw e;
-    process.stderr.write(`bench: ${e.message}\n`);
-    return 2;
-  }
-  process.stdout.write(`${table(rows)}\n`);
-  return 0;
-}
+const PARTS = Object.keys(SECTIONS);
 
-process.exitCode = main(process.argv.slice(2));
+run_commands('bench', [
+  command({
+    words: '[PART...]',
+    count: [0, Infinity],
+    about: `Measures what the model costs, beside memcpy of the same bytes. Parts: ${PARTS.join(', ')}.`,
+    options: {},
+    run: (_, words) => {
+      const unknown = words.find((word) => !PARTS.includes(word));
+      if (unknown !== undefined)
+        throw new UsageError(`no part ${unknown}: there are ${PARTS.join(', ')}${did_you_mean(unknown, PARTS)}`);
+      const rows: Row[] = [];
+      for (const name of words.length > 0 ? words : PARTS) SECTIONS[name](rows);
+      process.stdout.write(`${table(rows)}\n`);
+      return 0;
+    },
+  }),
+]);

@@ -5,17 +5,13 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { patch_states } from '../../lib/patches/index.ts';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { machine_options, UsageError } from '../cli/options.ts';
-import { run_program } from '../cli/program.ts';
+import { command, command_line, run_commands, text } from '../cli/command.ts';
+import { STANDARD_MACHINE } from '../cli/options.ts';
+import { UsageError } from '../cli/usage_error.ts';
 import { differences_text, judge, read_results } from '../compare/judge.ts';
 import { type RegressionCase, run_regression } from '../regression/case.ts';
 
 const DIR = 'selftests/regressions';
-const USAGE = `usage: npm run -s regression -- list
-       npm run -s regression -- run [SLUG...]
-       npm run -s regression -- new --id COMMIT_OR_MESSAGE_ID --subject "SUBJECT"
-`;
-
 /** The cases in selftests/regressions, by slug; all of them if none is named. */
 export async function load_cases(slugs: readonly string[] = []): Promise<RegressionCase[]> {
   const all = readdirSync(DIR)
@@ -62,7 +58,7 @@ function compare_recorded(c: RegressionCase): string[] {
   ] as const) {
     const path = `${DIR}/${c.slug}.${when}.ktap`;
     if (!existsSync(path)) continue;
-    const { options } = machine_options([]);
+    const options = STANDARD_MACHINE;
     const j = judge(read_results(path, hmm_tests), hmm_tests, {
       ...options,
       patches,
@@ -84,19 +80,11 @@ async function run(slugs: readonly string[]): Promise<number> {
     else {
       bad++;
       process.stdout.write(
-        `not ok ${c.slug}: ${wrong.join('\n')}\n  run just this: npm run -s regression -- run ${c.slug}\n`,
+        `not ok ${c.slug}: ${wrong.join('\n')}\n  run just this: ${command_line('regression', 'run', c.slug)}\n`,
       );
     }
   }
   return bad === 0 ? 0 : 1;
-}
-
-function option(words: readonly string[], name: string): string {
-  const i = words.findIndex((w) => w === name || w.startsWith(`${name}=`));
-  const word = words[i];
-  const value = word === undefined ? undefined : word.includes('=') ? word.slice(word.indexOf('=') + 1) : words[i + 1];
-  if (value === undefined || value === '') throw new UsageError(`new needs ${name}\n${USAGE}`);
-  return value;
 }
 
 function template(id: string, subject: string): string {
@@ -131,9 +119,9 @@ export default regression;
 `;
 }
 
-function create(words: readonly string[]): number {
-  const id = option(words, '--id');
-  const subject = option(words, '--subject');
+function create(id: string | null, subject: string | null): number {
+  if (id === null) throw new UsageError('new needs --id=COMMIT_OR_MESSAGE_ID');
+  if (subject === null) throw new UsageError('new needs --subject=TEXT, the subject of the patch');
   const slug = subject
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
@@ -143,16 +131,31 @@ function create(words: readonly string[]): number {
   const path = `${DIR}/${slug}.ts`;
   if (existsSync(path)) throw new UsageError(`${path} exists already`);
   writeFileSync(path, template(id, subject).replaceAll('SLUG', slug));
-  process.stdout.write(`wrote ${path}; it fails until it is filled in: npm run -s regression -- run ${slug}\n`);
+  process.stdout.write(`wrote ${path}; it fails until it is filled in: ${command_line('regression', 'run', slug)}\n`);
   return 0;
 }
 
 if (process.argv[1]?.endsWith('regression.ts')) {
-  run_program('regression', () => {
-    const [verb, ...words] = process.argv.slice(2);
-    if (verb === 'list' && words.length === 0) return list();
-    if (verb === 'run') return run(words);
-    if (verb === 'new') return create(words);
-    throw new UsageError(`expected list, run or new, got ${verb ?? 'nothing'}\n${USAGE}`);
-  });
+  run_commands('regression', [
+    command({ verb: 'list', words: '', count: [0, 0], about: 'Lists the patch states.', options: {}, run: list }),
+    command({
+      verb: 'run',
+      words: '[CASE...]',
+      count: [0, Infinity],
+      about: 'Runs cases, all of them if none is named: each must fail without its fix and pass with it.',
+      options: {},
+      run: (_, slugs) => run(slugs),
+    }),
+    command({
+      verb: 'new',
+      words: '',
+      count: [0, 0],
+      about: 'Writes the file of a case for a patch, which fails until it is filled in.',
+      options: {
+        id: text('its commit or Message-Id', 'ID'),
+        subject: text("the patch's subject", 'TEXT'),
+      },
+      run: (o) => create(o.id, o.subject),
+    }),
+  ]);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm start`: the suite on the model in every configuration that Linux was recorded in, and whether the two agree.
 
-import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { type MachineOptions, patches_of, SPM_DEFAULT, UsageError } from '../cli/options.ts';
-import { run_program } from '../cli/program.ts';
+import { command, flag, run_commands, text } from '../cli/command.ts';
+import { type MachineOptions, patches_option, SPM_DEFAULT } from '../cli/options.ts';
+import { end_with_parent, start_worker } from '../cli/workers.ts';
 import { differences_text, judge, type Judgement, read_results } from '../compare/judge.ts';
 
 type Configuration = Pick<MachineOptions, 'thp' | 'spm'>;
@@ -25,9 +25,6 @@ const ISOLATED: Readonly<Record<string, Configuration>> = {
 /** Processes at a time: more would only hold more memory. */
 const AT_ONCE = 2;
 
-/** The option that chooses states of the kernel; as MACHINE_USAGE of options.ts has it. */
-const PATCHES = '--patches=';
-
 type Message = { total: number } | { result: string } | { judgement: Judgement };
 
 function results_file(name: string): string {
@@ -36,6 +33,7 @@ function results_file(name: string): string {
 
 /** One configuration, in a process of its own that tells its parent how it goes. */
 function worker(name: string, patches: readonly string[]): number {
+  end_with_parent();
   const send = (message: Message): void => void process.send?.(message);
   const file = read_results(results_file(name), hmm_tests);
   send({ total: file.runs.reduce((sum, run) => sum + run.results.length, 0) });
@@ -80,9 +78,8 @@ function run_configuration(name: string, monitor: Monitor, patches: readonly str
     monitor.running.set(name, progress);
     monitor.say(`${name}: started`);
     let judgement: Judgement | null = null;
-    const child = fork(fileURLToPath(import.meta.url), [`--configuration=${name}`, `${PATCHES}${patches.join(',')}`], {
-      execArgv: process.execArgv,
-    });
+    const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
+    const child = start_worker(new URL(import.meta.url), [`--configuration=${name}`, ...states]);
     child.on('message', (message: Message) => {
       if ('total' in message) progress.total = message.total;
       if ('result' in message) {
@@ -153,16 +150,21 @@ async function every_configuration(
   return judged.every(([, j]) => agrees(j)) ? 0 : 1;
 }
 
-run_program('start', () => {
-  const argv = process.argv.slice(2);
-  const one = argv.find((word) => word.startsWith('--configuration='));
-  const patches = patches_of(argv.find((word) => word.startsWith(PATCHES))?.slice(PATCHES.length) ?? '');
-  if (one !== undefined) return worker(one.slice('--configuration='.length), patches);
-  const unknown = argv.find((word) => word !== '--iso' && word !== '--quiet' && !word.startsWith(PATCHES));
-  if (unknown !== undefined)
-    throw new UsageError(
-      `unknown option ${unknown} (--iso: the tests one by one too; --quiet: no progress; ${PATCHES}NAME,NAME: states of the kernel)`,
-    );
-  const names = [...Object.keys(WHOLE_SUITE), ...(argv.includes('--iso') ? Object.keys(ISOLATED) : [])];
-  return every_configuration(names, argv.includes('--quiet'), patches);
-});
+run_commands('start', [
+  command({
+    words: '',
+    count: [0, 0],
+    about: 'Runs the suite in every configuration in which Linux 7.3.4 was recorded, and compares each result.',
+    options: {
+      iso: flag('also the recordings in which each test ran alone on a freshly loaded module'),
+      quiet: flag('shows no progress'),
+      patches: patches_option,
+      configuration: text('only this one, as a worker of this program', 'NAME'),
+    },
+    run: (o) => {
+      if (o.configuration !== null) return worker(o.configuration, o.patches);
+      const names = [...Object.keys(WHOLE_SUITE), ...(o.iso ? Object.keys(ISOLATED) : [])];
+      return every_configuration(names, o.quiet, o.patches);
+    },
+  }),
+]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { readFileSync } from 'node:fs';
-import { type MachineOptions, UsageError } from '../cli/options.ts';
+import type { MachineOptions } from '../cli/options.ts';
+import { UsageError } from '../cli/usage_error.ts';
 import type { TestList } from '../kselftest/kselftest_harness.ts';
 import { run_suite } from '../kselftest/run.ts';
 import { type KtapFile, type KtapResult, type KtapRun, read_ktap } from '../ktap/ktap.ts';

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { start_worker } from '../cli/workers.ts';
 
 interface Ended {
   status: number;
@@ -9,13 +8,10 @@ interface Ended {
 }
 
 function explore_one(name: string, words: readonly string[]): Promise<Ended> {
-  const program = fileURLToPath(new URL('../bin/explore.ts', import.meta.url));
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [...process.execArgv, program, name, '--quiet', ...words], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = start_worker(new URL('../bin/explore.ts', import.meta.url), [name, '--quiet', ...words], 'pipe');
     let out = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
     child.on('close', (code, signal) => {
       if (signal !== null) out += `${name}: its process was ended by ${signal}\n`;
       resolve({ status: code ?? 3, out });

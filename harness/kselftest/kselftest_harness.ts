@@ -569,6 +569,28 @@ export function test_enabled(argv: readonly string[], fixture: string, variant: 
   return !has_positive;
 }
 
+/**
+ * The first filter that names nothing of the suite, as `-r name`, or null: upstream runs 0 tests for it and passes.
+ * NON-KERNEL.
+ */
+export function filter_of_nothing(list: TestList, argv: readonly string[]): { filter: string; known: string[] } | null {
+  const cases = [...list.cases()];
+  const names: Readonly<Record<string, string[]>> = {
+    t: cases.map((it) => it.test.name),
+    f: cases.map((it) => it.fixture.name),
+    v: cases.map((it) => it.variant.name),
+    r: cases.map((it) => it.name),
+  };
+  for (const { opt, optarg } of getopt(argv, 'dhlF:f:V:v:t:T:r:')) {
+    const known = names[opt.toLowerCase()];
+    if (known === undefined || known.includes(optarg)) continue;
+    const named =
+      opt === 'r' && cases.some((it) => test_enabled(['-r', optarg], it.fixture.name, it.variant.name, it.test.name));
+    if (!named) return { filter: `-${opt} ${optarg}`, known };
+  }
+  return null;
+}
+
 /** What a run tells its caller besides the output. NON-KERNEL. */
 interface RunHooks {
   /** called when a test's result has been printed */

@@ -5,6 +5,7 @@ import type { Machine } from '../../lib/boot.ts';
 import { inspect_range } from '../../lib/inspect.ts';
 import type { Warning } from '../../lib/kernel/printk.ts';
 import { MAX_SWAPFILES } from '../../lib/mm/leafops.ts';
+import { command_line } from '../cli/command.ts';
 import {
   ARENA,
   decode_list,
@@ -234,7 +235,8 @@ export function replay_program(
   patches: readonly string[] = [],
 ): Outcome {
   const ops = parse_ops(program.ops, program.id);
-  const command = `npm run -s replay -- ${file} --only ${program.id}${patches.length > 0 ? ` --patches=${patches.join(',')}` : ''}`;
+  const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
+  const command = command_line('replay', file, `--only=${program.id}`, ...states);
   let report = '';
   const { stop } = run_ops(
     program.config,
@@ -266,8 +268,8 @@ export function replay_program(
 }
 
 /** The program with the model's answers in the place of Linux's. Throws where the model has none. */
-export function record_program(program: Program): Program {
-  const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id));
+export function record_program(program: Program, patches: readonly string[] = []): Program {
+  const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id), {}, patches);
   const end = recorded_end(stop);
   const { id, theme, config, ops } = program;
   return { id, theme, config, ops, results: answers.map(answer_text), ...(end === undefined ? {} : { end }) };

@@ -243,6 +243,29 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
   }
 }
 
+/** Which processes of a program are alive, from op to op: each forks and exits before others may use its number. */
+class Processes {
+  private readonly alive = new Set([0]);
+
+  /** Throws FormatError for an op of a process that is not alive, and a fork of one that is. */
+  take(op: Op, where: string): void {
+    if (!this.alive.has(op.proc))
+      throw new FormatError(
+        where,
+        `in op "${op.text}": expected a process that is alive (${this.names()}), not ${op.proc}`,
+      );
+    if (op.name === 'exit') this.alive.delete(op.proc);
+    if (op.name !== 'fork') return;
+    if (this.alive.has(op.child))
+      throw new FormatError(where, `in op "${op.text}": expected a process that is not alive yet, not ${op.child}`);
+    this.alive.add(op.child);
+  }
+
+  private names(): string {
+    return [...this.alive].sort((a, b) => a - b).join(', ') || 'none is';
+  }
+}
+
 /** An answer without its warnings, and the functions of those. */
 export function split_warnings(text: string): { body: string; warns: string[] } {
   const [body, ...warns] = text.split(' warn=');
@@ -353,8 +376,10 @@ export function check_program(data: unknown, where: string): Program {
       `expected fewer results than its ${ops.length} ops, not ${results.length}, since it has an "end"`,
     );
   }
+  const processes = new Processes();
   ops.forEach((text, i) => {
     const op = parse_op(text, `${at}, op ${i + 1}`);
+    processes.take(op, `${at}, op ${i + 1}`);
     if (i < results.length) check_result(op, results[i], `${at}, op ${i + 1}`);
   });
   return {
@@ -430,17 +455,20 @@ export function read_programs(path: string): Program[] {
     return read_recording(path).map(({ id, theme, config, ops }) => ({ id, theme, config, ops, results: [] }));
   }
   const programs: Program[] = [];
+  let processes = new Processes();
   text.split('\n').forEach((raw, i) => {
     const line = raw.replace(/#.*/, '').trim();
     if (line === '') return;
     const where = `${path}:${i + 1}`;
     if (/^program(\s|$)/.test(line)) {
       programs.push(parse_header(line, where));
+      processes = new Processes();
       return;
     }
     const op = parse_op(line.replace(/\s+/g, ' '), where);
     const last = programs.at(-1);
     if (last === undefined) throw new FormatError(where, 'expected a line "program ID ..." before the first op');
+    processes.take(op, where);
     last.ops.push(op.text);
   });
   if (programs.length === 0) throw new FormatError(path, 'expected at least one program');

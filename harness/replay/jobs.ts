@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Runs many programs, several at a time in processes of their own, and hands their outcomes on in the programs' order.
 
-import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { start_worker } from '../cli/workers.ts';
 import { type Outcome, record_program, replay_program } from './compare.ts';
 import type { Program } from './format.ts';
 
 /** What is done with a program: compared with its recording, or recorded anew. */
-export type Task =
-  | { mode: 'replay'; program: Program; file: string; patches?: readonly string[] }
-  | { mode: 'record'; program: Program };
+export type Task = { program: Program; patches?: readonly string[] } & (
+  | { mode: 'replay'; file: string }
+  | { mode: 'record' }
+);
 
 export interface Done {
   outcome: Outcome;
@@ -32,7 +32,7 @@ export function do_task(task: Task): Done {
     outcome = replay_program(program, task.file, {}, task.patches);
   } else {
     try {
-      recorded = record_program(program);
+      recorded = record_program(program, task.patches);
     } catch (e) {
       outcome = {
         id: program.id,
@@ -85,7 +85,7 @@ export async function do_tasks(
     let child: ChildProcess | null = null;
     while (!over && next < tasks.length) {
       const i = next++;
-      child ??= fork(fileURLToPath(new URL('worker.ts', import.meta.url)), [], { execArgv: process.execArgv });
+      child ??= start_worker(new URL('worker.ts', import.meta.url));
       const { done, alive } = await in_child(child, tasks[i]);
       if (!alive) child = null;
       finished.set(i, done);

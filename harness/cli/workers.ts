@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Processes that a program starts to share its work, none of which outlives it.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+
+const alive = new Set<ChildProcess>();
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+function end_all(): void {
+  for (const child of alive) child.kill('SIGKILL');
+}
+
+/** Ends the workers, and the program by the signal that it got, so that its parent sees that signal. */
+function on_signal(signal: (typeof SIGNALS)[number]): void {
+  end_all();
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  process.removeListener(signal, on_signal);
+  process.kill(process.pid, signal);
+  // pid 1 of a container has no default for signals
+  process.exit(128 + constants.signals[signal]);
+}
+
+/** Takes care that a child ends with this process, whether that returns, fails or is ended by a signal. */
+function keep(child: ChildProcess): void {
+  if (alive.size === 0) {
+    process.on('exit', end_all);
+    for (const signal of SIGNALS) process.on(signal, on_signal);
+  }
+  alive.add(child);
+  const gone = (): void => {
+    alive.delete(child);
+    if (alive.size > 0) return;
+    process.removeListener('exit', end_all);
+    for (const signal of SIGNALS) process.removeListener(signal, on_signal);
+  };
+  child.once('exit', gone);
+  child.once('error', gone);
+}
+
+/**
+ * Starts a program of this project in a process of its own, with a channel for messages. With `output` its standard
+ * output is a pipe, else this program's own.
+ */
+export function start_worker(
+  program: URL,
+  argv: readonly string[] = [],
+  output: 'pipe' | 'inherit' = 'inherit',
+): ChildProcess {
+  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(program), ...argv], {
+    stdio: ['ignore', output, 'inherit', 'ipc'],
+  });
+  keep(child);
+  return child;
+}
+
+/** To be called by a worker: it ends when its parent is gone, at the latest behind the work of the moment. */
+export function end_with_parent(): void {
+  process.on('disconnect', () => process.exit());
+}
