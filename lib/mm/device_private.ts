@@ -26,12 +26,12 @@ import { PG_reserved } from './page-flags.ts';
 import { page_to_pfn, ZONE_DEVICE } from './page.ts';
 import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
-// How page-table entries, mpfns, hmm_pfns and rmap walks name a device-private page. Linux 7.3.4 gives such pages pfns
-// that no memory has. With device-private-offsets they have offsets instead, which begin at 0 and so equal the pfns of
-// other pages: whatever holds a number has to say which of the two it is. The series is 20260107091823.68974-1 (v2) as
-// corrected up to 20260202113642.59295-1 (v6).
+// How page-table entries, mpfns, hmm_pfns and rmap walks encode a device-private page. Linux 7.3.4 gives such pages pfns
+// in unused physical address space. With device-private-offsets they have offsets instead, which start at 0 and collide
+// with pfns of other pages, so whatever holds a number has a flag or type that says which of the two it is. The series
+// is 20260107091823.68974-1 (v2) with its corrections up to 20260202113642.59295-1 (v6).
 
-/** HMM_PFN_DEVICE_PRIVATE as flags of mm/hmm.ts: above the five bits of the order. */
+/** HMM_PFN_DEVICE_PRIVATE in the layout of mm/hmm.ts: above the five bits of the order */
 const HMM_PFN_DEVICE_PRIVATE = 1 << 11;
 /** the highest of the five bits of the order */
 const HMM_PFN_ORDER_TOP = 1 << 10;
@@ -41,7 +41,7 @@ const MAX_PHYSMEM_BITS = 46;
 
 /** How the machine numbers device-private pages. NON-KERNEL. */
 export interface device_private_numbers {
-  /** true: by offsets in a space of their own */
+  /** true with device-private-offsets */
   readonly offsets: boolean;
   /** flag of an mpfn (mm/migrate_device/migrate_vma.ts) that holds an offset, 0 if none is set */
   readonly mpfn_flag: number;
@@ -53,21 +53,21 @@ export interface device_private_numbers {
   readonly private_migration: boolean;
   /** swap types that are left for swap devices (include/linux/swap.h: MAX_SWAPFILES) */
   readonly max_swapfiles: number;
-  /** True if the page is numbered by its offset. */
+  /** Returns true if the page is encoded as an offset. */
   by_offset(page: number): boolean;
-  /** The number that stands for the page: its offset or its pfn. */
+  /** Returns the page's offset or pfn. */
   page_number(page: number): number;
-  /** True if the number in a leaf is an offset. */
+  /** Returns true if the softleaf encodes an offset. */
   entry_by_offset(entry: number): boolean;
   /** softleaf_is_migration_read() */
   is_migration_read(entry: number): boolean;
-  /** The page of an offset; 0 and a warning if no device has it. */
+  /** Returns the page of an offset, or 0 with a warning if no device has it. */
   offset_to_page(offset: number): number;
-  /** Calls back with the pagemap's struct pages by runs of contiguous rows; `number` is the first one's. */
+  /** Calls back with runs of contiguous struct pages of the pagemap; `number` is the first page's number. */
   for_each_run(pgmap: dev_pagemap, visit: (page: number, nr: number, number: number) => void): void;
 }
 
-/** Linux 7.3.4: private pages have pfns. */
+/** Linux 7.3.4: private pages have pfns. NON-KERNEL (an implementation of device_private_numbers). */
 class by_pfn implements device_private_numbers {
   readonly offsets = false;
   readonly mpfn_flag = 0;
@@ -104,7 +104,7 @@ class by_pfn implements device_private_numbers {
   }
 }
 
-/** The series: private pages have offsets. */
+/** device-private-offsets: private pages have offsets. NON-KERNEL (an implementation of device_private_numbers). */
 class by_offset implements device_private_numbers {
   readonly offsets = true;
   readonly mpfn_flag: number;
@@ -113,9 +113,9 @@ class by_offset implements device_private_numbers {
   readonly private_migration: boolean;
   readonly max_swapfiles: number;
   private readonly m: Machine;
-  /** in order of their ranges (device_private_pgmap_tree) */
+  /** sorted by range (device_private_pgmap_tree) */
   private readonly pgmaps: dev_pagemap[] = [];
-  /** rows whose pagemap is gone, by how many sections they take */
+  /** struct pages of removed pagemaps, by number of sections */
   private readonly free_rows = new Map<number, number[]>();
 
   constructor(m: Machine) {
@@ -159,8 +159,8 @@ class by_offset implements device_private_numbers {
   }
 
   /**
-   * Puts the pagemap into the first gap of the space that is large enough and gives it struct pages; false without a
-   * gap.
+   * Puts the pagemap into the first large enough gap of the offset space and gives it struct pages. Returns false if
+   * there is none.
    */
   add(pgmap: dev_pagemap): boolean {
     const size = pgmap.nr_pages * PAGE_SIZE;
@@ -191,15 +191,12 @@ class by_offset implements device_private_numbers {
   }
 }
 
-/** The numbering that the machine's patches ask for. NON-KERNEL. */
+/** Returns the numbering that the machine's patch states select. NON-KERNEL. */
 export function device_private_numbering(m: Machine): device_private_numbers {
   return m.patches.has('device-private-offsets') ? new by_offset(m) : new by_pfn(m);
 }
 
-/**
- * The offset of a device-private page among all of them. NON-KERNEL (20260202113642.59295-1:
- * device_private_page_to_offset()).
- */
+/** Returns a device-private page's offset. NON-KERNEL (20260202113642.59295-1: device_private_page_to_offset()). */
 export function device_private_page_to_offset(m: Machine, page: number): number {
   const pgmap = page_pgmap(m, page) as dev_pagemap | null;
   if (pgmap === null) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
@@ -208,8 +205,8 @@ export function device_private_page_to_offset(m: Machine, page: number): number 
 }
 
 /**
- * Gives private memory of pgmap.nr_pages pages struct pages and a range of offsets, all of them free and the driver's
- * to hand out; nid below 0 is the node of the caller. 0, -EINVAL for an incomplete pgmap, -ENOMEM. NON-KERNEL
+ * Gives pgmap.nr_pages pages of private memory struct pages and a range of offsets, all free and the driver's to hand
+ * out. A negative nid means the caller's node. Returns 0, -EINVAL for an incomplete pgmap or -ENOMEM. NON-KERNEL
  * (20260202113642.59295-1: memremap_device_private_pagemap()).
  */
 export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, nid: number): number {
@@ -218,7 +215,7 @@ export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, 
   if (WARN_ON(m, pgmap.type !== MEMORY_DEVICE_PRIVATE, fn, `Invalid pgmap type ${pgmap.type}`)) return -EINVAL;
   if (WARN_ON(m, pgmap.ops?.migrate_to_ram === undefined, fn, 'Missing migrate_to_ram method')) return -EINVAL;
   if (WARN_ON(m, pgmap.owner === null, fn, 'Missing owner')) return -EINVAL;
-  // As posted, nobody looks for folio_free.
+  // The series does not check folio_free.
   if (!(space instanceof by_offset)) throw new Oops(`kernel BUG: ${fn}() of a kernel where private pages have pfns`);
   if (!space.add(pgmap)) return -ENOMEM;
   pgmap.nr_range = 1;
@@ -235,7 +232,7 @@ export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, 
 }
 
 /**
- * Takes private memory away again, once the last of its pages is free. NON-KERNEL (20260202113642.59295-1:
+ * Removes private memory once the last of its pages is free. NON-KERNEL (20260202113642.59295-1:
  * memunmap_device_private_pagemap()).
  */
 export function* memunmap_device_private_pagemap(m: Machine, pgmap: dev_pagemap): Gen<void> {

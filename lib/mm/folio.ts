@@ -69,7 +69,7 @@ const LRU_UNEVICTABLE = 4;
 
 type move_fn_t = (m: Machine, folio: number) => void;
 
-/** One CPU's folios on their way to or within the lists (mm/folio.c: struct cpu_fbatches). */
+/** One CPU's batches of folios for the LRU lists (mm/folio.c: struct cpu_fbatches). */
 class cpu_fbatches {
   readonly lru_add: number[] = [];
   readonly lru_deactivate_file: number[] = [];
@@ -79,10 +79,7 @@ class cpu_fbatches {
   readonly lru_move_tail: number[] = [];
 }
 
-/**
- * The LRU lists and the per-CPU batches before them; nothing reclaims from them (include/linux/mmzone.h: struct
- * lruvec).
- */
+/** The LRU lists and the per-CPU batches in front of them (include/linux/mmzone.h: struct lruvec). */
 export class lru_state {
   readonly lists: PageList[] = [];
   /** pages on each list */
@@ -96,14 +93,14 @@ export class lru_state {
 }
 
 /**
- * True for folios that live on the file lists: page cache, and clean anonymous memory (include/linux/mm_inline.h:
+ * Returns true for folios of the file lists: page cache and lazily freed anonymous memory (include/linux/mm_inline.h:
  * folio_is_file_lru()).
  */
 export function folio_is_file_lru(m: Machine, folio: number): boolean {
   return !folio_test_swapbacked(m, folio);
 }
 
-/** The list that the folio's flags put it on (include/linux/mm_inline.h: folio_lru_list()). */
+/** Returns the list that the folio's flags select, LRU_* (include/linux/mm_inline.h: folio_lru_list()). */
 export function folio_lru_list(m: Machine, folio: number): number {
   const flags = m.page.flags[folio];
   BUG_ON(
@@ -114,34 +111,35 @@ export function folio_lru_list(m: Machine, folio: number): number {
   return (flags & PG_swapbacked ? LRU_INACTIVE_ANON : LRU_INACTIVE_FILE) + (flags & PG_active ? 1 : 0);
 }
 
-/** Puts the folio on its list's front (include/linux/mm_inline.h: lruvec_add_folio()). */
+/** Adds the folio at the head of its list (include/linux/mm_inline.h: lruvec_add_folio()). */
 function lruvec_add_folio(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
   m.lru.lru_size[lru] += folio_nr_pages(m, folio);
   if (lru !== LRU_UNEVICTABLE) list_add(m, folio, m.lru.lists[lru]);
 }
 
-/** Puts the folio on its list's end (include/linux/mm_inline.h: lruvec_add_folio_tail()). */
+/** Adds the folio at the tail of its list (include/linux/mm_inline.h: lruvec_add_folio_tail()). */
 function lruvec_add_folio_tail(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
   m.lru.lru_size[lru] += folio_nr_pages(m, folio);
   list_add_tail(m, folio, m.lru.lists[lru]);
 }
 
-/** Takes the folio off its list (include/linux/mm_inline.h: lruvec_del_folio()). */
+/** Removes the folio from its list (include/linux/mm_inline.h: lruvec_del_folio()). */
 export function lruvec_del_folio(m: Machine, folio: number): void {
   const lru = folio_lru_list(m, folio);
   if (lru !== LRU_UNEVICTABLE) list_del(m, folio, m.lru.lists[lru]);
   m.lru.lru_size[lru] -= folio_nr_pages(m, folio);
 }
 
+/** mm/folio.c: __page_cache_release() */
 function __page_cache_release(m: Machine, folio: number): void {
   if (!folio_test_lru(m, folio)) return;
   lruvec_del_folio(m, folio);
   clear_flags(m, folio, PG_lru | PG_active | PG_unevictable);
 }
 
-/** Frees a folio whose last reference is gone, each kind in its way (mm/folio.c: __folio_put()). */
+/** Frees a folio whose last reference was dropped (mm/folio.c: __folio_put()). */
 function __folio_put(m: Machine, folio: number): void {
   if (m.page.zone[folio] === ZONE_DEVICE) {
     free_zone_device_folio(m, folio);
@@ -157,7 +155,7 @@ function __folio_put(m: Machine, folio: number): void {
 }
 
 /**
- * Drops `refs` references; true if none is left. BUG if there were fewer (include/linux/page_ref.h:
+ * Drops `refs` references. Returns true if none is left; BUG if there were fewer (include/linux/page_ref.h:
  * folio_ref_sub_and_test()).
  */
 function folio_ref_sub_and_test(m: Machine, folio: number, refs: number): boolean {
@@ -182,14 +180,14 @@ export function put_page(m: Machine, page: number): void {
   folio_put(m, page_folio(m, page));
 }
 
-/** Takes a reference to the page's folio, which must have one (include/linux/mm.h: get_page()). */
+/** Takes a reference to the page's folio, which must already have one (include/linux/mm.h: get_page()). */
 export function get_page(m: Machine, page: number): void {
   folio_get(m, page_folio(m, page));
 }
 
 /**
- * Drops references to many folios, one each or as `refs` says; an entry 0 is skipped (mm/folio.c: folios_put_refs()).
- * The array is emptied. The huge zero folio keeps its own count.
+ * Drops one reference, or refs[i], of each folio and empties the array. Skips entries of 0 and the huge zero folio,
+ * which has its own count (mm/folio.c: folios_put_refs()).
  */
 export function folios_put_refs(m: Machine, folios: number[], refs: readonly number[] | null): void {
   for (let i = 0; i < folios.length; i++) {
@@ -213,18 +211,19 @@ export function release_pages(m: Machine, pages: ArrayLike<number>, nr = pages.l
 }
 
 /**
- * True if a per-CPU batch may hold a reference to the folio: not for large ones (mm/internal.h:
+ * Returns true if a per-CPU batch may hold the folio, which is false for large ones (mm/internal.h:
  * folio_may_be_lru_cached()).
  */
 function folio_may_be_lru_cached(m: Machine, folio: number): boolean {
   return !folio_test_large(m, folio);
 }
 
-/** True while the batches are switched off (include/linux/swap.h: lru_cache_disabled()). */
+/** Returns true while the batches are disabled (include/linux/swap.h: lru_cache_disabled()). */
 function lru_cache_disabled(m: Machine): boolean {
   return m.lru.lru_disable_count > 0;
 }
 
+/** mm/folio.c: lru_add() */
 function lru_add(m: Machine, folio: number): void {
   BUG_ON(folio_test_lru(m, folio), 'mm/folio.c: lru_add() of a folio that is on a list');
   folio_clear_unevictable(m, folio);
@@ -235,6 +234,7 @@ function lru_add(m: Machine, folio: number): void {
   lruvec_add_folio(m, folio);
 }
 
+/** mm/folio.c: lru_move_tail() */
 function lru_move_tail(m: Machine, folio: number): void {
   if (folio_test_unevictable(m, folio)) return;
   lruvec_del_folio(m, folio);
@@ -242,6 +242,7 @@ function lru_move_tail(m: Machine, folio: number): void {
   lruvec_add_folio_tail(m, folio);
 }
 
+/** mm/folio.c: lru_activate() */
 function lru_activate(m: Machine, folio: number): void {
   if (folio_test_active(m, folio) || folio_test_unevictable(m, folio)) return;
   lruvec_del_folio(m, folio);
@@ -249,6 +250,7 @@ function lru_activate(m: Machine, folio: number): void {
   lruvec_add_folio(m, folio);
 }
 
+/** mm/folio.c: lru_deactivate_file() */
 function lru_deactivate_file(m: Machine, folio: number): void {
   if (folio_test_unevictable(m, folio) || folio_mapped(m, folio)) return;
   lruvec_del_folio(m, folio);
@@ -261,6 +263,7 @@ function lru_deactivate_file(m: Machine, folio: number): void {
   }
 }
 
+/** mm/folio.c: lru_deactivate() */
 function lru_deactivate(m: Machine, folio: number): void {
   if (folio_test_unevictable(m, folio) || !folio_test_active(m, folio)) return;
   lruvec_del_folio(m, folio);
@@ -268,6 +271,7 @@ function lru_deactivate(m: Machine, folio: number): void {
   lruvec_add_folio(m, folio);
 }
 
+/** mm/folio.c: lru_lazyfree() */
 function lru_lazyfree(m: Machine, folio: number): void {
   if (
     !folio_test_anon(m, folio) ||
@@ -280,6 +284,7 @@ function lru_lazyfree(m: Machine, folio: number): void {
   lruvec_add_folio(m, folio);
 }
 
+/** mm/folio.c: folio_batch_move_lru() */
 function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t): void {
   const folios = fbatch.splice(0);
   const is_lru_add = move_fn === lru_add;
@@ -301,6 +306,7 @@ function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t):
   folios_put(m, folios);
 }
 
+/** mm/folio.c: __folio_batch_add_and_move() */
 function folio_batch_add_and_move(m: Machine, folio: number, fbatch: number[], move_fn: move_fn_t): void {
   folio_get(m, folio);
   fbatch.push(folio);
@@ -309,11 +315,12 @@ function folio_batch_add_and_move(m: Machine, folio: number, fbatch: number[], m
   }
 }
 
+/** Returns the current CPU's batches. NON-KERNEL (upstream: this_cpu_ptr(&cpu_fbatches)). */
 function this_cpu_fbatches(m: Machine): cpu_fbatches {
   return m.lru.cpu_fbatches[m.current.cpu];
 }
 
-/** Moves a clean folio to the end of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
+/** Moves a clean folio to the tail of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
 export function folio_rotate_reclaimable(m: Machine, folio: number): void {
   if (test_flags(m, folio, PG_locked | PG_dirty | PG_unevictable) || !folio_test_lru(m, folio)) return;
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_move_tail, lru_move_tail);
@@ -326,8 +333,8 @@ function folio_activate(m: Machine, folio: number): void {
 }
 
 /**
- * Notes a use of the folio: unreferenced, referenced, active (mm/folio.c: folio_mark_accessed(), without the
- * multi-generation LRU).
+ * Records a use of the folio: inactive,unreferenced -> inactive,referenced -> active (mm/folio.c:
+ * folio_mark_accessed()). Leaves out the multi-generation LRU, which the modelled configuration lacks.
  */
 export function folio_mark_accessed(m: Machine, folio: number): void {
   if (!folio_test_referenced(m, folio)) {
@@ -339,10 +346,7 @@ export function folio_mark_accessed(m: Machine, folio: number): void {
   }
 }
 
-/**
- * Queues a new folio for its list; the batch of the current CPU holds a reference until it is drained (mm/folio.c:
- * folio_add_lru()).
- */
+/** Queues a new folio for its list. The batch holds a reference until it is drained (mm/folio.c: folio_add_lru()). */
 export function folio_add_lru(m: Machine, folio: number): void {
   const flags = m.page.flags[folio];
   BUG_ON((flags & (PG_active | PG_unevictable)) === (PG_active | PG_unevictable), 'mm/folio.c: folio_add_lru()');
@@ -350,7 +354,7 @@ export function folio_add_lru(m: Machine, folio: number): void {
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_add, lru_add);
 }
 
-/** folio_add_lru() for a folio mapped in the vma; mlocked vmas are not modelled (mm/folio.c: folio_add_lru_vma()). */
+/** folio_add_lru() for a folio mapped in the vma (mm/folio.c: folio_add_lru_vma()). Leaves out mlocked vmas. */
 export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct): void {
   BUG_ON(folio_test_lru(m, folio), 'mm/folio.c: folio_add_lru_vma()');
   if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED)
@@ -370,7 +374,7 @@ export function folio_deactivate(m: Machine, folio: number): void {
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate, lru_deactivate);
 }
 
-/** Marks an anonymous folio as one whose contents may be dropped (mm/folio.c: folio_mark_lazyfree()). */
+/** Makes an anonymous folio lazily freeable: reclaim may drop its contents (mm/folio.c: folio_mark_lazyfree()). */
 export function folio_mark_lazyfree(m: Machine, folio: number): void {
   if (
     !folio_test_anon(m, folio) ||
@@ -382,7 +386,7 @@ export function folio_mark_lazyfree(m: Machine, folio: number): void {
   folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_lazyfree, lru_lazyfree);
 }
 
-/** Empties one CPU's batches into the lists (mm/folio.c: lru_add_drain_cpu()). */
+/** Drains one CPU's batches to the lists (mm/folio.c: lru_add_drain_cpu()). */
 function lru_add_drain_cpu(m: Machine, cpu: number): void {
   const f = m.lru.cpu_fbatches[cpu];
   if (f.lru_add.length > 0) folio_batch_move_lru(m, f.lru_add, lru_add);
@@ -393,12 +397,12 @@ function lru_add_drain_cpu(m: Machine, cpu: number): void {
   if (f.lru_activate.length > 0) folio_batch_move_lru(m, f.lru_activate, lru_activate);
 }
 
-/** Empties the current CPU's batches (mm/folio.c: lru_add_drain()). */
+/** Drains the current CPU's batches (mm/folio.c: lru_add_drain()). */
 export function lru_add_drain(m: Machine): void {
   lru_add_drain_cpu(m, m.current.cpu);
 }
 
-/** Empties every CPU's batches; upstream waits for work on each CPU here (mm/folio.c: lru_add_drain_all()). */
+/** Drains every CPU's batches; upstream queues work on each CPU and waits for it (mm/folio.c: lru_add_drain_all()). */
 export function* lru_add_drain_all(m: Machine): Gen<void> {
   lru_add_drain(m);
   if (m.sched.explore) yield* preempt_point(m, 'lru_add_drain_all');
@@ -410,8 +414,8 @@ const LRU_CACHE_DRAINED = 1;
 const LRU_CACHE_DRAINED_ALL = 2;
 
 /**
- * Drains batches, first this CPU's, then all, while the folio has more references than its users and `extra_refs`
- * explain; `drained.state` remembers over several folios what was done (mm/folio.c: lru_cache_drain_for_folio()).
+ * Drains the batches, first this CPU's, then all, while the folio has unexpected references beyond `extra_refs`.
+ * drained.state remembers across folios what was drained (mm/folio.c: lru_cache_drain_for_folio()).
  */
 export function* lru_cache_drain_for_folio(
   m: Machine,
@@ -433,13 +437,13 @@ export function* lru_cache_drain_for_folio(
   }
 }
 
-/** Switches the batches off and empties them, until lru_cache_enable() (mm/folio.c: lru_cache_disable()). */
+/** Disables and drains the batches until lru_cache_enable() (mm/folio.c: lru_cache_disable()). */
 export function* lru_cache_disable(m: Machine): Gen<void> {
   m.lru.lru_disable_count++;
   yield* lru_add_drain_all(m);
 }
 
-/** Ends what lru_cache_disable() began (mm/internal.h: lru_cache_enable()). */
+/** Ends lru_cache_disable() (mm/internal.h: lru_cache_enable()). */
 export function lru_cache_enable(m: Machine): void {
   m.lru.lru_disable_count--;
 }

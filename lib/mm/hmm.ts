@@ -71,9 +71,9 @@ import { pte_offset_map } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
 import { vma_lookup } from './vma/vma.ts';
 
-// An hmm_pfns entry is one exact double: the pfn (below 2^32) and above it, from bit 32 on, the flags HMM_PFN_*. So
-// hmm_pfn_flags() answers a small integer that the bit operators work on. The real layout, with the flags in the top
-// bits of a 64-bit word, is what hmm_pfn_to_u64() makes.
+// An hmm_pfns entry is one exact double: the pfn in bits 0 to 31, the HMM_PFN_* flags from bit 32 on. hmm_pfn_flags()
+// returns them as a small integer, on which bit operators work. hmm_pfn_to_u64() gives upstream's layout, which has the
+// flags in the top bits of a 64-bit word.
 
 export const HMM_PFN_VALID = 1 << 0;
 export const HMM_PFN_WRITE = 1 << 1;
@@ -81,7 +81,7 @@ export const HMM_PFN_ERROR = 1 << 2;
 const HMM_PFN_DMA_MAPPED = 1 << 3;
 const HMM_PFN_P2PDMA = 1 << 4;
 const HMM_PFN_P2PDMA_BUS = 1 << 5;
-/** five bits: log2 of the pages that the CPU maps by the same entry; above them may stand m.device_private.hmm_flag */
+/** five bits: the order of the CPU's mapping of the page; m.device_private.hmm_flag is above them or the top one */
 export const HMM_PFN_ORDER_SHIFT = 6;
 export const HMM_PFN_REQ_FAULT = HMM_PFN_VALID;
 export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
@@ -89,30 +89,27 @@ export const HMM_PFN_REQ_WRITE = HMM_PFN_WRITE;
 const HMM_PFN_INOUT_FLAGS = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA | HMM_PFN_P2PDMA_BUS;
 const FLAGS_UNIT = 2 ** 32;
 
-/**
- * milliseconds that a caller waits for invalidations to end before it gives up (include/linux/hmm.h:
- * HMM_RANGE_DEFAULT_TIMEOUT)
- */
+/** milliseconds for which a caller retries before it gives up (include/linux/hmm.h: HMM_RANGE_DEFAULT_TIMEOUT) */
 export const HMM_RANGE_DEFAULT_TIMEOUT = 1000;
 
-/** An entry of a pfn and HMM_PFN_* flags. NON-KERNEL. */
+/** Makes an hmm_pfns entry of a pfn and HMM_PFN_* flags. NON-KERNEL. */
 export function hmm_pfn(pfn: number, flags: number): number {
   return flags * FLAGS_UNIT + pfn;
 }
 
-/** The HMM_PFN_* flags of an entry. NON-KERNEL. */
+/** Returns the HMM_PFN_* flags of an entry. NON-KERNEL. */
 export function hmm_pfn_flags(entry: number): number {
   return Math.floor(entry / FLAGS_UNIT);
 }
 
-/** The page of an entry that is HMM_PFN_VALID (include/linux/hmm.h: hmm_pfn_to_page()). */
+/** Returns the struct page of an entry with HMM_PFN_VALID (include/linux/hmm.h: hmm_pfn_to_page()). */
 export function hmm_pfn_to_page(m: Machine, entry: number): number {
   const space = m.device_private;
   return hmm_pfn_flags(entry) & space.hmm_flag ? space.offset_to_page(entry >>> 0) : pfn_to_page(m, entry >>> 0);
 }
 
 /**
- * log2 of the pages that the CPU maps around a valid entry's page by one entry (include/linux/hmm.h:
+ * Returns the order of the CPU's mapping of a valid entry's page: 0 for a pte, 9 for a pmd (include/linux/hmm.h:
  * hmm_pfn_to_map_order()).
  */
 export function hmm_pfn_to_map_order(entry: number): number {
@@ -120,9 +117,9 @@ export function hmm_pfn_to_map_order(entry: number): number {
 }
 
 /**
- * The entry in upstream's 64-bit layout: VALID is bit 63, the order stands in bits 53 to 57; with
- * device-private-offsets (`layout` is m.device_private) the order moves down by one, and bit 57 says that the number is
- * an offset (include/linux/hmm.h: enum hmm_pfn_flags).
+ * Returns the entry in upstream's 64-bit layout: VALID is bit 63, the order is in bits 53 to 57 (include/linux/hmm.h:
+ * enum hmm_pfn_flags). With device-private-offsets (`layout` is m.device_private) the order moves down by one bit and
+ * bit 57 marks the number as an offset.
  */
 export function hmm_pfn_to_u64(entry: number, layout = { hmm_flag: 0, hmm_order_shift: 53 }): bigint {
   const flags = hmm_pfn_flags(entry);
@@ -132,21 +129,21 @@ export function hmm_pfn_to_u64(entry: number, layout = { hmm_flag: 0, hmm_order_
   return word;
 }
 
-/** What hmm_range_fault() is asked for and what it answers (include/linux/hmm.h: struct hmm_range). */
+/** Arguments and results of hmm_range_fault() (include/linux/hmm.h: struct hmm_range). */
 export class hmm_range {
   /** covers [start, end) */
   notifier!: mmu_interval_notifier;
-  /** what mmu_interval_read_begin() answered */
+  /** as returned by mmu_interval_read_begin() */
   notifier_seq = 0;
   start = 0;
   end = 0;
-  /** one entry a page, in and out */
+  /** one entry per page, in and out */
   hmm_pfns!: Float64Array;
-  /** HMM_PFN_REQ_* wanted of every page */
+  /** HMM_PFN_REQ_* requested of every page */
   default_flags = 0;
-  /** which HMM_PFN_REQ_* of the entries themselves count */
+  /** which HMM_PFN_REQ_* of the individual entries are honoured */
   pfn_flags_mask = 0;
-  /** whose device private pages are answered as they are; compared by identity */
+  /** owner whose device-private pages are reported rather than faulted back; compared by identity */
   dev_private_owner: unknown = null;
 }
 
@@ -154,16 +151,17 @@ const HMM_NEED_FAULT = 1 << 0;
 const HMM_NEED_WRITE_FAULT = 1 << 1;
 const HMM_NEED_ALL_BITS = HMM_NEED_FAULT | HMM_NEED_WRITE_FAULT;
 
-/** A callback wants a page faulted in; only the outer loop sees it. */
+/** A callback recorded a range to fault in. Only hmm_range_fault_locked() sees this value. */
 const HMM_FAULT_PENDING = -EAGAIN;
-/** The fault dropped the mmap_lock; only the outer loop sees it. */
+/** The fault dropped the mmap_lock. Only hmm_range_fault_locked() sees this value. */
 const HMM_FAULT_UNLOCKED = -ENOLCK;
-/** A pte holds a migration entry that must be waited for; only hmm_vma_walk_pmd() sees it. NON-KERNEL. */
+/** The pte holds a migration entry to wait for. Only hmm_vma_walk_pmd() sees this value. NON-KERNEL. */
 const WAIT_FOR_MIGRATION = -4096;
 
+/** State of a walk (mm/hmm.c: struct hmm_vma_walk). */
 class hmm_vma_walk {
   readonly range: hmm_range;
-  /** null: the mmap_lock must stay held */
+  /** null if the mmap_lock must stay held */
   readonly locked: { locked: boolean } | null;
   last: number;
   end = 0;
@@ -177,16 +175,19 @@ class hmm_vma_walk {
 
 type walk_t = mm_walk<hmm_vma_walk>;
 
+/** Stores a pfn and flags in an entry and keeps its HMM_PFN_INOUT_FLAGS. NON-KERNEL: upstream does it in place. */
 function set_pfn(hmm_pfns: Float64Array, i: number, pfn: number, cpu_flags: number): void {
   hmm_pfns[i] = ((hmm_pfn_flags(hmm_pfns[i]) & HMM_PFN_INOUT_FLAGS) | cpu_flags) * FLAGS_UNIT + pfn;
 }
 
+/** mm/hmm.c: hmm_pfns_fill() */
 function hmm_pfns_fill(addr: number, end: number, range: hmm_range, cpu_flags: number): number {
   for (let i = (addr - range.start) / PAGE_SIZE; addr < end; addr += PAGE_SIZE, i++)
     set_pfn(range.hmm_pfns, i, 0, cpu_flags);
   return 0;
 }
 
+/** Records [addr, end) for hmm_do_fault() and ends the walk (mm/hmm.c: hmm_record_fault()). */
 function hmm_record_fault(m: Machine, addr: number, end: number, required_fault: number, walk: walk_t): number {
   const hmm_vma_walk = walk.private;
   WARN_ON_ONCE(m, required_fault === 0, 'hmm_record_fault');
@@ -196,6 +197,7 @@ function hmm_record_fault(m: Machine, addr: number, end: number, required_fault:
   return HMM_FAULT_PENDING;
 }
 
+/** Returns HMM_NEED_* for a page that the CPU maps with cpu_flags (mm/hmm.c: hmm_pte_need_fault()). */
 function hmm_pte_need_fault(range: hmm_range, entry: number, cpu_flags: number): number {
   const req = (hmm_pfn_flags(entry) & range.pfn_flags_mask) | range.default_flags;
   if ((req & HMM_PFN_REQ_FAULT) === 0) return 0;
@@ -204,6 +206,7 @@ function hmm_pte_need_fault(range: hmm_range, entry: number, cpu_flags: number):
   return 0;
 }
 
+/** Returns the HMM_NEED_* of npages entries together (mm/hmm.c: hmm_range_need_fault()). */
 function hmm_range_need_fault(range: hmm_range, first: number, npages: number, cpu_flags: number): number {
   if (((range.default_flags | range.pfn_flags_mask) & HMM_PFN_REQ_FAULT) === 0) return 0;
   let required_fault = 0;
@@ -214,6 +217,7 @@ function hmm_range_need_fault(range: hmm_range, first: number, npages: number, c
   return required_fault;
 }
 
+/** hmm_vma_walk_hole() as a plain function (mm/hmm.c: hmm_vma_walk_hole()). */
 function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number {
   const range = walk.private.range;
   const required_fault = hmm_range_need_fault(range, (addr - range.start) / PAGE_SIZE, (end - addr) / PAGE_SIZE, 0);
@@ -225,15 +229,18 @@ function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number 
   return hmm_pfns_fill(addr, end, range, 0);
 }
 
+/** mm/hmm.c: hmm_vma_walk_hole() */
 function* hmm_vma_walk_hole(m: Machine, addr: number, end: number, _depth: number, walk: walk_t): Gen<number> {
   return walk_hole(m, addr, end, walk);
 }
 
+/** mm/hmm.c: pmd_to_hmm_pfn_flags() */
 function pmd_to_hmm_pfn_flags(pmd: number): number {
   if (pmd_protnone(pmd)) return 0;
   return (pmd_write(pmd) ? HMM_PFN_VALID | HMM_PFN_WRITE : HMM_PFN_VALID) | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
 }
 
+/** mm/hmm.c: hmm_vma_handle_pmd() */
 function hmm_vma_handle_pmd(m: Machine, walk: walk_t, addr: number, end: number, first: number, pmd: number): number {
   const range = walk.private.range;
   const npages = (end - addr) / PAGE_SIZE;
@@ -245,12 +252,16 @@ function hmm_vma_handle_pmd(m: Machine, walk: walk_t, addr: number, end: number,
   return 0;
 }
 
+/** mm/hmm.c: pte_to_hmm_pfn_flags() */
 function pte_to_hmm_pfn_flags(pte: number): number {
   if (!pte_present(pte) || pte_protnone(pte)) return 0;
   return pte_write(pte) ? HMM_PFN_VALID | HMM_PFN_WRITE : HMM_PFN_VALID;
 }
 
-/** `i` is the page's place in hmm_pfns, `pte` its entry. */
+/**
+ * Handles the pte of the page at index `i` of hmm_pfns. Returns WAIT_FOR_MIGRATION where upstream waits itself, since
+ * only the caller may sleep (mm/hmm.c: hmm_vma_handle_pte()).
+ */
 function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number, pte: number, i: number): number {
   const range = walk.private.range;
   const hmm_pfns = range.hmm_pfns;
@@ -296,6 +307,7 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
   return -EFAULT;
 }
 
+/** Handles a non-present pmd that is no migration entry (mm/hmm.c: hmm_vma_handle_absent_pmd()). */
 function hmm_vma_handle_absent_pmd(
   m: Machine,
   walk: walk_t,
@@ -312,7 +324,7 @@ function hmm_vma_handle_absent_pmd(
     let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
     if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
     if (!m.patches.has('offsets-rfc-absent-pmd')) cpu_flags |= m.device_private.hmm_flag;
-    // The first pfn is the entry's own even where the walk starts inside of the huge page, as upstream has it.
+    // Upstream starts from the entry's own pfn even where the walk starts in the middle of the huge page.
     const inside = m.patches.has('fix-hmm-absent-pmd-pfn') ? (start % PMD_SIZE) / PAGE_SIZE : 0;
     const pfn = softleaf_to_pfn(entry) + inside;
     for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
@@ -323,6 +335,7 @@ function hmm_vma_handle_absent_pmd(
   return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
 }
 
+/** mm/hmm.c: hmm_vma_walk_pmd() */
 function* hmm_vma_walk_pmd(
   m: Machine,
   pmdt: ptdesc,
@@ -370,11 +383,13 @@ function* hmm_vma_walk_pmd(
   }
 }
 
+/** Leaves out huge puds: nothing modelled maps one (mm/hmm.c: hmm_vma_walk_pud()). */
 function* hmm_vma_walk_pud(_m: Machine, pudt: ptdesc, pi: number): Gen<number> {
   if (pmd_leaf(pmdp_get(pudt, pi))) throw new Unmodelled('hmm_vma_walk_pud: a huge pud');
   return 0;
 }
 
+/** mm/hmm.c: hmm_vma_walk_hugetlb_entry() */
 function* hmm_vma_walk_hugetlb_entry(
   m: Machine,
   pt: ptdesc,
@@ -404,6 +419,7 @@ function* hmm_vma_walk_hugetlb_entry(
   return 0;
 }
 
+/** mm/hmm.c: hmm_vma_walk_test() */
 function* hmm_vma_walk_test(_m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;
@@ -423,7 +439,10 @@ const hmm_walk_ops: mm_walk_ops<hmm_vma_walk> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
-/** Faults the recorded range in, page by page, with no page-table lock held: -EBUSY if all went well. */
+/**
+ * Faults in the recorded range page by page, with no page-table lock held. Returns -EBUSY on success, so that the walk
+ * starts again (mm/hmm.c: hmm_do_fault()).
+ */
 function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): Gen<number> {
   const { end, required_fault, locked } = hmm_vma_walk;
   let fault_flags = FAULT_FLAG_REMOTE;
@@ -453,6 +472,7 @@ function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): G
   return -EBUSY;
 }
 
+/** mm/hmm.c: hmm_range_fault_locked() */
 function* hmm_range_fault_locked(m: Machine, range: hmm_range, locked: { locked: boolean } | null): Gen<number> {
   const walk = new hmm_vma_walk(range, locked);
   const mm = range.notifier.mm;
@@ -470,22 +490,22 @@ function* hmm_range_fault_locked(m: Machine, range: hmm_range, locked: { locked:
 }
 
 /**
- * Reads the page tables of [start, end) into range.hmm_pfns, faulting in what default_flags and the entries ask for;
- * the mmap_lock stays held. 0, or -EBUSY (invalidated meanwhile, or a handler must drop the lock), -EPERM (write to a
- * read-only vma), -EFAULT, -ENOMEM (mm/hmm.c: hmm_range_fault()). Leaves huge puds out.
+ * Reads the page tables of [start, end) into range.hmm_pfns and faults in what default_flags and the entries request;
+ * the mmap_lock stays held. Returns 0, -EBUSY (invalidated meanwhile, or a fault handler has to drop the lock), -EPERM
+ * (write to a read-only vma), -EFAULT or -ENOMEM (mm/hmm.c: hmm_range_fault()). Leaves out huge puds.
  */
 export function* hmm_range_fault(m: Machine, range: hmm_range): Gen<number> {
   return yield* hmm_range_fault_locked(m, range, null);
 }
 
-/** Whole milliseconds since boot: the model's jiffies, as with HZ=1000. NON-KERNEL. */
+/** Returns milliseconds since boot, as jiffies with HZ=1000. NON-KERNEL. */
 export function jiffies(m: Machine): number {
   return Math.floor(m.sched.now / 1e6);
 }
 
 /**
- * As hmm_range_fault(), but takes the mmap_lock itself, lets fault handlers drop it, and retries by itself for
- * `timeout` jiffies (0: for ever); -EINTR if SIGKILL came (mm/hmm.c: hmm_range_fault_unlocked_timeout()).
+ * hmm_range_fault() that takes the mmap_lock itself, lets fault handlers drop it, and retries for `timeout` jiffies (0:
+ * without limit). Also returns -EINTR after SIGKILL (mm/hmm.c: hmm_range_fault_unlocked_timeout()).
  */
 export function* hmm_range_fault_unlocked_timeout(m: Machine, range: hmm_range, timeout: number): Gen<number> {
   const mm = range.notifier.mm;

@@ -7,8 +7,8 @@ import type { Gen } from '../kernel/gen.ts';
 import { huge_page_size, nr_hugepages_store_common } from './hugetlb/pool.ts';
 
 /**
- * A decimal number of at most 64 bits that ends with a newline or nothing, or -errno (include/linux/kstrtox.h:
- * kstrtoul()).
+ * Parses a decimal number of at most 64 bits, optionally followed by a newline; returns it or -errno
+ * (include/linux/kstrtox.h: kstrtoul()).
  */
 export function kstrtoul(buf: string): number {
   if (!/^\+?\d+\n?$/.test(buf)) return -EINVAL;
@@ -18,7 +18,7 @@ export function kstrtoul(buf: string): number {
 }
 
 /**
- * Registers /sys/kernel/mm/hugepages/hugepages-N kB for each pool, the default one first (mm/hugetlb_sysfs.c:
+ * Registers /sys/kernel/mm/hugepages/hugepages-NkB for each pool, the default one first (mm/hugetlb_sysfs.c:
  * hugetlb_sysfs_init()).
  */
 export function hugetlb_sysfs_init(m: Machine): void {

@@ -14,16 +14,16 @@ import {
 import type { Machine } from '../boot.ts';
 import { page_folio, pfn_to_page } from './page.ts';
 
-// A softleaf_t is an entry number of pgtable.ts with only the leaf mark, its type, its offset and, in a migration
-// entry, the young and dirty bits. The type says what the leaf is; the number that pagemap shows for it depends on how
-// many swap types the kernel was built with, and stands in swp_type().
+// A softleaf_t has the layout of a pte (arch/x86/mm/pgtable) with only _PAGE_LEAF, the type, the offset and, for
+// migration entries, the young and dirty bits. swp_type() maps the type to the swap type that pagemap shows, which
+// depends on how many swap types the kernel was built with.
 
 export const SOFTLEAF_NONE = 0;
 export const SOFTLEAF_SWAP = 1;
 export const SOFTLEAF_MIGRATION_READ = 2;
 export const SOFTLEAF_MIGRATION_READ_EXCLUSIVE = 3;
 export const SOFTLEAF_MIGRATION_WRITE = 4;
-/** of a device-private page; only with device-private-offsets, as the two that follow */
+/** this and the next two: migration entries of device-private pages, only with device-private-offsets */
 export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ = 5;
 export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE = 6;
 export const SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE = 7;
@@ -33,7 +33,7 @@ export const SOFTLEAF_DEVICE_EXCLUSIVE = 10;
 export const SOFTLEAF_HWPOISON = 11;
 export const SOFTLEAF_MARKER = 12;
 
-/** from a type of migration entry to the one for device-private pages */
+/** added to a migration type, gives the type for device-private pages */
 const MIGRATION_TO_DEVICE_PRIVATE = SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ - SOFTLEAF_MIGRATION_READ;
 
 export const PTE_MARKER_UFFD_WP = 1;
@@ -41,32 +41,39 @@ export const PTE_MARKER_POISONED = 2;
 export const PTE_MARKER_GUARD = 4;
 const PTE_MARKER_MASK = 7;
 
+/** include/linux/swapops.h: swp_entry() */
 function mk(type: number, offset: number): number {
   return pfn_pte(offset, _PAGE_LEAF | (type << LEAF_TYPE_SHIFT));
 }
 
-/** What kind of leaf this is: one of SOFTLEAF_* (include/linux/leafops.h: softleaf_type()). */
+/** Returns the SOFTLEAF_* type (include/linux/leafops.h: softleaf_type()). */
 export function softleaf_type(entry: number): number {
   return (entry & LEAF_TYPE_MASK) >>> LEAF_TYPE_SHIFT;
 }
 
-/** The leaf in a pte, or 0 for a pte that is present or none (include/linux/leafops.h: softleaf_from_pte()). */
+/**
+ * Returns the softleaf of a non-present pte, 0 for a present or empty one (include/linux/leafops.h:
+ * softleaf_from_pte()).
+ */
 export function softleaf_from_pte(pte: number): number {
   if ((pte & _PAGE_LEAF) === 0) return 0;
   return pte_clear_flags(pte, ~(_PAGE_LEAF | LEAF_TYPE_MASK | _PAGE_ACCESSED | _PAGE_DIRTY) & 0xfffff);
 }
 
-/** The leaf in a pmd, or 0 (include/linux/leafops.h: softleaf_from_pmd()). */
+/** Returns the softleaf of a non-present pmd, 0 for any other (include/linux/leafops.h: softleaf_from_pmd()). */
 export function softleaf_from_pmd(pmd: number): number {
   return softleaf_from_pte(pmd);
 }
 
-/** The pte of a leaf, without soft-dirty, uffd or exclusive bits (include/linux/leafops.h: softleaf_to_pte()). */
+/**
+ * Returns the pte of a softleaf, without its soft-dirty, uffd-wp and exclusive bits (include/linux/leafops.h:
+ * softleaf_to_pte()).
+ */
 export function softleaf_to_pte(entry: number): number {
   return entry;
 }
 
-/** The pmd of a leaf (include/linux/leafops.h: softleaf_to_pmd()). */
+/** include/linux/leafops.h: softleaf_to_pmd() */
 export function softleaf_to_pmd(entry: number): number {
   return entry;
 }
@@ -82,7 +89,7 @@ export function softleaf_is_swap(entry: number): boolean {
 }
 
 /**
- * True for any migration entry, those of device-private pages included (include/linux/leafops.h:
+ * Returns true for any migration entry, also of a device-private page (include/linux/leafops.h:
  * softleaf_is_migration()).
  */
 export function softleaf_is_migration(entry: number): boolean {
@@ -91,7 +98,7 @@ export function softleaf_is_migration(entry: number): boolean {
 }
 
 /**
- * True for a migration entry of a device-private page. NON-KERNEL (20260202113642.59295-1:
+ * Returns true for a migration entry of a device-private page. NON-KERNEL (20260202113642.59295-1:
  * softleaf_is_migration_device_private()).
  */
 export function softleaf_is_migration_device_private(entry: number): boolean {
@@ -117,7 +124,9 @@ export function softleaf_is_migration_read_exclusive(entry: number): boolean {
   return t === SOFTLEAF_MIGRATION_READ_EXCLUSIVE || t === SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE;
 }
 
-/** True for either device private entry (include/linux/leafops.h: softleaf_is_device_private()). */
+/**
+ * Returns true for a readable or writable device-private entry (include/linux/leafops.h: softleaf_is_device_private()).
+ */
 export function softleaf_is_device_private(entry: number): boolean {
   const t = softleaf_type(entry);
   return t === SOFTLEAF_DEVICE_PRIVATE_READ || t === SOFTLEAF_DEVICE_PRIVATE_WRITE;
@@ -138,12 +147,12 @@ export function softleaf_is_hwpoison(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_HWPOISON;
 }
 
-/** True for a pte marker (include/linux/leafops.h: softleaf_is_marker()). */
+/** Returns true for a pte marker (include/linux/leafops.h: softleaf_is_marker()). */
 export function softleaf_is_marker(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_MARKER;
 }
 
-/** A marker's PTE_MARKER_* bits (include/linux/leafops.h: softleaf_to_marker()). */
+/** Returns the PTE_MARKER_* bits (include/linux/leafops.h: softleaf_to_marker()). */
 export function softleaf_to_marker(entry: number): number {
   return pte_pfn(entry) & PTE_MARKER_MASK;
 }
@@ -163,32 +172,32 @@ export function softleaf_is_uffd_wp_marker(entry: number): boolean {
   return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_UFFD_WP) !== 0;
 }
 
-/** True if the leaf names a page (include/linux/leafops.h: softleaf_has_pfn()). */
+/** Returns true if the softleaf encodes a pfn (include/linux/leafops.h: softleaf_has_pfn()). */
 export function softleaf_has_pfn(entry: number): boolean {
   const t = softleaf_type(entry);
   return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_HWPOISON;
 }
 
-/** The pfn that the leaf names (include/linux/leafops.h: softleaf_to_pfn()). */
+/** include/linux/leafops.h: softleaf_to_pfn() */
 export function softleaf_to_pfn(entry: number): number {
   return pte_pfn(entry);
 }
 
-/** The page that the leaf names; 0 for an offset that no device has (include/linux/leafops.h: softleaf_to_page()). */
+/** Returns the struct page, or 0 for an offset that no device has (include/linux/leafops.h: softleaf_to_page()). */
 export function softleaf_to_page(m: Machine, entry: number): number {
   const space = m.device_private;
   return space.entry_by_offset(entry) ? space.offset_to_page(pte_pfn(entry)) : pfn_to_page(m, pte_pfn(entry));
 }
 
 /**
- * The young and dirty bits of a migration entry, for one that takes its place.
- * NON-KERNEL (20260202113642.59295-1: softleaf_to_flags()).
+ * Returns the young and dirty bits of a migration entry, for the entry that replaces it. NON-KERNEL
+ * (20260202113642.59295-1: softleaf_to_flags()).
  */
 export function softleaf_to_flags(m: Machine, entry: number): number {
   return m.patches.has('offsets-v1-young-dirty') ? 0 : entry & (_PAGE_ACCESSED | _PAGE_DIRTY);
 }
 
-/** The folio of the page that the leaf names (include/linux/leafops.h: softleaf_to_folio()). */
+/** include/linux/leafops.h: softleaf_to_folio() */
 export function softleaf_to_folio(m: Machine, entry: number): number {
   return page_folio(m, softleaf_to_page(m, entry));
 }
@@ -238,36 +247,37 @@ export function make_writable_device_private_entry(offset: number): number {
   return mk(SOFTLEAF_DEVICE_PRIVATE_WRITE, offset);
 }
 
-// A page's number is its pfn, or with device-private-offsets, for a device-private page, its offset among those; only
-// the entry's type tells which. The functions that take the page are 20260202113642.59295-1's.
+// An entry encodes the page's pfn. With device-private-offsets a device-private page's entry encodes its offset instead;
+// the entry's type tells which. The functions that take a page are those of 20260202113642.59295-1.
 
+/** Gives a migration entry the type for the page and the flags. NON-KERNEL (device-private-offsets). */
 function for_page(m: Machine, entry: number, page: number, flags: number): number {
   const space = m.device_private;
   if (!space.private_migration || !space.by_offset(page)) return entry + flags;
   return entry + (MIGRATION_TO_DEVICE_PRIVATE << LEAF_TYPE_SHIFT) + flags;
 }
 
-/** As make_readable_migration_entry(), for the page; flags are softleaf_to_flags() of the entry before. NON-KERNEL. */
+/** make_readable_migration_entry() for a page; flags are softleaf_to_flags() of the old entry. NON-KERNEL. */
 export function make_readable_migration_entry_from_page(m: Machine, page: number, flags: number): number {
   return for_page(m, make_readable_migration_entry(m.device_private.page_number(page)), page, flags);
 }
 
-/** As make_readable_exclusive_migration_entry(), for the page. NON-KERNEL. */
+/** make_readable_exclusive_migration_entry() for a page. NON-KERNEL. */
 export function make_readable_exclusive_migration_entry_from_page(m: Machine, page: number, flags: number): number {
   return for_page(m, make_readable_exclusive_migration_entry(m.device_private.page_number(page)), page, flags);
 }
 
-/** As make_writable_migration_entry(), for the page. NON-KERNEL. */
+/** make_writable_migration_entry() for a page. NON-KERNEL. */
 export function make_writable_migration_entry_from_page(m: Machine, page: number, flags: number): number {
   return for_page(m, make_writable_migration_entry(m.device_private.page_number(page)), page, flags);
 }
 
-/** As make_readable_device_private_entry(), for the page. NON-KERNEL. */
+/** make_readable_device_private_entry() for a page. NON-KERNEL. */
 export function make_readable_device_private_entry_from_page(m: Machine, page: number): number {
   return make_readable_device_private_entry(m.device_private.page_number(page));
 }
 
-/** As make_writable_device_private_entry(), for the page. NON-KERNEL. */
+/** make_writable_device_private_entry() for a page. NON-KERNEL. */
 export function make_writable_device_private_entry_from_page(m: Machine, page: number): number {
   return make_writable_device_private_entry(m.device_private.page_number(page));
 }
@@ -277,7 +287,7 @@ export function make_device_exclusive_entry(offset: number): number {
   return mk(SOFTLEAF_DEVICE_EXCLUSIVE, offset);
 }
 
-/** A marker with the given PTE_MARKER_* bits (include/linux/swapops.h: make_pte_marker_entry()). */
+/** Makes a marker of PTE_MARKER_* bits (include/linux/swapops.h: make_pte_marker_entry()). */
 export function make_pte_marker_entry(marker: number): number {
   return mk(SOFTLEAF_MARKER, marker);
 }
@@ -292,7 +302,7 @@ export function make_poisoned_swp_entry(): number {
   return make_pte_marker_entry(PTE_MARKER_POISONED);
 }
 
-/** True for a pte that holds a marker (include/linux/leafops.h: pte_is_marker()). */
+/** Returns true for a pte marker (include/linux/leafops.h: pte_is_marker()). */
 export function pte_is_marker(pte: number): boolean {
   return softleaf_is_marker(softleaf_from_pte(pte));
 }
@@ -313,7 +323,7 @@ export function pmd_is_migration_entry(pmd: number): boolean {
 }
 
 /**
- * True for what may stand in a pmd: a migration or a device private leaf (include/linux/leafops.h:
+ * Returns true for the entries that a pmd may hold: migration and device-private ones (include/linux/leafops.h:
  * pmd_is_valid_softleaf()).
  */
 export function pmd_is_valid_softleaf(pmd: number): boolean {
@@ -321,14 +331,17 @@ export function pmd_is_valid_softleaf(pmd: number): boolean {
   return softleaf_is_device_private(entry) || softleaf_is_migration(entry);
 }
 
-/** The folio of a pmd's leaf, or 0 if it holds none (include/linux/leafops.h: pmd_to_softleaf_folio()). */
+/**
+ * Returns the folio of a pmd's migration or device-private entry, or 0 (include/linux/leafops.h:
+ * pmd_to_softleaf_folio()).
+ */
 export function pmd_to_softleaf_folio(m: Machine, pmd: number): number {
   return pmd_is_valid_softleaf(pmd) ? softleaf_to_folio(m, softleaf_from_pmd(pmd)) : 0;
 }
 
 /**
- * Types of swap entries that are none, counted from MAX_SWAPFILES on (include/linux/swap.h: SWP_MIGRATION_READ and its
- * like).
+ * Swap types of entries that are no swap entries, relative to MAX_SWAPFILES (include/linux/swap.h: SWP_MIGRATION_READ
+ * and the like).
  */
 const SWP_TYPE: Readonly<Record<number, number>> = {
   [SOFTLEAF_HWPOISON]: 0,
@@ -342,12 +355,12 @@ const SWP_TYPE: Readonly<Record<number, number>> = {
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_READ_EXCLUSIVE]: 8,
   [SOFTLEAF_MIGRATION_DEVICE_PRIVATE_WRITE]: 9,
 };
-/** types that are left for swap devices; device-private-offsets takes three more */
+/** number of types left for swap devices; device-private-offsets takes three of them */
 export const MAX_SWAPFILES = 24;
 /** the last of the 2^MAX_SWAPFILES_SHIFT types */
 const SWP_PTE_MARKER = 31;
 
-/** The swap type number that user space sees for a leaf (include/linux/swap.h: MAX_SWAPFILES). */
+/** Returns the swap type that user space sees in pagemap (include/linux/swap.h: MAX_SWAPFILES). */
 export function swp_type(entry: number, max_swapfiles = MAX_SWAPFILES): number {
   const type = softleaf_type(entry);
   if (type === SOFTLEAF_MARKER) return SWP_PTE_MARKER;

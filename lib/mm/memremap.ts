@@ -36,38 +36,38 @@ import { prep_compound_page } from './page_alloc.ts';
 import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
 // enum memory_type (include/linux/memremap.h)
-/** memory of a device that the CPU cannot address: never in the linear map */
+/** device memory that the CPU cannot address; not in the linear map */
 export const MEMORY_DEVICE_PRIVATE = 1;
-/** memory of a device that the CPU can address coherently */
+/** device memory that the CPU can address coherently */
 export const MEMORY_DEVICE_COHERENT = 2;
 const MEMORY_DEVICE_FS_DAX = 3;
 export const MEMORY_DEVICE_GENERIC = 4;
 const MEMORY_DEVICE_PCI_P2PDMA = 5;
 
-/** pages whose alignment memremap_pages() asks for: 2 MiB (include/linux/mmzone.h) */
+/** alignment that memremap_pages() requires, 2 MiB, in pages (include/linux/mmzone.h: PAGES_PER_SUBSECTION) */
 const PAGES_PER_SUBSECTION = 512;
-/** last byte that may ever be mapped, MAX_PHYSMEM_BITS being 46 (arch/x86/include/asm/sparsemem.h) */
+/** last mappable byte, with MAX_PHYSMEM_BITS 46 (arch/x86/include/asm/sparsemem.h: MAX_PHYSMEM_BITS) */
 const DIRECT_MAP_PHYSMEM_END = 2 ** 46 - 1;
 
-/** What a driver does with its device pages (include/linux/memremap.h: struct dev_pagemap_ops). */
+/** Callbacks of a driver with device pages (include/linux/memremap.h: struct dev_pagemap_ops). */
 export interface dev_pagemap_ops {
-  /** the folio's last reference is gone */
+  /** the folio's last reference was dropped */
   folio_free?: (m: Machine, folio: number) => void;
-  /** a CPU fault on a private page: brings it back; VM_FAULT_* */
+  /** migrates a private page back on a CPU fault; returns VM_FAULT_* */
   migrate_to_ram?: (m: Machine, vmf: vm_fault) => Gen<number>;
-  /** `tail` (0: the head itself, in the end) was split off `head` */
+  /** `tail` was split off `head`; last call: tail 0, for the head itself */
   folio_split?: (m: Machine, head: number, tail: number) => void;
 }
 
-/** Physical bytes from start to end, both in it (include/linux/range.h: struct range). */
+/** A range of physical bytes, inclusive (include/linux/range.h: struct range). */
 interface range {
   start: number;
   end: number;
 }
 
 /**
- * Device memory that has struct pages (include/linux/memremap.h: struct dev_pagemap). Alternative memory maps are left
- * out.
+ * Device memory with struct pages (include/linux/memremap.h: struct dev_pagemap). Leaves out alternative memory maps
+ * and vmemmap optimisation: nothing modelled uses them.
  */
 export class dev_pagemap {
   /** MEMORY_DEVICE_* */
@@ -77,17 +77,17 @@ export class dev_pagemap {
   /** compared by identity */
   owner: unknown = null;
   nr_range = 0;
-  /** bytes of physical address space, or with device-private-offsets, for private memory, of the space of their own */
+  /** bytes of physical address space, or of the offset space (private memory with device-private-offsets) */
   readonly ranges: range[] = [{ start: 0, end: 0 }];
-  /** pages of private memory, where they have offsets */
+  /** number of pages; only with device-private-offsets */
   nr_pages = 0;
-  /** and the first of their struct pages */
+  /** first struct page; only with device-private-offsets */
   pages = 0;
-  /** node that the pages belong to */
+  /** NUMA node of the pages */
   nid = 0;
-  /** its number in m.pgmaps while any of it is mapped, else 0 */
+  /** index in m.pgmaps, 0 while unmapped */
   id = 0;
-  /** pgmap->ref: pages in use, and one until memunmap_pages() */
+  /** pages in use, plus one until memunmap_pages() */
   ref = 0;
   ref_dying = false;
   done = new completion('dev_pagemap');
@@ -96,24 +96,27 @@ export class dev_pagemap {
   }
 }
 
+/** include/linux/range.h: range_len() */
 function range_len(r: range): number {
   return r.end - r.start + 1;
 }
 
+/** include/linux/percpu-refcount.h: percpu_ref_put_many() */
 function percpu_ref_put_many(m: Machine, pgmap: dev_pagemap, nr: number): void {
   pgmap.ref -= nr;
   if (pgmap.ref === 0) complete(m, pgmap.done);
 }
 
 /**
- * Lets nobody take a new reference and drops `nr` of them; pgmap.done completes with the last (percpu_ref_kill() of
- * pgmap->ref). NON-KERNEL.
+ * percpu_ref_kill() of pgmap->ref that drops `nr` references: no new ones can be taken, and pgmap.done completes with
+ * the last. NON-KERNEL.
  */
 export function kill_dev_pagemap(m: Machine, pgmap: dev_pagemap, nr: number): void {
   pgmap.ref_dying = true;
   percpu_ref_put_many(m, pgmap, nr);
 }
 
+/** Returns the pgmap that maps the pfn, or null. NON-KERNEL (upstream: xa_load() of pgmap_array). */
 function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
   const phys = pfn * PAGE_SIZE;
   for (const pgmap of m.pgmaps.live()) {
@@ -127,7 +130,7 @@ function pgmap_at(m: Machine, pfn: number): dev_pagemap | null {
 }
 
 /**
- * The pgmap that has the pfn, with a reference, or null; also null once it is being unmapped (mm/memremap.c:
+ * Returns the pgmap of the pfn with a reference, or null if there is none or it is being unmapped (mm/memremap.c:
  * get_dev_pagemap()).
  */
 export function get_dev_pagemap(m: Machine, pfn: number): dev_pagemap | null {
@@ -137,12 +140,12 @@ export function get_dev_pagemap(m: Machine, pfn: number): dev_pagemap | null {
   return pgmap;
 }
 
-/** Gives a reference of get_dev_pagemap() back (include/linux/memremap.h: put_dev_pagemap()). */
+/** Drops a reference of get_dev_pagemap() (include/linux/memremap.h: put_dev_pagemap()). */
 function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
   if (pgmap !== null) percpu_ref_put_many(m, pgmap, 1);
 }
 
-/** True if the pfn lies in one of the pgmap's ranges (mm/memremap.c: pgmap_pfn_valid()). */
+/** Returns true if the pfn is in one of the pgmap's ranges (mm/memremap.c: pgmap_pfn_valid()). */
 export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
   const phys = pfn * PAGE_SIZE;
   for (let i = 0; i < pgmap.nr_range; i++) {
@@ -152,58 +155,60 @@ export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
   return false;
 }
 
-/** The pgmap of a device page (include/linux/mmzone.h: page_pgmap()). */
+/** Returns the pgmap of a device page (include/linux/mmzone.h: page_pgmap()). */
 export function page_pgmap(m: Machine, page: number): dev_pagemap {
   const folio = page_folio(m, page);
   WARN_ON_ONCE(m, m.page.zone[folio] !== ZONE_DEVICE, 'page_pgmap');
   return m.pgmaps.get(m.page.pgmap[folio]) as dev_pagemap;
 }
 
+/** Returns true for a device folio of the MEMORY_DEVICE_* type. NON-KERNEL. */
 function is_of_type(m: Machine, folio: number, type: number): boolean {
   const p = m.page;
   return p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio])?.type === type;
 }
 
-/** True for memory that the CPU cannot address (include/linux/memremap.h: folio_is_device_private()). */
+/** include/linux/memremap.h: folio_is_device_private() */
 export function folio_is_device_private(m: Machine, folio: number): boolean {
   return is_of_type(m, folio, MEMORY_DEVICE_PRIVATE);
 }
 
-/** True for a page of such a folio (include/linux/memremap.h: is_device_private_page()). */
+/** include/linux/memremap.h: is_device_private_page() */
 export function is_device_private_page(m: Machine, page: number): boolean {
   return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_PRIVATE);
 }
 
-/** True for device memory that the CPU can address (include/linux/memremap.h: folio_is_device_coherent()). */
+/** include/linux/memremap.h: folio_is_device_coherent() */
 export function folio_is_device_coherent(m: Machine, folio: number): boolean {
   return is_of_type(m, folio, MEMORY_DEVICE_COHERENT);
 }
 
-/** True for a page of such a folio (include/linux/memremap.h: is_device_coherent_page()). */
+/** include/linux/memremap.h: is_device_coherent_page() */
 export function is_device_coherent_page(m: Machine, page: number): boolean {
   return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_COHERENT);
 }
 
-/** True for pages of a DAX file system (include/linux/memremap.h: folio_is_fsdax()). */
+/** include/linux/memremap.h: folio_is_fsdax() */
 export function folio_is_fsdax(m: Machine, folio: number): boolean {
   return is_of_type(m, folio, MEMORY_DEVICE_FS_DAX);
 }
 
 /**
- * What the driver keeps for a private folio: a number of its own (include/linux/memremap.h: folio_zone_device_data()).
+ * Returns the driver's data of a private folio, an id in place of a pointer (include/linux/memremap.h:
+ * folio_zone_device_data()).
  */
 export function folio_zone_device_data(m: Machine, folio: number): number {
   WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
   return m.page.private[folio];
 }
 
-/** Sets what the driver keeps for a private folio (include/linux/memremap.h: folio_set_zone_device_data()). */
+/** Sets the driver's data of a private folio (include/linux/memremap.h: folio_set_zone_device_data()). */
 export function folio_set_zone_device_data(m: Machine, folio: number, data: number): void {
   WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_set_zone_device_data');
   m.page.private[folio] = data;
 }
 
-/** Calls back with the struct pages of [pfn, pfn+nr) by runs of contiguous rows. NON-KERNEL. */
+/** Calls back with runs of contiguous struct pages of [pfn, pfn+nr). NON-KERNEL. */
 export function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: number, nr: number) => void): void {
   while (nr > 0) {
     const n = Math.min(nr, PAGES_PER_SECTION - (pfn % PAGES_PER_SECTION));
@@ -213,7 +218,10 @@ export function for_each_run(m: Machine, pfn: number, nr: number, fn: (page: num
   }
 }
 
-/** Makes nr rows struct pages that nobody uses, with these fields. NON-KERNEL (upstream: __init_zone_device_page()). */
+/**
+ * Initialises nr struct pages of free device memory with these fields. NON-KERNEL (upstream:
+ * __init_zone_device_page()).
+ */
 export function reset_pages(
   m: Machine,
   page: number,
@@ -240,6 +248,7 @@ export function reset_pages(
   p.pgmap.fill(pgmap, page, page + nr);
 }
 
+/** mm/memremap.c: pageunmap_range() */
 function pageunmap_range(m: Machine, pgmap: dev_pagemap, range_id: number): void {
   const r = pgmap.ranges[range_id];
   const pfn = r.start / PAGE_SIZE;
@@ -250,7 +259,7 @@ function pageunmap_range(m: Machine, pgmap: dev_pagemap, range_id: number): void
   if (pgmap.type !== MEMORY_DEVICE_PRIVATE) m.ram.set_linear(pfn, nr, false);
 }
 
-/** Takes device memory away again, once the last of its pages is free (mm/memremap.c: memunmap_pages()). */
+/** Removes device memory once the last of its pages is free (mm/memremap.c: memunmap_pages()). */
 export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
   WARN_ON_ONCE(m, m.device_private.offsets && pgmap.type === MEMORY_DEVICE_PRIVATE, 'memunmap_pages');
   let nr = 1;
@@ -264,6 +273,10 @@ export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
   pgmap.id = 0;
 }
 
+/**
+ * Leaves out page attribute tracking, KASAN shadow and node placement: nothing modelled can see them (mm/memremap.c:
+ * pagemap_range()).
+ */
 function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number {
   const fn = 'pagemap_range';
   const is_private = pgmap.type === MEMORY_DEVICE_PRIVATE;
@@ -306,6 +319,10 @@ function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number
   return 0;
 }
 
+/**
+ * Checks alignment; the memory map's sections appear with their first use (mm/memory_hotplug.c: __add_pages(),
+ * mm/memory_hotplug.c: check_pfn_span()).
+ */
 function __add_pages(m: Machine, pfn: number, nr: number): boolean {
   if (pfn % PAGES_PER_SUBSECTION === 0 && nr % PAGES_PER_SUBSECTION === 0 && nr > 0) return true;
   WARN_ON(m, true, '__add_pages', 'Misaligned');
@@ -314,10 +331,10 @@ function __add_pages(m: Machine, pfn: number, nr: number): boolean {
 }
 
 /**
- * Gives device memory struct pages, all of them free and the driver's to hand out; what is not private also becomes
- * addressable by the kernel. Answers the physical address of the first range, -EINVAL for an incomplete pgmap and, with
- * device-private-offsets, for private memory, -ENOMEM where device memory is already, -ENXIO on RAM
- * (mm/memremap.c: memremap_pages()). nid is ignored.
+ * Gives device memory struct pages, all free and the driver's to hand out; all but private memory joins the linear map.
+ * Returns the physical address of the first range, -EINVAL for an incomplete pgmap (and for private memory with
+ * device-private-offsets), -ENOMEM on top of other device memory, or -ENXIO on RAM (mm/memremap.c: memremap_pages()).
+ * Ignores nid.
  */
 export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Gen<number> {
   void nid;
@@ -361,7 +378,7 @@ export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Ge
   return pgmap.range.start;
 }
 
-/** A device folio without references goes back to its driver (mm/memremap.c: free_zone_device_folio()). */
+/** Returns a device folio without references to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
   const p = m.page;
   const pgmap = m.pgmaps.get(p.pgmap[folio]);
@@ -391,10 +408,10 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
   }
 }
 
-// Makes free device pages forget what they were part of.
+/** Clears what free device pages keep of a former folio (mm/memremap.c: zone_device_page_init()). */
 function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
   const p = m.page;
-  // A former folio whose second page this is keeps its order there.
+  // The first tail page holds its folio's order upstream, so clearing the tail clears the order.
   if (p.flags[page - 1] & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
   for (let i = page; i < page + nr; i++) {
     const flags = p.flags[i];
@@ -412,10 +429,7 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
   }
 }
 
-/**
- * Makes 2^order free device pages a folio with one reference, locked; what they were part of before does not matter
- * (mm/memremap.c: zone_device_page_init()).
- */
+/** Makes 2^order free device pages a folio with one reference, locked (mm/memremap.c: zone_device_page_init()). */
 function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
   const nr = 1 << order;
   const as_it_is = m.patches.has('no-12b2285bf3d1');
@@ -427,14 +441,14 @@ function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, ord
   if (order > 0) prep_compound_page(m, page, order);
 }
 
-/** zone_device_page_init() for a folio that user space may map (include/linux/memremap.h: zone_device_folio_init()). */
+/** zone_device_page_init() that marks a large folio rmappable (include/linux/memremap.h: zone_device_folio_init()). */
 export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pagemap, order: number): void {
   zone_device_page_init(m, folio, pgmap, order);
   if (order > 0) m.page.flags[folio] |= PG_large_rmappable;
 }
 
 /**
- * Tells the driver that a private folio was split: new_folio was cut off, or 0 for the original itself
+ * Tells the driver that a private folio was split: new_folio is a new part, 0 means the original
  * (include/linux/memremap.h: zone_device_private_split_cb()).
  */
 export function zone_device_private_split_cb(m: Machine, original_folio: number, new_folio: number): void {

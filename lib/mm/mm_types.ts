@@ -12,8 +12,8 @@ import { PG_swapbacked } from './page-flags.ts';
 import { FOLIO_MAPPING_ANON } from './page.ts';
 import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
-// vm_flags (include/linux/mm.h: VM_*). Flags above bit 31 (VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED, VM_UFFD_RWP) are not
-// modelled.
+// vm_flags (include/linux/mm.h: VM_*). Leaves out the flags above bit 31: VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED and
+// VM_UFFD_RWP.
 export const VM_NONE = 0;
 export const VM_READ = 1 << 0;
 export const VM_WRITE = 1 << 1;
@@ -76,17 +76,17 @@ export class anon_vma_chain {
   }
 }
 
-/** The vmas in which an anonymous page may be mapped (include/linux/rmap.h: struct anon_vma). */
+/** The vmas that may map an anonymous page (include/linux/rmap.h: struct anon_vma). */
 export class anon_vma {
-  /** its number in m.mappings; what page->mapping holds */
+  /** index in m.mappings; page->mapping holds it */
   readonly id: number;
   root: anon_vma;
-  /** users besides the vmas, of the root one for every anon_vma of its tree */
+  /** references other than those of vmas; the root has one for every anon_vma of its tree */
   refcount = 1;
   num_children = 0;
   num_active_vmas = 0;
   parent: anon_vma;
-  /** the chains of every vma that may map its pages; the interval tree of upstream */
+  /** chains of all vmas that may map its pages (upstream: an interval tree) */
   readonly rb_root: anon_vma_chain[] = [];
   /** used on the root only */
   readonly rwsem = new rw_semaphore('anon_vma');
@@ -97,7 +97,7 @@ export class anon_vma {
   }
 }
 
-/** What a driver or file system does for a mapping (include/linux/mm.h: struct vm_operations_struct). */
+/** Operations of a mapping (include/linux/mm.h: struct vm_operations_struct). */
 export interface vm_operations_struct {
   open?: (m: Machine, vma: vm_area_struct) => void;
   close?: (m: Machine, vma: vm_area_struct) => Gen<void>;
@@ -115,26 +115,26 @@ export interface vm_operations_struct {
 /** A mapped range of an address space (include/linux/mm_types.h: struct vm_area_struct). */
 export class vm_area_struct {
   vm_start: number;
-  /** first byte after it */
+  /** exclusive */
   vm_end: number;
   vm_mm: mm_struct;
   /** VM_* */
   vm_flags = 0;
-  /** flags of pgtable.ts that a new entry starts from */
+  /** page protection of new entries, _PAGE_* */
   vm_page_prot = 0;
   readonly anon_vma_chain: anon_vma_chain[] = [];
   anon_vma: anon_vma | null = null;
   vm_ops: vm_operations_struct | null = null;
-  /** offset in the file, or the address where the range was mapped first, in pages */
+  /** offset in the file, or for anonymous memory the address at which the range was first mapped, in pages */
   vm_pgoff = 0;
-  /** offset by which anonymous folios of this vma are indexed, in pages */
+  /** start of the index of anonymous folios in this vma, in pages */
   vm_anon_pgoff = 0;
   vm_file: file | null = null;
   vm_private_data: unknown = null;
   vm_userfaultfd_ctx: userfaultfd_ctx | null = null;
-  /** true while it is in no mm: before it is linked and once it has left */
+  /** not in an mm: not yet linked, or removed */
   detached = true;
-  /** the per-vma lock: the mm_lock_seq for which it is write-locked, and who reads (mm/mmap_lock.ts) */
+  /** the mm_lock_seq for which the vma is write-locked, see mm/mmap_lock.ts */
   vm_lock_seq = -1;
   vm_readers = 0;
   vm_write_pending = false;
@@ -161,7 +161,7 @@ export class mm_struct {
   pgtables_bytes = 0;
   readonly page_table_lock = new spinlock('page_table_lock');
   readonly mmap_lock = new rw_semaphore('mmap_lock');
-  /** moves on at every release of the mmap write lock, which ends all vma write locks */
+  /** incremented at every release of the mmap write lock, see mm/mmap_lock.ts */
   mm_lock_seq = 0;
   readonly vma_writer_wait = new wait_queue_head('vma readers');
   /** pages */
@@ -183,9 +183,9 @@ export class mm_struct {
   write_protect_seq = 0;
   start_brk = 0;
   brk = 0;
-  /** the CPUs whose TLB may hold entries of this mm: bit n is CPU n */
+  /** CPUs whose TLB may hold entries of this mm, bit n for CPU n */
   cpumask = 0;
-  /** what tags its TLB entries now, see arch/x86/mm/tlb.ts; 0 before the first */
+  /** tag of its TLB entries, see arch/x86/mm/tlb.ts; 0 before the first */
   tlb_tag = 0;
   constructor(m: Machine, id: number, pgd: ptdesc) {
     this.m = m;
@@ -210,7 +210,7 @@ export const FAULT_FLAG_ORIG_PTE_VALID = 1 << 11;
 export const FAULT_FLAG_VMA_LOCK = 1 << 12;
 export const FAULT_FLAG_DEFAULT = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE | FAULT_FLAG_INTERRUPTIBLE;
 
-// What a fault handler answers (include/linux/mm_types.h: enum vm_fault_reason).
+// Results of a fault handler (include/linux/mm_types.h: enum vm_fault_reason).
 export const VM_FAULT_OOM = 0x1;
 export const VM_FAULT_SIGBUS = 0x2;
 export const VM_FAULT_MAJOR = 0x4;
@@ -227,7 +227,7 @@ export const VM_FAULT_COMPLETED = 0x4000;
 export const VM_FAULT_ERROR =
   VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE | VM_FAULT_FALLBACK;
 
-/** What a page-fault handler is told and works on (include/linux/mm.h: struct vm_fault). */
+/** Arguments and state of a page fault (include/linux/mm.h: struct vm_fault). */
 export class vm_fault {
   readonly vma: vm_area_struct;
   /** rounded down to a page */
@@ -243,7 +243,7 @@ export class vm_fault {
   orig_pte = 0;
   orig_pmd = 0;
   cow_page = 0;
-  /** page that a ->fault handler found */
+  /** the page that a ->fault handler returns */
   page = 0;
   /** the pte table while it is mapped, else null; the entry is at pte_index(address) */
   pte: ptdesc | null = null;
@@ -258,32 +258,32 @@ export class vm_fault {
   }
 }
 
-/** True for anonymous (and private /dev/zero) memory (include/linux/mm.h: vma_is_anonymous()). */
+/** Returns true for anonymous memory, also private /dev/zero (include/linux/mm.h: vma_is_anonymous()). */
 export function vma_is_anonymous(vma: vm_area_struct): boolean {
   return vma.vm_ops === null;
 }
 
-/** Length in pages (include/linux/mm.h: vma_pages()). */
+/** Returns the length in pages (include/linux/mm.h: vma_pages()). */
 export function vma_pages(vma: vm_area_struct): number {
   return (vma.vm_end - vma.vm_start) / 4096;
 }
 
-/** Index within the vma's object of an address, in pages (include/linux/pagemap.h: linear_page_index()). */
+/** Returns the address's index within the vma's object, in pages (include/linux/pagemap.h: linear_page_index()). */
 export function linear_page_index(vma: vm_area_struct, address: number): number {
   return (address - (address % 4096) - vma.vm_start) / 4096 + vma.vm_pgoff;
 }
 
-/** True for a hugetlb mapping (include/linux/hugetlb_inline.h: is_vm_hugetlb_page()). */
+/** include/linux/hugetlb_inline.h: is_vm_hugetlb_page() */
 export function is_vm_hugetlb_page(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_HUGETLB) !== 0;
 }
 
-/** True for a private mapping that may be written to at some time (include/linux/mm.h: vma_is_cow_mapping()). */
+/** Returns true for a private mapping that may become writable (include/linux/mm.h: vma_is_cow_mapping()). */
 export function is_cow_mapping(flags: number): boolean {
   return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
 }
 
-/** Adds pages to a counter MM_* (include/linux/mm.h: add_mm_counter()). */
+/** Adds pages to an MM_* counter (include/linux/mm.h: add_mm_counter()). */
 export function add_mm_counter(mm: mm_struct, member: number, value: number): void {
   mm.rss_stat[member] += value;
 }

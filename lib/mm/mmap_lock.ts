@@ -23,78 +23,78 @@ import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from './mm_types.ts
 import { find_vma } from './mmap/find_vma.ts';
 import { vma_lookup } from './vma/vma.ts';
 
-// A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq, which every release of the mmap write lock
-// moves on: so all vma locks go at once. Readers are counted; upstream's one vm_refcnt word is the two fields
-// `detached` and `vm_readers` here.
+// A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq. Every release of the mmap write lock
+// increments mm_lock_seq and so releases all vma write locks at once. Upstream's vm_refcnt is split into `detached`,
+// `vm_readers` and `vm_write_pending` here.
 
-/** Takes the address space for writing (include/linux/mmap_lock.h: mmap_write_lock()). */
+/** include/linux/mmap_lock.h: mmap_write_lock() */
 export function* mmap_write_lock(m: Machine, mm: mm_struct): Gen<void> {
   yield* down_write(m, mm.mmap_lock);
 }
 
-/** As mmap_write_lock(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: mmap_write_lock_killable()). */
+/** mmap_write_lock() that returns -EINTR after SIGKILL (include/linux/mmap_lock.h: mmap_write_lock_killable()). */
 export function* mmap_write_lock_killable(m: Machine, mm: mm_struct): Gen<number> {
   return yield* down_write_killable(m, mm.mmap_lock);
 }
 
-/** Lets go of every vma write lock of the mm (include/linux/mmap_lock.h: vma_end_write_all()). */
+/** Releases every vma write lock of the mm (include/linux/mmap_lock.h: vma_end_write_all()). */
 function vma_end_write_all(mm: mm_struct): void {
   mm.mm_lock_seq++;
 }
 
-/** Gives the write lock and all vma write locks back (include/linux/mmap_lock.h: mmap_write_unlock()). */
+/** Releases the write lock and all vma write locks (include/linux/mmap_lock.h: mmap_write_unlock()). */
 export function mmap_write_unlock(m: Machine, mm: mm_struct): void {
   vma_end_write_all(mm);
   up_write(m, mm.mmap_lock);
 }
 
-/**
- * Turns the write lock into a read lock, which ends all vma write locks (include/linux/mmap_lock.h:
- * mmap_write_downgrade()).
- */
+/** Downgrades to the read lock and releases all vma write locks (include/linux/mmap_lock.h: mmap_write_downgrade()). */
 export function mmap_write_downgrade(m: Machine, mm: mm_struct): void {
   vma_end_write_all(mm);
   downgrade_write(m, mm.mmap_lock);
 }
 
-/** Takes the address space for reading (include/linux/mmap_lock.h: mmap_read_lock()). */
+/** include/linux/mmap_lock.h: mmap_read_lock() */
 export function* mmap_read_lock(m: Machine, mm: mm_struct): Gen<void> {
   yield* down_read(m, mm.mmap_lock);
 }
 
-/** As mmap_read_lock(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: mmap_read_lock_killable()). */
+/** mmap_read_lock() that returns -EINTR after SIGKILL (include/linux/mmap_lock.h: mmap_read_lock_killable()). */
 export function* mmap_read_lock_killable(m: Machine, mm: mm_struct): Gen<number> {
   return yield* down_read_killable(m, mm.mmap_lock);
 }
 
-/** Takes the read lock if that needs no waiting (include/linux/mmap_lock.h: mmap_read_trylock()). */
+/** Takes the read lock without waiting, or returns false (include/linux/mmap_lock.h: mmap_read_trylock()). */
 export function mmap_read_trylock(m: Machine, mm: mm_struct): boolean {
   return down_read_trylock(m, mm.mmap_lock);
 }
 
-/** Gives the read lock back (include/linux/mmap_lock.h: mmap_read_unlock()). */
+/** include/linux/mmap_lock.h: mmap_read_unlock() */
 export function mmap_read_unlock(m: Machine, mm: mm_struct): void {
   up_read(m, mm.mmap_lock);
 }
 
-/** Dies unless somebody holds the lock (include/linux/mmap_lock.h: mmap_assert_locked()). */
+/** BUG unless the lock is held (include/linux/mmap_lock.h: mmap_assert_locked()). */
 export function mmap_assert_locked(mm: mm_struct): void {
   BUG_ON(!rwsem_is_locked(mm.mmap_lock), 'include/linux/mmap_lock.h: mmap_assert_locked()');
 }
 
-/** Dies unless somebody holds it for writing (include/linux/mmap_lock.h: mmap_assert_write_locked()). */
+/** BUG unless the lock is held for writing (include/linux/mmap_lock.h: mmap_assert_write_locked()). */
 export function mmap_assert_write_locked(mm: mm_struct): void {
   BUG_ON(mm.mmap_lock.writer === null, 'include/linux/mmap_lock.h: mmap_assert_write_locked()');
 }
 
 /**
- * True if the vma is write-locked; ask only under the mmap write lock (include/linux/mmap_lock.h:
+ * Returns true if the vma is write-locked. The caller holds the mmap write lock (include/linux/mmap_lock.h:
  * __is_vma_write_locked()).
  */
 export function __is_vma_write_locked(vma: vm_area_struct): boolean {
   return vma.vm_lock_seq === vma.vm_mm.mm_lock_seq;
 }
 
+/**
+ * Waits for the vma's readers to leave and write-locks it. Returns 0 or -EINTR (mm/mmap_lock.c: __vma_start_write()).
+ */
 function* __vma_start_write(m: Machine, vma: vm_area_struct, state: number): Gen<number> {
   const mm = vma.vm_mm;
   vma.vm_write_pending = true;
@@ -111,26 +111,26 @@ function* __vma_start_write(m: Machine, vma: vm_area_struct, state: number): Gen
 }
 
 /**
- * Keeps readers of the vma's own lock out until the mmap write lock goes; that must be held (include/linux/mmap_lock.h:
- * vma_start_write()).
+ * Excludes readers of the vma lock until the mmap write lock, which the caller holds, is released
+ * (include/linux/mmap_lock.h: vma_start_write()).
  */
 export function* vma_start_write(m: Machine, vma: vm_area_struct): Gen<void> {
   if (__is_vma_write_locked(vma)) return;
   yield* __vma_start_write(m, vma, TASK_UNINTERRUPTIBLE);
 }
 
-/** As vma_start_write(); -EINTR if SIGKILL comes first (include/linux/mmap_lock.h: vma_start_write_killable()). */
+/** vma_start_write() that returns -EINTR after SIGKILL (include/linux/mmap_lock.h: vma_start_write_killable()). */
 export function* vma_start_write_killable(m: Machine, vma: vm_area_struct): Gen<number> {
   if (__is_vma_write_locked(vma)) return 0;
   return yield* __vma_start_write(m, vma, TASK_KILLABLE);
 }
 
-/** Dies unless the vma is write-locked (include/linux/mmap_lock.h: vma_assert_write_locked()). */
+/** BUG unless the vma is write-locked (include/linux/mmap_lock.h: vma_assert_write_locked()). */
 export function vma_assert_write_locked(vma: vm_area_struct): void {
   BUG_ON(!__is_vma_write_locked(vma), 'include/linux/mmap_lock.h: vma_assert_write_locked()');
 }
 
-/** Takes the vma for reading if nobody writes to it and it is attached (mm/mmap_lock.c: vma_start_read()). */
+/** Read-locks the vma, or returns false if it is write-locked or detached (mm/mmap_lock.c: vma_start_read()). */
 export function vma_start_read(vma: vm_area_struct): boolean {
   if (vma.detached || vma.vm_write_pending || vma.vm_lock_seq === vma.vm_mm.mm_lock_seq) return false;
   vma.vm_readers++;
@@ -138,7 +138,7 @@ export function vma_start_read(vma: vm_area_struct): boolean {
 }
 
 /**
- * Takes the vma for reading under the mmap read lock, which keeps writers out (include/linux/mmap_lock.h:
+ * Read-locks the vma under the mmap read lock, which excludes writers (include/linux/mmap_lock.h:
  * vma_start_read_locked()).
  */
 export function vma_start_read_locked(vma: vm_area_struct): boolean {
@@ -147,7 +147,7 @@ export function vma_start_read_locked(vma: vm_area_struct): boolean {
   return true;
 }
 
-/** Gives a vma read lock back (include/linux/mmap_lock.h: vma_end_read()). */
+/** Releases a vma read lock (include/linux/mmap_lock.h: vma_end_read()). */
 export function vma_end_read(m: Machine, vma: vm_area_struct): void {
   BUG_ON(vma.vm_readers <= 0, 'include/linux/mmap_lock.h: vma_end_read()');
   vma.vm_readers--;
@@ -155,7 +155,7 @@ export function vma_end_read(m: Machine, vma: vm_area_struct): void {
 }
 
 /**
- * The vma at the address, read-locked, or null if there is none or it is being written to (mm/mmap_lock.c:
+ * Returns the vma at the address, read-locked, or null if there is none or it is write-locked (mm/mmap_lock.c:
  * lock_vma_under_rcu()).
  */
 export function* lock_vma_under_rcu(m: Machine, mm: mm_struct, address: number): Gen<vm_area_struct | null> {
@@ -165,15 +165,14 @@ export function* lock_vma_under_rcu(m: Machine, mm: mm_struct, address: number):
   return vma;
 }
 
-/** Says that the vma is in its address space (include/linux/mmap_lock.h: vma_mark_attached()). */
+/** include/linux/mmap_lock.h: vma_mark_attached() */
 export function vma_mark_attached(vma: vm_area_struct): void {
   vma_assert_write_locked(vma);
   vma.detached = false;
 }
 
 /**
- * Says that the vma has left its address space; it must be write-locked (include/linux/mmap_lock.h:
- * vma_mark_detached()).
+ * Marks the vma, which must be write-locked, as removed from its mm (include/linux/mmap_lock.h: vma_mark_detached()).
  */
 export function vma_mark_detached(vma: vm_area_struct): void {
   vma_assert_write_locked(vma);
@@ -182,8 +181,8 @@ export function vma_mark_detached(vma: vm_area_struct): void {
 }
 
 /**
- * The vma that holds the address, with mmap_lock held for reading, or null with it released
- * (mm/mmap_lock.c: lock_mm_and_find_vma()). A stack that would grow is not modelled.
+ * Returns the vma that holds the address with the mmap_lock held for reading, or null with it released (mm/mmap_lock.c:
+ * lock_mm_and_find_vma()). Leaves out stack expansion.
  */
 export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
   if (m.sched.explore || !mmap_read_trylock(m, mm)) {

@@ -21,14 +21,14 @@ const MAX_GATHER_BATCH = 510;
 const MAX_GATHER_BATCH_COUNT = 19;
 const MAX_TABLE_BATCH = 509;
 
-/** Pages that wait for the TLB flush before they are freed (include/asm-generic/tlb.h: struct mmu_gather_batch). */
+/** Pages to free after the TLB flush (include/asm-generic/tlb.h: struct mmu_gather_batch). */
 class mmu_gather_batch {
   readonly max: number;
-  /** slots used, of which a run of pages takes two */
+  /** slots used; a run of more than one page takes two */
   nr = 0;
   readonly pages: number[] = [];
   readonly nr_pages: number[] = [];
-  /** indices into `pages` of those whose rmap is still to be removed */
+  /** indices into `pages` of those with a delayed rmap removal */
   readonly delayed: number[] = [];
   constructor(max: number) {
     this.max = max;
@@ -38,7 +38,7 @@ class mmu_gather_batch {
 /** Collects what an unmap frees until the TLB is flushed (include/asm-generic/tlb.h: struct mmu_gather). */
 export class mmu_gather {
   mm: mm_struct | null = null;
-  /** addresses whose entries were cleared */
+  /** range of cleared entries */
   start = TASK_SIZE;
   end = 0;
   fullmm = false;
@@ -53,11 +53,12 @@ export class mmu_gather {
   vma_huge = false;
   vma_pfn = false;
   readonly batches: mmu_gather_batch[] = [new mmu_gather_batch(MMU_GATHER_BUNDLE)];
-  /** which batch is being filled */
+  /** index of the batch being filled */
   active = 0;
   tables: ptdesc[] = [];
 }
 
+/** include/asm-generic/tlb.h: __tlb_reset_range() */
 function __tlb_reset_range(tlb: mmu_gather): void {
   if (tlb.fullmm) {
     tlb.start = tlb.end = Infinity;
@@ -72,6 +73,7 @@ function __tlb_reset_range(tlb: mmu_gather): void {
   tlb.unshared_tables = false;
 }
 
+/** mm/mmu_gather.c: __tlb_gather_mmu() */
 function __tlb_gather_mmu(tlb: mmu_gather, mm: mm_struct, fullmm: boolean): void {
   tlb.mm = mm;
   tlb.fullmm = fullmm;
@@ -88,7 +90,7 @@ export function tlb_gather_mmu(_m: Machine, tlb: mmu_gather, mm: mm_struct): voi
   __tlb_gather_mmu(tlb, mm, false);
 }
 
-/** Starts the end of a whole mm (mm/mmu_gather.c: tlb_gather_mmu_fullmm()). */
+/** Starts the teardown of a whole mm (mm/mmu_gather.c: tlb_gather_mmu_fullmm()). */
 export function tlb_gather_mmu_fullmm(_m: Machine, tlb: mmu_gather, mm: mm_struct): void {
   __tlb_gather_mmu(tlb, mm, true);
 }
@@ -99,11 +101,13 @@ export function tlb_gather_mmu_vma(m: Machine, tlb: mmu_gather, vma: vm_area_str
   tlb_update_vma_flags(tlb, vma);
 }
 
+/** include/asm-generic/tlb.h: tlb_update_vma_flags() */
 function tlb_update_vma_flags(tlb: mmu_gather, vma: vm_area_struct): void {
   tlb.vma_huge = is_vm_hugetlb_page(vma);
   if (vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP)) tlb.vma_pfn = true;
 }
 
+/** include/asm-generic/tlb.h: tlb_get_unmap_shift() */
 function tlb_get_unmap_shift(tlb: mmu_gather): number {
   if (tlb.cleared_ptes) return PAGE_SHIFT;
   if (tlb.cleared_pmds) return PMD_SHIFT;
@@ -111,9 +115,7 @@ function tlb_get_unmap_shift(tlb: mmu_gather): number {
   return PAGE_SHIFT;
 }
 
-/**
- * Flushes the TLB for what was cleared so far, if anything was (include/asm-generic/tlb.h: tlb_flush_mmu_tlbonly()).
- */
+/** Flushes the TLB for what was cleared so far (include/asm-generic/tlb.h: tlb_flush_mmu_tlbonly()). */
 export function tlb_flush_mmu_tlbonly(m: Machine, tlb: mmu_gather): void {
   if (!(tlb.freed_tables || tlb.cleared_ptes || tlb.cleared_pmds || tlb.cleared_puds || tlb.unshared_tables)) return;
   const all = tlb.fullmm || tlb.need_flush_all;
@@ -128,12 +130,14 @@ export function tlb_flush_mmu_tlbonly(m: Machine, tlb: mmu_gather): void {
   __tlb_reset_range(tlb);
 }
 
+/** include/asm-generic/tlb.h: __tlb_remove_table() */
 function tlb_table_free(m: Machine, mm: mm_struct, table: ptdesc): void {
   if (table.level === 1) pte_free(m, mm, table);
   else if (table.level === 2) pmd_free(m, mm, table);
   else pud_free(m, mm, table);
 }
 
+/** mm/mmu_gather.c: tlb_table_flush() */
 function tlb_table_flush(m: Machine, tlb: mmu_gather): void {
   if (tlb.tables.length === 0) return;
   tlb_flush_mmu_tlbonly(m, tlb);
@@ -141,6 +145,7 @@ function tlb_table_flush(m: Machine, tlb: mmu_gather): void {
   tlb.tables = [];
 }
 
+/** mm/mmu_gather.c: tlb_batch_pages_flush() */
 function tlb_batch_pages_flush(m: Machine, tlb: mmu_gather): void {
   for (const batch of tlb.batches) {
     if (batch.nr === 0) break;
@@ -162,7 +167,7 @@ export function tlb_flush_mmu(m: Machine, tlb: mmu_gather): void {
   tlb_batch_pages_flush(m, tlb);
 }
 
-/** Ends an unmap; flushes everything if another one runs on the same mm (mm/mmu_gather.c: tlb_finish_mmu()). */
+/** Ends an unmap. Flushes the whole mm if another unmap of it is running (mm/mmu_gather.c: tlb_finish_mmu()). */
 export function tlb_finish_mmu(m: Machine, tlb: mmu_gather): void {
   const mm = tlb.mm as mm_struct;
   if (mm_tlb_flush_nested(mm)) {
@@ -175,7 +180,7 @@ export function tlb_finish_mmu(m: Machine, tlb: mmu_gather): void {
   dec_tlb_flush_pending(mm);
 }
 
-/** Removes the rmaps that were put off until after the TLB flush (mm/mmu_gather.c: tlb_flush_rmaps()). */
+/** Removes the rmaps that were delayed until after the TLB flush (mm/mmu_gather.c: tlb_flush_rmaps()). */
 export function tlb_flush_rmaps(m: Machine, tlb: mmu_gather, vma: vm_area_struct): void {
   if (!tlb.delayed_rmap) return;
   for (const i of tlb.active === 0 ? [0] : [0, tlb.active]) {
@@ -189,84 +194,86 @@ export function tlb_flush_rmaps(m: Machine, tlb: mmu_gather, vma: vm_area_struct
   tlb.delayed_rmap = false;
 }
 
-/** Says that rmaps will be put off; always true (include/asm-generic/tlb.h: tlb_delay_rmap()). */
+/** Marks that rmap removals are delayed; always true (include/asm-generic/tlb.h: tlb_delay_rmap()). */
 export function tlb_delay_rmap(tlb: mmu_gather): boolean {
   tlb.delayed_rmap = true;
   return true;
 }
 
-/** Nothing to do on x86, whose flushes do not depend on it (include/asm-generic/tlb.h: tlb_change_page_size()). */
+/** Does nothing on x86, which flushes all page sizes alike (include/asm-generic/tlb.h: tlb_change_page_size()). */
 export function tlb_change_page_size(_tlb: mmu_gather, _page_size: number): void {}
 
-/** Before the entries of one vma are cleared (include/asm-generic/tlb.h: tlb_start_vma()). */
+/** Called before the entries of one vma are cleared (include/asm-generic/tlb.h: tlb_start_vma()). */
 export function tlb_start_vma(_m: Machine, tlb: mmu_gather, vma: vm_area_struct): void {
   if (!tlb.fullmm) tlb_update_vma_flags(tlb, vma);
 }
 
 /**
- * After the entries of one vma were cleared (include/asm-generic/tlb.h: tlb_end_vma()); x86 merges the flushes of vmas,
- * so nothing.
+ * Called after the entries of one vma were cleared. Does nothing: x86 merges the flushes of several vmas
+ * (include/asm-generic/tlb.h: tlb_end_vma()).
  */
 export function tlb_end_vma(_m: Machine, _tlb: mmu_gather, _vma: vm_area_struct): void {}
 
-/** Before vmas are unlinked: a pfn mapping must be flushed by then (include/asm-generic/tlb.h: tlb_free_vmas()). */
+/**
+ * Called before vmas are unlinked; flushes pfn mappings, which have no page that is kept (include/asm-generic/tlb.h:
+ * tlb_free_vmas()).
+ */
 export function tlb_free_vmas(m: Machine, tlb: mmu_gather): void {
   if (!tlb.fullmm && tlb.vma_pfn) tlb_flush_mmu_tlbonly(m, tlb);
 }
 
+/** include/asm-generic/tlb.h: __tlb_adjust_range() */
 function __tlb_adjust_range(tlb: mmu_gather, address: number, size: number): void {
   if (address < tlb.start) tlb.start = address;
   if (address + size > tlb.end) tlb.end = address + size;
 }
 
-/** Remembers that ptes of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pte_range()). */
+/** Records that ptes of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pte_range()). */
 export function tlb_flush_pte_range(tlb: mmu_gather, address: number, size: number): void {
   __tlb_adjust_range(tlb, address, size);
   tlb.cleared_ptes = true;
 }
 
-/** Remembers that pmds of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pmd_range()). */
+/** Records that pmds of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pmd_range()). */
 export function tlb_flush_pmd_range(tlb: mmu_gather, address: number, size: number): void {
   __tlb_adjust_range(tlb, address, size);
   tlb.cleared_pmds = true;
 }
 
-/** Remembers that puds of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pud_range()). */
+/** Records that puds of the range were cleared (include/asm-generic/tlb.h: tlb_flush_pud_range()). */
 function tlb_flush_pud_range(tlb: mmu_gather, address: number, size: number): void {
   __tlb_adjust_range(tlb, address, size);
   tlb.cleared_puds = true;
 }
 
-/** Remembers one cleared pte (include/asm-generic/tlb.h: tlb_remove_tlb_entry()). */
+/** Records one cleared pte (include/asm-generic/tlb.h: tlb_remove_tlb_entry()). */
 export function tlb_remove_tlb_entry(tlb: mmu_gather, address: number): void {
   tlb_flush_pte_range(tlb, address, PAGE_SIZE);
 }
 
-/** Remembers nr cleared ptes (include/asm-generic/tlb.h: tlb_remove_tlb_entries()). */
+/** Records nr cleared ptes (include/asm-generic/tlb.h: tlb_remove_tlb_entries()). */
 export function tlb_remove_tlb_entries(tlb: mmu_gather, nr: number, address: number): void {
   tlb_flush_pte_range(tlb, address, PAGE_SIZE * nr);
 }
 
-/** Remembers a cleared huge pmd (include/asm-generic/tlb.h: tlb_remove_pmd_tlb_entry()). */
+/** Records a cleared huge pmd (include/asm-generic/tlb.h: tlb_remove_pmd_tlb_entry()). */
 export function tlb_remove_pmd_tlb_entry(tlb: mmu_gather, address: number): void {
   tlb_flush_pmd_range(tlb, address, PMD_SIZE);
 }
 
-/** Remembers a cleared huge pud (include/asm-generic/tlb.h: tlb_remove_pud_tlb_entry()). */
+/** Records a cleared huge pud (include/asm-generic/tlb.h: tlb_remove_pud_tlb_entry()). */
 export function tlb_remove_pud_tlb_entry(tlb: mmu_gather, address: number): void {
   tlb_flush_pud_range(tlb, address, PUD_SIZE);
 }
 
-/**
- * Remembers a cleared hugetlb entry of the given size in bytes (include/asm-generic/tlb.h:
- * tlb_remove_huge_tlb_entry()).
- */
+/** Records a cleared hugetlb entry; its size is in bytes (include/asm-generic/tlb.h: tlb_remove_huge_tlb_entry()). */
 export function tlb_remove_huge_tlb_entry(tlb: mmu_gather, huge_page_size: number, address: number): void {
   if (huge_page_size >= PUD_SIZE) tlb_flush_pud_range(tlb, address, huge_page_size);
   else if (huge_page_size >= PMD_SIZE) tlb_flush_pmd_range(tlb, address, huge_page_size);
   else tlb_flush_pte_range(tlb, address, huge_page_size);
 }
 
+/** mm/mmu_gather.c: tlb_next_batch() */
 function tlb_next_batch(tlb: mmu_gather): boolean {
   if (tlb.delayed_rmap && tlb.active !== 0) return false;
   if (tlb.active + 1 === tlb.batches.length) {
@@ -278,8 +285,8 @@ function tlb_next_batch(tlb: mmu_gather): boolean {
 }
 
 /**
- * Queues consecutive pages of a folio, with a reference each, for freeing; true if a flush must come before more
- * (mm/mmu_gather.c: __tlb_remove_folio_pages()).
+ * Queues consecutive pages of a folio, with a reference each, for freeing. Returns true if a flush must come before
+ * more (mm/mmu_gather.c: __tlb_remove_folio_pages()).
  */
 export function __tlb_remove_folio_pages(
   _m: Machine,
@@ -298,7 +305,7 @@ export function __tlb_remove_folio_pages(
 }
 
 /**
- * Queues one page of page_size bytes for freeing; true if a flush must come before more (mm/mmu_gather.c:
+ * Queues one page of page_size bytes for freeing. Returns true if a flush must come before more (mm/mmu_gather.c:
  * __tlb_remove_page_size()).
  */
 function __tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, _page_size: number): boolean {
@@ -306,7 +313,7 @@ function __tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, _page
 }
 
 /**
- * Queues one page of page_size bytes for freeing and flushes where needed (include/asm-generic/tlb.h:
+ * Queues one page of page_size bytes for freeing and flushes if needed (include/asm-generic/tlb.h:
  * tlb_remove_page_size()).
  */
 export function tlb_remove_page_size(m: Machine, tlb: mmu_gather, page: number, page_size: number): void {
@@ -324,7 +331,7 @@ function tlb_remove_table(m: Machine, tlb: mmu_gather, table: ptdesc): void {
   if (tlb.tables.length === MAX_TABLE_BATCH) tlb_table_flush(m, tlb);
 }
 
-/** Queues a pte table that its pmd no longer points at (include/asm-generic/tlb.h: pte_free_tlb()). */
+/** Queues a pte table that was removed from its pmd (include/asm-generic/tlb.h: pte_free_tlb()). */
 export function pte_free_tlb(m: Machine, tlb: mmu_gather, pt: ptdesc, address: number): void {
   tlb_flush_pmd_range(tlb, address, PAGE_SIZE);
   tlb.freed_tables = true;

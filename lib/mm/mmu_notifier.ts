@@ -26,28 +26,24 @@ export const MMU_NOTIFY_EXCLUSIVE = 7;
 const MMU_NOTIFIER_RANGE_BLOCKABLE = 1 << 0;
 
 /**
- * What is being invalidated; filled by mmu_notifier_range_init() (include/linux/mmu_notifier.h: struct
- * mmu_notifier_range).
+ * An invalidation, filled in by mmu_notifier_range_init() (include/linux/mmu_notifier.h: struct mmu_notifier_range).
  */
 export class mmu_notifier_range {
   mm!: mm_struct;
   start = 0;
-  /** first byte after it */
+  /** exclusive */
   end = 0;
   /** MMU_NOTIFIER_RANGE_* */
   flags = 0;
   /** MMU_NOTIFY_* */
   event = MMU_NOTIFY_UNMAP;
-  /** who causes a MIGRATE or EXCLUSIVE event, so that its own notifiers can ignore it */
+  /** driver that causes a MIGRATE or EXCLUSIVE event and whose own callback ignores it */
   owner: unknown = null;
 }
 
-/**
- * What an interval subscription's owner does on an invalidation (include/linux/mmu_notifier.h: struct
- * mmu_interval_notifier_ops).
- */
+/** Callback of an interval subscription (include/linux/mmu_notifier.h: struct mmu_interval_notifier_ops). */
 export interface mmu_interval_notifier_ops {
-  /** false only if the range is not blockable and the callback would have to sleep */
+  /** returns false only if the range is not blockable and the callback would have to sleep */
   invalidate: (
     m: Machine,
     interval_sub: mmu_interval_notifier,
@@ -64,12 +60,12 @@ export class mmu_interval_notifier {
   mm!: mm_struct;
   ops!: mmu_interval_notifier_ops;
   start = 0;
-  /** last byte in it */
+  /** inclusive */
   last = 0;
   invalidate_seq = 0;
-  /** true while it stands in the interval tree (upstream: !RB_EMPTY_NODE) */
+  /** it is in the interval tree (upstream: !RB_EMPTY_NODE) */
   in_tree = false;
-  /** what it is a member of (upstream: container_of()) */
+  /** the structure that embeds it (upstream: container_of()) */
   container: unknown = null;
 }
 
@@ -95,31 +91,32 @@ export class mmu_notifier {
   readonly ops: mmu_notifier_ops;
   mm: mm_struct | null = null;
   users = 0;
-  /** true while it stands on the mm's list (upstream: !hlist_unhashed) */
+  /** it is on the mm's list (upstream: !hlist_unhashed) */
   hashed = false;
   constructor(ops: mmu_notifier_ops) {
     this.ops = ops;
   }
 }
 
-/** Everybody who is told when an mm's page tables change (mm/mmu_notifier.c: struct mmu_notifier_subscriptions). */
+/** All subscriptions of an mm (mm/mmu_notifier.c: struct mmu_notifier_subscriptions). */
 export class mmu_notifier_subscriptions {
   /** newest first */
   readonly list: mmu_notifier[] = [];
   has_itree = false;
   readonly lock = new spinlock('notifier_subscriptions->lock');
-  /** odd while an invalidation that hits a subscribed interval runs */
+  /** odd while an invalidation of a subscribed interval is running */
   invalidate_seq = 2;
   active_invalidate_ranges = 0;
-  /** invalidations so far, for who measures; upstream has none such */
+  /** invalidations so far, for measurements. NON-KERNEL. */
   nr_invalidations = 0;
-  /** sorted by start, those of equal start in order of insertion, as the walk of upstream's tree yields them */
+  /** sorted by start, equal starts in order of insertion: the order in which upstream's tree yields them */
   readonly itree: mmu_interval_notifier[] = [];
   readonly wq = new wait_queue_head('mmu_notifier invalidation');
-  /** insertions and removals that wait for the end of the invalidation, newest first */
+  /** insertions and removals deferred to the end of the invalidation, newest first */
   readonly deferred_list: mmu_interval_notifier[] = [];
 }
 
+/** include/linux/interval_tree.h: interval_tree_insert() */
 function interval_tree_insert(sub: mmu_interval_notifier, itree: mmu_interval_notifier[]): void {
   let i = itree.length;
   while (i > 0 && itree[i - 1].start > sub.start) i--;
@@ -127,12 +124,17 @@ function interval_tree_insert(sub: mmu_interval_notifier, itree: mmu_interval_no
   sub.in_tree = true;
 }
 
+/** include/linux/interval_tree.h: interval_tree_remove() */
 function interval_tree_remove(sub: mmu_interval_notifier, itree: mmu_interval_notifier[]): void {
   itree.splice(itree.indexOf(sub), 1);
   sub.in_tree = false;
 }
 
-/** The first subscription from index `from` on that [start, last] intersects, or null. */
+/**
+ * Returns the first subscription from index `from` on that intersects [start, last], or null
+ * (include/linux/interval_tree.h: interval_tree_iter_first(), include/linux/interval_tree.h:
+ * interval_tree_iter_next()).
+ */
 function interval_tree_iter(
   itree: mmu_interval_notifier[],
   from: number,
@@ -147,11 +149,15 @@ function interval_tree_iter(
   return null;
 }
 
+/** mm/mmu_notifier.c: mn_itree_is_invalidating() */
 function mn_itree_is_invalidating(subscriptions: mmu_notifier_subscriptions): boolean {
   return subscriptions.invalidate_seq % 2 === 1;
 }
 
-/** Starts an invalidation; answers the first subscription hit and the sequence number that the callbacks must set. */
+/**
+ * Starts an invalidation. Returns the first subscription in the range, and in seq.seq the sequence number that
+ * callbacks pass to mmu_interval_set_seq() (mm/mmu_notifier.c: mn_itree_inv_start_range()).
+ */
 function* mn_itree_inv_start_range(
   m: Machine,
   subscriptions: mmu_notifier_subscriptions,
@@ -167,6 +173,7 @@ function* mn_itree_inv_start_range(
   return res;
 }
 
+/** mm/mmu_notifier.c: mn_itree_inv_next() */
 function mn_itree_inv_next(
   subscriptions: mmu_notifier_subscriptions,
   interval_sub: mmu_interval_notifier,
@@ -180,6 +187,10 @@ function mn_itree_inv_next(
   );
 }
 
+/**
+ * Ends an invalidation; the last one applies the deferred insertions and removals (mm/mmu_notifier.c:
+ * mn_itree_inv_end()).
+ */
 function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions): Gen<void> {
   yield* spin_lock(m, subscriptions.lock);
   if (--subscriptions.active_invalidate_ranges > 0 || !mn_itree_is_invalidating(subscriptions)) {
@@ -196,8 +207,8 @@ function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions
 }
 
 /**
- * Starts reading page tables of the subscription's range: waits for a running invalidation of it, and answers the
- * number that mmu_interval_read_retry() wants (mm/mmu_notifier.c: mmu_interval_read_begin()).
+ * Starts a collision-retry read section: waits for a running invalidation of the subscription and returns the sequence
+ * number for mmu_interval_read_retry() (mm/mmu_notifier.c: mmu_interval_read_begin()).
  */
 export function* mmu_interval_read_begin(m: Machine, interval_sub: mmu_interval_notifier): Gen<number> {
   const subscriptions = interval_sub.mm.notifier_subscriptions as mmu_notifier_subscriptions;
@@ -210,7 +221,7 @@ export function* mmu_interval_read_begin(m: Machine, interval_sub: mmu_interval_
 }
 
 /**
- * Must be called by every invalidate callback, under the lock that read_retry is called under
+ * Every invalidate callback must call this, under the lock that protects mmu_interval_read_retry()
  * (include/linux/mmu_notifier.h: mmu_interval_set_seq()).
  */
 export function mmu_interval_set_seq(interval_sub: mmu_interval_notifier, cur_seq: number): void {
@@ -218,7 +229,7 @@ export function mmu_interval_set_seq(interval_sub: mmu_interval_notifier, cur_se
 }
 
 /**
- * True if an invalidation came since mmu_interval_read_begin(), so that what was read is stale
+ * Returns true if an invalidation ran since mmu_interval_read_begin() and what was read is stale
  * (include/linux/mmu_notifier.h: mmu_interval_read_retry()).
  */
 export function mmu_interval_read_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
@@ -226,18 +237,19 @@ export function mmu_interval_read_retry(interval_sub: mmu_interval_notifier, seq
 }
 
 /**
- * As mmu_interval_read_retry(), without the lock: true is certain, false is not (include/linux/mmu_notifier.h:
+ * mmu_interval_read_retry() without the lock: true is reliable, false is not (include/linux/mmu_notifier.h:
  * mmu_interval_check_retry()).
  */
 export function mmu_interval_check_retry(interval_sub: mmu_interval_notifier, seq: number): boolean {
   return interval_sub.invalidate_seq !== seq;
 }
 
-/** True if callbacks may sleep (include/linux/mmu_notifier.h: mmu_notifier_range_blockable()). */
+/** Returns true if callbacks may sleep (include/linux/mmu_notifier.h: mmu_notifier_range_blockable()). */
 export function mmu_notifier_range_blockable(range: mmu_notifier_range): boolean {
   return (range.flags & MMU_NOTIFIER_RANGE_BLOCKABLE) !== 0;
 }
 
+/** mm/mmu_notifier.c: mn_itree_release() */
 function* mn_itree_release(m: Machine, subscriptions: mmu_notifier_subscriptions, mm: mm_struct): Gen<void> {
   const range = new mmu_notifier_range();
   mmu_notifier_range_init(range, MMU_NOTIFY_RELEASE, MMU_NOTIFIER_RANGE_BLOCKABLE, mm, 0, 2 ** 64);
@@ -249,6 +261,7 @@ function* mn_itree_release(m: Machine, subscriptions: mmu_notifier_subscriptions
   yield* mn_itree_inv_end(m, subscriptions);
 }
 
+/** mm/mmu_notifier.c: mn_hlist_release() */
 function* mn_hlist_release(m: Machine, subscriptions: mmu_notifier_subscriptions, mm: mm_struct): Gen<void> {
   for (const subscription of [...subscriptions.list]) {
     if (subscription.ops.release !== undefined) yield* subscription.ops.release(m, subscription, mm);
@@ -259,7 +272,7 @@ function* mn_hlist_release(m: Machine, subscriptions: mmu_notifier_subscriptions
 }
 
 /**
- * Tells every subscription that the mm goes away, before exit_mmap() frees its pages (include/linux/mmu_notifier.h:
+ * Calls every subscription's release before exit_mmap() frees the pages (include/linux/mmu_notifier.h:
  * mmu_notifier_release()).
  */
 export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
@@ -269,13 +282,13 @@ export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
   if (subscriptions.list.length > 0) yield* mn_hlist_release(m, subscriptions, mm);
 }
 
-/** True if anybody ever subscribed to the mm (include/linux/mmu_notifier.h: mm_has_notifiers()). */
+/** Returns true if anything ever subscribed to the mm (include/linux/mmu_notifier.h: mm_has_notifiers()). */
 export function mm_has_notifiers(mm: mm_struct): boolean {
   return mm.notifier_subscriptions !== null;
 }
 
 /**
- * Asks the secondary MMUs for access marks of [start, end) and clears them, with their TLBs flushed
+ * Tests and clears the accessed state of [start, end) in the secondary MMUs and flushes their TLBs
  * (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()).
  */
 export function mmu_notifier_clear_flush_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
@@ -285,9 +298,7 @@ export function mmu_notifier_clear_flush_young(m: Machine, mm: mm_struct, start:
   return young;
 }
 
-/**
- * As mmu_notifier_clear_flush_young(), without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()).
- */
+/** mmu_notifier_clear_flush_young() without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()). */
 export function mmu_notifier_clear_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
   let young = false;
   for (const s of mm.notifier_subscriptions?.list ?? [])
@@ -296,13 +307,15 @@ export function mmu_notifier_clear_young(m: Machine, mm: mm_struct, start: numbe
 }
 
 /**
- * True if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h: mmu_notifier_test_young()).
+ * Returns true if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h:
+ * mmu_notifier_test_young()).
  */
 export function mmu_notifier_test_young(m: Machine, mm: mm_struct, address: number): boolean {
   for (const s of mm.notifier_subscriptions?.list ?? []) if (s.ops.test_young?.(m, s, mm, address)) return true;
   return false;
 }
 
+/** mm/mmu_notifier.c: mn_itree_invalidate() */
 function* mn_itree_invalidate(
   m: Machine,
   subscriptions: mmu_notifier_subscriptions,
@@ -321,6 +334,7 @@ function* mn_itree_invalidate(
   return err;
 }
 
+/** mm/mmu_notifier.c: mn_hlist_invalidate_range_start() */
 function* mn_hlist_invalidate_range_start(
   m: Machine,
   subscriptions: mmu_notifier_subscriptions,
@@ -347,6 +361,7 @@ function* mn_hlist_invalidate_range_start(
   return ret;
 }
 
+/** mm/mmu_notifier.c: __mmu_notifier_invalidate_range_start() */
 function* __mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<number> {
   const subscriptions = range.mm.notifier_subscriptions as mmu_notifier_subscriptions;
   subscriptions.nr_invalidations++;
@@ -359,7 +374,7 @@ function* __mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_
 }
 
 /**
- * Makes every subscriber drop what it knows of the range, before its page-table entries change
+ * Makes every subscriber drop its mappings of the range before the page-table entries change
  * (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start()).
  */
 export function* mmu_notifier_invalidate_range_start(m: Machine, range: mmu_notifier_range): Gen<void> {
@@ -369,8 +384,8 @@ export function* mmu_notifier_invalidate_range_start(m: Machine, range: mmu_noti
 }
 
 /**
- * As mmu_notifier_invalidate_range_start(), but -EAGAIN when a subscriber would have to sleep; then the entries must
- * not change (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start_nonblock()).
+ * mmu_notifier_invalidate_range_start() that returns -EAGAIN if a subscriber would have to sleep; the entries must not
+ * change then (include/linux/mmu_notifier.h: mmu_notifier_invalidate_range_start_nonblock()).
  */
 export function* mmu_notifier_invalidate_range_start_nonblock(m: Machine, range: mmu_notifier_range): Gen<number> {
   if (range.mm.notifier_subscriptions === null) return 0;
@@ -379,7 +394,7 @@ export function* mmu_notifier_invalidate_range_start_nonblock(m: Machine, range:
 }
 
 /**
- * Ends what mmu_notifier_invalidate_range_start() began, after the entries changed (include/linux/mmu_notifier.h:
+ * Ends mmu_notifier_invalidate_range_start(), after the entries changed (include/linux/mmu_notifier.h:
  * mmu_notifier_invalidate_range_end()).
  */
 export function* mmu_notifier_invalidate_range_end(m: Machine, range: mmu_notifier_range): Gen<void> {
@@ -391,7 +406,7 @@ export function* mmu_notifier_invalidate_range_end(m: Machine, range: mmu_notifi
 }
 
 /**
- * Flushes the TLBs of devices that share the page tables (include/linux/mmu_notifier.h:
+ * Flushes the TLBs of devices that walk the CPU's page tables (include/linux/mmu_notifier.h:
  * mmu_notifier_arch_invalidate_secondary_tlbs()).
  */
 export function mmu_notifier_arch_invalidate_secondary_tlbs(
@@ -406,8 +421,8 @@ export function mmu_notifier_arch_invalidate_secondary_tlbs(
 }
 
 /**
- * Subscribes to the mm, whose mmap_lock the caller holds for writing; null only prepares it for interval subscriptions.
- * -EINTR if a signal came (mm/mmu_notifier.c: __mmu_notifier_register()).
+ * Subscribes to the mm, with the mmap_lock held for writing; a null subscription only prepares the mm for interval
+ * subscriptions. Returns 0, -EINVAL, or -EINTR after a signal (mm/mmu_notifier.c: __mmu_notifier_register()).
  */
 function* __mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
   BUG_ON(mm.mm_users <= 0, 'mm/mmu_notifier.c: __mmu_notifier_register()');
@@ -438,7 +453,7 @@ function* __mmu_notifier_register(m: Machine, subscription: mmu_notifier | null,
   return 0;
 }
 
-/** As __mmu_notifier_register(), taking the mmap_lock itself (mm/mmu_notifier.c: mmu_notifier_register()). */
+/** __mmu_notifier_register() that takes the mmap_lock itself (mm/mmu_notifier.c: mmu_notifier_register()). */
 export function* mmu_notifier_register(m: Machine, subscription: mmu_notifier | null, mm: mm_struct): Gen<number> {
   yield* mmap_write_lock(m, mm);
   const ret = yield* __mmu_notifier_register(m, subscription, mm);
@@ -447,7 +462,7 @@ export function* mmu_notifier_register(m: Machine, subscription: mmu_notifier | 
 }
 
 /**
- * Ends a subscription to a whole mm, calling its release first if exit_mmap() did not (mm/mmu_notifier.c:
+ * Ends a subscription to a whole mm; calls its release first unless exit_mmap() did (mm/mmu_notifier.c:
  * mmu_notifier_unregister()).
  */
 export function* mmu_notifier_unregister(m: Machine, subscription: mmu_notifier, mm: mm_struct): Gen<void> {
@@ -463,6 +478,7 @@ export function* mmu_notifier_unregister(m: Machine, subscription: mmu_notifier,
   mmdrop(m, mm);
 }
 
+/** mm/mmu_notifier.c: __mmu_interval_notifier_insert() */
 function* __mmu_interval_notifier_insert(
   m: Machine,
   interval_sub: mmu_interval_notifier,
@@ -499,8 +515,8 @@ function* __mmu_interval_notifier_insert(
 }
 
 /**
- * Subscribes to invalidations of `length` bytes from `start`. -EOVERFLOW for an empty or wrapping range, -EINTR if a
- * signal came on the mm's first subscription (mm/mmu_notifier.c: mmu_interval_notifier_insert()).
+ * Subscribes to invalidations of `length` bytes from `start`. Returns 0, -EOVERFLOW for an empty or wrapping range, or
+ * -EINTR after a signal during the mm's first subscription (mm/mmu_notifier.c: mmu_interval_notifier_insert()).
  */
 export function* mmu_interval_notifier_insert(
   m: Machine,
@@ -519,7 +535,7 @@ export function* mmu_interval_notifier_insert(
 }
 
 /**
- * As mmu_interval_notifier_insert(), with the mmap_lock held for writing (mm/mmu_notifier.c:
+ * mmu_interval_notifier_insert() with the mmap_lock held for writing (mm/mmu_notifier.c:
  * mmu_interval_notifier_insert_locked()).
  */
 export function* mmu_interval_notifier_insert_locked(
@@ -539,7 +555,7 @@ export function* mmu_interval_notifier_insert_locked(
 }
 
 /**
- * Ends an interval subscription; once it returns no callback of it runs (mm/mmu_notifier.c:
+ * Ends an interval subscription. No callback of it runs after this returns (mm/mmu_notifier.c:
  * mmu_interval_notifier_remove()).
  */
 export function* mmu_interval_notifier_remove(m: Machine, interval_sub: mmu_interval_notifier): Gen<void> {
@@ -563,13 +579,13 @@ export function* mmu_interval_notifier_remove(m: Machine, interval_sub: mmu_inte
   mmdrop(m, mm);
 }
 
-/** A new mm has no subscriptions (include/linux/mmu_notifier.h: mmu_notifier_subscriptions_init()). */
+/** include/linux/mmu_notifier.h: mmu_notifier_subscriptions_init() */
 export function mmu_notifier_subscriptions_init(mm: mm_struct): void {
   mm.notifier_subscriptions = null;
 }
 
 /**
- * Called when the mm itself is freed; by then no whole-mm subscription may be left (include/linux/mmu_notifier.h:
+ * Called when the mm is freed; no whole-mm subscription may be left (include/linux/mmu_notifier.h:
  * mmu_notifier_subscriptions_destroy()).
  */
 export function mmu_notifier_subscriptions_destroy(mm: mm_struct): void {
@@ -580,7 +596,7 @@ export function mmu_notifier_subscriptions_destroy(mm: mm_struct): void {
 }
 
 /**
- * Fills a range with its event (MMU_NOTIFY_*) and [start, end) (include/linux/mmu_notifier.h:
+ * Fills in a range with its event (MMU_NOTIFY_*) and [start, end) (include/linux/mmu_notifier.h:
  * mmu_notifier_range_init()).
  */
 export function mmu_notifier_range_init(
@@ -599,7 +615,7 @@ export function mmu_notifier_range_init(
 }
 
 /**
- * As mmu_notifier_range_init(), naming who causes it (include/linux/mmu_notifier.h: mmu_notifier_range_init_owner()).
+ * mmu_notifier_range_init() that also sets the owner (include/linux/mmu_notifier.h: mmu_notifier_range_init_owner()).
  */
 export function mmu_notifier_range_init_owner(
   range: mmu_notifier_range,

@@ -116,7 +116,7 @@ import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 import { vma_modify_flags } from './vma/merge.ts';
 import { vm_flags_reset, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma/vma.ts';
 
-// What a change of protection is for (include/linux/mm.h).
+// What a change of protection does (include/linux/mm.h: MM_CP_*).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
 export const MM_CP_PROT_NUMA = 1 << 1;
 export const MM_CP_UFFD_WP = 1 << 2;
@@ -127,24 +127,29 @@ const PROT_SEM = 8;
 const PROT_GROWSDOWN = 0x01000000;
 const PROT_GROWSUP = 0x02000000;
 
+/**
+ * Leaves out soft-dirty tracking, which the modelled configuration lacks (mm/mprotect.c: maybe_change_pte_writable()).
+ */
 function maybe_change_pte_writable(m: Machine, vma: vm_area_struct, pte: number): boolean {
   if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0, 'maybe_change_pte_writable')) return false;
   if (pte_protnone(pte)) return false;
   return !userfaultfd_pte_wp(vma, pte);
 }
 
+/** mm/mprotect.c: can_change_private_pte_writable() */
 function can_change_private_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
   if (!maybe_change_pte_writable(m, vma, pte)) return false;
   const page = vm_normal_page(m, vma, addr, pte);
   return page !== 0 && folio_test_anon(m, page_folio(m, page)) && PageAnonExclusive(m, page);
 }
 
+/** mm/mprotect.c: can_change_shared_pte_writable() */
 function can_change_shared_pte_writable(m: Machine, vma: vm_area_struct, pte: number): boolean {
   return maybe_change_pte_writable(m, vma, pte) && pte_dirty(pte);
 }
 
 /**
- * True if an entry of a writable vma may be made writable without a fault's work (mm/mprotect.c:
+ * Returns true if a pte of a writable vma may be made writable without a write fault (mm/mprotect.c:
  * can_change_pte_writable()). Leaves out soft-dirty tracking.
  */
 export function can_change_pte_writable(m: Machine, vma: vm_area_struct, addr: number, pte: number): boolean {
@@ -153,7 +158,7 @@ export function can_change_pte_writable(m: Machine, vma: vm_area_struct, addr: n
 }
 
 /**
- * True if going from one present entry to another leaves translations that allow too much
+ * Returns true if the change of a pte leaves TLB entries that allow more than the new one
  * (arch/x86/include/asm/tlbflush.h: pte_needs_flush()).
  */
 function pte_needs_flush(oldpte: number, newpte: number): boolean {
@@ -164,6 +169,7 @@ function pte_needs_flush(oldpte: number, newpte: number): boolean {
   return (diff & (_PAGE_RW | _PAGE_USER | _PAGE_PROTNONE | _PAGE_PSE | _PAGE_NX)) !== 0;
 }
 
+/** mm/mprotect.c: prot_commit_flush_ptes() */
 function prot_commit_flush_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -185,7 +191,10 @@ function prot_commit_flush_ptes(
   if (pte_needs_flush(oldpte, ptent)) tlb_flush_pte_range(tlb, addr, nr_ptes * PAGE_SIZE);
 }
 
-/** Commits a batch of one anonymous folio's entries; those whose page is exclusive become writable. */
+/**
+ * Commits a batch of one anonymous folio's ptes; those of exclusive pages become writable (mm/mprotect.c:
+ * commit_anon_folio_batch(), mm/mprotect.c: page_anon_exclusive_batch()).
+ */
 function commit_anon_folio_batch(
   m: Machine,
   vma: vm_area_struct,
@@ -207,6 +216,7 @@ function commit_anon_folio_batch(
   }
 }
 
+/** mm/mprotect.c: set_write_prot_commit_flush_ptes() */
 function set_write_prot_commit_flush_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -232,7 +242,10 @@ function set_write_prot_commit_flush_ptes(
   prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, false, tlb);
 }
 
-/** Changes an entry that is not present: 1 if it did, else 0. A device exclusive entry stays as it is. */
+/**
+ * Changes a non-present pte; returns 1 if it changed, else 0. Device-exclusive entries stay as they are (mm/mprotect.c:
+ * change_softleaf_pte()).
+ */
 function change_softleaf_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -270,6 +283,7 @@ function change_softleaf_pte(
   return 1;
 }
 
+/** mm/mprotect.c: change_present_ptes() */
 function change_present_ptes(
   m: Machine,
   tlb: mmu_gather,
@@ -295,8 +309,8 @@ function change_present_ptes(
 }
 
 /**
- * Changes the entries of one pte table; how many, or -EAGAIN if the pmd no longer points at a table (mm/mprotect.c:
- * change_pte_range()).
+ * Changes the entries of one pte table. Returns how many, or -EAGAIN if the pmd no longer points to a table
+ * (mm/mprotect.c: change_pte_range()).
  */
 function* change_pte_range(
   m: Machine,
@@ -341,14 +355,17 @@ function* change_pte_range(
   return pages;
 }
 
+/** mm/mprotect.c: pgtable_split_needed() */
 function pgtable_split_needed(vma: vm_area_struct, cp_flags: number): boolean {
   return (cp_flags & MM_CP_UFFD_WP) !== 0 && !vma_is_anonymous(vma);
 }
 
+/** mm/mprotect.c: pgtable_populate_needed() */
 function pgtable_populate_needed(vma: vm_area_struct, cp_flags: number): boolean {
   return (cp_flags & MM_CP_UFFD_WP) !== 0 && userfaultfd_wp_use_markers(vma);
 }
 
+/** mm/mprotect.c: change_pmd_range() */
 function* change_pmd_range(
   m: Machine,
   tlb: mmu_gather,
@@ -391,8 +408,8 @@ function* change_pmd_range(
 }
 
 /**
- * The entries below one top-level entry; the notifiers hear of it from the first table that exists on (mm/mprotect.c:
- * change_pud_range()).
+ * Changes the entries below one pgd entry. The notifier range begins at the first table that exists (mm/mprotect.c:
+ * change_pud_range()). Leaves out huge puds.
  */
 function* change_pud_range(
   m: Machine,
@@ -432,6 +449,7 @@ function* change_pud_range(
   return pages;
 }
 
+/** Also does change_p4d_range(): four-level tables fold the p4d (mm/mprotect.c: change_protection_range()). */
 function* change_protection_range(
   m: Machine,
   tlb: mmu_gather,
@@ -463,8 +481,9 @@ function* change_protection_range(
 }
 
 /**
- * Gives the entries of [start, end) the vma's vm_page_prot, or userfaultfd write protection, as MM_CP_* say; how many
- * changed (mm/mprotect.c: change_protection()). Leaves out NUMA hinting and userfaultfd's read-write protection.
+ * Applies the vma's vm_page_prot to the entries of [start, end), or userfaultfd write protection as cp_flags (MM_CP_*)
+ * say. Returns the number of changed entries (mm/mprotect.c: change_protection()). Leaves out NUMA hinting and
+ * userfaultfd's read-write protection.
  */
 export function* change_protection(
   m: Machine,
@@ -481,8 +500,8 @@ export function* change_protection(
 }
 
 /**
- * Changes the flags of part of a vma and its entries; at.prev becomes the vma that holds it then; 0 or -errno
- * (mm/mprotect.c: mprotect_fixup()).
+ * Changes the flags of part of a vma and its entries. at.prev becomes the vma that holds the part then. Returns 0 or
+ * -errno (mm/mprotect.c: mprotect_fixup()).
  */
 function* mprotect_fixup(
   m: Machine,
@@ -534,7 +553,10 @@ function* mprotect_fixup(
   return 0;
 }
 
-/** What the mprotect calls do (mm/mprotect.c: do_mprotect_pkey()). Leaves out protection keys and PROT_GROWSUP. */
+/**
+ * Common part of the mprotect system calls (mm/mprotect.c: do_mprotect_pkey()). Leaves out protection keys; no vma
+ * grows up on x86, so PROT_GROWSUP fails.
+ */
 function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
@@ -597,7 +619,8 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
 }
 
 /**
- * The mprotect system call: -ENOMEM for a hole, -EACCES for more than the mapping may have (mm/mprotect.c: mprotect()).
+ * The mprotect system call. Returns -ENOMEM for a hole and -EACCES for more than the mapping may have (mm/mprotect.c:
+ * mprotect()).
  */
 export function* sys_mprotect(m: Machine, start: number, len: number, prot: number): Gen<number> {
   return yield* do_mprotect_pkey(m, start, len, prot);

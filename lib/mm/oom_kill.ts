@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Taking the memory of a process that is about to die without waiting for it. The OOM killer and its thread are not
+// Reaps the memory of a dying process without waiting for its exit. The OOM killer and its reaper thread are not
 // modelled.
 
 import type { Machine } from '../boot.ts';
@@ -21,10 +21,10 @@ import {
 } from './mm_types.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from './mmap_lock.ts';
 
-// False if part of it could not be taken without waiting.
+/** Returns false if some of the memory could not be reaped without sleeping (mm/oom_kill.c: __oom_reap_task_mm()). */
 function* __oom_reap_task_mm(m: Machine, mm: mm_struct): Gen<boolean> {
   let ret = true;
-  // From here on what is read of the address space may be anything.
+  // From here on reads of the address space return arbitrary contents.
   mm.flags |= MMF_UNSTABLE;
   for (const vma of mm.mm_mt.slice().reverse()) {
     if (vma.vm_flags & (VM_HUGETLB | VM_PFNMAP)) continue;
@@ -34,9 +34,10 @@ function* __oom_reap_task_mm(m: Machine, mm: mm_struct): Gen<boolean> {
   return ret;
 }
 
+/** mm/oom_kill.c: __task_will_free_mem() */
 function __task_will_free_mem(t: task_struct): boolean {
   const leader = t.group_leader;
-  // SIGKILL begins the group's exit when it is sent.
+  // A pending SIGKILL counts as upstream's SIGNAL_GROUP_EXIT, which is set when the signal is sent.
   return (
     leader.group_exit_code !== null ||
     leader.thread_group.some(fatal_signal_pending) ||
@@ -44,6 +45,7 @@ function __task_will_free_mem(t: task_struct): boolean {
   );
 }
 
+/** mm/oom_kill.c: task_will_free_mem() */
 function task_will_free_mem(m: Machine, t: task_struct): boolean {
   const mm = t.mm as mm_struct;
   if (!__task_will_free_mem(t) || (mm.flags & MMF_OOM_SKIP) !== 0) return false;
@@ -51,8 +53,9 @@ function task_will_free_mem(m: Machine, t: task_struct): boolean {
 }
 
 /**
- * Takes the memory of a process that was killed and has not gone yet: 0; -EAGAIN where only part of it could be had;
- * -EINVAL for flags or a process that lives on; -ESRCH for one without memory (mm/oom_kill.c: process_mrelease()).
+ * Reaps the memory of a process that was killed and has not exited yet. Returns 0, -EAGAIN if only part could be
+ * reaped, -EINVAL for flags or a process that is not dying, or -ESRCH for one without memory (mm/oom_kill.c:
+ * process_mrelease()).
  */
 export function* process_mrelease(m: Machine, pidfd: number, flags: number): Gen<number> {
   if (flags !== 0) return -EINVAL;

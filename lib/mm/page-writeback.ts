@@ -10,8 +10,8 @@ import {
 } from './page-flags.ts';
 
 /**
- * Marks a folio dirty; true if it was clean (mm/page-writeback.c: folio_mark_dirty()). Every mapping here is one of
- * memory (noop_dirty_folio()), so nothing is ever written back.
+ * Marks a folio dirty; returns true if it was clean (mm/page-writeback.c: folio_mark_dirty()). Every mapping is
+ * memory-backed (noop_dirty_folio()), so nothing is written back.
  */
 export function folio_mark_dirty(m: Machine, folio: number): boolean {
   if (folio_test_reclaim(m, folio)) folio_clear_reclaim(m, folio);
@@ -19,14 +19,14 @@ export function folio_mark_dirty(m: Machine, folio: number): boolean {
 }
 
 /**
- * Marks a locked folio dirty (mm/page-writeback.c: folio_mark_dirty_lock(), for a caller that holds the lock or needs
- * none here).
+ * folio_mark_dirty() for a folio that is not locked (mm/page-writeback.c: folio_mark_dirty_lock()). Leaves out taking
+ * the lock: nothing modelled truncates the folio meanwhile.
  */
 export function folio_mark_dirty_lock(m: Machine, folio: number): boolean {
   return folio_mark_dirty(m, folio);
 }
 
-/** Forgets that a folio is dirty, as it is about to go (mm/page-writeback.c: __folio_cancel_dirty()). */
+/** Clears the dirty state of a folio that is being truncated (mm/page-writeback.c: __folio_cancel_dirty()). */
 export function folio_cancel_dirty(m: Machine, folio: number): void {
   if (folio_test_dirty(m, folio)) folio_clear_dirty(m, folio);
 }

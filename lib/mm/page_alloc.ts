@@ -35,10 +35,7 @@ export const GFP_HIGHUSER_MOVABLE = 0x100cca;
 export const GFP_TRANSHUGE = 0x1c24ca;
 export const GFP_TRANSHUGE_LIGHT = 0x1c20ca;
 
-/**
- * Physical memory between two pfns, of which the part from `untouched` on was never handed out and has no struct pages
- * yet.
- */
+/** Memory [start, end), in pfns. From `untouched` on it was never allocated and has no struct pages yet. NON-KERNEL. */
 interface Span {
   readonly start: number;
   readonly end: number;
@@ -46,24 +43,24 @@ interface Span {
 }
 
 /**
- * The buddy allocator: free blocks of 2^order pages, order 0 to MAX_PAGE_ORDER, split and coalesced. Memory that was
- * never asked for is a range, not a list, so that a machine of any size boots at once (upstream: deferred struct page
- * initialisation). One zone serves all; watermarks and migrate types are not modelled. (include/linux/mmzone.h: struct
- * zone)
+ * The buddy allocator: free blocks of 2^order pages, order 0 to MAX_PAGE_ORDER, split and merged
+ * (include/linux/mmzone.h: struct zone). Memory that was never allocated is a range instead of list entries, so that a
+ * large machine boots quickly, as upstream does with deferred struct page initialisation. There is one zone. Leaves out
+ * watermarks and migrate types.
  */
 export class zone {
   readonly free_area: PageList[] = [];
   readonly spans: Span[] = [];
   managed_pages = 0;
   nr_free = 0;
-  /** order of an allocation that is made to fail next, or null; tests use it (CONFIG_FAIL_PAGE_ALLOC) */
+  /** returns true if an allocation of the order must fail (CONFIG_FAIL_PAGE_ALLOC); null without fault injection */
   fail_page_alloc: ((order: number) => boolean) | null = null;
 
   constructor() {
     for (let i = 0; i <= MAX_PAGE_ORDER; i++) this.free_area.push(new PageList());
   }
 
-  /** Gives the pfns [start, end) to the allocator; both multiples of 2^MAX_PAGE_ORDER. */
+  /** Adds the pfns [start, end), both multiples of 2^MAX_PAGE_ORDER, to the allocator. */
   add_span(start: number, end: number): void {
     this.spans.push({ start, end, untouched: start });
     this.managed_pages += end - start;
@@ -71,10 +68,15 @@ export class zone {
   }
 }
 
+/** Returns true if the pfn has a struct page of the zone. NON-KERNEL (upstream: pfn_valid(), page_zone_id()). */
 function in_ram(z: zone, pfn: number): boolean {
   return z.spans.some((s) => pfn >= s.start && pfn < s.untouched);
 }
 
+/**
+ * Takes a block from the free lists, else from memory never allocated (mm/page_alloc.c: rmqueue()). Leaves out per-CPU
+ * lists and migrate types.
+ */
 function rmqueue(m: Machine, order: number): number {
   const z = m.zone;
   for (let o = order; o <= MAX_PAGE_ORDER; o++) {
@@ -96,6 +98,7 @@ function rmqueue(m: Machine, order: number): number {
   return 0;
 }
 
+/** mm/page_alloc.c: expand() */
 function expand(m: Machine, page: number, high: number, low: number): number {
   while (high > low) {
     high--;
@@ -104,6 +107,7 @@ function expand(m: Machine, page: number, high: number, low: number): number {
   return page;
 }
 
+/** mm/page_alloc.c: __add_to_free_list() */
 function add_to_free_list(m: Machine, page: number, order: number): void {
   m.page.page_type[page] = PGTY_buddy;
   m.page.order[page] = order;
@@ -111,8 +115,8 @@ function add_to_free_list(m: Machine, page: number, order: number): void {
 }
 
 /**
- * Allocates 2^order pages with one reference, order 0 to MAX_PAGE_ORDER; 0 if there is none. __GFP_COMP makes one folio
- * of them, __GFP_ZERO zeroes them (mm/page_alloc.c: __alloc_pages_noprof()). Never sleeps: nothing is reclaimed here.
+ * Allocates 2^order pages, order 0 to MAX_PAGE_ORDER, with one reference, or returns 0. __GFP_COMP makes them one
+ * folio, __GFP_ZERO zeroes them (mm/page_alloc.c: __alloc_pages_noprof()). Never sleeps: reclaim is not modelled.
  */
 export function alloc_pages(m: Machine, gfp: number, order: number): number {
   if (m.zone.fail_page_alloc !== null && m.zone.fail_page_alloc(order)) return 0;
@@ -135,7 +139,7 @@ export function alloc_pages(m: Machine, gfp: number, order: number): number {
 }
 
 /**
- * A folio of 2^order pages with one reference, marked as one that rmap may map in parts, or 0 (mm/page_alloc.c:
+ * Allocates a folio of 2^order pages with one reference, rmappable if large, or returns 0 (mm/page_alloc.c:
  * __folio_alloc_noprof()).
  */
 export function folio_alloc(m: Machine, gfp: number, order: number): number {
@@ -144,14 +148,14 @@ export function folio_alloc(m: Machine, gfp: number, order: number): number {
   return folio;
 }
 
-/** One page with one reference, or 0 (include/linux/gfp.h: alloc_page()). */
+/** Allocates one page with one reference, or returns 0 (include/linux/gfp.h: alloc_page()). */
 export function alloc_page(m: Machine, gfp: number): number {
   return alloc_pages(m, gfp, 0);
 }
 
 /**
- * Returns the folio or page of 2^order pages, whose last reference is gone, to the free lists (mm/page_alloc.c:
- * free_frozen_pages()). A page that is still mapped or on a list is a bad page, which is an oops here.
+ * Frees 2^order pages without references (mm/page_alloc.c: free_frozen_pages()). A bad page, such as one still mapped
+ * or on a list, is an oops here.
  */
 export function free_frozen_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
@@ -181,6 +185,7 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
   m.zone.nr_free += nr;
 }
 
+/** Merges the block with its free buddies (mm/page_alloc.c: __free_one_page()). */
 function __free_one_page(m: Machine, page: number, order: number): void {
   const p = m.page;
   let pfn = page_to_pfn(m, page);
@@ -198,9 +203,7 @@ function __free_one_page(m: Machine, page: number, order: number): void {
   add_to_free_list(m, pfn_to_page(m, pfn), order);
 }
 
-/**
- * Frees 2^order pages that were allocated without __GFP_COMP and have one reference (mm/page_alloc.c: __free_pages()).
- */
+/** Frees 2^order pages with one reference that were allocated without __GFP_COMP (mm/page_alloc.c: __free_pages()). */
 export function __free_pages(m: Machine, page: number, order: number): void {
   const p = m.page;
   if (order > 0 && !(p.flags[page] & PG_head)) p._refcount.fill(0, page, page + (1 << order));
@@ -209,7 +212,7 @@ export function __free_pages(m: Machine, page: number, order: number): void {
 }
 
 /**
- * Splits the 2^order pages of a plain allocation into single pages with a reference each (mm/page_alloc.c:
+ * Splits a non-compound allocation of 2^order pages into single pages with a reference each (mm/page_alloc.c:
  * split_page()).
  */
 export function split_page(m: Machine, page: number, order: number): void {
@@ -217,14 +220,14 @@ export function split_page(m: Machine, page: number, order: number): void {
   m.page._refcount.fill(1, page, page + (1 << order));
 }
 
-/** Free memory in bytes. NON-KERNEL (include/linux/mmzone.h: NR_FREE_PAGES). */
+/** Returns free memory in bytes. NON-KERNEL (include/linux/mmzone.h: NR_FREE_PAGES). */
 export function free_bytes(m: Machine): number {
   return m.zone.nr_free * PAGE_SIZE;
 }
 
 /**
- * Makes 2^order pages one folio: order in 1 to 18, the head's row aligned to it within its section
- * (mm/page_alloc.c: prep_compound_page()).
+ * Makes 2^order pages one folio; order 1 to 18, the head aligned to it within its section (mm/page_alloc.c:
+ * prep_compound_page()).
  */
 export function prep_compound_page(m: Machine, page: number, order: number): void {
   const p = m.page;
@@ -236,7 +239,7 @@ export function prep_compound_page(m: Machine, page: number, order: number): voi
   p.large.set(page, new large_folio());
 }
 
-/** Undoes prep_compound_page(): 2^order single pages again. NON-KERNEL (mm/page_alloc.c: __free_pages_prepare()). */
+/** Undoes prep_compound_page(). NON-KERNEL (mm/page_alloc.c: __free_pages_prepare()). */
 export function destroy_compound_page(m: Machine, page: number): void {
   const p = m.page;
   const nr = folio_nr_pages(m, page);

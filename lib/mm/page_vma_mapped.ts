@@ -41,18 +41,16 @@ import { is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import { folio_nr_pages, folio_test_anon, page_folio } from './page.ts';
 import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap/rmap.ts';
 
-/** wait for page-table locks rather than trust a lockless look */
+/** take the page-table lock instead of relying on a lockless read */
 export const PVMW_SYNC = 1;
-/** look for migration entries instead of mappings */
+/** find migration entries instead of mappings */
 export const PVMW_MIGRATION = 2;
-/** the pages' numbers are offsets of device-private pages; only with device-private-offsets */
+/** pfn is a device-private offset; only with device-private-offsets */
 const PVMW_DEVICE_PRIVATE = 4;
-/** result: the folio's ptes lie in more than one table */
+/** set by the walk: the ptes are in more than one table */
 const PVMW_PGTABLE_CROSSED = 1 << 16;
 
-/**
- * Where a walk over the mappings of a pfn range in one vma stands (include/linux/rmap.h: struct page_vma_mapped_walk).
- */
+/** State of a walk over one vma's mappings of a pfn range (include/linux/rmap.h: struct page_vma_mapped_walk). */
 export interface page_vma_mapped_walk {
   pfn: number;
   nr_pages: number;
@@ -60,28 +58,31 @@ export interface page_vma_mapped_walk {
   pgoff: number;
   vma: vm_area_struct;
   address: number;
-  /** the pmd table, null before the first step; the entry is at pi */
+  /** the pmd table, null before the first step */
   pmdt: ptdesc | null;
   /** index of the pmd entry in pmdt */
   pi: number;
-  /** the pte table, null if the mapping is a pmd's; the entry is at ptei. For hugetlb the table of any level. */
+  /** the pte table, null for a pmd mapping; for hugetlb the table of whichever level */
   pte: ptdesc | null;
   ptei: number;
-  /** the lock that is held, or null */
+  /** the lock held, or null */
   ptl: spinlock | null;
   /** PVMW_* */
   flags: number;
   pgoff_is_anon: boolean;
 }
 
-/** PVMW_* for a walk of the folio. NON-KERNEL (20260202113642.59295-1: page_vma_walk_flags()). */
+/** Returns the PVMW_* flags of a walk for the folio. NON-KERNEL (20260202113642.59295-1: page_vma_walk_flags()). */
 function page_vma_walk_flags(m: Machine, folio: number, flags: number): number {
   return m.device_private.by_offset(folio) && !m.patches.has('offsets-no-pvmw-flag')
     ? flags | PVMW_DEVICE_PRIVATE
     : flags;
 }
 
-/** A walk over the folio's mappings in the vma from the address on (include/linux/rmap.h: DEFINE_FOLIO_VMA_WALK()). */
+/**
+ * Returns a walk over the folio's mappings in the vma from `address` on (include/linux/rmap.h:
+ * DEFINE_FOLIO_VMA_WALK()).
+ */
 export function DEFINE_FOLIO_VMA_WALK(
   m: Machine,
   folio: number,
@@ -106,14 +107,14 @@ export function DEFINE_FOLIO_VMA_WALK(
   };
 }
 
-/** Ends a walk early: gives the lock back (include/linux/rmap.h: page_vma_mapped_walk_done()). */
+/** Ends a walk early and unlocks (include/linux/rmap.h: page_vma_mapped_walk_done()). */
 export function page_vma_mapped_walk_done(m: Machine, pvmw: page_vma_mapped_walk): void {
   if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
 }
 
 /**
- * Ends the walk of a single page's pte mapping, which can have no second entry in the vma; false for any other walk,
- * which goes on. NON-KERNEL: saves a generator on the path of every 4 KiB page that migrates.
+ * Ends the walk of a single page's pte mapping, which has no second entry in the vma. Returns false, and leaves the
+ * walk as it is, for any other walk. NON-KERNEL: saves a generator for every 4 KiB page that migrates.
  */
 export function page_vma_mapped_walk_last(m: Machine, pvmw: page_vma_mapped_walk): boolean {
   if (pvmw.nr_pages !== 1 || pvmw.pte === null || is_vm_hugetlb_page(pvmw.vma)) return false;
@@ -121,10 +122,7 @@ export function page_vma_mapped_walk_last(m: Machine, pvmw: page_vma_mapped_walk
   return true;
 }
 
-/**
- * Gives the lock back and lets the walk look again from the same address on (include/linux/rmap.h:
- * page_vma_mapped_walk_restart()).
- */
+/** Unlocks and makes the walk look at the same address again (include/linux/rmap.h: page_vma_mapped_walk_restart()). */
 export function page_vma_mapped_walk_restart(m: Machine, pvmw: page_vma_mapped_walk): void {
   WARN_ON_ONCE(m, pvmw.pmdt === null && pvmw.pte === null, 'page_vma_mapped_walk_restart', 'position');
   if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);
@@ -134,7 +132,7 @@ export function page_vma_mapped_walk_restart(m: Machine, pvmw: page_vma_mapped_w
   pvmw.pte = null;
 }
 
-/** The address from which on the vma maps none of the walk's pages (mm/internal.h: vma_address_end()). */
+/** Returns the address at which the walk ends (mm/internal.h: vma_address_end()). */
 export function vma_address_end(pvmw: page_vma_mapped_walk): number {
   if (pvmw.nr_pages === 1) return pvmw.address + 4096;
   const vma = pvmw.vma;
@@ -143,21 +141,26 @@ export function vma_address_end(pvmw: page_vma_mapped_walk): number {
   return address < vma.vm_start || address > vma.vm_end ? vma.vm_end : address;
 }
 
+/** mm/page_vma_mapped.c: not_found() */
 function not_found(m: Machine, pvmw: page_vma_mapped_walk): boolean {
   page_vma_mapped_walk_done(m, pvmw);
   return false;
 }
 
-// Waits only while interleavings are explored, or when the lock is really held.
+/** Locks without a generator if the lock is free and nothing is explored. NON-KERNEL. */
 function* lock_ptl(m: Machine, ptl: spinlock): Gen<void> {
   if (m.sched.explore || !spin_trylock(m, ptl)) yield* spin_lock(m, ptl);
 }
 
+/** Returns true if [pfn, pfn+nr) intersects the walk's pfns. NON-KERNEL: check_pte() and check_pmd() do it in place. */
 function pfn_in_walk(pvmw: page_vma_mapped_walk, pfn: number, nr: number): boolean {
   return pfn + nr - 1 >= pvmw.pfn && pfn <= pvmw.pfn + pvmw.nr_pages - 1;
 }
 
-// A pfn and an offset are never the same page's, even where the numbers are equal.
+/**
+ * Returns true if entry and walk both have pfns or both have offsets; equal numbers of different kinds are different
+ * pages. NON-KERNEL (device-private-offsets).
+ */
 function same_space(m: Machine, pvmw: page_vma_mapped_walk, entry: number): boolean {
   return (
     m.device_private.entry_by_offset(entry) === ((pvmw.flags & PVMW_DEVICE_PRIVATE) !== 0) ||
@@ -165,6 +168,7 @@ function same_space(m: Machine, pvmw: page_vma_mapped_walk, entry: number): bool
   );
 }
 
+/** Checks a pte that maps pte_nr pages against the walk (mm/page_vma_mapped.c: check_pte()). */
 function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_nr: number): boolean {
   if (pte_present(ptent)) {
     return (pvmw.flags & (PVMW_MIGRATION | PVMW_DEVICE_PRIVATE)) === 0 && pfn_in_walk(pvmw, pte_pfn(ptent), pte_nr);
@@ -177,10 +181,12 @@ function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_
   return wanted && same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
 }
 
+/** check_entry() of the walk's current pte (mm/page_vma_mapped.c: check_pte()). */
 function check_pte(m: Machine, pvmw: page_vma_mapped_walk): boolean {
   return check_entry(m, pvmw, (pvmw.pte as ptdesc).entry[pvmw.ptei], 1);
 }
 
+/** mm/page_vma_mapped.c: check_pmd() */
 function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolean {
   if (pmd_present(pmde))
     return (pvmw.flags & PVMW_DEVICE_PRIVATE) === 0 && pfn_in_walk(pvmw, pmd_pfn(pmde), HPAGE_PMD_NR);
@@ -188,9 +194,7 @@ function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolea
   return same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), HPAGE_PMD_NR);
 }
 
-/**
- * False for a pte of which a lockless look already says that the walk is not for it (mm/page_vma_mapped.c: map_pte()).
- */
+/** Returns false if a lockless read already rules the pte out (mm/page_vma_mapped.c: map_pte()). */
 function maybe_wanted(pvmw: page_vma_mapped_walk, ptent: number): boolean {
   if (pte_none(ptent)) return false;
   const is_migration = (pvmw.flags & PVMW_MIGRATION) !== 0;
@@ -200,6 +204,10 @@ function maybe_wanted(pvmw: page_vma_mapped_walk, ptent: number): boolean {
   return softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
 }
 
+/**
+ * The hugetlb part of page_vma_mapped_walk(), which has at most one entry (mm/page_vma_mapped.c:
+ * page_vma_mapped_walk()).
+ */
 function* walk_hugetlb(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
   const vma = pvmw.vma;
   if (pvmw.pte !== null) return not_found(m, pvmw);
@@ -214,8 +222,8 @@ function* walk_hugetlb(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
 }
 
 /**
- * Goes to the next page-table entry of the vma that maps (with PVMW_MIGRATION: that waits for) one of the walk's pages;
- * true with its lock held, false with none when there is no more. A mapping by a pmd has pte null
+ * Moves to the next entry that maps one of the walk's pages, with PVMW_MIGRATION to its next migration entry. Returns
+ * true with the page-table lock held, or false, unlocked, at the end. pte is null for a pmd mapping
  * (mm/page_vma_mapped.c: page_vma_mapped_walk()).
  */
 export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): Gen<boolean> {
@@ -230,7 +238,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
   let pmde = 0;
   restart: for (;;) {
     if (!next_pte) {
-      // Find the pmd, or step over what no table covers.
+      // step_forward() over whatever has no pmd table.
       let step = PMD_SIZE;
       let pmdt: ptdesc | null = null;
       const pud_table = (mm.pgd.child as (ptdesc | null)[])[pgd_index(pvmw.address)] ?? null;
@@ -272,7 +280,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
         } else if (!pmd_present(pmde)) {
           skip = true;
         } else {
-          // It was split meanwhile: look at its ptes.
+          // The huge pmd was split under us: handle its ptes.
           spin_unlock(m, pmdt.ptl);
           pvmw.ptl = null;
         }
@@ -328,8 +336,8 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
 }
 
 /**
- * Where the vma maps the page, in whichever folio that is, or -EFAULT if it does not (mm/page_vma_mapped.c:
- * page_mapped_in_vma()).
+ * Returns the address at which the vma maps the page, which may be any page of a folio, or -EFAULT
+ * (mm/page_vma_mapped.c: page_mapped_in_vma()).
  */
 export function* page_mapped_in_vma(m: Machine, page: number, vma: vm_area_struct): Gen<number> {
   const folio = page_folio(m, page);
@@ -344,12 +352,16 @@ export function* page_mapped_in_vma(m: Machine, page: number, vma: vm_area_struc
   return pvmw.address;
 }
 
+/**
+ * Returns true if the vma has room for a huge page around the address (include/linux/huge_mm.h:
+ * thp_vma_suitable_order()). Leaves out the file offset's alignment.
+ */
 function pmd_fits(vma: vm_area_struct, address: number): boolean {
   const haddr = ALIGN_DOWN(address, PMD_SIZE);
   return haddr >= vma.vm_start && haddr + PMD_SIZE <= vma.vm_end;
 }
 
-// map_pte() where it need not wait; null where it may have to.
+/** map_pte() for a free lock; null if it might have to wait. NON-KERNEL: saves a generator. */
 function map_pte_fast(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: number): boolean | null {
   if (m.sched.explore) return null;
   const pt = pmd_is_table(pmdt.entry[pi]) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
@@ -362,6 +374,10 @@ function map_pte_fast(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: 
   return true;
 }
 
+/**
+ * Finds the pte table of the walk's address and locks it. False, unlocked, if the table is gone (pte is null) or the
+ * pte is not wanted (mm/page_vma_mapped.c: map_pte()).
+ */
 function* map_pte(m: Machine, pvmw: page_vma_mapped_walk, pmdt: ptdesc, pi: number): Gen<boolean> {
   for (;;) {
     const pmdval = pmdt.entry[pi];

@@ -32,20 +32,20 @@ import { mmap_assert_locked, mmap_assert_write_locked, vma_assert_write_locked, 
 import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
 
-// What a walk does about locks (include/linux/pagewalk.h: enum page_walk_lock).
+// Which locks a walk takes or asserts (include/linux/pagewalk.h: enum page_walk_lock).
 export const PGWALK_RDLOCK = 0;
 const PGWALK_WRLOCK = 1;
 const PGWALK_WRLOCK_VERIFY = 2;
 export const PGWALK_VMA_RDLOCK_VERIFY = 3;
 
-// What a pud_entry or pmd_entry callback wants next (include/linux/pagewalk.h: enum page_walk_action).
+// What a pud_entry or pmd_entry callback asks the walk to do next (include/linux/pagewalk.h: enum page_walk_action).
 const ACTION_SUBTREE = 0;
 export const ACTION_CONTINUE = 1;
 export const ACTION_AGAIN = 2;
 
 /**
- * Callbacks of a walk: 0 goes on, anything else ends it with that value (include/linux/pagewalk.h: struct mm_walk_ops).
- * hugetlb_entry is given the huge page's size in bytes where upstream gives the mask of its address bits.
+ * Callbacks of a walk: 0 goes on, any other value ends the walk and is returned (include/linux/pagewalk.h: struct
+ * mm_walk_ops). hugetlb_entry takes the huge page's size in bytes instead of upstream's address mask.
  */
 export interface mm_walk_ops<T = unknown> {
   pud_entry?: (m: Machine, pudt: ptdesc, pi: number, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
@@ -61,21 +61,21 @@ export interface mm_walk_ops<T = unknown> {
     next: number,
     walk: mm_walk<T>,
   ) => Gen<number>;
-  /** whether to walk a vma at all: 1 skips it */
+  /** returns 1 to skip the vma */
   test_walk?: (m: Machine, addr: number, next: number, walk: mm_walk<T>) => Gen<number>;
   pre_vma?: (m: Machine, start: number, end: number, walk: mm_walk<T>) => Gen<number>;
   post_vma?: (m: Machine, walk: mm_walk<T>) => void;
-  /** what to put into an empty pte; tables are made as needed */
+  /** sets the value for an empty pte; missing tables are allocated */
   install_pte?: (m: Machine, addr: number, next: number, ptep: { pte: number }, walk: mm_walk<T>) => number;
   /** PGWALK_* */
   readonly walk_lock: number;
 }
 
-/** A walk's state, as its callbacks see it (include/linux/pagewalk.h: struct mm_walk). */
+/** State of a walk, passed to its callbacks (include/linux/pagewalk.h: struct mm_walk). */
 export class mm_walk<T = unknown> {
   readonly ops: mm_walk_ops<T>;
   readonly mm: mm_struct;
-  /** null outside of any vma */
+  /** null outside any vma */
   vma: vm_area_struct | null;
   /** ACTION_* */
   action = ACTION_SUBTREE;
@@ -88,6 +88,7 @@ export class mm_walk<T = unknown> {
   }
 }
 
+/** mm/pagewalk.c: walk_pte_range(), mm/pagewalk.c: walk_pte_range_inner() */
 function* walk_pte_range<T>(
   m: Machine,
   pmdt: ptdesc,
@@ -117,6 +118,7 @@ function* walk_pte_range<T>(
   return err;
 }
 
+/** mm/pagewalk.c: walk_pmd_range() */
 function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
   const ops = walk.ops;
   const has_handler = ops.pte_entry !== undefined;
@@ -152,6 +154,7 @@ function* walk_pmd_range<T>(m: Machine, pmdt: ptdesc, addr: number, end: number,
   return 0;
 }
 
+/** mm/pagewalk.c: walk_pud_range() */
 function* walk_pud_range<T>(m: Machine, pudt: ptdesc, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
   const ops = walk.ops;
   const has_handler = ops.pmd_entry !== undefined || ops.pte_entry !== undefined;
@@ -187,6 +190,7 @@ function* walk_pud_range<T>(m: Machine, pudt: ptdesc, addr: number, end: number,
   return 0;
 }
 
+/** Also does walk_p4d_range(): four-level tables fold the p4d (mm/pagewalk.c: walk_pgd_range()). */
 function* walk_pgd_range<T>(m: Machine, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
   const ops = walk.ops;
   const pgd = walk.mm.pgd;
@@ -213,6 +217,7 @@ function* walk_pgd_range<T>(m: Machine, addr: number, end: number, walk: mm_walk
   return 0;
 }
 
+/** mm/pagewalk.c: walk_hugetlb_range() */
 function* walk_hugetlb_range<T>(m: Machine, addr: number, end: number, walk: mm_walk<T>): Gen<number> {
   const vma = walk.vma as vm_area_struct;
   const ops = walk.ops;
@@ -235,7 +240,7 @@ function* walk_hugetlb_range<T>(m: Machine, addr: number, end: number, walk: mm_
   return err;
 }
 
-/** 0 to walk over the vma, 1 to skip it, or -errno. */
+/** Returns 0 to walk the vma, 1 to skip it, or -errno (mm/pagewalk.c: walk_page_test()). */
 function* walk_page_test<T>(m: Machine, start: number, end: number, walk: mm_walk<T>): Gen<number> {
   const ops = walk.ops;
   if (ops.test_walk !== undefined) return yield* ops.test_walk(m, start, end, walk);
@@ -246,6 +251,7 @@ function* walk_page_test<T>(m: Machine, start: number, end: number, walk: mm_wal
   return 0;
 }
 
+/** mm/pagewalk.c: __walk_page_range() */
 function* __walk_page_range<T>(m: Machine, start: number, end: number, walk: mm_walk<T>): Gen<number> {
   const ops = walk.ops;
   const hugetlb = is_vm_hugetlb_page(walk.vma as vm_area_struct);
@@ -261,19 +267,19 @@ function* __walk_page_range<T>(m: Machine, start: number, end: number, walk: mm_
   return err;
 }
 
+/** mm/pagewalk.c: process_mm_walk_lock() */
 function process_mm_walk_lock(mm: mm_struct, walk_lock: number): void {
   if (walk_lock === PGWALK_RDLOCK) mmap_assert_locked(mm);
   else if (walk_lock !== PGWALK_VMA_RDLOCK_VERIFY) mmap_assert_write_locked(mm);
 }
 
+/** mm/pagewalk.c: process_vma_walk_lock() */
 function* process_vma_walk_lock(m: Machine, vma: vm_area_struct, walk_lock: number): Gen<void> {
   if (walk_lock === PGWALK_WRLOCK) yield* vma_start_write(m, vma);
   else if (walk_lock === PGWALK_WRLOCK_VERIFY) vma_assert_write_locked(vma);
 }
 
-/**
- * walk_page_range() for core code, whose walks may also install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()).
- */
+/** walk_page_range() for core mm, which may install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()). */
 export function* walk_page_range_mm_unsafe<T>(
   m: Machine,
   mm: mm_struct,
@@ -310,8 +316,8 @@ export function* walk_page_range_mm_unsafe<T>(
 }
 
 /**
- * Calls ops' callbacks for the page tables of [start, end), vma by vma, and pte_hole where there are none; 0, or what a
- * callback ended the walk with (mm/pagewalk.c: walk_page_range()).
+ * Walks the page tables of [start, end) vma by vma and calls pte_hole where there are none. Returns 0 or the value with
+ * which a callback ended the walk (mm/pagewalk.c: walk_page_range()).
  */
 export function* walk_page_range<T>(
   m: Machine,
@@ -325,7 +331,7 @@ export function* walk_page_range<T>(
   return yield* walk_page_range_mm_unsafe(m, mm, start, end, ops, priv);
 }
 
-/** walk_page_range_vma() for core code (mm/pagewalk.c: walk_page_range_vma_unsafe()). */
+/** walk_page_range_vma() for core mm, which may install entries (mm/pagewalk.c: walk_page_range_vma_unsafe()). */
 export function* walk_page_range_vma_unsafe<T>(
   m: Machine,
   vma: vm_area_struct,
@@ -340,7 +346,7 @@ export function* walk_page_range_vma_unsafe<T>(
   return yield* __walk_page_range(m, start, end, new mm_walk(ops, vma.vm_mm, vma, priv));
 }
 
-/** A walk within one vma, which no test_walk can skip (mm/pagewalk.c: walk_page_range_vma()). */
+/** Walks part of one vma, without test_walk (mm/pagewalk.c: walk_page_range_vma()). */
 export function* walk_page_range_vma<T>(
   m: Machine,
   vma: vm_area_struct,
@@ -353,7 +359,7 @@ export function* walk_page_range_vma<T>(
   return yield* walk_page_range_vma_unsafe(m, vma, start, end, ops, priv);
 }
 
-/** A walk over one vma (mm/pagewalk.c: walk_page_vma()). */
+/** Walks one vma (mm/pagewalk.c: walk_page_vma()). */
 export function* walk_page_vma<T>(m: Machine, vma: vm_area_struct, ops: mm_walk_ops<T>, priv: T): Gen<number> {
   return yield* walk_page_range_vma(m, vma, vma.vm_start, vma.vm_end, ops, priv);
 }

@@ -23,19 +23,19 @@ import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 
 /**
- * Frees a pte table once no walk without locks can be in it, which is at once here (mm/pgtable-generic.c:
+ * Frees a pte table after lockless walks of it have ended; there are none here, so at once (mm/pgtable-generic.c:
  * pte_free_defer()).
  */
 export function pte_free_defer(m: Machine, mm: mm_struct, pt: ptdesc): void {
   pte_free(m, mm, pt);
 }
 
-/** The pte table that the pmd points at, or null if it points at none (mm/pgtable-generic.c: __pte_offset_map()). */
+/** Returns the pte table that the pmd points to, or null (mm/pgtable-generic.c: __pte_offset_map()). */
 export function pte_offset_map(m: Machine, pmdt: ptdesc, pi: number): ptdesc | null {
   return pmd_is_table(pmdt.entry[pi]) ? ((pmdt.child as (ptdesc | null)[])[pi] ?? null) : null;
 }
 
-/** As pte_offset_map(); its lock, pt.ptl, is not taken (mm/pgtable-generic.c: pte_offset_map_ro_nolock()). */
+/** pte_offset_map() whose caller may take pt.ptl later (mm/pgtable-generic.c: pte_offset_map_ro_nolock()). */
 export function pte_offset_map_ro_nolock(
   m: Machine,
   mm: mm_struct,
@@ -47,7 +47,7 @@ export function pte_offset_map_ro_nolock(
 }
 
 /**
- * As pte_offset_map_ro_nolock(); the caller compares the pmd again under the lock (mm/pgtable-generic.c:
+ * pte_offset_map() whose caller takes pt.ptl and then checks that the pmd is unchanged (mm/pgtable-generic.c:
  * pte_offset_map_rw_nolock()).
  */
 export function pte_offset_map_rw_nolock(
@@ -61,7 +61,7 @@ export function pte_offset_map_rw_nolock(
 }
 
 /**
- * The pte table under the pmd with its lock taken, or null if there is none (mm/pgtable-generic.c:
+ * Returns the pte table that the pmd points to with its lock held, or null (mm/pgtable-generic.c:
  * pte_offset_map_lock()).
  */
 export function* pte_offset_map_lock(
@@ -82,7 +82,7 @@ export function* pte_offset_map_lock(
 }
 
 /**
- * Keeps a page table for the day that a huge pmd is split; under the pmd lock (mm/pgtable-generic.c:
+ * Deposits a page table for a later split of a huge pmd; the pmd lock is held (mm/pgtable-generic.c:
  * pgtable_trans_huge_deposit()).
  */
 export function pgtable_trans_huge_deposit(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pgtable: ptdesc): void {
@@ -91,8 +91,7 @@ export function pgtable_trans_huge_deposit(m: Machine, mm: mm_struct, pmdt: ptde
 }
 
 /**
- * Takes the page table that was deposited last; under the pmd lock (mm/pgtable-generic.c:
- * pgtable_trans_huge_withdraw()).
+ * Withdraws the page table deposited last; the pmd lock is held (mm/pgtable-generic.c: pgtable_trans_huge_withdraw()).
  */
 export function pgtable_trans_huge_withdraw(m: Machine, mm: mm_struct, pmdt: ptdesc, _pi: number): ptdesc {
   BUG_ON(pmdt.ptl.owner === null, 'mm/pgtable-generic.c: pgtable_trans_huge_withdraw() without the pmd lock');
@@ -101,7 +100,9 @@ export function pgtable_trans_huge_withdraw(m: Machine, mm: mm_struct, pmdt: ptd
   return pt as ptdesc;
 }
 
-/** Empties the entry of a huge mapping and drops its translations (mm/pgtable-generic.c: pmdp_huge_clear_flush()). */
+/**
+ * Clears a huge pmd and flushes its TLB entries; returns the old pmd (mm/pgtable-generic.c: pmdp_huge_clear_flush()).
+ */
 export function pmdp_huge_clear_flush(
   m: Machine,
   vma: vm_area_struct,
@@ -118,7 +119,7 @@ export function pmdp_huge_clear_flush(
 }
 
 /**
- * Hides a huge mapping from the hardware, drops its translations and answers the old entry (mm/pgtable-generic.c:
+ * Makes a huge pmd non-present for the hardware and flushes its TLB entries; returns the old pmd (mm/pgtable-generic.c:
  * pmdp_invalidate()).
  */
 export function pmdp_invalidate(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
@@ -129,8 +130,8 @@ export function pmdp_invalidate(m: Machine, vma: vm_area_struct, address: number
 }
 
 /**
- * Takes a page table, which the caller keeps, out of its pmd and drops the translations of its ptes
- * (mm/pgtable-generic.c: pmdp_collapse_flush()).
+ * Clears a pmd that points to a page table, which the caller keeps, and flushes the TLB entries of its ptes; returns
+ * the old pmd (mm/pgtable-generic.c: pmdp_collapse_flush()).
  */
 export function pmdp_collapse_flush(
   m: Machine,
@@ -147,7 +148,7 @@ export function pmdp_collapse_flush(
   return pmd;
 }
 
-/** Takes the entry out of its table and drops its translation (mm/pgtable-generic.c: ptep_clear_flush()). */
+/** Clears the pte and flushes its TLB entry; returns the old pte (mm/pgtable-generic.c: ptep_clear_flush()). */
 export function ptep_clear_flush(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): number {
   const pte = ptep_get_and_clear(m, vma.vm_mm, addr, pt, i);
   if (pte_accessible(vma.vm_mm, pte)) flush_tlb_page(m, vma, addr);

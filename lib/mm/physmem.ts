@@ -4,33 +4,33 @@ import { Oops } from '../kernel/printk.ts';
 
 export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
-/** pfns in a section of the sparse memory map: 128 MiB (arch/x86/include/asm/sparsemem.h: SECTION_SIZE_BITS 27) */
+/** pfns in a section of the memory map, 128 MiB (arch/x86/include/asm/sparsemem.h: SECTION_SIZE_BITS) */
 export const PAGES_PER_SECTION = 32768;
 const SECTION_SHIFT = 15;
-/** pfns whose bytes are allocated together, 2 MiB, so that a huge page is one piece */
+/** pfns per allocation of contents: 2 MiB, so that a huge page is contiguous */
 const SLAB_PAGES = 512;
 
-/** 2 MiB of physical memory's bytes. NON-KERNEL. */
+/** Contents of 2 MiB of physical memory. NON-KERNEL. */
 export interface Slab {
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
-  /** 1 for a page that was handed out before, so that its bytes may not be zero */
+  /** 1 for a page that was accessed before and may not be zero */
   readonly used: Uint8Array;
 }
 
-/** 128 MiB of physical address space that the kernel knows. */
+/** 128 MiB of physical address space in use. NON-KERNEL (upstream: struct mem_section). */
 interface Section {
   readonly pfn: number;
-  /** row of the section's first page in the memory map, 0 while none of its struct pages exists */
+  /** the first page's row in the memory map, 0 while the section has no struct pages */
   page_base: number;
-  /** 1 for each slab's worth of pfns that the linear map covers */
+  /** for each slab: 1 if the linear map covers it */
   readonly linear: Uint8Array;
   readonly slabs: (Slab | undefined)[];
 }
 
 /**
- * The bytes of physical memory and which of them the kernel can address. Bytes exist from the first access on;
- * pfns are below 2^31. NON-KERNEL (upstream: the linear map of arch/x86/mm/init_64.c).
+ * The contents of physical memory and the kernel's linear map of it. Contents are allocated at the first access; pfns
+ * are below 2^31. NON-KERNEL (upstream: the linear map of arch/x86/mm/init_64.c).
  */
 export class PhysMem {
   private readonly sections: (Section | undefined)[] = [];
@@ -51,7 +51,7 @@ export class PhysMem {
     return s;
   }
 
-  /** The section if anything ever asked for it. */
+  /** Returns the section if it is in use. */
   section_if_present(pfn: number): Section | undefined {
     return this.sections[pfn >>> SECTION_SHIFT];
   }
@@ -66,13 +66,13 @@ export class PhysMem {
     }
   }
 
-  /** True if the kernel has an address for the pfn. */
+  /** Returns true if the linear map covers the pfn. */
   is_linear(pfn: number): boolean {
     const s = this.sections[pfn >>> SECTION_SHIFT];
     return s !== undefined && s.linear[(pfn & (PAGES_PER_SECTION - 1)) >>> 9] === 1;
   }
 
-  /** The bytes around a pfn, made on the first access; an access outside of the linear map is an oops. */
+  /** Returns the contents around a pfn. An access outside the linear map is an oops. */
   slab(pfn: number): Slab {
     const s = this.sections[pfn >>> SECTION_SHIFT];
     const i = (pfn & (PAGES_PER_SECTION - 1)) >>> 9;
@@ -88,7 +88,7 @@ export class PhysMem {
     return slab;
   }
 
-  /** The 4096 bytes of one page as the kernel sees them (include/linux/highmem-internal.h: kmap_local_page()). */
+  /** Returns the contents of one page (include/linux/highmem-internal.h: kmap_local_page()). */
   bytes(pfn: number): Uint8Array {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);
@@ -96,7 +96,7 @@ export class PhysMem {
     return slab.u8.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
-  /** Copies `nr` pages from a pfn on to `to` at a byte offset; an access outside of the linear map is an oops. */
+  /** Copies `nr` pages from `pfn` on to `to` at byte offset `at`. An access outside the linear map is an oops. */
   read(pfn: number, nr: number, to: Uint8Array, at: number): void {
     while (nr > 0) {
       const slab = this.slab(pfn);
@@ -109,7 +109,7 @@ export class PhysMem {
     }
   }
 
-  /** Zeroes a page (include/linux/highmem.h: clear_highpage()); bytes that nobody ever wrote are zero already. */
+  /** Zeroes a page; one that was never accessed is zero already (include/linux/highmem.h: clear_highpage()). */
   clear(pfn: number): void {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);
@@ -117,7 +117,7 @@ export class PhysMem {
     else slab.u8.fill(0, at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
-  /** Copies whole pages, each range within memory that the kernel can address. */
+  /** Copies pages between two ranges of the linear map. */
   copy(dst: number, src: number, nr = 1): void {
     while (nr > 0) {
       const d = this.slab(dst);
@@ -135,7 +135,7 @@ export class PhysMem {
     }
   }
 
-  /** Bytes of page contents that exist. */
+  /** Returns the bytes of contents that are allocated. */
   resident_bytes(): number {
     let n = 0;
     for (const s of this.sections) for (const slab of s?.slabs ?? []) if (slab !== undefined) n += slab.u8.length;
@@ -143,6 +143,7 @@ export class PhysMem {
   }
 }
 
+/** Returns the pfn's address in the linear map, in hexadecimal. NON-KERNEL (upstream: __va()). */
 function linear_address(pfn: number): string {
   return (0xffff888000000000n + BigInt(pfn) * 4096n).toString(16);
 }

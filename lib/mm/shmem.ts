@@ -81,7 +81,7 @@ import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } 
 import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 
-// What to do about a hole (include/linux/shmem_fs.h: enum sgp_type).
+// How shmem_get_folio() treats a hole (include/linux/shmem_fs.h: enum sgp_type).
 const SGP_READ = 0;
 const SGP_NOALLOC = 1;
 const SGP_CACHE = 2;
@@ -93,16 +93,16 @@ const FALLOC_FL_PUNCH_HOLE = 2;
 const MAX_LFS_FILESIZE = Number.MAX_SAFE_INTEGER;
 const MAP_FIXED = 0x10;
 
-/** A hole that is being punched or filled (mm/shmem.c: struct shmem_falloc). */
+/** A range that is being punched or preallocated (mm/shmem.c: struct shmem_falloc). */
 interface shmem_falloc {
   waitq: wait_queue_head | null;
   start: number;
   next: number;
 }
 
-/** What tmpfs keeps for an inode (include/linux/shmem_fs.h: struct shmem_inode_info). */
+/** tmpfs's part of an inode (include/linux/shmem_fs.h: struct shmem_inode_info). */
 class shmem_inode_info {
-  /** pages in the cache, counted when they were allocated */
+  /** pages allocated; shmem_recalc_inode() brings it in line with the page cache */
   alloced = 0;
   fallocend = 0;
   falloc: shmem_falloc | null = null;
@@ -112,43 +112,48 @@ class shmem_inode_info {
   }
 }
 
+/** include/linux/shmem_fs.h: SHMEM_I() */
 function SHMEM_I(node: inode): shmem_inode_info {
   return node.i_private as shmem_inode_info;
 }
 
-/** What a mapping of a named tmpfs file does (mm/shmem.c: shmem_vm_ops). */
+/** Operations of a mapping of a named tmpfs file (mm/shmem.c: shmem_vm_ops). */
 const shmem_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
-/** What a mapping of an unlinked tmpfs file or of shared anonymous memory does (mm/shmem.c: shmem_anon_vm_ops). */
+/** Operations of a mapping of an unlinked tmpfs file or shared anonymous memory (mm/shmem.c: shmem_anon_vm_ops). */
 const shmem_anon_vm_ops: vm_operations_struct = { fault: shmem_fault, map_pages: filemap_map_pages };
 
-/** True for a tmpfs page cache (mm/shmem.c: shmem_mapping()). */
+/** Returns true for a tmpfs page cache (mm/shmem.c: shmem_mapping()). */
 export function shmem_mapping(mapping: address_space | null): boolean {
   return mapping !== null && mapping.kind === 'shmem';
 }
 
-/** True for a mapping of unlinked tmpfs, such as shared anonymous memory (mm/shmem.c: vma_is_anon_shmem()). */
+/** Returns true for a mapping of unlinked tmpfs, such as shared anonymous memory (mm/shmem.c: vma_is_anon_shmem()). */
 function vma_is_anon_shmem(vma: vm_area_struct): boolean {
   return vma.vm_ops === shmem_anon_vm_ops;
 }
 
-/** True for a mapping of tmpfs (mm/shmem.c: vma_is_shmem()). */
+/** Returns true for a mapping of tmpfs (mm/shmem.c: vma_is_shmem()). */
 export function vma_is_shmem(vma: vm_area_struct): boolean {
   return vma_is_anon_shmem(vma) || vma.vm_ops === shmem_vm_ops;
 }
 
+/** mm/shmem.c: shmem_acct_size() */
 function shmem_acct_size(m: Machine, noreserve: boolean, size: number): number {
   return noreserve ? 0 : security_vm_enough_memory_mm(m, m.current.mm as mm_struct, PAGE_ALIGN(size) / 4096);
 }
 
+/** mm/shmem.c: shmem_unacct_size() */
 function shmem_unacct_size(m: Machine, noreserve: boolean, size: number): void {
   if (!noreserve) vm_unacct_memory(m, PAGE_ALIGN(size) / 4096);
 }
 
+/** Leaves out the size limit of a mount and quotas: no mount has them (mm/shmem.c: shmem_inode_acct_blocks()). */
 function shmem_inode_acct_blocks(m: Machine, node: inode, pages: number): number {
   if (!SHMEM_I(node).noreserve) return 0;
   return security_vm_enough_memory_mm(m, m.current.mm as mm_struct, pages) === 0 ? 0 : -ENOSPC;
 }
 
+/** Leaves out swapped pages: there is no swap (mm/shmem.c: shmem_recalc_inode()). */
 function shmem_recalc_inode(m: Machine, node: inode, alloced: number): void {
   const info = SHMEM_I(node);
   info.alloced += alloced;
@@ -158,7 +163,10 @@ function shmem_recalc_inode(m: Machine, node: inode, alloced: number): void {
   if (info.noreserve) vm_unacct_memory(m, freed);
 }
 
-/** A new, unlinked regular file of tmpfs; of vm_flags only VM_NORESERVE counts (mm/shmem.c: shmem_get_inode()). */
+/**
+ * Returns a new, unlinked regular file of tmpfs; of vm_flags only VM_NORESERVE has an effect (mm/shmem.c:
+ * shmem_get_inode()).
+ */
 export function shmem_new_inode(m: Machine, vm_flags: number): inode {
   const node = new_inode(m);
   node.i_private = new shmem_inode_info((vm_flags & VM_NORESERVE) !== 0);
@@ -167,6 +175,7 @@ export function shmem_new_inode(m: Machine, vm_flags: number): inode {
   return node;
 }
 
+/** mm/shmem.c: shmem_evict_inode() */
 function* shmem_evict_inode(m: Machine, node: inode): Gen<void> {
   shmem_unacct_size(m, SHMEM_I(node).noreserve, node.i_size);
   node.i_size = 0;
@@ -174,6 +183,7 @@ function* shmem_evict_inode(m: Machine, node: inode): Gen<void> {
   m.mappings.remove((node.i_mapping as address_space).id);
 }
 
+/** mm/shmem.c: __shmem_file_setup() */
 function __shmem_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
   const noreserve = (vm_flags & VM_NORESERVE) !== 0;
   if (size < 0 || size > MAX_LFS_FILESIZE) return -EINVAL;
@@ -186,19 +196,19 @@ function __shmem_file_setup(m: Machine, name: string, size: number, vm_flags: nu
 }
 
 /**
- * An unlinked file of that many bytes, or -errno; of vm_flags only VM_NORESERVE counts (mm/shmem.c:
+ * Returns an unlinked file of `size` bytes or -errno; of vm_flags only VM_NORESERVE has an effect (mm/shmem.c:
  * shmem_file_setup()).
  */
 export function shmem_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
   return __shmem_file_setup(m, name, size, vm_flags);
 }
 
-/** As shmem_file_setup(), without security checks, which are not modelled (mm/shmem.c: shmem_kernel_file_setup()). */
+/** shmem_file_setup() without security hooks, which are not modelled (mm/shmem.c: shmem_kernel_file_setup()). */
 function shmem_kernel_file_setup(m: Machine, name: string, size: number, vm_flags: number): file | number {
   return __shmem_file_setup(m, name, size, vm_flags);
 }
 
-/** Gives a shared anonymous mapping its file: 0 or -errno (mm/shmem.c: shmem_zero_setup()). */
+/** Gives a shared anonymous mapping its file. Returns 0 or -errno (mm/shmem.c: shmem_zero_setup()). */
 export function shmem_zero_setup(m: Machine, vma: vm_area_struct): number {
   const f = shmem_kernel_file_setup(m, 'dev/zero', vma.vm_end - vma.vm_start, vma.vm_flags);
   if (typeof f === 'number') return f;
@@ -209,7 +219,7 @@ export function shmem_zero_setup(m: Machine, vma: vm_area_struct): number {
 }
 
 /**
- * Where to map a tmpfs file or, with a null file, shared anonymous memory: an address or -errno (mm/shmem.c:
+ * Returns an address to map a tmpfs file, or with a null file shared anonymous memory, or -errno (mm/shmem.c:
  * shmem_get_unmapped_area()).
  */
 export function shmem_get_unmapped_area(
@@ -225,7 +235,7 @@ export function shmem_get_unmapped_area(
   if (addr < 0 || addr % 4096 !== 0 || addr > TASK_SIZE - len) return addr;
   const mode = m.thp.shmem_enabled;
   if (mode === 'deny' || flags & MAP_FIXED || uaddr === addr) return addr;
-  // the file systems themselves are mounted with huge=never; shmem_enabled sets the one behind shared anonymous memory
+  // tmpfs is mounted with huge=never; shmem_enabled applies to the internal mount of shared anonymous memory.
   if (mode !== 'force' && (f !== null || mode === 'never')) return addr;
   const hpage_size = HPAGE_PMD_SIZE;
   if (len < hpage_size) return addr;
@@ -243,8 +253,8 @@ export function shmem_get_unmapped_area(
 }
 
 /**
- * Orders of folios that may be allocated at an index, as a mask; shmem_huge_force is MADV_COLLAPSE's wish
- * (mm/shmem.c: shmem_allowable_huge_orders()). tmpfs is mounted with huge=never.
+ * Returns the orders that may be allocated at an index, as a mask. shmem_huge_force is set for MADV_COLLAPSE
+ * (mm/shmem.c: shmem_allowable_huge_orders()). Models a tmpfs mounted with huge=never.
  */
 export function shmem_allowable_huge_orders(
   m: Machine,
@@ -263,12 +273,13 @@ export function shmem_allowable_huge_orders(
   throw new Unmodelled(`mm/shmem.c: shmem_huge_global_enabled() with shmem_enabled ${mode}`);
 }
 
-/** Puts a new locked folio in a tmpfs page cache: 0 or -EEXIST (mm/shmem.c: shmem_add_to_page_cache()). */
+/** Adds a new locked folio to a tmpfs page cache. Returns 0 or -EEXIST (mm/shmem.c: shmem_add_to_page_cache()). */
 function shmem_add_to_page_cache(m: Machine, folio: number, mapping: address_space, index: number): number {
   BUG_ON(!folio_test_swapbacked(m, folio), 'mm/shmem.c: shmem_add_to_page_cache() of a folio that is not swapbacked');
   return __filemap_add_folio(m, mapping, folio, index);
 }
 
+/** mm/shmem.c: shmem_suitable_orders() */
 function shmem_suitable_orders(
   m: Machine,
   vmf: vm_fault | null,
@@ -288,6 +299,10 @@ function shmem_suitable_orders(
   return orders;
 }
 
+/**
+ * Leaves out the retry after shrinking other inodes when a mount is full: no mount has a limit (mm/shmem.c:
+ * shmem_alloc_and_add_folio()).
+ */
 function shmem_alloc_and_add_folio(
   m: Machine,
   vmf: vm_fault | null,
@@ -329,14 +344,14 @@ function shmem_alloc_and_add_folio(
   return error;
 }
 
-/** Where a fault handler's answer goes that took over. */
+/** Receives the VM_FAULT_* of a userfaultfd handler. NON-KERNEL (upstream: the fault_type pointer). */
 interface fault_type {
   ret: number;
 }
 
 /**
- * The locked folio at an index with a reference, 0 for a hole that sgp leaves one, or -errno; what userfaultfd answered
- * stands in `type` (mm/shmem.c: shmem_get_folio_gfp()). Without swap.
+ * Returns the locked folio at an index with a reference, 0 for a hole that `sgp` leaves alone or that userfaultfd
+ * handled (type.ret is its result), or -errno (mm/shmem.c: shmem_get_folio_gfp()). Leaves out swap.
  */
 function* shmem_get_folio_gfp(
   m: Machine,
@@ -418,13 +433,14 @@ function* shmem_get_folio_gfp(
 }
 
 /**
- * The locked folio at an index with a reference, 0 for a hole that sgp (SGP_*) leaves one, or -errno (mm/shmem.c:
- * shmem_get_folio()).
+ * Returns the locked folio at an index with a reference, 0 for a hole that `sgp` (SGP_*) leaves alone, or -errno
+ * (mm/shmem.c: shmem_get_folio()).
  */
 function* shmem_get_folio(m: Machine, node: inode, index: number, write_end: number, sgp: number): Gen<number> {
   return yield* shmem_get_folio_gfp(m, node, index, write_end, sgp, null, null);
 }
 
+/** mm/shmem.c: shmem_falloc_wait() */
 function* shmem_falloc_wait(m: Machine, vmf: vm_fault, falloc: shmem_falloc): Gen<number> {
   if (falloc.waitq === null || vmf.pgoff < falloc.start || vmf.pgoff >= falloc.next) return 0;
   const fpin = maybe_unlock_mmap_for_io(m, vmf, null);
@@ -434,7 +450,7 @@ function* shmem_falloc_wait(m: Machine, vmf: vm_fault, falloc: shmem_falloc): Ge
   return VM_FAULT_RETRY;
 }
 
-/** Finds or makes the page of a fault, locked, in vmf.page (mm/shmem.c: shmem_fault()). */
+/** Finds or allocates the page of a fault, locked, in vmf.page (mm/shmem.c: shmem_fault()). */
 function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const node = vmf.vma.vm_file?.f_inode as inode;
   const falloc = SHMEM_I(node).falloc;
@@ -450,6 +466,7 @@ function* shmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   return type.ret | VM_FAULT_LOCKED;
 }
 
+/** Returns the locked folio at the edge of a range, or 0 (mm/shmem.c: shmem_get_partial_folio()). */
 function* shmem_get_partial_folio(m: Machine, node: inode, index: number): Gen<number> {
   const mapping = node.i_mapping as address_space;
   const folio = filemap_get_entry(m, mapping, index);
@@ -462,6 +479,7 @@ function* shmem_get_partial_folio(m: Machine, node: inode, index: number): Gen<n
   return Math.max(0, yield* shmem_get_folio(m, node, index, 0, SGP_READ));
 }
 
+/** Leaves out swapped pages: there is no swap (mm/shmem.c: shmem_undo_range()). */
 function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number, unfalloc: boolean): Gen<void> {
   const mapping = node.i_mapping as address_space;
   const info = SHMEM_I(node);
@@ -534,7 +552,7 @@ function* shmem_truncate_range(m: Machine, node: inode, lstart: number, lend: nu
   yield* shmem_undo_range(m, node, lstart, lend, false);
 }
 
-/** Sets a file's size as ftruncate() does, with i_rwsem held: 0 or -errno (mm/shmem.c: shmem_setattr()). */
+/** Sets a file's size with i_rwsem held, as ftruncate() does. Returns 0 or -errno (mm/shmem.c: shmem_setattr()). */
 function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> {
   const node = f.f_inode;
   const info = SHMEM_I(node);
@@ -557,7 +575,7 @@ function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> 
   return 0;
 }
 
-/** Punches a hole or allocates pages: 0 or -errno (mm/shmem.c: shmem_fallocate()). */
+/** Punches a hole or allocates pages. Returns 0 or -errno (mm/shmem.c: shmem_fallocate()). */
 function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   const node = f.f_inode;
   const info = SHMEM_I(node);
@@ -606,7 +624,7 @@ function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len
   return error;
 }
 
-/** Reads a file to user memory: bytes or -errno (mm/shmem.c: shmem_file_read_iter()). */
+/** Reads a file into user memory. Returns bytes or -errno (mm/shmem.c: shmem_file_read_iter()). */
 function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   const node = f.f_inode;
   let done = 0;
@@ -643,6 +661,7 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
   return done > 0 ? done : error;
 }
 
+/** mm/shmem.c: shmem_write_end() */
 function shmem_write_end(m: Machine, node: inode, pos: number, copied: number, folio: number): void {
   if (pos + copied > node.i_size) node.i_size = pos + copied;
   if (!folio_test_uptodate(m, folio)) {
@@ -660,7 +679,7 @@ function shmem_write_end(m: Machine, node: inode, pos: number, copied: number, f
 }
 
 /**
- * Writes user memory to a file: bytes or -errno (mm/shmem.c: shmem_file_write_iter(), mm/filemap.c:
+ * Writes user memory to a file. Returns bytes or -errno (mm/shmem.c: shmem_file_write_iter(), mm/filemap.c:
  * generic_perform_write()).
  */
 function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
@@ -701,12 +720,13 @@ function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos:
   return done > 0 ? done : status;
 }
 
+/** Sets up a mapping as shmem_mmap_prepare() does (mm/shmem.c: shmem_mmap_prepare()). */
 function* shmem_mmap(_m: Machine, f: file, vma: vm_area_struct): Gen<number> {
   vma.vm_ops = f.f_inode.i_nlink > 0 ? shmem_vm_ops : shmem_anon_vm_ops;
   return 0;
 }
 
-/** What an open tmpfs file can do (mm/shmem.c: shmem_file_operations). */
+/** Operations of an open tmpfs file (mm/shmem.c: shmem_file_operations). */
 export const shmem_file_operations: file_operations = {
   read: shmem_file_read,
   write: shmem_file_write,
@@ -716,7 +736,7 @@ export const shmem_file_operations: file_operations = {
   get_unmapped_area: shmem_get_unmapped_area,
 };
 
-/** A file without a name in the tmpfs at `path`, open with `flags` (mm/shmem.c: shmem_tmpfile()). */
+/** Returns an unnamed file in the tmpfs at `path`, open with `flags` (mm/shmem.c: shmem_tmpfile()). */
 export function shmem_tmpfile(m: Machine, path: string, flags: number, _mode: number): file | number {
   const node = shmem_new_inode(m, VM_NORESERVE);
   const f = alloc_file(m, node, `${path}/#${node.i_ino} (deleted)`, flags, shmem_file_operations);
@@ -725,16 +745,19 @@ export function shmem_tmpfile(m: Machine, path: string, flags: number, _mode: nu
   return f;
 }
 
-// What userfaultfd does to fill a page of a mapping (mm/shmem.c: shmem_uffd_ops).
+// The operations of mm/shmem.c: shmem_uffd_ops follow.
 
-/** A page for UFFDIO_COPY, not in the file yet, or 0 (mm/shmem.c: shmem_mfill_folio_alloc()). */
+/**
+ * Allocates a page for UFFDIO_COPY, not yet in the file. Returns 0 without memory or beyond the file (mm/shmem.c:
+ * shmem_mfill_folio_alloc()).
+ */
 export function shmem_mfill_folio_alloc(m: Machine, vma: vm_area_struct, addr: number): number {
   const node = vma.vm_file?.f_inode as inode;
   if (linear_page_index(vma, addr) >= Math.ceil(node.i_size / 4096)) return 0;
   return folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
 }
 
-/** Puts the page in the file, locked: 0 or -errno (mm/shmem.c: shmem_mfill_filemap_add()). */
+/** Adds the page to the file, locked. Returns 0 or -errno (mm/shmem.c: shmem_mfill_filemap_add()). */
 export function shmem_mfill_filemap_add(m: Machine, folio: number, vma: vm_area_struct, addr: number): number {
   const node = vma.vm_file?.f_inode as inode;
   set_flags(m, folio, PG_locked | PG_swapbacked);
@@ -752,7 +775,7 @@ export function shmem_mfill_filemap_add(m: Machine, folio: number, vma: vm_area_
   return err;
 }
 
-/** Takes the page out of the file again (mm/shmem.c: shmem_mfill_filemap_remove()). */
+/** Removes the page from the file again (mm/shmem.c: shmem_mfill_filemap_remove()). */
 export function shmem_mfill_filemap_remove(m: Machine, folio: number, vma: vm_area_struct): void {
   const node = vma.vm_file?.f_inode as inode;
   filemap_remove_folio(m, folio);
@@ -760,7 +783,7 @@ export function shmem_mfill_filemap_remove(m: Machine, folio: number, vma: vm_ar
   folio_unlock(m, folio);
 }
 
-/** What a write to transparent_hugepage/shmem_enabled does: 0 or -EINVAL (mm/shmem.c: shmem_enabled_store()). */
+/** Handles a write to transparent_hugepage/shmem_enabled. Returns 0 or -EINVAL (mm/shmem.c: shmem_enabled_store()). */
 export function shmem_enabled_store(m: Machine, buf: string): number {
   const word = buf.endsWith('\n') ? buf.slice(0, -1) : buf;
   switch (word) {
@@ -777,7 +800,7 @@ export function shmem_enabled_store(m: Machine, buf: string): number {
   }
 }
 
-/** What transparent_hugepage/shmem_enabled reads as (mm/shmem.c: shmem_enabled_show()). */
+/** Returns the text of transparent_hugepage/shmem_enabled (mm/shmem.c: shmem_enabled_show()). */
 export function shmem_enabled_show(m: Machine): string {
   return pick(SHMEM_MODES, m.thp.shmem_enabled);
 }

@@ -28,7 +28,7 @@ import { mm_alloc_pmd } from './userfaultfd/mfill.ts';
 
 const [PAGE, RW, PRIVATE, FIXED_ANON] = [4096, 3, 2, 0x30];
 
-/** A machine that was not booted and has nothing but 64 MiB of memory. NON-KERNEL. */
+/** Returns a machine that was not booted and has only 64 MiB of memory. NON-KERNEL. */
 export function bare_machine(): Machine {
   const m = new Machine({ mem: 64 * 1024 * 1024 });
   m.zone.add_span(0, 16384);
@@ -36,44 +36,41 @@ export function bare_machine(): Machine {
   return m;
 }
 
-/** Maps fresh memory of the process at an address; private and writable unless told. NON-KERNEL. */
+/** Maps fresh memory at an address, private and writable by default. NON-KERNEL. */
 export function map_anon(m: Machine, addr: number, pages: number, prot = RW, flags = PRIVATE): Gen<number> {
   return sys_mmap(m, addr, pages * PAGE, prot, flags | FIXED_ANON, -1, 0);
 }
 
-/** The vma that holds an address, which must be one. NON-KERNEL. */
+/** Returns the vma at an address, which must be mapped. NON-KERNEL. */
 export function vma_of(mm: mm_struct, addr: number): vm_area_struct {
   return vma_at(mm, addr) as vm_area_struct;
 }
 
-/** The leaf entry for an address that has a table. NON-KERNEL. */
+/** Returns the leaf entry of an address whose tables exist. NON-KERNEL. */
 export function leaf_at(mm: mm_struct, addr: number): Leaf & { table: ptdesc } {
   return walk_address(mm, addr) as Leaf & { table: ptdesc };
 }
 
-/** The page that the leaf entry for an address points to. NON-KERNEL. */
+/** Returns the page that the leaf entry of an address maps. NON-KERNEL. */
 export function page_at(m: Machine, mm: mm_struct, addr: number): number {
   return m.page.pfn_to_page(pte_pfn(walk_address(mm, addr).entry));
 }
 
-/** The pte for an address, whose table must be there. NON-KERNEL. */
+/** Returns the pte of an address, whose table must exist. NON-KERNEL. */
 export function pte_at(mm: mm_struct, addr: number): number {
   const leaf = leaf_at(mm, addr);
   if (leaf.level !== 'pte') throw new Error(`no pte table at 0x${addr.toString(16)}`);
   return leaf.entry;
 }
 
-/** The place of the pte for an address, whose tables are made if they are not there. NON-KERNEL. */
+/** Returns the pte table and index of an address; allocates missing tables. NON-KERNEL. */
 export function make_pte(m: Machine, mm: mm_struct, addr: number): { pt: ptdesc; i: number } {
   const pmdt = at_once(mm_alloc_pmd(m, mm, addr)) as ptdesc;
   at_once(pte_alloc(m, mm, pmdt, pmd_index(addr)));
   return { pt: pmdt.child?.[pmd_index(addr)] as ptdesc, i: pte_index(addr) };
 }
 
-/**
- * Makes the current task's address space one with a vma of 2 MiB at an address and an empty pte table for it.
- * NON-KERNEL.
- */
+/** Gives the current task the mm, with a vma of 2 MiB at an address and an empty pte table for it. NON-KERNEL. */
 export function make_table(m: Machine, mm: mm_struct, addr: number): { vma: vm_area_struct; pt: ptdesc } {
   m.current.mm = mm;
   const pud = pud_alloc_one(m, mm, addr) as ptdesc;
@@ -85,9 +82,7 @@ export function make_table(m: Machine, mm: mm_struct, addr: number): { vma: vm_a
   return { vma: new vm_area_struct(mm, addr, addr + 512 * PAGE), pt };
 }
 
-/**
- * 128 MiB of device private memory at the end of the physical addresses, ready to be added to the machine. NON-KERNEL.
- */
+/** Returns a pagemap of 128 MiB of device-private memory below 1 TiB, not yet added to the machine. NON-KERNEL. */
 export function private_pagemap(owner: unknown, freed: number[] = []): dev_pagemap {
   const pgmap = new dev_pagemap();
   pgmap.type = 1;
@@ -99,20 +94,20 @@ export function private_pagemap(owner: unknown, freed: number[] = []): dev_pagem
   return pgmap;
 }
 
-/** Unlocks a folio and gives a reference back. NON-KERNEL. */
+/** Unlocks a folio and drops a reference. NON-KERNEL. */
 export function release(m: Machine, folio: number): void {
   folio_unlock(m, folio);
   folio_put(m, folio);
 }
 
-/** The first word of each of n pages. NON-KERNEL. */
+/** Returns the first word of each of n pages. NON-KERNEL. */
 export function* load_words(m: Machine, at: number, n: number): Gen<number[]> {
   const found: number[] = [];
   for (let i = 0; i < n; i++) found.push(yield* user_load32(m, at + i * PAGE));
   return found;
 }
 
-/** Runs a process with huge pages, the huge zero page too, and a mapping for them. NON-KERNEL. */
+/** Runs a process with THP always, the huge zero page, and a mapping of `size` bytes at `addr`. NON-KERNEL. */
 export function run_thp(
   t: Asserts,
   addr: number,
@@ -127,7 +122,7 @@ export function run_thp(
   });
 }
 
-/** Puts a locked new folio where another one is mapped, as a migration does; the old one is given back. NON-KERNEL. */
+/** Maps a locked new folio in place of another one, as a migration does, and drops the old one. NON-KERNEL. */
 export function* replace_folio(m: Machine, src: number, dst: number): Gen<void> {
   folio_get(m, src);
   yield* folio_lock(m, src);
@@ -140,9 +135,7 @@ export function* replace_folio(m: Machine, src: number, dst: number): Gen<void> 
   release(m, dst);
 }
 
-/**
- * The ops of a device driver that notes the folios that come back, and for whose memory no CPU ever asks. NON-KERNEL.
- */
+/** Returns driver ops that record freed folios and expect no CPU fault. NON-KERNEL. */
 export function noting_ops(freed: number[]): dev_pagemap_ops {
   return {
     folio_free: (_m, folio) => void freed.push(folio),

@@ -15,8 +15,8 @@ import { folio_pfn, folio_size, folio_test_large } from './page.ts';
 import { folio_mapped } from './rmap/rmap.ts';
 
 /**
- * Takes a locked folio out of a file, unmapping it first: 0, or -EIO if it left the mapping meanwhile (mm/truncate.c:
- * truncate_inode_folio()).
+ * Removes a locked folio from a file after unmapping it. Returns 0, or -EIO if it is no longer in the mapping
+ * (mm/truncate.c: truncate_inode_folio()).
  */
 export function* truncate_inode_folio(m: Machine, mapping: address_space, folio: number): Gen<number> {
   if (m.page.mapping[folio] !== mapping.id * 4) return -EIO;
@@ -26,7 +26,7 @@ export function* truncate_inode_folio(m: Machine, mapping: address_space, folio:
   return 0;
 }
 
-/** Zeroes a part of a folio, in bytes (include/linux/highmem.h: folio_zero_range()). */
+/** Zeroes part of a folio, in bytes (include/linux/highmem.h: folio_zero_range()). */
 export function folio_zero_range(m: Machine, folio: number, start: number, length: number): void {
   const pfn = folio_pfn(m, folio);
   while (length > 0) {
@@ -39,8 +39,8 @@ export function folio_zero_range(m: Machine, folio: number, start: number, lengt
 }
 
 /**
- * What truncation does to a folio of which [start, end] (bytes, end may be Infinity) goes: removed if all of it does,
- * else zeroed there and split. False if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
+ * Truncates [start, end] (bytes, end may be Infinity) of a folio: removes the folio if the range covers it, else zeroes
+ * the range and splits. Returns false if it could not be split (mm/truncate.c: truncate_inode_partial_folio()).
  */
 export function* truncate_inode_partial_folio(m: Machine, folio: number, start: number, end: number): Gen<boolean> {
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;

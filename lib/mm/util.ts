@@ -24,18 +24,18 @@ export const PAGE_SNAPSHOT_PG_IDLE = 1 << 2;
 export const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
 /**
- * A page as it is at one moment (include/linux/mm.h: struct page_snapshot). The copies of struct page and folio are
- * left out.
+ * Numbers of a page at one moment (include/linux/mm.h: struct page_snapshot). Leaves out the copies of struct page and
+ * folio.
  */
 interface page_snapshot {
   pfn: number;
-  /** the page's place in its folio */
+  /** index of the page in its folio */
   idx: number;
   /** PAGE_SNAPSHOT_* */
   flags: number;
 }
 
-/** Takes a snapshot; always faithful, since nothing runs beside it (mm/util.c: snapshot_page()). */
+/** Takes a snapshot, which is always faithful: nothing runs concurrently (mm/util.c: snapshot_page()). */
 export function snapshot_page(m: Machine, page: number): page_snapshot {
   const folio = page_folio(m, page);
   let flags = PAGE_SNAPSHOT_FAITHFUL;
@@ -46,7 +46,7 @@ export function snapshot_page(m: Machine, page: number): page_snapshot {
   return { pfn: m.device_private.page_number(page), idx: page - folio, flags };
 }
 
-// What user space sees of a page (include/uapi/linux/kernel-page-flags.h).
+// Page flags as /proc/kpageflags shows them (include/uapi/linux/kernel-page-flags.h: KPF_*).
 export const KPF_MMAP = 2 ** 11;
 export const KPF_ANON = 2 ** 12;
 export const KPF_COMPOUND_HEAD = 2 ** 15;
@@ -61,7 +61,7 @@ export const KPF_OFFLINE = 2 ** 23;
 export const KPF_IDLE = 2 ** 25;
 export const KPF_PGTABLE = 2 ** 26;
 
-/** do_mmap() with the mmap lock taken, and populated if asked (mm/util.c: vm_mmap_pgoff()). */
+/** do_mmap() that takes the mmap_lock, and populates if do_mmap() asks for it (mm/util.c: vm_mmap_pgoff()). */
 export function* vm_mmap_pgoff(
   m: Machine,
   f: file | null,
@@ -82,7 +82,7 @@ export function* vm_mmap_pgoff(
   return ret;
 }
 
-/** vm_mmap_pgoff() with an offset in bytes; -EINVAL if that is unaligned (mm/util.c: vm_mmap()). */
+/** vm_mmap_pgoff() with an offset in bytes; returns -EINVAL if it is unaligned (mm/util.c: vm_mmap()). */
 export function* vm_mmap(
   m: Machine,
   f: file | null,
@@ -101,7 +101,7 @@ export function folio_pte_batch(m: Machine, folio: number, pt: ptdesc, i: number
   return folio_pte_batch_flags(m, folio, null, pt, i, { pte }, max_nr, 0);
 }
 
-/** Copies the contents of a folio to one of the same size (mm/util.c: folio_copy()); both must be in the linear map. */
+/** Copies a folio to another one of the same size; both must be in the linear map (mm/util.c: folio_copy()). */
 export function folio_copy(m: Machine, dst: number, src: number): void {
   const nr = folio_nr_pages(m, src);
   m.ram.copy(folio_pfn(m, dst), folio_pfn(m, src), nr);
@@ -109,8 +109,8 @@ export function folio_copy(m: Machine, dst: number, src: number): void {
 }
 
 /**
- * The file that the folio caches a part of, or null for anonymous memory and free pages (mm/util.c: folio_mapping()).
- * Swap cache is not modelled.
+ * Returns the folio's address_space, or null for anonymous memory and free pages (mm/util.c: folio_mapping()). Leaves
+ * out the swap cache.
  */
 export function folio_mapping(m: Machine, folio: number): address_space | null {
   const mapping = m.page.mapping[folio];
@@ -118,21 +118,21 @@ export function folio_mapping(m: Machine, folio: number): address_space | null {
   return m.mappings.get(mapping >> 2) as address_space | null;
 }
 
-/** The anon_vma that an anonymous folio's mapping names, else null (mm/util.c: folio_anon_vma()). */
+/** Returns an anonymous folio's anon_vma, null for any other folio (mm/util.c: folio_anon_vma()). */
 export function folio_anon_vma(m: Machine, folio: number): anon_vma | null {
   const mapping = m.page.mapping[folio];
   if ((mapping & FOLIO_MAPPING_FLAGS) !== FOLIO_MAPPING_ANON) return null;
   return m.mappings.get(mapping >> 2) as anon_vma | null;
 }
 
-/** Gives back pages that security_vm_enough_memory_mm() charged (include/linux/mman.h: vm_unacct_memory()). */
+/** Undoes a charge of security_vm_enough_memory_mm() (include/linux/mman.h: vm_unacct_memory()). */
 export function vm_unacct_memory(m: Machine, pages: number): void {
   m.vm_committed_as -= pages;
 }
 
 /**
- * Charges pages of private writable memory; -ENOMEM if one request is more than all memory
- * (mm/util.c: __vm_enough_memory()). Overcommit is the default heuristic; there is no swap.
+ * Charges pages of private writable memory. Returns 0, or -ENOMEM if one request exceeds all memory (mm/util.c:
+ * __vm_enough_memory()). Models the default heuristic overcommit without swap.
  */
 export function security_vm_enough_memory_mm(m: Machine, _mm: mm_struct, pages: number): number {
   m.vm_committed_as += pages;

@@ -5,16 +5,14 @@ import { BUG_ON } from '../kernel/printk.ts';
 import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import { vma_dummy_vm_ops } from './vma/vma.ts';
 
-/** A vma of the mm without range or flags (mm/vma_init.c: vm_area_alloc()). */
+/** Returns a new vma of the mm without range or flags (mm/vma_init.c: vm_area_alloc()). */
 export function vm_area_alloc(_m: Machine, mm: mm_struct): vm_area_struct {
   const vma = new vm_area_struct(mm, 0, 0);
   vma.vm_ops = vma_dummy_vm_ops;
   return vma;
 }
 
-/**
- * A copy that is in no mm and on no anon_vma chain, although it names the same anon_vma (mm/vma_init.c: vm_area_dup()).
- */
+/** Returns a detached copy with the same anon_vma and without anon_vma chains (mm/vma_init.c: vm_area_dup()). */
 export function vm_area_dup(_m: Machine, orig: vm_area_struct): vm_area_struct {
   const vma = new vm_area_struct(orig.vm_mm, orig.vm_start, orig.vm_end);
   vma.vm_ops = orig.vm_ops;
@@ -29,7 +27,7 @@ export function vm_area_dup(_m: Machine, orig: vm_area_struct): vm_area_struct {
   return vma;
 }
 
-/** Frees a vma that has left its mm and its anon_vmas (mm/vma_init.c: vm_area_free()). */
+/** Frees a detached vma without anon_vma chains (mm/vma_init.c: vm_area_free()). */
 export function vm_area_free(_m: Machine, vma: vm_area_struct): void {
   BUG_ON(!vma.detached, 'mm/vma_init.c: vm_area_free() of a vma that is attached');
 }

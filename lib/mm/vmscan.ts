@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Reclaim of anonymous memory in a machine without swap: only what MADV_FREE gave away and nobody has written since can
-// go.
+// Reclaim of anonymous memory without swap: only lazily freed (MADV_FREE) folios that were not written since can be
+// reclaimed.
 
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -21,7 +21,10 @@ import { folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test
 import { folio_mapped } from './rmap/rmap.ts';
 import { try_to_unmap, TTU_BATCH_FLUSH } from './rmap/walk.ts';
 
-// How many pages of the isolated folio are free now; it goes back to its list if none are.
+/**
+ * Reclaims one isolated folio or puts it back on its list. Returns the number of pages freed (mm/vmscan.c:
+ * shrink_folio_list()). Leaves out file and large folios.
+ */
 function* shrink_folio(m: Machine, folio: number): Gen<number> {
   if (!folio_test_anon(m, folio)) throw new Unmodelled('shrink_folio_list: folios of files');
   if (folio_test_large(m, folio)) throw new Unmodelled('shrink_folio_list: large folios');
@@ -30,7 +33,7 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
     return 0;
   }
   let keep = true;
-  // Memory that is to be kept would have to go to swap, of which there is none.
+  // A swap-backed folio stays: there is no swap.
   if (!folio_test_swapbacked(m, folio)) {
     if (folio_mapped(m, folio)) yield* try_to_unmap(m, folio, TTU_BATCH_FLUSH);
     keep = folio_mapped(m, folio) || folio_test_dirty(m, folio) || folio_ref_count(m, folio) !== 1;
@@ -47,8 +50,7 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
 }
 
 /**
- * Frees what can be freed of folios that were taken off their lists, and puts the others back: how many pages are free
- * (mm/vmscan.c: reclaim_pages()).
+ * Reclaims isolated folios and puts back the others. Returns the number of pages freed (mm/vmscan.c: reclaim_pages()).
  */
 export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<number> {
   let nr = 0;
@@ -60,7 +62,7 @@ export function* reclaim_pages(m: Machine, folios: readonly number[]): Gen<numbe
 }
 
 /**
- * Takes the folio off its LRU list, with a reference of its own; false if it was on none (mm/vmscan.c:
+ * Isolates the folio from its LRU list with a reference. Returns false if it was on none (mm/vmscan.c:
  * folio_isolate_lru()).
  */
 export function folio_isolate_lru(m: Machine, folio: number): boolean {
@@ -72,9 +74,7 @@ export function folio_isolate_lru(m: Machine, folio: number): boolean {
   return true;
 }
 
-/**
- * Queues an isolated folio for its list again and drops the isolation's reference (mm/vmscan.c: folio_putback_lru()).
- */
+/** Puts an isolated folio back on its list and drops the reference (mm/vmscan.c: folio_putback_lru()). */
 export function folio_putback_lru(m: Machine, folio: number): void {
   folio_add_lru(m, folio);
   folio_put(m, folio);
