@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Every function that lib/mm exports says where upstream has it, and says so truly: the file exists in the pinned
-// version and defines that name.
+// Every function of lib/mm and lib/arch/x86/mm says where upstream has it, and says so truly: the file exists in the
+// pinned version and defines that name.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import t from 'tap';
@@ -8,6 +8,9 @@ import t from 'tap';
 // "mm/hmm.c: hmm_range_fault()", "include/linux/mm_types.h: struct page", "include/linux/swap.h: SWP_DEVICE_NUM"
 const CITATION =
   /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )[A-Za-z_]\w*|[A-Za-z_]\w*(?=\(\))|[A-Z_][A-Z0-9_]*[A-Z0-9](?![A-Za-z0-9*_]))/g;
+
+/** Where private functions cite as well as exported ones; a name without a slash at its end is a folder without those in it. */
+const COMPLETE = ['lib/mm'];
 
 const pinned = new Map<string, Set<string>>();
 for (const line of readFileSync('lib/upstream-names.txt', 'utf8').split('\n')) {
@@ -25,19 +28,27 @@ function read(file: string): string {
   return readFileSync(file, 'utf8').replace(/\n\s*(?:\*|\/\/) /g, ' ');
 }
 
-/** Each exported function or class of a source with the comment that stands before it. */
-function exports_of(source: string): { name: string; comment: string }[] {
-  const found: { name: string; comment: string }[] = [];
-  const re = /(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*)?^export (?:function\*?|class) (\w+)/gm;
-  for (const hit of source.matchAll(re)) found.push({ name: hit[2], comment: hit[1] ?? '' });
+/** Each function or class of a source with the comment that stands before it. */
+function functions_of(source: string): { name: string; exported: boolean; comment: string }[] {
+  const found: { name: string; exported: boolean; comment: string }[] = [];
+  const re = /(\/\*\*(?:(?!\*\/)[\s\S])*\*\/\s*)?^(export )?(?:function\*?|class) (\w+)/gm;
+  for (const hit of source.matchAll(re))
+    found.push({ name: hit[3], exported: hit[2] !== undefined, comment: hit[1] ?? '' });
   return found;
 }
 
-t.test('each exported function of lib/mm names its upstream source, or says that it has none', (t) => {
-  for (const file of sources('lib/mm')) {
-    for (const { name, comment } of exports_of(read(file))) {
+/** True for a source whose private functions cite too. */
+function is_complete(file: string): boolean {
+  return COMPLETE.some((place) =>
+    place.endsWith('/') ? file.startsWith(place) : file.replace(/[^/]+$/, '') === `${place}/`,
+  );
+}
+
+t.test('each function of lib/mm and of x86 page tables names its upstream source, or says that it has none', (t) => {
+  for (const file of [...sources('lib/mm'), ...sources('lib/arch/x86/mm')]) {
+    for (const { name, exported, comment } of functions_of(read(file))) {
       const cites = [...comment.matchAll(CITATION)].length > 0 || comment.includes('NON-KERNEL');
-      if (!cites)
+      if (!cites && (exported || is_complete(file)))
         t.fail(`${file}: ${name} cites no upstream function (write "mm/file.c: name()") and is not marked NON-KERNEL`);
     }
   }

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// include/linux/page-flags.h: the flags of struct page. A flag is declared once, by a row that says what its bit in
-// /proc/kpageflags is and which masks it belongs to; the accessors stand below it, under upstream's names.
+// The flags of struct page (include/linux/page-flags.h). One row declares a flag: its bit in /proc/kpageflags and the
+// masks that it belongs to. The accessors below it have upstream's names.
 
 import type { Machine } from '../boot.ts';
 
-/** What a row says of a flag beside its name. */
+/** Properties of a flag. NON-KERNEL. */
 interface traits {
-  /** number of its bit in /proc/kpageflags, if it is shown there as it is (include/uapi/linux/kernel-page-flags.h) */
+  /** bit in /proc/kpageflags, for a flag that is copied there (include/uapi/linux/kernel-page-flags.h) */
   kpf?: number;
-  /** a page that is freed with it set is reported as a bad page */
+  /** a page freed with it is a bad page */
   check_at_free?: true;
-  /** stays with the page when it is freed and allocated again */
+  /** survives freeing and allocation */
   kept_at_prep?: true;
-  /** one of upstream's first eight bits: those that hold the order in the first tail page of a large folio */
+  /** one of upstream's low eight bits, which hold the order in a large folio's first tail page */
   first_byte?: true;
-  /** stored in the first tail page of a large folio, so that it goes with the compound page */
+  /** stored in the first tail page of a large folio, so that it ends with the compound page */
   second?: true;
   /** folio_migrate_flags() copies it to the new folio */
   migrate?: true;
-  /** __split_folio_to_order() gives it to each new folio */
+  /** __split_folio_to_order() copies it to each new folio */
   split?: true;
 }
 
@@ -31,6 +31,7 @@ export interface page_flag extends traits {
 /** Every flag, in order of its bit. NON-KERNEL. */
 export const page_flags: page_flag[] = [];
 
+/** Declares a flag with the next free bit. NON-KERNEL. */
 function flag(name: string, what: traits = {}): number {
   const mask = 1 << page_flags.length;
   page_flags.push({ name, mask, ...what });
@@ -165,6 +166,7 @@ export const PG_mappedtodisk = flag('mappedtodisk', { migrate: true });
 export const PG_has_hwpoisoned = flag('has_hwpoisoned', { second: true });
 export const [folio_test_has_hwpoisoned] = FOLIO_FLAG(PG_has_hwpoisoned);
 
+/** Returns the mask of the flags for which `belongs` is true. NON-KERNEL. */
 function mask_of(belongs: (flag: page_flag) => boolean): number {
   return page_flags.reduce((mask, flag) => (belongs(flag) ? mask | flag.mask : mask), 0);
 }

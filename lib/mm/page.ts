@@ -20,10 +20,7 @@ export const ZONE_DEVICE = 4;
 export const FOLIO_MAPPING_ANON = 1;
 export const FOLIO_MAPPING_FLAGS = 3;
 
-/**
- * What upstream keeps in the first tail pages of a folio of more than one page (include/linux/mm_types.h: struct
- * folio).
- */
+/** State of a large folio that upstream keeps in its first tail pages (include/linux/mm_types.h: struct folio). */
 export class large_folio {
   _large_mapcount = -1;
   _entire_mapcount = -1;
@@ -33,7 +30,7 @@ export class large_folio {
   readonly _mm_id_mapcount: [number, number] = [-1, -1];
   /** folio_test_large_maybe_mapped_shared(): FOLIO_MM_IDS_SHARED_BIT */
   maybe_mapped_shared = false;
-  /** true while it is on the deferred split queue */
+  /** it is on the deferred split queue */
   on_deferred_list = false;
   /** hugetlb: the folio's pool state, see mm/hugetlb/pool.ts */
   hugetlb_flags = 0;
@@ -41,6 +38,7 @@ export class large_folio {
 
 const GROWTH = PAGES_PER_SECTION;
 
+/** Returns a copy of a column with n elements. NON-KERNEL. */
 function grow<T extends Int32Array | Uint32Array | Uint8Array | Uint16Array | Float64Array>(
   old: T,
   make: (n: number) => T,
@@ -52,15 +50,15 @@ function grow<T extends Int32Array | Uint32Array | Uint8Array | Uint16Array | Fl
 }
 
 /**
- * struct page in columns. A `page` (and a `folio`: its head page) is a row number; 0 is NULL. Rows come in sections of
- * 32768, made when a pfn of the section is first asked for, contiguous within it, as upstream's sparse memory map.
- * Columns may be replaced when it grows: read them through the Vmemmap each time, never keep one over a call.
- * (include/linux/mm_types.h: struct page)
+ * struct page in columns (include/linux/mm_types.h: struct page). A `page`, and a `folio` as its head page, is a row
+ * number; 0 is NULL. Rows come in sections of 32768, added when a pfn of the section is first looked up and contiguous
+ * within it, as in upstream's sparse memory map. A column may be replaced when rows are added, so no caller keeps one
+ * across a call.
  */
 export class Vmemmap {
   private readonly m: Machine;
   private capacity = PAGES_PER_SECTION;
-  /** rows in use: row 0 to PAGES_PER_SECTION-1 stand for no page */
+  /** rows in use; the first PAGES_PER_SECTION are no pages */
   rows = PAGES_PER_SECTION;
   /** first pfn of each section of rows, -1 for pages that have no pfn */
   private section_pfn = new Int32Array(64).fill(-1);
@@ -71,11 +69,11 @@ export class Vmemmap {
   _mapcount: Int32Array = new Int32Array(GROWTH);
   /** head page's row for a tail, else 0 */
   compound_head: Int32Array = new Int32Array(GROWTH);
-  /** id of the anon_vma or address_space << 2 | FOLIO_MAPPING_* flags, 0: none */
+  /** id of the anon_vma or address_space << 2, plus FOLIO_MAPPING_*; 0 for none */
   mapping: Int32Array = new Int32Array(GROWTH);
   /** page offset within the mapping */
   index: Float64Array = new Float64Array(GROWTH);
-  /** page->private, folio->migrate_info, page->zone_device_data: a number that its user defines */
+  /** page->private, folio->migrate_info or page->zone_device_data */
   private: Int32Array = new Int32Array(GROWTH);
   lru_next: Int32Array = new Int32Array(GROWTH);
   lru_prev: Int32Array = new Int32Array(GROWTH);
@@ -85,19 +83,19 @@ export class Vmemmap {
   order: Uint8Array = new Uint8Array(GROWTH);
   page_type: Uint8Array = new Uint8Array(GROWTH);
   zone: Uint8Array = new Uint8Array(GROWTH);
-  /** the extra state of each folio of order > 0 */
+  /** by head page, for folios of order above 0 */
   readonly large = new Map<number, large_folio>();
 
   constructor(m: Machine) {
     this.m = m;
   }
 
-  /** Bytes of columns that exist. */
+  /** Returns the bytes of the rows in use. */
   bytes(): number {
     return this.rows * (this.flags.BYTES_PER_ELEMENT * 8 + 8 + 2 + 3);
   }
 
-  /** Makes a section of rows; `pfn` is its first pfn or -1. Answers its first row. */
+  /** Adds a section of rows whose first pfn is `pfn`, or -1 for pages without pfns. Returns its first row. */
   add_section(pfn: number): number {
     const base = this.rows;
     this.rows += PAGES_PER_SECTION;
@@ -130,9 +128,8 @@ export class Vmemmap {
   }
 
   /**
-   * Calls back for the rows of [from, to), both multiples of 16, that have a reference or belong to a larger page.
-   * Looks at 16 rows at a time, since most of a machine's are free: neither column holds negative numbers, so a sum is
-   * 0 only if all are.
+   * Calls back for the rows of [from, to), both multiples of 16, that have a reference or are tail pages. Checks 16 rows
+   * at a time, since most are free: the columns hold no negative numbers, so a sum is 0 only if all of them are.
    */
   for_each_used(from: number, to: number, visit: (page: number) => void): void {
     const { _refcount, compound_head } = this;
@@ -146,7 +143,7 @@ export class Vmemmap {
     }
   }
 
-  /** for_each_used() of the rows that have a reference of their own. */
+  /** for_each_used() without tail pages. */
   for_each_referenced(from: number, to: number, visit: (page: number) => void): void {
     const { _refcount } = this;
     const refs = new Float64Array(_refcount.buffer, from * 4, (to - from) / 2);
@@ -170,77 +167,77 @@ export class Vmemmap {
   }
 }
 
-// Of pairs of 32-bit words, each pair read as one double.
+/** Sums 8 pairs of 32-bit numbers, each pair read as one double. NON-KERNEL. */
 function sum_of_8(a: Float64Array, k: number): number {
   return a[k] + a[k + 1] + a[k + 2] + a[k + 3] + a[k + 4] + a[k + 5] + a[k + 6] + a[k + 7];
 }
 
-/** The struct page of a pfn (include/asm-generic/memory_model.h: pfn_to_page()). */
+/** Returns the struct page of a pfn (include/asm-generic/memory_model.h: pfn_to_page()). */
 export function pfn_to_page(m: Machine, pfn: number): number {
   return m.page.pfn_to_page(pfn);
 }
 
-/** The pfn of a page (include/asm-generic/memory_model.h: page_to_pfn()). */
+/** Returns the pfn of a page (include/asm-generic/memory_model.h: page_to_pfn()). */
 export function page_to_pfn(m: Machine, page: number): number {
   return m.page.page_to_pfn(page);
 }
 
-/** The pfn of a folio's first page (include/linux/mm.h: folio_pfn()). */
+/** Returns the pfn of the head page (include/linux/mm.h: folio_pfn()). */
 export function folio_pfn(m: Machine, folio: number): number {
   return m.page.page_to_pfn(folio);
 }
 
-/** The folio that a page belongs to (include/linux/page-flags.h: page_folio()). */
+/** Returns the folio that contains the page (include/linux/page-flags.h: page_folio()). */
 export function page_folio(m: Machine, page: number): number {
   return m.page.compound_head[page] || page;
 }
 
-/** The folio of a pfn (include/linux/mm.h: pfn_folio()). */
+/** Returns the folio that contains the pfn (include/linux/mm.h: pfn_folio()). */
 export function pfn_folio(m: Machine, pfn: number): number {
   return page_folio(m, pfn_to_page(m, pfn));
 }
 
-/** The n-th page of a folio (include/linux/page-flags.h: folio_page()). */
+/** Returns the n-th page of the folio (include/linux/page-flags.h: folio_page()). */
 export function folio_page(folio: number, n: number): number {
   return folio + n;
 }
 
-/** Where in its folio a page is (include/linux/mm.h: folio_page_idx()). */
+/** Returns the page's index in its folio (include/linux/mm.h: folio_page_idx()). */
 export function folio_page_idx(folio: number, page: number): number {
   return page - folio;
 }
 
-/** log2 of the number of pages (include/linux/mm.h: folio_order()). */
+/** Returns log2 of the number of pages (include/linux/mm.h: folio_order()). */
 export function folio_order(m: Machine, folio: number): number {
   return m.page.flags[folio] & PG_head ? m.page.order[folio] : 0;
 }
 
-/** The number of pages in the folio (include/linux/mm.h: folio_nr_pages()). */
+/** Returns the number of pages (include/linux/mm.h: folio_nr_pages()). */
 export function folio_nr_pages(m: Machine, folio: number): number {
   return 1 << folio_order(m, folio);
 }
 
-/** Bytes in the folio (include/linux/mm.h: folio_size()). */
+/** Returns the size in bytes (include/linux/mm.h: folio_size()). */
 export function folio_size(m: Machine, folio: number): number {
   return folio_nr_pages(m, folio) * 4096;
 }
 
-/** True for a folio of more than one page (include/linux/page-flags.h: folio_test_large()). */
+/** Returns true for a folio of more than one page (include/linux/page-flags.h: folio_test_large()). */
 export function folio_test_large(m: Machine, folio: number): boolean {
   return (m.page.flags[folio] & PG_head) !== 0;
 }
 
-/** True for a page of a folio of more than one page (include/linux/page-flags.h: PageCompound()). */
+/** Returns true for a page of a large folio (include/linux/page-flags.h: PageCompound()). */
 export function PageCompound(m: Machine, page: number): boolean {
   return m.page.compound_head[page] !== 0 || (m.page.flags[page] & PG_head) !== 0;
 }
 
-/** True for a page that is not its folio's first (include/linux/page-flags.h: PageTail()). */
+/** Returns true for a page other than its folio's head (include/linux/page-flags.h: PageTail()). */
 export function PageTail(m: Machine, page: number): boolean {
   return m.page.compound_head[page] !== 0;
 }
 
-/** The large folio's extra state; asking for a small one's is a bug. NON-KERNEL. */
+/** Returns a large folio's state; a small folio has none and is a bug. NON-KERNEL. */
 export function large(m: Machine, folio: number): large_folio {
   const l = m.page.large.get(folio);
   if (l === undefined) throw new Oops(`kernel BUG: folio ${folio} is not large`);
@@ -267,12 +264,12 @@ export function folio_is_zone_device(m: Machine, folio: number): boolean {
   return m.page.zone[folio] === ZONE_DEVICE;
 }
 
-/** References to the folio (include/linux/page_ref.h: folio_ref_count()). */
+/** include/linux/page_ref.h: folio_ref_count() */
 export function folio_ref_count(m: Machine, folio: number): number {
   return m.page._refcount[folio];
 }
 
-/** Takes a reference on a folio that is known to have one (include/linux/mm.h: folio_get()). */
+/** Takes a reference to a folio that already has one (include/linux/mm.h: folio_get()). */
 export function folio_get(m: Machine, folio: number): void {
   BUG_ON(m.page._refcount[folio] <= 0, 'include/linux/mm.h: folio_get() of a folio without references');
   m.page._refcount[folio]++;
@@ -283,41 +280,38 @@ export function folio_ref_add(m: Machine, folio: number, nr: number): void {
   m.page._refcount[folio] += nr;
 }
 
-/** Drops several references of which it is known that others remain (include/linux/page_ref.h: folio_ref_sub()). */
+/** Drops several references, never the last (include/linux/page_ref.h: folio_ref_sub()). */
 export function folio_ref_sub(m: Machine, folio: number, nr: number): void {
   m.page._refcount[folio] -= nr;
 }
 
-/** Takes a reference unless the folio is free (include/linux/page_ref.h: folio_try_get()). */
+/** Takes a reference unless the folio has none (include/linux/page_ref.h: folio_try_get()). */
 export function folio_try_get(m: Machine, folio: number): boolean {
   if (m.page._refcount[folio] === 0) return false;
   m.page._refcount[folio]++;
   return true;
 }
 
-/** If exactly `count` references exist, leaves none and answers true (include/linux/page_ref.h: folio_ref_freeze()). */
+/** Sets the reference count to 0 and returns true if it is `count` (include/linux/page_ref.h: folio_ref_freeze()). */
 export function folio_ref_freeze(m: Machine, folio: number, count: number): boolean {
   if (m.page._refcount[folio] !== count) return false;
   m.page._refcount[folio] = 0;
   return true;
 }
 
-/** Gives back what folio_ref_freeze() took (include/linux/page_ref.h: folio_ref_unfreeze()). */
+/** Undoes folio_ref_freeze() (include/linux/page_ref.h: folio_ref_unfreeze()). */
 export function folio_ref_unfreeze(m: Machine, folio: number, count: number): void {
   m.page._refcount[folio] = count;
 }
 
-/**
- * A list of pages linked through their lru fields; a page is on one list at a time (include/linux/types.h: struct
- * list_head).
- */
+/** A list of pages linked through lru; a page is on at most one list (include/linux/types.h: struct list_head). */
 export class PageList {
   first = 0;
   last = 0;
   count = 0;
 }
 
-/** Puts the page at the list's front (include/linux/list.h: list_add()). */
+/** Adds the page at the head of the list (include/linux/list.h: list_add()). */
 export function list_add(m: Machine, page: number, list: PageList): void {
   const p = m.page;
   p.lru_prev[page] = 0;
@@ -328,7 +322,7 @@ export function list_add(m: Machine, page: number, list: PageList): void {
   list.count++;
 }
 
-/** Puts the page at the list's end (include/linux/list.h: list_add_tail()). */
+/** Adds the page at the tail of the list (include/linux/list.h: list_add_tail()). */
 export function list_add_tail(m: Machine, page: number, list: PageList): void {
   const p = m.page;
   p.lru_next[page] = 0;
@@ -339,10 +333,7 @@ export function list_add_tail(m: Machine, page: number, list: PageList): void {
   list.count++;
 }
 
-/**
- * Puts the page in front of `at`, which is on the list (include/linux/list.h: list_add_tail() to an entry). NON-KERNEL
- * name.
- */
+/** Adds the page in front of `at`, which is on the list. NON-KERNEL (upstream: list_add_tail() to an entry). */
 export function list_add_before(m: Machine, page: number, at: number, list: PageList): void {
   const p = m.page;
   const prev = p.lru_prev[at];
@@ -354,7 +345,7 @@ export function list_add_before(m: Machine, page: number, at: number, list: Page
   list.count++;
 }
 
-/** Takes the page off the list that it is on, which the caller names (include/linux/list.h: list_del()). */
+/** Removes the page from its list, which the caller passes (include/linux/list.h: list_del()). */
 export function list_del(m: Machine, page: number, list: PageList): void {
   const p = m.page;
   const next = p.lru_next[page];
