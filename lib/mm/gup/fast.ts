@@ -53,21 +53,27 @@ import {
   try_grab_folio_fast,
 } from './pin.ts';
 
-// The walk runs with interrupts off upstream, so that neither page tables nor their pages go away under it. Here it is
-// one plain function: nothing comes between its steps. So the checks that upstream makes after taking a reference never
-// fail here, except that of fork's write_protect_seq, which is made before.
+// Upstream walks with interrupts disabled, so that neither page tables nor pages are freed under it. Here the walk is
+// one plain function: nothing runs between its steps. The checks that upstream makes after taking a reference can
+// therefore not fail here, except that of fork's write_protect_seq, which covers steps before the walk.
 
 interface pages_found {
   readonly pages: Int32Array;
   nr: number;
 }
 
-/** The entry lets user space read, or write (arch/x86/include/asm/pgtable.h: pte_access_permitted()). */
+/**
+ * Returns true if user space may read, or write if `write` (arch/x86/include/asm/pgtable.h: pte_access_permitted()).
+ */
 function pte_access_permitted(pte: number, write: boolean): boolean {
   const need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
   return (pte & need) === need;
 }
 
+/**
+ * Returns true unless the folio may be a file's that must not be pinned long-term for writing (mm/gup.c:
+ * gup_fast_folio_allowed()).
+ */
 function gup_fast_folio_allowed(m: Machine, folio: number, flags: number): boolean {
   const reject = FOLL_PIN | FOLL_LONGTERM | FOLL_WRITE;
   const reject_file_backed = (flags & reject) === reject;
@@ -78,7 +84,10 @@ function gup_fast_folio_allowed(m: Machine, folio: number, flags: number): boole
   return shmem_mapping(m.mappings.get(mapping >> 2) as address_space);
 }
 
-/** Grabs nr pages from `page` on, mapped by the entry; false sends the caller to the slow path. */
+/**
+ * Grabs nr pages that one entry maps. Returns false if the slow path has to be taken. NON-KERNEL: the common part of
+ * upstream's gup_fast_pte_range() and gup_fast_pmd_leaf().
+ */
 function gup_fast_grab(
   m: Machine,
   entry: number,
@@ -102,6 +111,9 @@ function gup_fast_grab(
   return true;
 }
 
+/**
+ * Grabs the pages of one pte table. Returns false if the slow path has to be taken (mm/gup.c: gup_fast_pte_range()).
+ */
 function gup_fast_pte_range(
   m: Machine,
   pmdt: ptdesc,
@@ -121,6 +133,7 @@ function gup_fast_pte_range(
   return true;
 }
 
+/** Grabs pages of one huge pmd. Returns false if the slow path has to be taken (mm/gup.c: gup_fast_pmd_leaf()). */
 function gup_fast_pmd_leaf(
   m: Machine,
   pmd: number,
@@ -134,6 +147,10 @@ function gup_fast_pmd_leaf(
   return gup_fast_grab(m, pmd, page, (end - addr) / PAGE_SIZE, flags, found, page_folio(m, page));
 }
 
+/**
+ * Walks the page tables and grabs pages until one needs the slow path (mm/gup.c: gup_fast_pgd_range()). Leaves out huge
+ * puds: nothing modelled maps them.
+ */
 function gup_fast_pgd_range(
   m: Machine,
   mm: mm_struct,
@@ -156,6 +173,7 @@ function gup_fast_pgd_range(
   }
 }
 
+/** Returns the number of pages grabbed without locks (mm/gup.c: gup_fast()). */
 function gup_fast(m: Machine, start: number, end: number, gup_flags: number, pages: Int32Array): number {
   const mm = m.current.mm as mm_struct;
   if (gup_flags & FOLL_PIN && mm.write_protect_seq % 2 === 1) return 0;
@@ -173,8 +191,8 @@ function gup_fast(m: Machine, start: number, end: number, gup_flags: number, pag
 }
 
 /**
- * Gets pages without locks where that works and by the slow path where not; `pages` is written from index 0. Answers
- * their number, or -errno if there are none (mm/gup.c: gup_fast_fallback()).
+ * Grabs pages without locks if possible, the rest by the slow path. Returns the number of pages, or a negative errno if
+ * there are none (mm/gup.c: gup_fast_fallback()).
  */
 export function* gup_fast_fallback(
   m: Machine,

@@ -4,7 +4,10 @@ import { access_ok, left_in_page, translate } from '../../arch/x86/mm/uaccess.ts
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 
-/** Touches one byte of each page; returns the number of bytes from the first page that faults on. NON-KERNEL. */
+/**
+ * Reads or writes one byte of each page. Returns the number of bytes from the first page that faults. NON-KERNEL: the
+ * common part of upstream's fault_in_readable() and fault_in_writeable().
+ */
 function* fault_in(m: Machine, uaddr: number, size: number, write: boolean): Gen<number> {
   if (!access_ok(uaddr, size)) return size;
   const end = uaddr + size;
@@ -14,18 +17,12 @@ function* fault_in(m: Machine, uaddr: number, size: number, write: boolean): Gen
   return 0;
 }
 
-/**
- * Makes user memory readable by touching each page; answers the bytes that it could not reach (mm/gup.c:
- * fault_in_readable()).
- */
+/** Faults user memory in for reading. Returns the number of bytes not faulted in (mm/gup.c: fault_in_readable()). */
 export function* fault_in_readable(m: Machine, uaddr: number, size: number): Gen<number> {
   return yield* fault_in(m, uaddr, size, false);
 }
 
-/**
- * Makes user memory writable by touching each page; answers the bytes that it could not reach (mm/gup.c:
- * fault_in_writeable()).
- */
+/** Faults user memory in for writing. Returns the number of bytes not faulted in (mm/gup.c: fault_in_writeable()). */
 export function* fault_in_writeable(m: Machine, uaddr: number, size: number): Gen<number> {
   return yield* fault_in(m, uaddr, size, true);
 }

@@ -112,14 +112,15 @@ import {
   vm_fault_to_errno,
 } from './pin.ts';
 
-// A `struct page *` that may be an ERR_PTR is one number here: a page's row, 0 for NULL, or a negative errno.
-// `int *locked` is an object: true while the mmap_lock is held.
+// A `struct page *` that may be an ERR_PTR is a number here: a page, 0 for NULL, or a negative errno. `int *locked` is
+// an object whose field is true while mmap_lock is held.
 
-/** include/linux/mm.h: gup_can_follow_protnone() */
+/** Returns true if the caller may follow PROT_NONE entries (include/linux/mm.h: gup_can_follow_protnone()). */
 function gup_can_follow_protnone(vma: vm_area_struct, flags: number): boolean {
   return (flags & FOLL_HONOR_NUMA_FAULT) === 0 || !vma_is_accessible(vma);
 }
 
+/** Returns true if FOLL_FORCE may write to a read-only page (mm/gup.c: can_follow_write_common()). */
 function can_follow_write_common(m: Machine, page: number, vma: vm_area_struct, flags: number): boolean {
   if ((flags & FOLL_FORCE) === 0) return false;
   if (vma.vm_flags & (VM_MAYSHARE | VM_SHARED)) return false;
@@ -128,7 +129,10 @@ function can_follow_write_common(m: Machine, page: number, vma: vm_area_struct, 
   return page !== 0 && PageAnon(m, page) && PageAnonExclusive(m, page);
 }
 
-/** can_follow_write_pte() and can_follow_write_pmd(), which ask the same of the entry. */
+/**
+ * Returns true if the entry may be followed for writing (mm/gup.c: can_follow_write_pte()). Upstream's
+ * can_follow_write_pmd() checks the same of a pmd.
+ */
 function can_follow_write(m: Machine, entry: number, page: number, vma: vm_area_struct, flags: number): boolean {
   if (pte_write(entry)) return true;
   if (!can_follow_write_common(m, page, vma, flags)) return false;
@@ -136,12 +140,17 @@ function can_follow_write(m: Machine, entry: number, page: number, vma: vm_area_
   return !userfaultfd_pte_wp(vma, entry);
 }
 
+/** Returns 0, or -EFAULT if FOLL_DUMP finds a hole (mm/gup.c: no_page_table()). */
 function no_page_table(vma: vm_area_struct, flags: number): number {
   if ((flags & FOLL_DUMP) === 0) return 0;
   if (is_vm_hugetlb_page(vma)) throw new Unmodelled('no_page_table: FOLL_DUMP of hugetlb memory');
   return vma_is_anonymous(vma) || vma.vm_ops?.fault === undefined ? -EFAULT : 0;
 }
 
+/**
+ * Grabs a page of a huge pmd, under the pmd lock. Returns the page, 0 or a negative errno (mm/gup.c:
+ * follow_huge_pmd()).
+ */
 function follow_huge_pmd(
   m: Machine,
   vma: vm_area_struct,
@@ -165,6 +174,7 @@ function follow_huge_pmd(
   return page + (addr % PMD_SIZE) / PAGE_SIZE;
 }
 
+/** Handles a pte without a struct page. Returns -EEXIST (mm/gup.c: follow_pfn_pte()). */
 function follow_pfn_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -181,7 +191,10 @@ function follow_pfn_pte(
   return -EEXIST;
 }
 
-/** The part of follow_page_pte() under the page-table lock. */
+/**
+ * Grabs the page of a present pte. Returns the page, 0 or a negative errno. NON-KERNEL: the part of upstream's
+ * follow_page_pte() under the page table lock.
+ */
 function follow_present_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -209,6 +222,7 @@ function follow_present_pte(
   return page;
 }
 
+/** Grabs the page that a pte maps. Returns the page, 0 or a negative errno (mm/gup.c: follow_page_pte()). */
 function* follow_page_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -229,6 +243,10 @@ function* follow_page_pte(
   return page;
 }
 
+/**
+ * Grabs the page that a pmd or its pte table maps. Returns the page, 0 or a negative errno (mm/gup.c:
+ * follow_pmd_mask()).
+ */
 function* follow_pmd_mask(
   m: Machine,
   vma: vm_area_struct,
@@ -266,8 +284,8 @@ function* follow_pmd_mask(
 }
 
 /**
- * The page mapped at the address, grabbed as the flags say: 0 if it must be faulted in, -EMLINK if it must be unshared.
- * Leaves huge puds out.
+ * Grabs the page mapped at the address. Returns the page, 0 if it has to be faulted in, -EMLINK if it has to be
+ * unshared, or another negative errno (mm/gup.c: follow_page_mask()). Leaves out huge puds: nothing modelled maps them.
  */
 function* follow_page_mask(
   m: Machine,
@@ -286,6 +304,10 @@ function* follow_page_mask(
   return page;
 }
 
+/**
+ * Faults a page in. Returns 0, -EAGAIN or -EBUSY if the lock was dropped, or another negative errno (mm/gup.c:
+ * faultin_page()).
+ */
 function* faultin_page(
   m: Machine,
   vma: vm_area_struct,
@@ -326,11 +348,16 @@ function* faultin_page(
   return 0;
 }
 
+/** Returns true if a writable file mapping may be pinned long-term (mm/gup.c: writable_file_mapping_allowed()). */
 function writable_file_mapping_allowed(vma: vm_area_struct, gup_flags: number): boolean {
   if ((gup_flags & (FOLL_PIN | FOLL_LONGTERM)) !== (FOLL_PIN | FOLL_LONGTERM)) return true;
   return !vma_needs_dirty_tracking(vma);
 }
 
+/**
+ * Checks that the vma allows the access. Returns 0, -EFAULT or -EOPNOTSUPP (mm/gup.c: check_vma_flags()). Leaves out
+ * secretmem and pkeys: nothing modelled creates either.
+ */
 function check_vma_flags(m: Machine, vma: vm_area_struct, gup_flags: number): number {
   const vm_flags = vma.vm_flags;
   const vma_anon = vma_is_anonymous(vma);
@@ -349,6 +376,10 @@ function check_vma_flags(m: Machine, vma: vm_area_struct, gup_flags: number): nu
   return 0;
 }
 
+/**
+ * Returns the vma at or above addr, or null with a warning for an address just below a stack (mm/gup.c:
+ * gup_vma_lookup()).
+ */
 function gup_vma_lookup(m: Machine, mm: mm_struct, addr: number): vm_area_struct | null {
   const vma = find_vma(mm, addr);
   if (vma === null || addr >= vma.vm_start) return vma;
@@ -364,9 +395,8 @@ function gup_vma_lookup(m: Machine, mm: mm_struct, addr: number): vm_area_struct
 }
 
 /**
- * Walks [start, start + nr_pages * 4096), faulting pages in and grabbing them into `pages` (from index 0), if given.
- * The number of pages done, or -errno if there are none; 0 when a fault dropped the lock (mm/gup.c:
- * __get_user_pages()).
+ * Grabs the pages of [start, start + nr_pages * PAGE_SIZE) and faults them in, into `pages` if not null. Returns the
+ * number of pages, a negative errno if there are none, or 0 if a fault dropped the lock (mm/gup.c: __get_user_pages()).
  */
 function* __get_user_pages(
   m: Machine,
@@ -423,8 +453,8 @@ function* __get_user_pages(
 }
 
 /**
- * Resolves a page fault for somebody else's access: 0, -EFAULT, -ENOMEM, -EINTR. With `unlocked` the fault may drop the
- * mmap_lock, which is held again on return (mm/gup.c: fixup_user_fault()).
+ * Resolves a page fault for a remote access. Returns 0, -EFAULT, -ENOMEM or -EINTR. With `unlocked` the fault may drop
+ * mmap_lock, which is retaken (mm/gup.c: fixup_user_fault()).
  */
 export function* fixup_user_fault(
   m: Machine,
@@ -453,15 +483,15 @@ export function* fixup_user_fault(
   }
 }
 
+/** Returns true if a signal has to interrupt GUP (mm/gup.c: gup_signal_pending()). */
 function gup_signal_pending(m: Machine, flags: number): boolean {
   if (fatal_signal_pending(m.current)) return true;
   return (flags & FOLL_INTERRUPTIBLE) !== 0 && signal_pending(m.current);
 }
 
 /**
- * __get_user_pages() that goes on after a fault dropped the lock. With locked false on entry it takes and drops the
- * mmap_lock itself, else the caller holds it and learns in `locked` whether it still does (mm/gup.c:
- * __get_user_pages_locked()).
+ * Calls __get_user_pages() again after a fault dropped mmap_lock. Takes mmap_lock itself if `locked` is false on entry;
+ * otherwise `locked` tells the caller whether it still holds it (mm/gup.c: __get_user_pages_locked()).
  */
 export function* __get_user_pages_locked(
   m: Machine,
@@ -503,7 +533,7 @@ export function* __get_user_pages_locked(
     }
     start += ret * PAGE_SIZE;
     must_unlock = true;
-    // The address whose fault dropped the lock is tried again until its fault needs no more waiting.
+    // Retries the address whose fault dropped the lock with FOLL_TRIED.
     for (;;) {
       if (gup_signal_pending(m, flags)) {
         ret = -EINTR;
@@ -537,8 +567,8 @@ export function* __get_user_pages_locked(
 }
 
 /**
- * Faults [start, end) of one vma in, for writing if it is private and writable; with `locked` the mmap_lock may be
- * dropped. The number of pages or -errno (mm/gup.c: populate_vma_page_range()).
+ * Faults in [start, end) of one vma, for writing if it is private and writable. With `locked` mmap_lock may be dropped.
+ * Returns the number of pages or a negative errno (mm/gup.c: populate_vma_page_range()).
  */
 export function* populate_vma_page_range(
   m: Machine,
@@ -561,8 +591,8 @@ export function* populate_vma_page_range(
 }
 
 /**
- * Faults [start, end) in for MADV_POPULATE_READ or _WRITE: pages done, -ENOMEM for a hole, -EINVAL for a vma that
- * forbids it (mm/gup.c: faultin_page_range()).
+ * Faults in [start, end) for MADV_POPULATE_READ and MADV_POPULATE_WRITE. Returns the number of pages, -ENOMEM for a
+ * hole or -EINVAL for a vma that forbids it (mm/gup.c: faultin_page_range()).
  */
 export function* faultin_page_range(
   m: Machine,
@@ -581,8 +611,8 @@ export function* faultin_page_range(
 }
 
 /**
- * Faults every mapped part of [start, start + len) of the current mm in, for mlock() and MAP_POPULATE: 0 or -errno
- * (mm/gup.c: __mm_populate()).
+ * Faults in every mapped part of [start, start + len) of the current mm, for mlock() and MAP_POPULATE. Returns 0 or a
+ * negative errno (mm/gup.c: __mm_populate()).
  */
 function* __mm_populate(m: Machine, start: number, len: number, ignore_errors: boolean): Gen<number> {
   const mm = m.current.mm as mm_struct;
@@ -615,13 +645,13 @@ function* __mm_populate(m: Machine, start: number, len: number, ignore_errors: b
   return ret;
 }
 
-/** __mm_populate() whose errors nobody asks for (include/linux/mm.h: mm_populate()). */
+/** Calls __mm_populate() and ignores errors (include/linux/mm.h: mm_populate()). */
 export function* mm_populate(m: Machine, addr: number, len: number): Gen<void> {
   yield* __mm_populate(m, addr, len, true);
 }
 
 /**
- * The flags with `to_set` added, or null, with a warning, if the caller may not give them (mm/gup.c:
+ * Returns the flags with `to_set` added, or null with a warning if the caller must not pass them (mm/gup.c:
  * is_valid_gup_args()).
  */
 function is_valid_gup_args(
@@ -665,8 +695,8 @@ function is_valid_gup_args(
 }
 
 /**
- * Gets nr_pages pages of another mm, whose mmap_lock is held, into `pages`; with `locked` it may be dropped. The number
- * of pages, or -errno if there are none (mm/gup.c: get_user_pages_remote()).
+ * Gets pages of a remote mm, whose mmap_lock is held; with `locked` it may be dropped. Returns the number of pages, or
+ * a negative errno if there are none (mm/gup.c: get_user_pages_remote()).
  */
 export function* get_user_pages_remote(
   m: Machine,
@@ -683,7 +713,7 @@ export function* get_user_pages_remote(
 }
 
 /**
- * One page of another mm, and its vma in vmap.vma: the page's row or -errno (include/linux/mm.h:
+ * Gets one page of a remote mm and its vma in vmap.vma. Returns the page or a negative errno (include/linux/mm.h:
  * get_user_page_vma_remote()).
  */
 export function* get_user_page_vma_remote(
@@ -706,7 +736,7 @@ export function* get_user_page_vma_remote(
   return page[0];
 }
 
-/** As get_user_pages_remote() for the current mm, without dropping the lock (mm/gup.c: get_user_pages()). */
+/** Gets pages of the current mm without dropping mmap_lock (mm/gup.c: get_user_pages()). */
 export function* get_user_pages(
   m: Machine,
   start: number,
@@ -719,7 +749,7 @@ export function* get_user_pages(
   return yield* __get_user_pages_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: true }, flags);
 }
 
-/** As get_user_pages(), taking the mmap_lock itself (mm/gup.c: get_user_pages_unlocked()). */
+/** Gets pages of the current mm and takes mmap_lock itself (mm/gup.c: get_user_pages_unlocked()). */
 export function* get_user_pages_unlocked(
   m: Machine,
   start: number,
@@ -733,8 +763,8 @@ export function* get_user_pages_unlocked(
 }
 
 /**
- * Gets pages of the current mm by its page tables alone: as many as come before the first that must be faulted in
- * (mm/gup.c: get_user_pages_fast_only()).
+ * Gets pages of the current mm without locks, up to the first one that has to be faulted in (mm/gup.c:
+ * get_user_pages_fast_only()).
  */
 export function* get_user_pages_fast_only(
   m: Machine,
@@ -748,7 +778,7 @@ export function* get_user_pages_fast_only(
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
-/** Gets pages of the current mm, without locks where that works (mm/gup.c: get_user_pages_fast()). */
+/** Gets pages of the current mm, without locks if possible (mm/gup.c: get_user_pages_fast()). */
 export function* get_user_pages_fast(
   m: Machine,
   start: number,
@@ -761,7 +791,7 @@ export function* get_user_pages_fast(
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
-/** As get_user_pages_fast(), with pins (mm/gup.c: pin_user_pages_fast()). */
+/** Pins pages of the current mm, without locks if possible (mm/gup.c: pin_user_pages_fast()). */
 export function* pin_user_pages_fast(
   m: Machine,
   start: number,
@@ -774,7 +804,7 @@ export function* pin_user_pages_fast(
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
-/** As get_user_pages_remote(), with pins; flags that are not valid answer 0 (mm/gup.c: pin_user_pages_remote()). */
+/** Pins pages of a remote mm. Returns 0 for invalid flags (mm/gup.c: pin_user_pages_remote()). */
 export function* pin_user_pages_remote(
   m: Machine,
   mm: mm_struct,
@@ -790,8 +820,7 @@ export function* pin_user_pages_remote(
 }
 
 /**
- * As get_user_pages(), with pins and without FOLL_TOUCH; flags that are not valid answer 0 (mm/gup.c:
- * pin_user_pages()).
+ * Pins pages of the current mm without dropping mmap_lock. Returns 0 for invalid flags (mm/gup.c: pin_user_pages()).
  */
 export function* pin_user_pages(
   m: Machine,
@@ -805,7 +834,10 @@ export function* pin_user_pages(
   return yield* __gup_longterm_locked(m, m.current.mm as mm_struct, start, nr_pages, pages, { locked: true }, flags);
 }
 
-/** As get_user_pages_unlocked(), with pins; flags that are not valid answer 0 (mm/gup.c: pin_user_pages_unlocked()). */
+/**
+ * Pins pages of the current mm and takes mmap_lock itself. Returns 0 for invalid flags (mm/gup.c:
+ * pin_user_pages_unlocked()).
+ */
 export function* pin_user_pages_unlocked(
   m: Machine,
   start: number,

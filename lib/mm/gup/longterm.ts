@@ -38,13 +38,16 @@ import {
   unpin_user_pages,
 } from './pin.ts';
 
-/** The folio of entry i; asking for one that was cleared is what upstream would die of. */
+/**
+ * Returns the folio of entry i (mm/gup.c: pofs_get_folio()). An entry that was cleared is a NULL pointer upstream,
+ * which oopses.
+ */
 function pofs_get_folio(m: Machine, pages: Int32Array, i: number): number {
   if (pages[i] === 0) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000008');
   return page_folio(m, pages[i]);
 }
 
-/** The index of the first entry after `i` that is not a page of the folio. */
+/** Returns the index of the next entry that is not a page of the folio (mm/gup.c: pofs_next_folio()). */
 function pofs_next_folio(m: Machine, folio: number, pages: Int32Array, nr_entries: number, i: number): number {
   i++;
   if (folio_test_large(m, folio)) {
@@ -54,6 +57,10 @@ function pofs_next_folio(m: Machine, folio: number, pages: Int32Array, nr_entrie
   return i;
 }
 
+/**
+ * Isolates the folios that must not be pinned long-term. Returns their number (mm/gup.c:
+ * collect_longterm_unpinnable_folios()).
+ */
 function* collect_longterm_unpinnable_folios(
   m: Machine,
   movable_folio_list: PageList,
@@ -76,6 +83,10 @@ function* collect_longterm_unpinnable_folios(
   return collected;
 }
 
+/**
+ * Migrates the folios that must not be pinned long-term. Returns -EAGAIN if the caller has to retry, or a negative
+ * errno (mm/gup.c: migrate_longterm_unpinnable_folios()).
+ */
 function* migrate_longterm_unpinnable_folios(
   m: Machine,
   movable_folio_list: PageList,
@@ -86,7 +97,7 @@ function* migrate_longterm_unpinnable_folios(
   for (let i = 0; i < nr && ret === -EAGAIN; i++) {
     const folio = pofs_get_folio(m, pages, i);
     if (folio_is_device_coherent(m, folio)) {
-      // A pin would make the migration fail, so it becomes a plain reference.
+      // A pin would make the migration fail, so it is replaced by a reference.
       pages[i] = 0;
       folio_get(m, folio);
       gup_put_folio(m, folio, 1, FOLL_PIN);
@@ -108,8 +119,8 @@ function* migrate_longterm_unpinnable_folios(
 }
 
 /**
- * 0 if all pinned pages may stay pinned for long. Else the pins are gone, and -EAGAIN says that the pages were migrated
- * to where they may be pinned, so that the caller tries again (mm/gup.c: check_and_migrate_movable_pages()).
+ * Returns 0 if all pinned pages may stay pinned long-term. Otherwise the pins are dropped, and -EAGAIN tells the caller
+ * to retry after migration (mm/gup.c: check_and_migrate_movable_pages()).
  */
 export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, pages: Int32Array): Gen<number> {
   if (
@@ -126,7 +137,7 @@ export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, p
 }
 
 /**
- * __get_user_pages_locked() with FOLL_LONGTERM obeyed: answers the number of pages or -errno (mm/gup.c:
+ * Calls __get_user_pages_locked() and honours FOLL_LONGTERM. Returns the number of pages or a negative errno (mm/gup.c:
  * __gup_longterm_locked()).
  */
 export function* __gup_longterm_locked(

@@ -59,29 +59,29 @@ export const FOLL_MADV_POPULATE = 1 << 22;
 export const INTERNAL_GUP_FLAGS =
   FOLL_TOUCH | FOLL_TRIED | FOLL_REMOTE | FOLL_PIN | FOLL_FAST_ONLY | FOLL_UNLOCKABLE | FOLL_MADV_POPULATE;
 
-/** True for the shared page of zeroes (include/linux/mm.h: is_zero_page()). */
+/** Returns true for the zero page (include/linux/mm.h: is_zero_page()). */
 function is_zero_page(m: Machine, page: number): boolean {
   return page === m.zero_page;
 }
 
-/** True for the shared page of zeroes (include/linux/mm.h: is_zero_folio()). */
+/** Returns true for the zero page (include/linux/mm.h: is_zero_folio()). */
 function is_zero_folio(m: Machine, folio: number): boolean {
   return folio === m.zero_page;
 }
 
-/** True for the pfn of the shared page of zeroes (include/linux/pgtable.h: is_zero_pfn()). */
+/** Returns true for the pfn of the zero page (include/linux/pgtable.h: is_zero_pfn()). */
 export function is_zero_pfn(m: Machine, pfn: number): boolean {
   return pfn === page_to_pfn(m, m.zero_page);
 }
 
-/** True if pins of the folio are counted apart from its references (include/linux/mm.h: folio_has_pincount()). */
+/** Returns true if the folio counts pins separately from references (include/linux/mm.h: folio_has_pincount()). */
 export function folio_has_pincount(m: Machine, folio: number): boolean {
   return folio_test_large(m, folio);
 }
 
 /**
- * True if the folio may be pinned for long: not coherent device memory; no movable zone or CMA exists here
- * (include/linux/mm.h: folio_is_longterm_pinnable()).
+ * Returns true if the folio may be pinned long-term (include/linux/mm.h: folio_is_longterm_pinnable()). Only coherent
+ * device memory may not; there is neither ZONE_MOVABLE nor CMA.
  */
 export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
   return (
@@ -92,7 +92,7 @@ export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
   );
 }
 
-/** The negative errno of a fault's VM_FAULT_*, 0 if it holds no error (include/linux/mm.h: vm_fault_to_errno()). */
+/** Returns the negative errno of VM_FAULT_* bits, or 0 without an error (include/linux/mm.h: vm_fault_to_errno()). */
 export function vm_fault_to_errno(vm_fault: number, foll_flags: number): number {
   if (vm_fault & VM_FAULT_OOM) return -ENOMEM;
   if (vm_fault & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
@@ -102,8 +102,8 @@ export function vm_fault_to_errno(vm_fault: number, foll_flags: number): number 
 }
 
 /**
- * True if a page that is mapped read-only must be made this mm's own before it is pinned; without a vma, that may be
- * only because the vma must be asked (mm/internal.h: gup_must_unshare()).
+ * Returns true if a page that is mapped read-only has to be unshared before it is pinned. Without a vma, which
+ * get_user_pages_fast() does not know, it may return true needlessly (mm/internal.h: gup_must_unshare()).
  */
 export function gup_must_unshare(m: Machine, vma: vm_area_struct | null, flags: number, page: number): boolean {
   if ((flags & (FOLL_WRITE | FOLL_PIN)) !== FOLL_PIN) return false;
@@ -112,7 +112,7 @@ export function gup_must_unshare(m: Machine, vma: vm_area_struct | null, flags: 
   return vma === null || is_cow_mapping(vma.vm_flags);
 }
 
-/** Warns if an anonymous page that is pinned is no longer this mm's own (mm/gup.c: sanity_check_pinned_pages()). */
+/** Warns if a pinned anonymous page is not exclusive (mm/gup.c: sanity_check_pinned_pages()). */
 export function sanity_check_pinned_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
   for (let i = 0; i < npages; i++) {
     const page = pages[i];
@@ -127,7 +127,10 @@ export function sanity_check_pinned_pages(m: Machine, pages: ArrayLike<number>, 
   }
 }
 
-/** Takes `refs` references to the page's folio; 0 if the folio is free, else the folio (mm/gup.c: try_get_folio()). */
+/**
+ * Takes `refs` references to the page's folio. Returns the folio, or 0 if its refcount is 0 (mm/gup.c:
+ * try_get_folio()).
+ */
 function try_get_folio(m: Machine, page: number, refs: number): number {
   const folio = page_folio(m, page);
   const count = m.page._refcount[folio];
@@ -137,7 +140,7 @@ function try_get_folio(m: Machine, page: number, refs: number): number {
   return folio;
 }
 
-/** Gives back what try_grab_folio() took with the same refs and flags (mm/gup.c: gup_put_folio()). */
+/** Drops what try_grab_folio() took with the same refs and flags (mm/gup.c: gup_put_folio()). */
 export function gup_put_folio(m: Machine, folio: number, refs: number, flags: number): void {
   if (flags & FOLL_PIN) {
     if (is_zero_folio(m, folio)) return;
@@ -148,8 +151,9 @@ export function gup_put_folio(m: Machine, folio: number, refs: number, flags: nu
 }
 
 /**
- * References (FOLL_GET) or pins (FOLL_PIN) a folio that is known to be alive, `refs` times; with neither flag it does
- * nothing. 0, or -ENOMEM for a folio without references (mm/gup.c: try_grab_folio()). Leaves PCI p2pdma memory out.
+ * Takes `refs` references (FOLL_GET) or pins (FOLL_PIN) of a folio that is known to be alive; does nothing without
+ * these flags. Returns 0, or -ENOMEM if the refcount is 0 (mm/gup.c: try_grab_folio()). Leaves out PCI P2PDMA memory:
+ * there is no such device.
  */
 export function try_grab_folio(m: Machine, folio: number, refs: number, flags: number): number {
   if (WARN_ON_ONCE(m, m.page._refcount[folio] <= 0, 'try_grab_folio')) return -ENOMEM;
@@ -167,18 +171,18 @@ export function try_grab_folio(m: Machine, folio: number, refs: number, flags: n
   return 0;
 }
 
-/** Gives one pin back (mm/gup.c: unpin_user_page()). */
+/** Drops one pin (mm/gup.c: unpin_user_page()). */
 export function unpin_user_page(m: Machine, page: number): void {
   sanity_check_pinned_pages(m, [page], 1);
   gup_put_folio(m, page_folio(m, page), 1, FOLL_PIN);
 }
 
-/** Gives one pin of the folio back (mm/gup.c: unpin_folio()). */
+/** Drops one pin of the folio (mm/gup.c: unpin_folio()). */
 export function unpin_folio(m: Machine, folio: number): void {
   gup_put_folio(m, folio, 1, FOLL_PIN);
 }
 
-/** Adds a pin to a folio that has one (mm/gup.c: folio_add_pin()). */
+/** Adds a pin to a folio that is pinned (mm/gup.c: folio_add_pin()). */
 export function folio_add_pin(m: Machine, folio: number): void {
   if (is_zero_folio(m, folio)) return;
   if (folio_has_pincount(m, folio)) {
@@ -192,13 +196,13 @@ export function folio_add_pin(m: Machine, folio: number): void {
   }
 }
 
-/** Adds pins to a folio that has one; 0 or -ENOMEM (mm/gup.c: folio_add_pins()). */
+/** Adds pins to a folio that is pinned. Returns 0 or -ENOMEM (mm/gup.c: folio_add_pins()). */
 export function folio_add_pins(m: Machine, folio: number, pins: number): number {
   WARN_ON_ONCE(m, !folio_maybe_dma_pinned(m, folio), 'folio_add_pins');
   return try_grab_folio(m, folio, pins, FOLL_PIN);
 }
 
-/** How many pages from index `i` on follow each other in one folio of the list. */
+/** Returns the number of entries from index `i` on that belong to the same folio (mm/gup.c: gup_folio_next()). */
 function gup_folio_next(m: Machine, list: ArrayLike<number>, npages: number, i: number): number {
   const folio = page_folio(m, list[i]);
   let nr = i + 1;
@@ -207,7 +211,7 @@ function gup_folio_next(m: Machine, list: ArrayLike<number>, npages: number, i: 
 }
 
 /**
- * Gives the pins of gup_fast() back, without checks, since a fork may have come between (mm/gup.c:
+ * Drops the pins of gup_fast() without sanity checks, since a fork may have happened (mm/gup.c:
  * gup_fast_unpin_user_pages()).
  */
 export function gup_fast_unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
@@ -217,7 +221,7 @@ export function gup_fast_unpin_user_pages(m: Machine, pages: ArrayLike<number>, 
   }
 }
 
-/** Gives one pin of each page back, leaving out those that are 0 (mm/gup.c: unpin_user_pages()). */
+/** Drops one pin of each page; entries that are 0 are skipped (mm/gup.c: unpin_user_pages()). */
 export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: number): void {
   if (WARN_ON(m, npages < 0, 'unpin_user_pages')) return;
   sanity_check_pinned_pages(m, pages, npages);
@@ -229,7 +233,7 @@ export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: n
   }
 }
 
-/** Marks the pages dirty if asked, and gives a pin of each back (mm/gup.c: unpin_user_pages_dirty_lock()). */
+/** Marks the pages dirty if `make_dirty` and drops one pin of each (mm/gup.c: unpin_user_pages_dirty_lock()). */
 export function* unpin_user_pages_dirty_lock(
   m: Machine,
   pages: ArrayLike<number>,
@@ -253,18 +257,18 @@ export function* unpin_user_pages_dirty_lock(
   }
 }
 
-/** Gives `npages` pins of the folio back (mm/gup.c: unpin_user_folio()). */
+/** Drops `npages` pins of the folio (mm/gup.c: unpin_user_folio()). */
 export function unpin_user_folio(m: Machine, folio: number, npages: number): void {
   gup_put_folio(m, folio, npages, FOLL_PIN);
 }
 
-/** Remembers for good that a page of the mm was pinned, which fork asks (mm/gup.c: mm_set_has_pinned_flag()). */
+/** Sets MMF_HAS_PINNED, which fork tests (mm/gup.c: mm_set_has_pinned_flag()). */
 export function mm_set_has_pinned_flag(mm: mm_struct): void {
   mm.flags |= MMF_HAS_PINNED;
 }
 
 /**
- * References or pins the page's folio from the fast path, where it may be free by now: the folio, or 0 (mm/gup.c:
+ * Takes references or pins of a folio that may be freed concurrently. Returns the folio, or 0 (mm/gup.c:
  * try_grab_folio_fast()).
  */
 export function try_grab_folio_fast(m: Machine, page: number, refs: number, flags: number): number {

@@ -43,8 +43,8 @@ import { userfaultfd_huge_pmd_wp, userfaultfd_rwp } from '../userfaultfd/userfau
 import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 
 /**
- * True if an entry of a writable vma may be made writable without a fault; soft-dirty tracking, which
- * /proc/PID/clear_refs starts, is not modelled (mm/huge_memory.c: can_change_pmd_writable()).
+ * Returns true if a pmd of a writable vma may be made writable without a fault (mm/huge_memory.c:
+ * can_change_pmd_writable()). Leaves out soft-dirty tracking: nothing modelled starts it (/proc/PID/clear_refs).
  */
 export function can_change_pmd_writable(m: Machine, vma: vm_area_struct, addr: number, pmd: number): boolean {
   if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0, 'can_change_pmd_writable')) return false;
@@ -57,6 +57,10 @@ export function can_change_pmd_writable(m: Machine, vma: vm_area_struct, addr: n
   return pmd_dirty(pmd);
 }
 
+/**
+ * Removes write access from a non-present pmd and updates its uffd bit (mm/huge_memory.c:
+ * change_non_present_huge_pmd()).
+ */
 function change_non_present_huge_pmd(
   m: Machine,
   mm: mm_struct,
@@ -89,8 +93,9 @@ function change_non_present_huge_pmd(
 }
 
 /**
- * Gives a huge pmd the protection newprot: 0 if it is no huge pmd once locked, 1 if nothing needs a flush, 512 if it
- * changed. NUMA hints and userfaultfd's read-write protection are not modelled. (mm/huge_memory.c: change_huge_pmd())
+ * Applies the protection `newprot` to a huge pmd. Returns 0 if the pmd is no longer huge under its lock, 1 if no TLB
+ * flush is needed, HPAGE_PMD_NR if the pmd was changed (mm/huge_memory.c: change_huge_pmd()). MM_CP_PROT_NUMA and
+ * userfaultfd's read-write protection are Unmodelled.
  */
 export function* change_huge_pmd(
   m: Machine,

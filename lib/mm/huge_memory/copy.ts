@@ -53,6 +53,10 @@ import { userfaultfd_protected, userfaultfd_rwp } from '../userfaultfd/userfault
 import { __split_huge_pmd } from './split_pmd.ts';
 import { is_huge_zero_pmd, mm_get_huge_zero_folio } from './sysfs.ts';
 
+/**
+ * Copies a non-present huge pmd to the child: a migration or a device-private entry (mm/huge_memory.c:
+ * copy_huge_non_present_pmd()).
+ */
 function copy_huge_non_present_pmd(
   m: Machine,
   dst_mm: mm_struct,
@@ -70,7 +74,7 @@ function copy_huge_non_present_pmd(
   const entry = softleaf_from_pmd(pmd);
   const old = pmd;
   WARN_ON_ONCE(m, !pmd_is_valid_softleaf(pmd), 'copy_huge_non_present_pmd');
-  // both processes now share the memory: neither keeps the right to write
+  // Both processes share the memory from now on, so the entry becomes readable in both.
   const make_readable = (readable: number): void => {
     pmd = softleaf_to_pmd(readable);
     if (pte_soft_dirty(old)) pmd = pte_mksoft_dirty(pmd);
@@ -95,7 +99,8 @@ function copy_huge_non_present_pmd(
 }
 
 /**
- * Copies a huge pmd to a child: 0, -EAGAIN if it is to be copied as ptes, -ENOMEM (mm/huge_memory.c: copy_huge_pmd()).
+ * Copies a huge pmd to the child. Returns 0, -EAGAIN if the caller has to copy ptes, or -ENOMEM (mm/huge_memory.c:
+ * copy_huge_pmd()).
  */
 export function* copy_huge_pmd(
   m: Machine,
@@ -161,7 +166,7 @@ export function* copy_huge_pmd(
     BUG_ON(src_page !== src_folio, 'mm/huge_memory.c: copy_huge_pmd()');
     folio_get(m, src_folio);
     if (folio_try_dup_anon_rmap_pmd(m, src_folio, src_page, dst_vma, src_vma) !== 0) {
-      // the folio may be pinned, which only ptes can tell page by page
+      // The folio may be pinned. Only ptes can tell page by page which ones need a copy.
       folio_put(m, src_folio);
       pte_free(m, dst_mm, pgtable);
       unlock();

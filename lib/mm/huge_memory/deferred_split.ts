@@ -20,8 +20,8 @@ import {
 } from './sysfs.ts';
 
 /**
- * Takes the folio off the deferred split queue and forgets that it is partially mapped; false if it was not queued.
- * NON-KERNEL (upstream: __list_lru_del() of its _deferred_list).
+ * Removes the folio from the deferred split queue. Returns false if it was not queued. NON-KERNEL: upstream calls
+ * __list_lru_del() on its _deferred_list.
  */
 export function deferred_split_del(m: Machine, folio: number): boolean {
   const l = large(m, folio);
@@ -31,10 +31,7 @@ export function deferred_split_del(m: Machine, folio: number): boolean {
   return true;
 }
 
-/**
- * Forgets that the folio is partially mapped, and uncounts it. NON-KERNEL (mm/huge_memory.c: part of
- * __folio_unqueue_deferred_split()).
- */
+/** Clears PG_partially_mapped and its counter. NON-KERNEL: part of upstream's __folio_unqueue_deferred_split(). */
 export function clear_partially_mapped(m: Machine, folio: number): void {
   if (!folio_test_partially_mapped(m, folio)) return;
   folio_clear_partially_mapped(m, folio);
@@ -42,7 +39,7 @@ export function clear_partially_mapped(m: Machine, folio: number): void {
 }
 
 /**
- * Queues a large anonymous folio to be split under memory pressure, and marks it if it is mapped only in part
+ * Queues a large anonymous folio to be split under memory pressure. Sets PG_partially_mapped if `partially_mapped`
  * (mm/huge_memory.c: deferred_split_folio()).
  */
 export function deferred_split_folio(m: Machine, folio: number, partially_mapped: boolean): void {
@@ -67,7 +64,7 @@ export function deferred_split_folio(m: Machine, folio: number, partially_mapped
 }
 
 /**
- * Takes a folio without references off the deferred split queue; false if it was not there (mm/internal.h:
+ * Removes a folio whose refcount is 0 from the deferred split queue. Returns false if it was not queued (mm/internal.h:
  * folio_unqueue_deferred_split()).
  */
 export function folio_unqueue_deferred_split(m: Machine, folio: number): boolean {

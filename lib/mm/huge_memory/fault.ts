@@ -74,6 +74,10 @@ function check_stable_address_space(mm: mm_struct): number {
   return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
 }
 
+/**
+ * Allocates and zeroes a PMD-sized folio for an anonymous fault. Returns 0 if there is no memory (mm/huge_memory.c:
+ * vma_alloc_anon_folio_pmd()). Leaves out the memcg charge: there are no memory cgroups.
+ */
 function vma_alloc_anon_folio_pmd(m: Machine, vma: vm_area_struct, addr: number): number {
   const folio = folio_alloc(m, vma_thp_gfp_mask(m, vma), HPAGE_PMD_ORDER);
   if (folio === 0) {
@@ -88,8 +92,8 @@ function vma_alloc_anon_folio_pmd(m: Machine, vma: vm_area_struct, addr: number)
 }
 
 /**
- * Maps a new anonymous folio by an empty pmd, under its lock; counts nothing in the mm (mm/huge_memory.c:
- * map_anon_folio_pmd_nopf()).
+ * Maps a new anonymous folio by an empty pmd, under the pmd lock. Leaves the mm's counters to the caller
+ * (mm/huge_memory.c: map_anon_folio_pmd_nopf()).
  */
 export function map_anon_folio_pmd_nopf(
   m: Machine,
@@ -106,6 +110,10 @@ export function map_anon_folio_pmd_nopf(
   deferred_split_folio(m, folio, false);
 }
 
+/**
+ * Maps a new anonymous folio by an empty pmd for a page fault, and counts it (mm/huge_memory.c:
+ * map_anon_folio_pmd_pf()). Leaves out the memcg event: there are no memory cgroups.
+ */
 function map_anon_folio_pmd_pf(
   m: Machine,
   folio: number,
@@ -120,6 +128,9 @@ function map_anon_folio_pmd_pf(
   count_mthp_stat(m, HPAGE_PMD_ORDER, MTHP_STAT_ANON_FAULT_ALLOC);
 }
 
+/**
+ * Allocates a folio and maps it at an empty pmd. Returns VM_FAULT_* (mm/huge_memory.c: __do_huge_pmd_anonymous_page()).
+ */
 function* __do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   const haddr = ALIGN_DOWN(vmf.address, HPAGE_PMD_SIZE);
   const vma = vmf.vma;
@@ -160,8 +171,8 @@ function* __do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * Lets the device give its memory back on a CPU access to a pmd of it: VM_FAULT_* (mm/huge_memory.c:
- * do_huge_pmd_device_private()).
+ * Handles a CPU access to a device-private pmd by calling the driver's migrate_to_ram(). Returns VM_FAULT_*
+ * (mm/huge_memory.c: do_huge_pmd_device_private()).
  */
 export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -197,7 +208,7 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
 }
 
 /**
- * Maps the huge zero folio by an empty pmd, under its lock, and deposits the page table (mm/huge_memory.c:
+ * Maps the huge zero folio at an empty pmd, under the pmd lock, and deposits the page table (mm/huge_memory.c:
  * set_huge_zero_folio()).
  */
 function set_huge_zero_folio(
@@ -216,6 +227,10 @@ function set_huge_zero_folio(
   mm_inc_nr_ptes(mm);
 }
 
+/**
+ * Maps the huge zero folio for a read fault. Returns VM_FAULT_*. NON-KERNEL: the read half of upstream's
+ * do_huge_pmd_anonymous_page().
+ */
 function* do_huge_pmd_zero_read(m: Machine, vmf: vm_fault, haddr: number): Gen<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm;
@@ -253,8 +268,8 @@ function* do_huge_pmd_zero_read(m: Machine, vmf: vm_fault, haddr: number): Gen<n
 }
 
 /**
- * The first access to 2 MiB of anonymous memory: the huge zero folio for a read, a new folio for a write;
- * VM_FAULT_FALLBACK where small pages must do (mm/huge_memory.c: do_huge_pmd_anonymous_page()).
+ * Handles the first access to a 2 MiB block of anonymous memory: the huge zero folio for a read, a new folio for a
+ * write. Returns VM_FAULT_FALLBACK if the caller has to use ptes (mm/huge_memory.c: do_huge_pmd_anonymous_page()).
  */
 export function* do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -269,7 +284,8 @@ export function* do_huge_pmd_anonymous_page(m: Machine, vmf: vm_fault): Gen<numb
 }
 
 /**
- * Marks the entry as accessed, and as dirty for a write; answers whether it changed (mm/huge_memory.c: touch_pmd()).
+ * Sets the accessed bit, and for a write the dirty bit. Returns true if the pmd changed (mm/huge_memory.c:
+ * touch_pmd()).
  */
 export function touch_pmd(
   m: Machine,
@@ -285,7 +301,7 @@ export function touch_pmd(
 }
 
 /**
- * touch_pmd() for a fault that found nothing else to do, under the pmd lock (mm/huge_memory.c:
+ * Updates the accessed and dirty bits after a spurious fault, under the pmd lock (mm/huge_memory.c:
  * huge_pmd_set_accessed()).
  */
 export function huge_pmd_set_accessed(m: Machine, vmf: vm_fault): boolean {
@@ -295,6 +311,10 @@ export function huge_pmd_set_accessed(m: Machine, vmf: vm_fault): boolean {
   return touch_pmd(m, vmf.vma, vmf.address, pmdt, pi, (vmf.flags & FAULT_FLAG_WRITE) !== 0);
 }
 
+/**
+ * Replaces the huge zero folio by a new folio for a write fault. Returns VM_FAULT_* (mm/huge_memory.c:
+ * do_huge_zero_wp_pmd()).
+ */
 function* do_huge_zero_wp_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   const haddr = ALIGN_DOWN(vmf.address, HPAGE_PMD_SIZE);
   const vma = vmf.vma;
@@ -324,9 +344,8 @@ function* do_huge_zero_wp_pmd(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * A write (or a request to unshare) to memory that a pmd maps read-only: takes the folio over if nobody else uses it,
- * replaces the huge zero folio, else splits the pmd and answers VM_FAULT_FALLBACK (mm/huge_memory.c:
- * do_huge_pmd_wp_page()).
+ * Handles a write or an unshare fault on a read-only pmd. Reuses the folio if it has no other user, replaces the huge
+ * zero folio, and otherwise splits the pmd and returns VM_FAULT_FALLBACK (mm/huge_memory.c: do_huge_pmd_wp_page()).
  */
 export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -392,16 +411,13 @@ export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   return VM_FAULT_FALLBACK;
 }
 
-/**
- * A fault on a pmd that NUMA balancing made inaccessible; NUMA is not modelled (mm/huge_memory.c:
- * do_huge_pmd_numa_page()).
- */
+/** Handles a NUMA hinting fault; NUMA balancing is Unmodelled (mm/huge_memory.c: do_huge_pmd_numa_page()). */
 export function* do_huge_pmd_numa_page(_m: Machine, _vmf: vm_fault): Gen<number> {
   throw new Unmodelled('do_huge_pmd_numa_page');
 }
 
 /**
- * A fault on a pmd that userfaultfd read-write protection traps; not modelled (mm/huge_memory.c:
+ * Handles a fault on a pmd under userfaultfd read-write protection; Unmodelled (mm/huge_memory.c:
  * do_huge_pmd_uffd_rwp()).
  */
 export function* do_huge_pmd_uffd_rwp(_m: Machine, _vmf: vm_fault): Gen<number> {

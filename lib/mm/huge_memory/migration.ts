@@ -50,8 +50,9 @@ import {
 } from '../rmap/rmap.ts';
 
 /**
- * Replaces the pmd that the walk stands on, present or of device memory, by a migration entry, and drops its reference:
- * 0, or -EBUSY if the folio may be pinned (mm/huge_memory.c: set_pmd_migration_entry()). Under the pmd lock.
+ * Replaces the pmd that the walk found, present or device-private, by a migration entry and drops the mapping's
+ * reference. Returns 0, or -EBUSY if the folio may be pinned (mm/huge_memory.c: set_pmd_migration_entry()). Called
+ * under the pmd lock.
  */
 export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, page: number): number {
   const folio = page_folio(m, page);
@@ -99,8 +100,8 @@ export function set_pmd_migration_entry(m: Machine, pvmw: page_vma_mapped_walk, 
 }
 
 /**
- * Replaces the pmd migration entry that the walk stands on by a mapping of `folio`, which gets a reference
- * (mm/huge_memory.c: remove_migration_pmd()). Under the pmd lock.
+ * Replaces the migration entry that the walk found by a mapping of `folio`, and takes a reference for it
+ * (mm/huge_memory.c: remove_migration_pmd()). Called under the pmd lock.
  */
 export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, folio: number): void {
   const vma = pvmw.vma;
@@ -114,7 +115,8 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   const write = softleaf_is_migration_write(entry);
   let pmde: number;
   if (folio_is_device_private(m, folio)) {
-    // The entry is made of the pmd that would be present, from which the uffd bit takes the right to write.
+    // Upstream first builds the present pmd, and pmd_mkuffd_wp() clears its write bit. An entry that is uffd
+    // write-protected is therefore made readable.
     const make =
       write && !pte_uffd(old)
         ? make_writable_device_private_entry_from_page

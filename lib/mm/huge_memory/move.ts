@@ -22,13 +22,14 @@ import { pgtable_trans_huge_deposit, pgtable_trans_huge_withdraw } from '../pgta
 import { userfaultfd_rwp, vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
 import { __pmd_trans_huge_lock } from './pmd_lock.ts';
 
+/** Marks a moved pmd soft-dirty if it is present or a migration entry (mm/huge_memory.c: move_soft_dirty_pmd()). */
 function move_soft_dirty_pmd(pmd: number): number {
   return pmd_is_migration_entry(pmd) || pmd_present(pmd) ? pte_mksoft_dirty(pmd) : pmd;
 }
 
 /**
- * Moves a huge pmd of any kind to an empty place; false if it is none or the place is taken (mm/huge_memory.c:
- * move_huge_pmd()).
+ * Moves a huge pmd, present or not, to an empty slot of another pmd table. Returns false if the old pmd is not huge or
+ * the slot is taken (mm/huge_memory.c: move_huge_pmd()).
  */
 export function* move_huge_pmd(
   m: Machine,
@@ -51,7 +52,7 @@ export function* move_huge_pmd(
   let pmd = pmdp_huge_get_and_clear(m, mm, old_addr, old_pmdt, old_pi);
   const force_flush = pmd_present(pmd);
   BUG_ON(!pmd_none(new_pmdt.entry[new_pi]), 'mm/huge_memory.c: move_huge_pmd()');
-  // deposited tables hang on the pmd table; only anonymous memory has them
+  // The deposited page table belongs to the pmd table, so it moves too. Only anonymous vmas deposit one.
   if (new_pmdt !== old_pmdt && vma_is_anonymous(vma)) {
     pgtable_trans_huge_deposit(m, mm, new_pmdt, new_pi, pgtable_trans_huge_withdraw(m, mm, old_pmdt, old_pi));
   }
@@ -67,7 +68,7 @@ export function* move_huge_pmd(
   return true;
 }
 
-/** UFFDIO_MOVE of a huge pmd; not modelled (mm/huge_memory.c: move_pages_huge_pmd()). */
+/** UFFDIO_MOVE of a huge pmd; Unmodelled (mm/huge_memory.c: move_pages_huge_pmd()). */
 export function* move_pages_huge_pmd(
   _m: Machine,
   _mm: mm_struct,

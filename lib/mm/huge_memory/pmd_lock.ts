@@ -10,19 +10,19 @@ import { folio_test_swapbacked } from '../page-flags.ts';
 import { split_huge_pmd_address } from './split_pmd.ts';
 import { pmd_is_huge } from './sysfs.ts';
 
-/** Gives the entry write permission if the vma has it (mm/huge_memory.c: maybe_pmd_mkwrite()). */
+/** Sets the write bit if the vma is writable (mm/huge_memory.c: maybe_pmd_mkwrite()). */
 export function maybe_pmd_mkwrite(pmd: number, vma: vm_area_struct): number {
   return vma.vm_flags & VM_WRITE ? pmd_mkwrite(pmd) : pmd;
 }
 
-/** The counter MM_* for pages of a file folio (include/linux/mm.h: mm_counter_file()). */
+/** Returns the MM_* counter that counts a file folio's pages (include/linux/mm.h: mm_counter_file()). */
 export function mm_counter_file(m: Machine, folio: number): number {
   return folio_test_swapbacked(m, folio) ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
 /**
- * Locks pmdt.ptl and answers true if the pmd is huge then; else leaves it unlocked (mm/huge_memory.c:
- * __pmd_trans_huge_lock()).
+ * Locks pmdt.ptl. Returns true with the lock held if the pmd is huge, else false with the lock released
+ * (mm/huge_memory.c: __pmd_trans_huge_lock()).
  */
 export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
   yield* pmd_lock(m, vma.vm_mm, pmdt);
@@ -32,7 +32,7 @@ export function* __pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma
 }
 
 /**
- * As __pmd_trans_huge_lock(), but does not lock what is not huge at a glance (include/linux/huge_mm.h:
+ * Tests the pmd without its lock before calling __pmd_trans_huge_lock() (include/linux/huge_mm.h:
  * pmd_trans_huge_lock()).
  */
 export function* pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: vm_area_struct): Gen<boolean> {
@@ -40,6 +40,7 @@ export function* pmd_trans_huge_lock(m: Machine, pmdt: ptdesc, pi: number, vma: 
   return yield* __pmd_trans_huge_lock(m, pmdt, pi, vma);
 }
 
+/** Splits the huge pmd around an address that is not PMD-aligned (mm/huge_memory.c: split_huge_pmd_if_needed()). */
 function* split_huge_pmd_if_needed(m: Machine, vma: vm_area_struct, address: number): Gen<void> {
   if (address % HPAGE_PMD_SIZE === 0) return;
   const start = ALIGN_DOWN(address, HPAGE_PMD_SIZE);
@@ -48,8 +49,8 @@ function* split_huge_pmd_if_needed(m: Machine, vma: vm_area_struct, address: num
 }
 
 /**
- * Splits the huge pmds that the new ends [start, end) of the vma, and the new start of `next`, cut through
- * (mm/huge_memory.c: vma_adjust_trans_huge()).
+ * Splits the huge pmds that the new boundaries of the vma, or the new start of `next`, cut through (mm/huge_memory.c:
+ * vma_adjust_trans_huge()).
  */
 export function* vma_adjust_trans_huge(
   m: Machine,

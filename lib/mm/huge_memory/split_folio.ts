@@ -67,6 +67,10 @@ import {
 const SPLIT_TYPE_UNIFORM = 0;
 const SPLIT_TYPE_NON_UNIFORM = 1;
 
+/**
+ * Replaces every mapping of an anonymous folio by migration entries (mm/huge_memory.c: unmap_folio()). Leaves out
+ * files: their large folios are Unmodelled.
+ */
 function* unmap_folio(m: Machine, folio: number): Gen<void> {
   BUG_ON(!folio_test_large(m, folio), 'mm/huge_memory.c: unmap_folio()');
   let ttu_flags = TTU_RMAP_LOCKED | TTU_SYNC | TTU_BATCH_FLUSH;
@@ -74,6 +78,7 @@ function* unmap_folio(m: Machine, folio: number): Gen<void> {
   yield* try_to_migrate(m, folio, ttu_flags);
 }
 
+/** Maps the folios again that now cover the `nr` pages of the old folio (mm/huge_memory.c: remap_page()). */
 function* remap_page(m: Machine, folio: number, nr: number, flags: number): Gen<void> {
   let i = 0;
   for (;;) {
@@ -85,6 +90,10 @@ function* remap_page(m: Machine, folio: number, nr: number, flags: number): Gen<
   }
 }
 
+/**
+ * Adds a new folio to the LRU behind the old one, or to `list` with a reference (mm/huge_memory.c:
+ * lru_add_split_folio()).
+ */
 function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list: PageList | null): void {
   BUG_ON(folio_test_lru(m, new_folio), 'mm/huge_memory.c: lru_add_split_folio()');
   if (folio_is_device_private(m, folio)) return;
@@ -94,12 +103,16 @@ function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list:
     list_add_tail(m, new_folio, list);
     return;
   }
-  // the head is still on its list, frozen; the lists' sizes in pages do not change
+  // The old folio is frozen but still on its LRU list. The number of pages on the list does not change.
   WARN_ON(m, !folio_test_lru(m, folio), 'lru_add_split_folio');
   if (!folio_test_unevictable(m, folio)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
   folio_set_lru(m, new_folio);
 }
 
+/**
+ * Turns a folio of old_order into folios of new_order by rewriting their struct pages (mm/huge_memory.c:
+ * __split_folio_to_order()).
+ */
 function __split_folio_to_order(m: Machine, folio: number, old_order: number, new_order: number): void {
   const p = m.page;
   const new_nr_pages = 1 << new_order;
@@ -125,13 +138,17 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
   if (new_order !== 0) {
     p.order[folio] = new_order;
   } else {
-    // what upstream keeps in the second page goes with it
+    // Upstream keeps these flags in the second struct page, which is no longer part of the folio.
     p.flags[folio] &= ~(PG_head | PAGE_FLAGS_SECOND);
     p.order[folio] = 0;
     p.large.delete(folio);
   }
 }
 
+/**
+ * Splits an unmapped, frozen folio in one step (uniform) or in halves towards `split_at` (mm/huge_memory.c:
+ * __split_unmapped_folio()). Leaves out the xarray of a file: only anonymous folios get here.
+ */
 function __split_unmapped_folio(
   m: Machine,
   folio: number,
@@ -143,7 +160,7 @@ function __split_unmapped_folio(
   let old_order = folio_order(m, folio);
   const start_order = split_type === SPLIT_TYPE_UNIFORM ? new_order : old_order - 1;
   for (let split_order = start_order; split_order >= new_order; split_order--) {
-    // an anonymous folio of two pages does not exist
+    // Anonymous folios of order 1 are not supported.
     if (is_anon && split_order === 1) continue;
     __split_folio_to_order(m, folio, old_order, split_order);
     if (is_anon) {
@@ -157,7 +174,7 @@ function __split_unmapped_folio(
 }
 
 /**
- * Whether the locked folio may be split at all: 0, -EBUSY for a passing obstacle, -EINVAL for one that stays
+ * Checks whether the locked folio may be split. Returns 0, -EBUSY if it may be split later, or -EINVAL
  * (mm/huge_memory.c: folio_check_splittable()).
  */
 export function folio_check_splittable(m: Machine, folio: number, new_order: number, split_type: number): number {
@@ -170,6 +187,10 @@ export function folio_check_splittable(m: Machine, folio: number, new_order: num
   return 0;
 }
 
+/**
+ * Freezes an unmapped folio, splits it and unfreezes the parts. Returns 0, or -EAGAIN if the folio has extra references
+ * (mm/huge_memory.c: __folio_freeze_and_split_unmapped()). A folio in the swap cache is Unmodelled.
+ */
 function __folio_freeze_and_split_unmapped(
   m: Machine,
   folio: number,
@@ -201,6 +222,10 @@ function __folio_freeze_and_split_unmapped(
   return ret;
 }
 
+/**
+ * Splits a locked anonymous folio that is still mapped. Returns 0, -EBUSY without an anon_vma, or -EAGAIN with extra
+ * references. NON-KERNEL: the anonymous part of upstream's __folio_split().
+ */
 function* __folio_split_anon(
   m: Machine,
   folio: number,
@@ -237,6 +262,10 @@ function* __folio_split_anon(
   return ret;
 }
 
+/**
+ * Splits a locked folio; the folio of `lock_at` stays locked. Returns 0 or a negative errno (mm/huge_memory.c:
+ * __folio_split()). A large folio of a file is Unmodelled.
+ */
 function* __folio_split(
   m: Machine,
   folio: number,
@@ -269,8 +298,9 @@ function* __folio_split(
 }
 
 /**
- * Splits an anonymous folio that is locked, already unmapped and on no LRU list; the parts stay locked, unmapped and
- * with one reference each: 0, or -EAGAIN if somebody else holds a reference (mm/huge_memory.c: folio_split_unmapped()).
+ * Splits a locked anonymous folio that is already unmapped and on no LRU list. The parts stay locked and unmapped, with
+ * one reference each. Returns 0, or -EAGAIN if the folio has extra references (mm/huge_memory.c:
+ * folio_split_unmapped()).
  */
 export function folio_split_unmapped(m: Machine, folio: number, new_order: number): number {
   const fn = 'folio_split_unmapped';
@@ -283,9 +313,9 @@ export function folio_split_unmapped(m: Machine, folio: number, new_order: numbe
 }
 
 /**
- * Splits the page's locked folio into folios of 2^new_order pages. The caller's reference and lock pass to the one that
- * holds `page`; tails go to the LRU, or to `list` with a reference. 0; -EAGAIN if the folio has other users; -EBUSY;
- * -EINVAL (include/linux/huge_mm.h: split_huge_page_to_list_to_order()). Folios of files are not modelled.
+ * Splits the locked folio of `page` into folios of 2^new_order pages. The caller's lock and reference move to the folio
+ * that contains `page`. The other folios go to the LRU, or to `list` with a reference. Returns 0, -EAGAIN, -EBUSY or
+ * -EINVAL (include/linux/huge_mm.h: split_huge_page_to_list_to_order()). Large folios of files are Unmodelled.
  */
 function* split_huge_page_to_list_to_order(
   m: Machine,
@@ -298,7 +328,7 @@ function* split_huge_page_to_list_to_order(
 }
 
 /**
- * Splits the page's locked folio into folios of 2^new_order pages (include/linux/huge_mm.h:
+ * Splits the locked folio of `page` into folios of 2^new_order pages (include/linux/huge_mm.h:
  * split_huge_page_to_order()).
  */
 export function* split_huge_page_to_order(m: Machine, page: number, new_order: number): Gen<number> {
@@ -306,7 +336,8 @@ export function* split_huge_page_to_order(m: Machine, page: number, new_order: n
 }
 
 /**
- * Splits the page's locked folio into single pages; `page` stays locked (include/linux/huge_mm.h: split_huge_page()).
+ * Splits the locked folio of `page` into single pages; `page` stays locked (include/linux/huge_mm.h:
+ * split_huge_page()).
  */
 export function* split_huge_page(m: Machine, page: number): Gen<number> {
   return yield* split_huge_page_to_list_to_order(m, page, null, 0);
@@ -318,7 +349,7 @@ export function* split_folio_to_order(m: Machine, folio: number, new_order: numb
 }
 
 /**
- * Splits the locked folio into single pages, the tails going to the list if there is one (mm/huge_memory.c:
+ * Splits the locked folio into single pages and adds the tails to `list` if it is not null (mm/huge_memory.c:
  * split_folio_to_list()).
  */
 export function* split_folio_to_list(m: Machine, folio: number, list: PageList | null): Gen<number> {
@@ -331,8 +362,8 @@ export function* split_folio(m: Machine, folio: number): Gen<number> {
 }
 
 /**
- * Splits only so far that `page` lies in a folio of 2^new_order pages, the rest staying as large as it can; the first
- * page stays locked (mm/huge_memory.c: folio_split()).
+ * Splits the folio in halves until `page` lies in a folio of 2^new_order pages; the other parts stay as large as
+ * possible and the first page stays locked (mm/huge_memory.c: folio_split()).
  */
 export function* folio_split(
   m: Machine,
@@ -345,8 +376,8 @@ export function* folio_split(
 }
 
 /**
- * The smallest order that the folio may be split to; tmpfs, the one file system with large folios here, has no minimum
- * (mm/huge_memory.c: min_order_for_split()).
+ * Returns the smallest order that the folio may be split to (mm/huge_memory.c: min_order_for_split()). Leaves out
+ * mapping_min_folio_order(): tmpfs, the only file system with large folios here, has no minimum.
  */
 export function min_order_for_split(_m: Machine, _folio: number): number {
   return 0;

@@ -79,6 +79,7 @@ import {
 import { mm_counter_file } from './pmd_lock.ts';
 import { count_vm_event, is_huge_zero_pmd, pmd_is_huge } from './sysfs.ts';
 
+/** Replaces a pmd of the huge zero folio by ptes of the zero page (mm/huge_memory.c: __split_huge_zero_page_pmd()). */
 function __split_huge_zero_page_pmd(m: Machine, vma: vm_area_struct, haddr: number, pmdt: ptdesc, pi: number): void {
   const mm = vma.vm_mm;
   const old_pmd = pmdp_huge_clear_flush(m, vma, haddr, pmdt, pi);
@@ -92,7 +93,10 @@ function __split_huge_zero_page_pmd(m: Machine, vma: vm_area_struct, haddr: numb
   pmd_populate(m, mm, pmdt, pi, pgtable);
 }
 
-// A pmd of a file needs no ptes: the page cache keeps the folio and faults map it again.
+/**
+ * Unmaps a pmd of a file. No ptes are installed, since faults map the folio again from the page cache. NON-KERNEL: the
+ * first branch of upstream's __split_huge_pmd_locked().
+ */
 function split_file_pmd(m: Machine, vma: vm_area_struct, haddr: number, pmdt: ptdesc, pi: number): void {
   const mm = vma.vm_mm;
   const old_pmd = pmdp_huge_clear_flush(m, vma, haddr, pmdt, pi);
@@ -111,6 +115,7 @@ function split_file_pmd(m: Machine, vma: vm_area_struct, haddr: number, pmdt: pt
   folio_put(m, folio);
 }
 
+/** Fills an empty pte table. NON-KERNEL: a loop that upstream's __split_huge_pmd_locked() repeats. */
 function fill_leaves(m: Machine, mm: mm_struct, haddr: number, pgtable: ptdesc, pte: (i: number) => number): void {
   for (let i = 0; i < HPAGE_PMD_NR; i++) {
     WARN_ON(m, pgtable.entry[i] !== 0, '__split_huge_pmd_locked');
@@ -118,6 +123,10 @@ function fill_leaves(m: Machine, mm: mm_struct, haddr: number, pgtable: ptdesc, 
   }
 }
 
+/**
+ * Splits a huge pmd, present or not, into ptes under the pmd lock; `freeze` makes them migration entries
+ * (mm/huge_memory.c: __split_huge_pmd_locked()).
+ */
 function __split_huge_pmd_locked(
   m: Machine,
   vma: vm_area_struct,
@@ -180,8 +189,8 @@ function __split_huge_pmd_locked(
       WARN_ON(m, folio_ref_count(m, folio) === 0, '__split_huge_pmd_locked', 'folio without references');
       WARN_ON(m, !folio_test_anon(m, folio), '__split_huge_pmd_locked', 'folio is not anonymous');
     }
-    // Frozen, the ptes become migration entries at once, which needs the pages to be shareable; a pinned folio is not,
-    // and then only the pmd is split and the caller's try_to_migrate_one() fails on the ptes.
+    // With `freeze` the ptes become migration entries, so PageAnonExclusive has to be cleared first. That fails for a
+    // pinned folio: then only the pmd is split, and try_to_migrate_one() fails on its ptes.
     anon_exclusive = PageAnonExclusive(m, page);
     if (freeze && anon_exclusive && folio_try_share_anon_rmap_pmd(m, folio, page) !== 0) freeze = false;
     if (!freeze) {
@@ -231,8 +240,8 @@ function __split_huge_pmd_locked(
 }
 
 /**
- * Turns a huge pmd, if it is one, into a table of ptes; with freeze into one of migration entries; under the pmd lock
- * (mm/huge_memory.c: split_huge_pmd_locked()).
+ * Splits the pmd into ptes if it is huge, under the pmd lock; `freeze` makes them migration entries (mm/huge_memory.c:
+ * split_huge_pmd_locked()).
  */
 export function split_huge_pmd_locked(
   m: Machine,
@@ -247,7 +256,7 @@ export function split_huge_pmd_locked(
   if (pmd_trans_huge(pmd) || pmd_is_valid_softleaf(pmd)) __split_huge_pmd_locked(m, vma, pmdt, pi, address, freeze);
 }
 
-/** Splits the pmd around the address, telling mirrors before (mm/huge_memory.c: __split_huge_pmd()). */
+/** Splits the huge pmd around the address after notifying mirrors (mm/huge_memory.c: __split_huge_pmd()). */
 export function* __split_huge_pmd(
   m: Machine,
   vma: vm_area_struct,
@@ -271,7 +280,7 @@ export function* split_huge_pmd(m: Machine, vma: vm_area_struct, pmdt: ptdesc, p
   if (pmd_is_huge(pmdt.entry[pi])) yield* __split_huge_pmd(m, vma, pmdt, pi, address, false);
 }
 
-/** Splits what pmd there is at the address (mm/huge_memory.c: split_huge_pmd_address()). */
+/** Splits the huge pmd at the address, if there is one (mm/huge_memory.c: split_huge_pmd_address()). */
 export function* split_huge_pmd_address(m: Machine, vma: vm_area_struct, address: number, freeze: boolean): Gen<void> {
   const pmdt = mm_find_pmd(m, vma.vm_mm, address);
   if (pmdt === null) return;

@@ -52,9 +52,10 @@ const TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG = 6;
 const TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG = 7;
 export const TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG = 8;
 
-/** folio orders that anonymous memory may use: 2 to 9 (include/linux/huge_mm.h) */
+/** Folio orders that anonymous memory may use: 2 to 9 (include/linux/huge_mm.h). */
 export const THP_ORDERS_ALL_ANON = ((1 << (PMD_ORDER + 1)) - 1) & ~3;
 export const THP_ORDERS_ALL_SPECIAL_DAX = (1 << PMD_ORDER) | (1 << 18);
+/** Callers that ask whether a vma may have huge pages (include/linux/huge_mm.h: enum tva_type). */
 const MAX_PAGECACHE_ORDER = PMD_ORDER;
 export const THP_ORDERS_ALL_FILE_DEFAULT = ((1 << (MAX_PAGECACHE_ORDER + 1)) - 1) & ~1;
 
@@ -64,7 +65,7 @@ export const TVA_PAGEFAULT = 1;
 export const TVA_KHUGEPAGED = 2;
 export const TVA_FORCED_COLLAPSE = 3;
 
-/** vmas that are never collapsed (include/linux/mm.h) */
+/** Vma flags that exclude a vma from collapse (include/linux/mm.h). */
 const VM_NO_KHUGEPAGED = VM_SPECIAL | VM_HUGETLB;
 
 // Counters by folio order (include/linux/huge_mm.h: enum mthp_stat_item).
@@ -85,7 +86,7 @@ export const MTHP_STAT_COLLAPSE_EXCEED_NONE = 20;
 export const MTHP_STAT_COLLAPSE_EXCEED_SHARED = 21;
 const __MTHP_STAT_COUNT = 22;
 
-/** The events of /proc/vmstat that transparent huge pages count (include/linux/vm_event_item.h). */
+/** Events of /proc/vmstat that transparent huge pages count (include/linux/vm_event_item.h). */
 type vm_event_item =
   | 'THP_FAULT_ALLOC'
   | 'THP_FAULT_FALLBACK'
@@ -112,8 +113,8 @@ type vm_event_item =
 const HUGE_ZERO_UNSET_PFN = -1;
 
 /**
- * Everything global of transparent huge pages: settings, the huge zero folio, counters. NON-KERNEL (mm/huge_memory.c:
- * its globals).
+ * State of transparent huge pages: settings, the huge zero folio, counters. NON-KERNEL: the global variables of
+ * mm/huge_memory.c.
  */
 export class thp_state {
   private readonly m: Machine;
@@ -122,7 +123,7 @@ export class thp_state {
     (1 << TRANSPARENT_HUGEPAGE_DEFRAG_REQ_MADV_FLAG) |
     (1 << TRANSPARENT_HUGEPAGE_DEFRAG_KHUGEPAGED_FLAG) |
     (1 << TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG);
-  /** bit n: anonymous folios of order n, in hugepages-N kB/enabled */
+  /** Bit n: folios of order n, set by hugepages-<size>kB/enabled. */
   huge_anon_orders_always = 0;
   huge_anon_orders_madvise = 0;
   huge_anon_orders_inherit = 1 << PMD_ORDER;
@@ -135,19 +136,19 @@ export class thp_state {
   khugepaged_pages_to_scan = HPAGE_PMD_NR * 8;
   khugepaged_scan_sleep_millisecs = 10000;
   khugepaged_alloc_sleep_millisecs = 60000;
-  /** 0 while it does not exist */
+  /** 0 until it is allocated. */
   huge_zero_folio = 0;
   huge_zero_pfn = HUGE_ZERO_UNSET_PFN;
   huge_zero_refcount = 0;
-  /** folios on the deferred split queue, which only memory pressure would read */
+  /** Folios on the deferred split queue; only reclaim reads it. */
   readonly deferred_split_lru = new Set<number>();
   readonly vm_events = new Map<vm_event_item, number>();
   readonly mthp_stats = new Int32Array((PMD_ORDER + 1) * __MTHP_STAT_COUNT);
 
   constructor(m: Machine) {
     this.m = m;
-    // hugepage_init() turns everything off where there is little memory; the configured mode stands for a write to
-    // enabled
+    // hugepage_init() turns THP off on machines with less than 512 MiB. The configured mode acts like a later write to
+    // `enabled`.
     if (m.config.mem < 512 * 1024 * 1024) this.transparent_hugepage_flags = 0;
     this.set_global_enabled_mode(m.config.thp);
   }
@@ -177,7 +178,7 @@ export class thp_state {
     folio_clear_large_rmappable(this.m, zero_folio);
     this.huge_zero_folio = zero_folio;
     this.huge_zero_pfn = folio_pfn(this.m, zero_folio);
-    // one is the shrinker's, which gives it back only under memory pressure
+    // The second reference is the shrinker's, which drops it under memory pressure.
     this.huge_zero_refcount = 2;
     count_vm_event(this.m, 'THP_ZERO_PAGE_ALLOC');
     return true;
@@ -187,8 +188,8 @@ export class thp_state {
   }
 
   /**
-   * Frees the huge zero folio if nobody but the shrinker holds it; answers pages freed (mm/huge_memory.c:
-   * shrink_huge_zero_folio_scan()).
+   * Frees the huge zero folio if only the shrinker holds a reference. Returns the number of pages freed
+   * (mm/huge_memory.c: shrink_huge_zero_folio_scan()).
    */
   shrink_huge_zero_folio_scan(): number {
     if (this.huge_zero_refcount !== 1) return 0;
@@ -201,13 +202,13 @@ export class thp_state {
   }
 }
 
-/** Counts one event of /proc/vmstat (include/linux/vmstat.h: count_vm_event()). */
+/** Counts an event of /proc/vmstat (include/linux/vmstat.h: count_vm_event()). */
 export function count_vm_event(m: Machine, item: vm_event_item): void {
   m.thp.vm_events.set(item, (m.thp.vm_events.get(item) ?? 0) + 1);
 }
 
 /**
- * Adds to a counter of one folio order, 1 to 9; other orders are not counted (include/linux/huge_mm.h:
+ * Adds `delta` to a counter of one folio order, 1 to 9; other orders are ignored (include/linux/huge_mm.h:
  * mod_mthp_stat()).
  */
 export function mod_mthp_stat(m: Machine, order: number, item: number, delta: number): void {
@@ -215,47 +216,50 @@ export function mod_mthp_stat(m: Machine, order: number, item: number, delta: nu
   m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item] += delta;
 }
 
-/** A counter of one folio order, 1 to 9 (mm/huge_memory.c: sum_mthp_stat()). */
+/** Returns a counter of one folio order, 1 to 9 (mm/huge_memory.c: sum_mthp_stat()). */
 function sum_mthp_stat(m: Machine, order: number, item: number): number {
   return m.thp.mthp_stats[order * __MTHP_STAT_COUNT + item];
 }
 
-/** Adds one to a counter of one folio order (include/linux/huge_mm.h: count_mthp_stat()). */
+/** Increments a counter of one folio order (include/linux/huge_mm.h: count_mthp_stat()). */
 export function count_mthp_stat(m: Machine, order: number, item: number): void {
   mod_mthp_stat(m, order, item, 1);
 }
 
-/** True unless the global setting is never (include/linux/huge_mm.h: hugepage_global_enabled()). */
+/** Returns true unless `enabled` is "never" (include/linux/huge_mm.h: hugepage_global_enabled()). */
 export function hugepage_global_enabled(m: Machine): boolean {
   return m.thp.test(TRANSPARENT_HUGEPAGE_FLAG) || m.thp.test(TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG);
 }
 
-/** True if the global setting is always (include/linux/huge_mm.h: hugepage_global_always()). */
+/** Returns true if `enabled` is "always" (include/linux/huge_mm.h: hugepage_global_always()). */
 function hugepage_global_always(m: Machine): boolean {
   return m.thp.test(TRANSPARENT_HUGEPAGE_FLAG);
 }
 
 /**
- * True if reads of untouched memory may map the huge zero folio (include/linux/huge_mm.h:
+ * Returns true if read faults may map the huge zero folio (include/linux/huge_mm.h:
  * transparent_hugepage_use_zero_page()).
  */
 export function transparent_hugepage_use_zero_page(m: Machine): boolean {
   return m.thp.test(TRANSPARENT_HUGEPAGE_USE_ZERO_PAGE_FLAG);
 }
 
-/** The highest order in a bit mask of orders, -1 for none (include/linux/huge_mm.h: highest_order()). */
+/** Returns the highest order in a bit mask of orders, or -1 (include/linux/huge_mm.h: highest_order()). */
 export function highest_order(orders: number): number {
   return 31 - Math.clz32(orders);
 }
 
-/** The mask without `prev`: its highest_order() is upstream's next_order() (include/linux/huge_mm.h: next_order()). */
+/**
+ * Removes `prev` from the mask. Returns the mask; upstream updates it in place and returns the new highest order
+ * (include/linux/huge_mm.h: next_order()).
+ */
 export function next_order(orders: number, prev: number): number {
   return orders & ~(1 << prev);
 }
 
 /**
- * True if the block of 2^order pages around addr lies in the vma and, in a file, at an aligned offset
- * (include/linux/huge_mm.h: thp_vma_suitable_order()).
+ * Returns true if the naturally aligned block of 2^order pages around addr lies within the vma, and for a file also at
+ * an aligned offset (include/linux/huge_mm.h: thp_vma_suitable_order()).
  */
 export function thp_vma_suitable_order(vma: vm_area_struct, addr: number, order: number): boolean {
   const hpage_size = PAGE_SIZE * 2 ** order;
@@ -264,7 +268,7 @@ export function thp_vma_suitable_order(vma: vm_area_struct, addr: number, order:
   return haddr >= vma.vm_start && haddr + hpage_size <= vma.vm_end;
 }
 
-/** The orders of the mask that suit the vma at addr (include/linux/huge_mm.h: thp_vma_suitable_orders()). */
+/** Removes the orders that do not fit the vma at addr (include/linux/huge_mm.h: thp_vma_suitable_orders()). */
 export function thp_vma_suitable_orders(vma: vm_area_struct, addr: number, orders: number): number {
   let order = highest_order(orders);
   while (orders !== 0) {
@@ -275,20 +279,28 @@ export function thp_vma_suitable_orders(vma: vm_area_struct, addr: number, order
   return orders;
 }
 
-/** True if advice or prctl turned huge pages off for the vma (include/linux/huge_mm.h: vma_thp_disabled()). */
+/** Returns true if madvise() or prctl() disabled THP for the vma (include/linux/huge_mm.h: vma_thp_disabled()). */
 export function vma_thp_disabled(vma: vm_area_struct, vm_flags: number): boolean {
   return (vm_flags & VM_NOHUGEPAGE) !== 0 || (vma.vm_mm.flags & MMF_DISABLE_THP) !== 0;
 }
 
+/**
+ * Returns true for a vma of raw pfns (mm/huge_memory.c: vma_is_special_huge()). Leaves out DAX: not configured.
+ */
 function vma_is_special_huge(vma: vm_area_struct): boolean {
   return (vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP)) !== 0;
 }
 
+/** Returns true for the stack that exec is still building (include/linux/mm.h: vma_is_temporary_stack()). */
 function vma_is_temporary_stack(vma: vm_area_struct): boolean {
   const incomplete = VM_RAND_READ | VM_SEQ_READ;
   return (vma.vm_flags & VM_GROWSDOWN) !== 0 && (vma.vm_flags & incomplete) === incomplete;
 }
 
+/**
+ * Returns true if a vma of a file other than tmpfs may use huge pages. NON-KERNEL: the file branch of upstream's
+ * __thp_vma_allowable_orders().
+ */
 function vma_can_map_huge_file(m: Machine, vma: vm_area_struct, vm_flags: number, type: number): boolean {
   const has_huge_fault = vma.vm_ops?.huge_fault !== undefined;
   const bypass = type === TVA_FORCED_COLLAPSE || ((vma.vm_flags & VM_PFNMAP) !== 0 && has_huge_fault);
@@ -296,10 +308,14 @@ function vma_can_map_huge_file(m: Machine, vma: vm_area_struct, vm_flags: number
   if (!bypass && !allow) return false;
   if (type === TVA_PAGEFAULT) return has_huge_fault;
   if (type === TVA_SMAPS && has_huge_fault) return true;
-  // file_thp_enabled(): no file system here but tmpfs, handled before, has large folios
+  // file_thp_enabled() is false here: no file system but tmpfs has large folios.
   return false;
 }
 
+/**
+ * Returns the orders of the mask that the vma may use (mm/huge_memory.c: __thp_vma_allowable_orders()). Leaves out DAX,
+ * memory cgroups and the vdso, which this kernel does not have.
+ */
 function __thp_vma_allowable_orders(
   m: Machine,
   vma: vm_area_struct,
@@ -338,8 +354,8 @@ function __thp_vma_allowable_orders(
 }
 
 /**
- * The orders of the mask that a vma with these vm_flags may use for what `type` (TVA_*) names; 0 for none
- * (include/linux/huge_mm.h: thp_vma_allowable_orders()). DAX, memcg and the vdso are left out.
+ * Returns the orders of the mask that a vma with these vm_flags may use for the caller `type` (TVA_*), 0 for none
+ * (include/linux/huge_mm.h: thp_vma_allowable_orders()).
  */
 export function thp_vma_allowable_orders(
   m: Machine,
@@ -360,7 +376,7 @@ export function thp_vma_allowable_orders(
   return __thp_vma_allowable_orders(m, vma, vm_flags, type, orders);
 }
 
-/** True if the vma may use folios of one order (include/linux/huge_mm.h: thp_vma_allowable_order()). */
+/** Returns true if the vma may use folios of this order (include/linux/huge_mm.h: thp_vma_allowable_order()). */
 export function thp_vma_allowable_order(
   m: Machine,
   vma: vm_area_struct,
@@ -376,7 +392,8 @@ const __GFP_KSWAPD_RECLAIM = 0x800;
 const __GFP_NORETRY = 0x10000;
 
 /**
- * The allocation flags of a huge page for the vma, as the defrag setting says (mm/huge_memory.c: vma_thp_gfp_mask()).
+ * Returns the gfp flags for a huge page of the vma, as the `defrag` setting and the vma's advice say (mm/huge_memory.c:
+ * vma_thp_gfp_mask()).
  */
 export function vma_thp_gfp_mask(m: Machine, vma: vm_area_struct | null): number {
   const vma_madvised = vma !== null && (vma.vm_flags & VM_HUGEPAGE) !== 0;
@@ -407,7 +424,7 @@ export function is_huge_zero_pmd(m: Machine, pmd: number): boolean {
 }
 
 /**
- * The huge zero folio, made on the first request, which the mm then keeps until it dies; 0 without memory
+ * Returns the huge zero folio and allocates it at first use; 0 without memory. The mm holds one reference until it dies
  * (mm/huge_memory.c: mm_get_huge_zero_folio()).
  */
 export function mm_get_huge_zero_folio(m: Machine, mm: mm_struct): number {
@@ -417,22 +434,22 @@ export function mm_get_huge_zero_folio(m: Machine, mm: mm_struct): number {
   return m.thp.huge_zero_folio;
 }
 
-/** Gives back the dying mm's hold on the huge zero folio (mm/huge_memory.c: mm_put_huge_zero_folio()). */
+/** Drops the dying mm's reference to the huge zero folio (mm/huge_memory.c: mm_put_huge_zero_folio()). */
 export function mm_put_huge_zero_folio(m: Machine, mm: mm_struct): void {
   if (mm.flags & MMF_HUGE_ZERO_FOLIO) m.thp.put_huge_zero_folio();
 }
 
-/** True for a huge mapping or a software leaf in a pmd (include/linux/huge_mm.h: pmd_is_huge()). */
+/** Returns true for a huge mapping or a non-present entry in a pmd (include/linux/huge_mm.h: pmd_is_huge()). */
 export function pmd_is_huge(pmd: number): boolean {
   return pmd_present(pmd) ? pmd_trans_huge(pmd) : !pmd_none(pmd);
 }
 
-/** True for a folio that one pmd can map (include/linux/huge_mm.h: folio_test_pmd_mappable()). */
+/** Returns true for a folio that one pmd can map (include/linux/huge_mm.h: folio_test_pmd_mappable()). */
 export function folio_test_pmd_mappable(m: Machine, folio: number): boolean {
   return folio_order(m, folio) >= HPAGE_PMD_ORDER;
 }
 
-/** True for the order of a pmd's mapping (include/linux/huge_mm.h: is_pmd_order()). */
+/** Returns true for HPAGE_PMD_ORDER (include/linux/huge_mm.h: is_pmd_order()). */
 export function is_pmd_order(order: number): boolean {
   return order === HPAGE_PMD_ORDER;
 }
@@ -448,23 +465,24 @@ const DEFRAG_FLAGS = [
 const ANON_MODES = ['always', 'inherit', 'madvise', 'never'] as const;
 export const SHMEM_MODES = ['always', 'within_size', 'advise', 'never', 'deny', 'force'] as const;
 
-/** A sysfs line of all modes, the active one in brackets. NON-KERNEL. */
+/** Formats a sysfs setting: all modes with the active one in brackets. NON-KERNEL. */
 export function pick(modes: readonly string[], active: string): string {
   return `${modes.map((x) => (x === active ? `[${x}]` : x)).join(' ')}\n`;
 }
 
+/** Removes the trailing newline. NON-KERNEL: upstream compares with sysfs_streq(). */
 function word(buf: string): string {
   return buf.endsWith('\n') ? buf.slice(0, -1) : buf;
 }
 
-/** What /sys/kernel/mm/transparent_hugepage/enabled reads as (mm/huge_memory.c: enabled_show()). */
+/** Shows transparent_hugepage/enabled (mm/huge_memory.c: enabled_show()). */
 export function enabled_show(m: Machine): string {
   const thp = m.thp;
   if (thp.test(TRANSPARENT_HUGEPAGE_FLAG)) return pick(GLOBAL_MODES, 'always');
   return pick(GLOBAL_MODES, thp.test(TRANSPARENT_HUGEPAGE_REQ_MADV_FLAG) ? 'madvise' : 'never');
 }
 
-/** A write to transparent_hugepage/enabled: 0 or -EINVAL (mm/huge_memory.c: enabled_store()). */
+/** Stores transparent_hugepage/enabled. Returns 0 or -EINVAL (mm/huge_memory.c: enabled_store()). */
 export function enabled_store(m: Machine, buf: string): number {
   const mode = GLOBAL_MODES.find((x) => x === word(buf));
   if (mode === undefined) return -EINVAL;
@@ -472,13 +490,13 @@ export function enabled_store(m: Machine, buf: string): number {
   return 0;
 }
 
-/** What transparent_hugepage/defrag reads as (mm/huge_memory.c: defrag_show()). */
+/** Shows transparent_hugepage/defrag (mm/huge_memory.c: defrag_show()). */
 export function defrag_show(m: Machine): string {
   const i = DEFRAG_FLAGS.findIndex((f) => m.thp.test(f));
   return pick(DEFRAG_MODES, DEFRAG_MODES[i < 0 ? 4 : i]);
 }
 
-/** A write to transparent_hugepage/defrag: 0 or -EINVAL (mm/huge_memory.c: defrag_store()). */
+/** Stores transparent_hugepage/defrag. Returns 0 or -EINVAL (mm/huge_memory.c: defrag_store()). */
 export function defrag_store(m: Machine, buf: string): number {
   const mode = (DEFRAG_MODES as readonly string[]).indexOf(word(buf));
   if (mode < 0) return -EINVAL;
@@ -486,12 +504,12 @@ export function defrag_store(m: Machine, buf: string): number {
   return 0;
 }
 
-/** What transparent_hugepage/use_zero_page reads as (mm/huge_memory.c: single_hugepage_flag_show()). */
+/** Shows a flag file such as transparent_hugepage/use_zero_page (mm/huge_memory.c: single_hugepage_flag_show()). */
 export function single_hugepage_flag_show(m: Machine, flag: number): string {
   return m.thp.test(flag) ? '1\n' : '0\n';
 }
 
-/** A write of 0 or 1 to a flag file: 0 or -EINVAL (mm/huge_memory.c: single_hugepage_flag_store()). */
+/** Stores 0 or 1 to a flag file. Returns 0 or -EINVAL (mm/huge_memory.c: single_hugepage_flag_store()). */
 export function single_hugepage_flag_store(m: Machine, buf: string, flag: number): number {
   if (!/^\+?\d+\n?$/.test(buf)) return -EINVAL;
   const value = parseInt(buf, 10);
@@ -500,7 +518,7 @@ export function single_hugepage_flag_store(m: Machine, buf: string, flag: number
   return 0;
 }
 
-/** What hugepages-N kB/enabled reads as for one order (mm/huge_memory.c: anon_enabled_show()). */
+/** Shows hugepages-<size>kB/enabled of one order (mm/huge_memory.c: anon_enabled_show()). */
 export function anon_enabled_show(m: Machine, order: number): string {
   const bit = 1 << order;
   const thp = m.thp;
@@ -509,7 +527,7 @@ export function anon_enabled_show(m: Machine, order: number): string {
   return pick(ANON_MODES, thp.huge_anon_orders_madvise & bit ? 'madvise' : 'never');
 }
 
-/** A write to hugepages-N kB/enabled: 0 or -EINVAL (mm/huge_memory.c: anon_enabled_store()). */
+/** Stores hugepages-<size>kB/enabled. Returns 0 or -EINVAL (mm/huge_memory.c: anon_enabled_store()). */
 export function anon_enabled_store(m: Machine, order: number, buf: string): number {
   const mode = ANON_MODES.find((x) => x === word(buf));
   if (mode === undefined) return -EINVAL;
@@ -524,7 +542,7 @@ export function anon_enabled_store(m: Machine, order: number, buf: string): numb
   return 0;
 }
 
-/** Registers what /sys/kernel/mm offers for huge pages (mm/huge_memory.c: hugepage_init_sysfs()). */
+/** Registers the THP files below /sys/kernel/mm (mm/huge_memory.c: hugepage_init_sysfs()). */
 export function sysfs_init(m: Machine): void {
   vfs_register_text(m, `${THP}/enabled`, 0o644, { show: enabled_show, store: enabled_store });
   vfs_register_text(m, `${THP}/defrag`, 0o644, { show: defrag_show, store: defrag_store });

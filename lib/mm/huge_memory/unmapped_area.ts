@@ -6,7 +6,10 @@ import type { file } from '../../fs/fs.ts';
 import { mm_get_unmapped_area_vmaflags } from '../mmap/unmapped_area.ts';
 import { mod } from '../vma/unmapped_area.ts';
 
-/** A range whose huge pages line up with offset `off`, or 0 (mm/huge_memory.c: __thp_get_unmapped_area()). */
+/**
+ * Returns a free range whose huge pages are aligned with file offset `off`, or 0 (mm/huge_memory.c:
+ * __thp_get_unmapped_area()).
+ */
 function __thp_get_unmapped_area(
   m: Machine,
   filp: file | null,
@@ -27,7 +30,7 @@ function __thp_get_unmapped_area(
   return off_sub === 0 ? ret + size : ret + off_sub;
 }
 
-/** A free range, aligned for huge pages if it can be (mm/huge_memory.c: thp_get_unmapped_area_vmaflags()). */
+/** Returns a free range, aligned to huge pages if possible (mm/huge_memory.c: thp_get_unmapped_area_vmaflags()). */
 export function thp_get_unmapped_area_vmaflags(
   m: Machine,
   filp: file | null,
@@ -41,7 +44,7 @@ export function thp_get_unmapped_area_vmaflags(
   return ret !== 0 ? ret : mm_get_unmapped_area_vmaflags(m, filp, addr, len, pgoff, flags, vm_flags);
 }
 
-/** thp_get_unmapped_area_vmaflags() without flags (mm/huge_memory.c: thp_get_unmapped_area()). */
+/** Returns a free range for a mapping without vm_flags (mm/huge_memory.c: thp_get_unmapped_area()). */
 export function thp_get_unmapped_area(
   m: Machine,
   filp: file | null,

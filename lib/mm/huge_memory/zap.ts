@@ -52,8 +52,8 @@ import { split_folio } from './split_folio.ts';
 import { folio_test_pmd_mappable, is_huge_zero_pmd } from './sysfs.ts';
 
 /**
- * MADV_FREE of what a pmd maps, up to `next`: true if all of it is done, false if ptes are left to do or nothing can be
- * (mm/huge_memory.c: madvise_free_huge_pmd()).
+ * MADV_FREE of the folio that a pmd maps, up to `next`. Returns true if done, false if the caller has to look at ptes
+ * or the folio cannot be freed (mm/huge_memory.c: madvise_free_huge_pmd()).
  */
 export function* madvise_free_huge_pmd(
   m: Machine,
@@ -106,13 +106,14 @@ export function* madvise_free_huge_pmd(
   return true;
 }
 
-/** Frees a page table that was kept for a huge pmd (mm/huge_memory.c: zap_deposited_table()). */
+/** Frees the page table that was deposited for a huge pmd (mm/huge_memory.c: zap_deposited_table()). */
 function zap_deposited_table(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): void {
   const pgtable = pgtable_trans_huge_withdraw(m, mm, pmdt, pi);
   pte_free(m, mm, pgtable);
   mm_dec_nr_ptes(mm);
 }
 
+/** Updates rmap, counters and folio flags for a zapped pmd (mm/huge_memory.c: zap_huge_pmd_folio()). */
 function zap_huge_pmd_folio(
   m: Machine,
   mm: mm_struct,
@@ -131,12 +132,12 @@ function zap_huge_pmd_folio(
     if (is_present && pmd_young(pmdval) && (vma.vm_flags & (VM_SEQ_READ | VM_RAND_READ)) === 0)
       folio_mark_accessed(m, folio);
   }
-  // the entry held the only reference of a mapping of device memory; present folios go through the gather
+  // A device-private entry drops its reference here; references of present folios are dropped by the mmu_gather.
   if (is_device_private) folio_put(m, folio);
 }
 
 /**
- * Unmaps what a huge pmd maps, leaf or mapping; false if it is no huge pmd once locked (mm/huge_memory.c:
+ * Zaps a huge pmd, present or not. Returns false if the pmd is no longer huge under its lock (mm/huge_memory.c:
  * zap_huge_pmd()).
  */
 export function* zap_huge_pmd(
@@ -163,8 +164,8 @@ export function* zap_huge_pmd(
 }
 
 /**
- * Drops a clean lazily freed folio that a pmd maps, under the pmd lock; false if it was written to again or somebody
- * else uses it (mm/huge_memory.c: unmap_huge_pmd_locked()).
+ * Unmaps a clean lazily freed folio under the pmd lock. Returns false if it was written to again or has other users
+ * (mm/huge_memory.c: unmap_huge_pmd_locked()).
  */
 export function unmap_huge_pmd_locked(
   m: Machine,

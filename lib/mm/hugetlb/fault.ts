@@ -113,16 +113,16 @@ import {
   unmap_hugepage_range,
 } from './vma.ts';
 
-/** A hugetlb fault on its way: what upstream keeps in struct vm_fault. */
+/** State of one hugetlb fault. NON-KERNEL: struct vm_fault and the local variables of upstream's hugetlb_fault(). */
 class huge_fault {
   readonly vmf: vm_fault;
   readonly h: hstate;
   readonly mapping: address_space;
-  /** index in the file, in huge pages */
+  /** Index within the file in huge pages. */
   readonly idx: number;
   readonly fault_mutex: mutex;
   pt: ptdesc | null = null;
-  /** place of the entry in pt */
+  /** Index of the entry in pt. */
   readonly i: number;
   ptl: spinlock | null = null;
   constructor(m: Machine, vma: vm_area_struct, address: number, flags: number) {
@@ -137,7 +137,7 @@ class huge_fault {
 }
 
 /**
- * The mutex that keeps faults on one huge page of a file apart; idx in huge pages (mm/hugetlb.c:
+ * Returns the mutex that serializes faults on one huge page of a file; `idx` is in huge pages (mm/hugetlb.c:
  * hugetlb_fault_mutex_hash()).
  */
 export function hugetlb_fault_mutex_hash(m: Machine, mapping: address_space, idx: number): mutex {
@@ -145,20 +145,27 @@ export function hugetlb_fault_mutex_hash(m: Machine, mapping: address_space, idx
   return table[(mapping.id * 31 + idx) % table.length];
 }
 
+/** Reads the entry of the fault. NON-KERNEL: a call of huge_ptep_get(). */
 function entry_of(m: Machine, hf: huge_fault): number {
   return huge_ptep_get(m, hf.vmf.vma.vm_mm, hf.vmf.address, hf.pt as ptdesc, hf.i);
 }
 
+/** Locks the page table of the fault. NON-KERNEL: a call of huge_pte_lock(). */
 function* lock_entry(m: Machine, hf: huge_fault): Gen<void> {
   hf.ptl = yield* huge_pte_lock(m, hf.h, hf.vmf.vma.vm_mm, hf.pt as ptdesc);
 }
 
+/** Makes the entry writable and dirty (mm/hugetlb.c: set_huge_ptep_writable()). */
 function set_huge_ptep_writable(m: Machine, hf: huge_fault): void {
   const { vma, address } = hf.vmf;
   const entry = pte_mkwrite(pte_mkdirty(entry_of(m, hf)));
   ptep_set_access_flags(m, vma, address, hf.pt as ptdesc, hf.i, entry, true);
 }
 
+/**
+ * Unmaps the folio from other private mappings that have no reservation, so that the owner can be served (mm/hugetlb.c:
+ * unmap_ref_private()).
+ */
 function* unmap_ref_private(m: Machine, vma: vm_area_struct, folio: number, address: number): Gen<void> {
   const h = hstate_vma(m, vma);
   const mapping = vma.vm_file?.f_mapping as address_space;
@@ -173,7 +180,7 @@ function* unmap_ref_private(m: Machine, vma: vm_area_struct, folio: number, addr
 }
 
 /**
- * Makes the entry writable, by a copy if the page is shared. Called and left with the entry's table locked
+ * Makes the entry writable, with a copy if the page is shared. The page table is locked on entry and on return
  * (mm/hugetlb.c: hugetlb_wp()).
  */
 function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
@@ -234,7 +241,7 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
     hf.pt = huge_pte_offset(m, mm, vmf.address, huge_page_size(h));
     if (hf.pt !== null && entry_of(m, hf) === pte) {
       let newpte = make_huge_pte(m, vma, new_folio, !unshare);
-      // huge_ptep_clear_flush(): one INVLPG drops the whole huge translation
+      // Upstream's huge_ptep_clear_flush(): one INVLPG drops the whole huge translation.
       ptep_get_and_clear(m, mm, vmf.address, hf.pt, hf.i);
       flush_tlb_range(m, vma, vmf.address, vmf.address + huge_page_size(h));
       hugetlb_remove_rmap(m, old_folio);
@@ -255,12 +262,17 @@ function* hugetlb_wp(m: Machine, hf: huge_fault): Gen<number> {
   return ret;
 }
 
+/**
+ * Passes the fault to userfaultfd after releasing the vma lock and the fault mutex (mm/hugetlb.c:
+ * hugetlb_handle_userfault()).
+ */
 function* hugetlb_handle_userfault(m: Machine, hf: huge_fault, reason: number): Gen<number> {
   hugetlb_vma_unlock_read(m, hf.vmf.vma);
   mutex_unlock(m, hf.fault_mutex);
   return yield* handle_userfault(m, hf.vmf, reason);
 }
 
+/** Returns true if the entry is still what the fault read first (mm/hugetlb.c: hugetlb_pte_stable()). */
 function* hugetlb_pte_stable(m: Machine, hf: huge_fault): Gen<boolean> {
   yield* lock_entry(m, hf);
   const same = entry_of(m, hf) === hf.vmf.orig_pte;
@@ -268,6 +280,10 @@ function* hugetlb_pte_stable(m: Machine, hf: huge_fault): Gen<boolean> {
   return same;
 }
 
+/**
+ * Releases the locks at the end of hugetlb_no_page() and returns `ret`. NON-KERNEL: the label `out` of upstream's
+ * hugetlb_no_page().
+ */
 function no_page_out(m: Machine, hf: huge_fault, ret: number): number {
   hugetlb_vma_unlock_read(m, hf.vmf.vma);
   if (ret & VM_FAULT_RETRY) vma_end_read(m, hf.vmf.vma);
@@ -275,7 +291,10 @@ function no_page_out(m: Machine, hf: huge_fault, ret: number): number {
   return ret;
 }
 
-/** Maps a page where none is; gives the fault mutex and the vma lock back (mm/hugetlb.c: hugetlb_no_page()). */
+/**
+ * Handles a fault on an empty entry. Releases the fault mutex and the vma lock. Returns VM_FAULT_* (mm/hugetlb.c:
+ * hugetlb_no_page()).
+ */
 function* hugetlb_no_page(m: Machine, hf: huge_fault): Gen<number> {
   const { vmf, h, mapping } = hf;
   const vma = vmf.vma;
@@ -350,7 +369,7 @@ function* hugetlb_no_page(m: Machine, hf: huge_fault): Gen<number> {
   return no_page_out(m, hf, ret);
 }
 
-/** Resolves a fault in a hugetlb mapping: VM_FAULT_* (mm/hugetlb.c: hugetlb_fault()). */
+/** Handles a fault in a hugetlb vma. Returns VM_FAULT_* (mm/hugetlb.c: hugetlb_fault()). */
 export function* hugetlb_fault(
   m: Machine,
   mm: mm_struct,

@@ -63,7 +63,7 @@ import {
   vma_resv_map,
 } from './resv.ts';
 
-// A hugetlb folio's state (include/linux/hugetlb.h: enum hugetlb_page_flags). The last two say which list it is on.
+// State of a hugetlb folio (include/linux/hugetlb.h: enum hugetlb_page_flags). The last two tell which list it is on.
 export const HPG_restore_reserve = 1 << 0;
 export const HPG_migratable = 1 << 1;
 const HPG_temporary = 1 << 2;
@@ -71,10 +71,10 @@ const HPG_freed = 1 << 3;
 const HPG_active = 1 << 8;
 
 const PUD_ORDER = 18;
-/** 8 for each CPU, rounded up to a power of two */
+/** Mutexes per CPU; the total is rounded up to a power of two. */
 const FAULT_MUTEXES_PER_CPU = 8;
 
-/** The pool of one size of huge page (include/linux/hugetlb.h: struct hstate). Counters are in huge pages. */
+/** The pool of one huge page size (include/linux/hugetlb.h: struct hstate). Counters are in huge pages. */
 export class hstate {
   readonly order: number;
   readonly resize_lock = new mutex('resize_lock');
@@ -91,7 +91,7 @@ export class hstate {
   }
 }
 
-/** The pools and the locks that keep two faults on one huge page apart. NON-KERNEL (mm/hugetlb.c: its globals). */
+/** The pools and the fault mutexes. NON-KERNEL: the global variables of mm/hugetlb.c. */
 export class hugetlb_state {
   readonly default_hstate = new hstate(HPAGE_PMD_ORDER);
   readonly hstates: readonly hstate[] = [this.default_hstate, new hstate(PUD_ORDER)];
@@ -103,33 +103,33 @@ export class hugetlb_state {
   }
 }
 
-/** Bytes in a huge page (include/linux/hugetlb.h: huge_page_size()). */
+/** Returns the size of a huge page in bytes (include/linux/hugetlb.h: huge_page_size()). */
 export function huge_page_size(h: hstate): number {
   return 4096 * 2 ** h.order;
 }
 
-/** include/linux/hugetlb.h: huge_page_order() */
+/** Returns the order of a huge page (include/linux/hugetlb.h: huge_page_order()). */
 export function huge_page_order(h: hstate): number {
   return h.order;
 }
 
-/** include/linux/hugetlb.h: huge_page_shift() */
+/** Returns log2 of the size of a huge page in bytes (include/linux/hugetlb.h: huge_page_shift()). */
 export function huge_page_shift(h: hstate): number {
   return h.order + 12;
 }
 
-/** include/linux/hugetlb.h: pages_per_huge_page() */
+/** Returns the number of base pages in a huge page (include/linux/hugetlb.h: pages_per_huge_page()). */
 export function pages_per_huge_page(h: hstate): number {
   return 2 ** h.order;
 }
 
-/** The pool of huge pages of that many bytes, or null (mm/hugetlb.c: size_to_hstate()). */
+/** Returns the pool of huge pages of `size` bytes, or null (mm/hugetlb.c: size_to_hstate()). */
 function size_to_hstate(m: Machine, size: number): hstate | null {
   return m.hugetlb.hstates.find((h) => huge_page_size(h) === size) ?? null;
 }
 
 /**
- * The pool for log2 of a size as mmap's flags give it, 0 for the default, or null (include/linux/hugetlb.h:
+ * Returns the pool for log2 of a size as passed to mmap(), the default pool for 0, or null (include/linux/hugetlb.h:
  * hstate_sizelog()).
  */
 export function hstate_sizelog(m: Machine, page_size_log: number): hstate | null {
@@ -137,72 +137,77 @@ export function hstate_sizelog(m: Machine, page_size_log: number): hstate | null
   return size_to_hstate(m, 2 ** page_size_log);
 }
 
-/** include/linux/hugetlb.h: hstate_inode() */
+/** Returns the pool of a hugetlbfs inode (include/linux/hugetlb.h: hstate_inode()). */
 export function hstate_inode(_m: Machine, i: inode): hstate {
   return HUGETLBFS_I(i).hstate;
 }
 
-/** include/linux/hugetlb.h: hstate_file() */
+/** Returns the pool of a hugetlbfs file (include/linux/hugetlb.h: hstate_file()). */
 export function hstate_file(m: Machine, f: file): hstate {
   return hstate_inode(m, f.f_inode);
 }
 
-/** include/linux/hugetlb.h: hstate_vma() */
+/** Returns the pool of a hugetlb vma (include/linux/hugetlb.h: hstate_vma()). */
 export function hstate_vma(m: Machine, vma: vm_area_struct): hstate {
   return hstate_file(m, vma.vm_file as file);
 }
 
-/** include/linux/hugetlb.h: folio_hstate() */
+/** Returns the pool of a hugetlb folio (include/linux/hugetlb.h: folio_hstate()). */
 function folio_hstate(m: Machine, folio: number): hstate {
   BUG_ON(!folio_test_hugetlb(m, folio), 'include/linux/hugetlb.h: folio_hstate() of a folio that is not hugetlb');
   return size_to_hstate(m, folio_size(m, folio)) as hstate;
 }
 
-/** Bytes that the kernel maps at a time in the vma (include/linux/mm.h: vma_kernel_pagesize()). */
+/** Returns the page size in bytes that the kernel uses for the vma (include/linux/mm.h: vma_kernel_pagesize()). */
 export function vma_kernel_pagesize(_m: Machine, vma: vm_area_struct): number {
   return vma.vm_ops?.pagesize?.(vma) ?? 4096;
 }
 
-/** True for a file of hugetlbfs (include/linux/hugetlb.h: is_file_hugepages()). */
+/** Returns true for a file of hugetlbfs (include/linux/hugetlb.h: is_file_hugepages()). */
 export function is_file_hugepages(f: file): boolean {
   return f.f_op === hugetlbfs_file_operations;
 }
 
-/** True if a HPG_* flag of the folio is set (include/linux/hugetlb.h: HPAGEFLAG). */
+/** Returns true if a HPG_* flag of the folio is set (include/linux/hugetlb.h: HPAGEFLAG). */
 function folio_test_hpg(m: Machine, folio: number, flag: number): boolean {
   return (large(m, folio).hugetlb_flags & flag) !== 0;
 }
 
-/** include/linux/hugetlb.h: HPAGEFLAG */
+/** Sets a HPG_* flag of the folio (include/linux/hugetlb.h: HPAGEFLAG). */
 export function folio_set_hpg(m: Machine, folio: number, flag: number): void {
   large(m, folio).hugetlb_flags |= flag;
 }
 
-/** include/linux/hugetlb.h: HPAGEFLAG */
+/** Clears a HPG_* flag of the folio (include/linux/hugetlb.h: HPAGEFLAG). */
 export function folio_clear_hpg(m: Machine, folio: number, flag: number): void {
   large(m, folio).hugetlb_flags &= ~flag;
 }
 
+/** Returns the number of huge pages that are not surplus (mm/hugetlb.c: persistent_huge_pages()). */
 function persistent_huge_pages(h: hstate): number {
   return h.nr_huge_pages - h.surplus_huge_pages;
 }
 
+/** Returns the number of free huge pages that are not reserved (mm/hugetlb.c: available_huge_pages()). */
 function available_huge_pages(h: hstate): number {
   return h.free_huge_pages - h.resv_huge_pages;
 }
 
+/** Removes the folio from the list that it is on. NON-KERNEL: upstream's list_del() needs no list head. */
 function take_off_list(m: Machine, h: hstate, folio: number): void {
   if (folio_test_hpg(m, folio, HPG_freed)) list_del(m, folio, h.hugepage_freelists);
   else if (folio_test_hpg(m, folio, HPG_active)) list_del(m, folio, h.hugepage_activelist);
   folio_clear_hpg(m, folio, HPG_active);
 }
 
+/** Moves the folio to the active list. NON-KERNEL: upstream's list_move() to hugepage_activelist. */
 function put_on_active(m: Machine, h: hstate, folio: number): void {
   take_off_list(m, h, folio);
   list_add(m, folio, h.hugepage_activelist);
   folio_set_hpg(m, folio, HPG_active);
 }
 
+/** Adds a free folio to the pool (mm/hugetlb.c: enqueue_hugetlb_folio()). */
 function enqueue_hugetlb_folio(m: Machine, h: hstate, folio: number): void {
   BUG_ON(folio_ref_count(m, folio) !== 0, 'mm/hugetlb.c: enqueue_hugetlb_folio() of a folio in use');
   take_off_list(m, h, folio);
@@ -211,6 +216,10 @@ function enqueue_hugetlb_folio(m: Machine, h: hstate, folio: number): void {
   folio_set_hpg(m, folio, HPG_freed);
 }
 
+/**
+ * Takes a free folio from the pool, with one reference; 0 if there is none (mm/hugetlb.c:
+ * dequeue_hugetlb_folio_node_exact()). Leaves out NUMA nodes and hwpoison.
+ */
 function dequeue_hugetlb_folio(m: Machine, h: hstate): number {
   const folio = h.hugepage_freelists.first;
   if (folio === 0) return 0;
@@ -221,6 +230,10 @@ function dequeue_hugetlb_folio(m: Machine, h: hstate): number {
   return folio;
 }
 
+/**
+ * Allocates a hugetlb folio from the buddy allocator, with refcount 0. Returns 0 without memory (mm/hugetlb.c:
+ * alloc_fresh_hugetlb_folio()). Gigantic folios are Unmodelled.
+ */
 function alloc_fresh_hugetlb_folio(m: Machine, h: hstate): number {
   if (h.order > MAX_PAGE_ORDER) throw new Unmodelled('mm/hugetlb.c: alloc_gigantic_frozen_folio()');
   const folio = alloc_pages(m, GFP_HIGHUSER_MOVABLE | __GFP_COMP, h.order);
@@ -230,6 +243,7 @@ function alloc_fresh_hugetlb_folio(m: Machine, h: hstate): number {
   return folio;
 }
 
+/** Removes a folio from the pool and its counters (mm/hugetlb.c: remove_hugetlb_folio()). */
 function remove_hugetlb_folio(m: Machine, h: hstate, folio: number, adjust_surplus: boolean): void {
   take_off_list(m, h, folio);
   if (folio_test_hpg(m, folio, HPG_freed)) {
@@ -241,12 +255,16 @@ function remove_hugetlb_folio(m: Machine, h: hstate, folio: number, adjust_surpl
   h.nr_huge_pages--;
 }
 
+/**
+ * Frees a folio that was removed from the pool (mm/hugetlb.c: update_and_free_hugetlb_folio()). Leaves out the vmemmap
+ * optimization: not configured.
+ */
 function update_and_free_hugetlb_folio(m: Machine, folio: number): void {
   free_frozen_pages(m, folio, folio_order(m, folio));
 }
 
 /**
- * What the last reference does: back to the pool, or out of it if it is surplus or temporary (mm/hugetlb.c:
+ * Handles the last reference: returns the folio to the pool, or frees it if it is surplus or temporary (mm/hugetlb.c:
  * free_huge_folio()).
  */
 export function free_huge_folio(m: Machine, folio: number): void {
@@ -266,6 +284,10 @@ export function free_huge_folio(m: Machine, folio: number): void {
   } else enqueue_hugetlb_folio(m, h, folio);
 }
 
+/**
+ * Allocates a surplus huge page within nr_overcommit_hugepages. Returns 0 without one (mm/hugetlb.c:
+ * alloc_surplus_hugetlb_folio()).
+ */
 function alloc_surplus_hugetlb_folio(m: Machine, h: hstate): number {
   if (h.surplus_huge_pages >= h.nr_overcommit_huge_pages) return 0;
   const folio = alloc_fresh_hugetlb_folio(m, h);
@@ -275,6 +297,10 @@ function alloc_surplus_hugetlb_folio(m: Machine, h: hstate): number {
   return folio;
 }
 
+/**
+ * Allocates surplus huge pages for `delta` more reservations. Returns 0 or -ENOMEM (mm/hugetlb.c:
+ * gather_surplus_pages()).
+ */
 function gather_surplus_pages(m: Machine, h: hstate, delta: number): number {
   const needed = h.resv_huge_pages + delta - h.free_huge_pages;
   if (needed <= 0) {
@@ -296,6 +322,10 @@ function gather_surplus_pages(m: Machine, h: hstate, delta: number): number {
   return 0;
 }
 
+/**
+ * Removes a free huge page from the pool, only a surplus one if acct_surplus. Returns the folio or 0 (mm/hugetlb.c:
+ * remove_pool_hugetlb_folio()).
+ */
 function remove_pool_hugetlb_folio(m: Machine, h: hstate, acct_surplus: boolean): number {
   const folio = h.hugepage_freelists.first;
   if (folio === 0 || (acct_surplus && h.surplus_huge_pages === 0)) return 0;
@@ -303,6 +333,10 @@ function remove_pool_hugetlb_folio(m: Machine, h: hstate, acct_surplus: boolean)
   return folio;
 }
 
+/**
+ * Returns unused reservations and frees the surplus pages that served them (mm/hugetlb.c:
+ * return_unused_surplus_pages()).
+ */
 function return_unused_surplus_pages(m: Machine, h: hstate, unused_resv_pages: number): void {
   h.resv_huge_pages -= unused_resv_pages;
   for (let nr = Math.min(unused_resv_pages, h.surplus_huge_pages); nr > 0; nr--) {
@@ -312,7 +346,9 @@ function return_unused_surplus_pages(m: Machine, h: hstate, unused_resv_pages: n
   }
 }
 
-/** Reserves delta huge pages, or gives -delta back: 0 or -ENOMEM (mm/hugetlb.c: hugetlb_acct_memory()). */
+/**
+ * Reserves `delta` huge pages, or returns -delta of them. Returns 0 or -ENOMEM (mm/hugetlb.c: hugetlb_acct_memory()).
+ */
 function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): number {
   if (delta > 0) {
     if (gather_surplus_pages(m, h, delta) < 0) return -ENOMEM;
@@ -325,8 +361,8 @@ function hugetlb_acct_memory(m: Machine, h: hstate, delta: number): number {
 }
 
 /**
- * A huge page for the mapping, with one reference and its reservation used, or -ENOSPC (mm/hugetlb.c:
- * alloc_hugetlb_folio()). cow_from_owner: a copy of a page that already used up the reservation of its place.
+ * Returns a huge page for the vma with one reference and its reservation consumed, or -ENOSPC. With cow_from_owner the
+ * reservation was already consumed by the page that is copied (mm/hugetlb.c: alloc_hugetlb_folio()).
  */
 export function alloc_hugetlb_folio(m: Machine, vma: vm_area_struct, addr: number, cow_from_owner: boolean): number {
   const h = hstate_vma(m, vma);
@@ -353,7 +389,7 @@ export function alloc_hugetlb_folio(m: Machine, vma: vm_area_struct, addr: numbe
 }
 
 /**
- * Makes the reservations what they were before an allocation whose page will be freed unused (mm/hugetlb.c:
+ * Restores the reservation after an allocation whose page will be freed unused (mm/hugetlb.c:
  * restore_reserve_on_error()).
  */
 export function restore_reserve_on_error(
@@ -372,7 +408,7 @@ export function restore_reserve_on_error(
 }
 
 /**
- * A temporary huge page with one reference, not part of any reservation, or 0 (mm/hugetlb.c:
+ * Returns a temporary huge page with one reference and without a reservation, or 0 (mm/hugetlb.c:
  * alloc_hugetlb_folio_nodemask()).
  */
 export function alloc_hugetlb_folio_nodemask(m: Machine, h: hstate): number {
@@ -388,7 +424,7 @@ export function alloc_hugetlb_folio_nodemask(m: Machine, h: hstate): number {
 }
 
 /**
- * Puts a new page in the file's page cache, locked: 0 or -EEXIST; idx in huge pages (mm/hugetlb.c:
+ * Adds a new folio, locked, to the page cache. Returns 0 or -EEXIST; `idx` is in huge pages (mm/hugetlb.c:
  * hugetlb_add_to_page_cache()).
  */
 export function hugetlb_add_to_page_cache(m: Machine, folio: number, mapping: address_space, idx: number): number {
@@ -404,6 +440,10 @@ export function hugetlb_add_to_page_cache(m: Machine, folio: number, mapping: ad
   return 0;
 }
 
+/**
+ * Takes a reference to the reservation map or allocates the vma lock for a copied vma (mm/hugetlb.c:
+ * hugetlb_vm_op_open()).
+ */
 function hugetlb_vm_op_open(_m: Machine, vma: vm_area_struct): void {
   const resv = vma_resv_map(vma);
   if (resv !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER)) resv.refs++;
@@ -414,6 +454,9 @@ function hugetlb_vm_op_open(_m: Machine, vma: vm_area_struct): void {
   }
 }
 
+/**
+ * Frees the vma lock and returns the unused reservations of a private mapping (mm/hugetlb.c: hugetlb_vm_op_close()).
+ */
 function* hugetlb_vm_op_close(m: Machine, vma: vm_area_struct): Gen<void> {
   const h = hstate_vma(m, vma);
   yield* hugetlb_vma_lock_free(m, vma);
@@ -426,12 +469,13 @@ function* hugetlb_vm_op_close(m: Machine, vma: vm_area_struct): Gen<void> {
   resv_map_put(resv);
 }
 
+/** Never called: hugetlb faults do not go through ->fault() (mm/hugetlb.c: hugetlb_vm_op_fault()). */
 function* hugetlb_vm_op_fault(): Gen<number> {
   BUG_ON(true, 'mm/hugetlb.c: hugetlb_vm_op_fault()');
   return 0;
 }
 
-/** What a mapping of hugetlbfs does (mm/hugetlb.c: hugetlb_vm_ops). */
+/** Operations of a hugetlb vma (mm/hugetlb.c: hugetlb_vm_ops). */
 export const hugetlb_vm_ops: vm_operations_struct = {
   fault: hugetlb_vm_op_fault,
   open: hugetlb_vm_op_open,
@@ -441,8 +485,8 @@ export const hugetlb_vm_ops: vm_operations_struct = {
 };
 
 /**
- * Reserves the huge pages [from, to) of a file for a mapping, or for the file itself where vma is null: 0 or more, or
- * -errno. VM_NORESERVE in vm_flags: nothing is reserved (mm/hugetlb.c: hugetlb_reserve_pages()).
+ * Reserves the huge pages [from, to) of a file for a mapping, or for the file itself if vma is null. Returns 0 or more,
+ * or a negative errno. Reserves nothing with VM_NORESERVE (mm/hugetlb.c: hugetlb_reserve_pages()).
  */
 export function* hugetlb_reserve_pages(
   m: Machine,
@@ -486,7 +530,7 @@ export function* hugetlb_reserve_pages(
 }
 
 /**
- * Gives back the reservations of [start, end) of a file, of which `freed` pages had been allocated; end may be Infinity
+ * Returns the reservations of [start, end) of a file, of which `freed` pages were allocated; end may be Infinity
  * (mm/hugetlb.c: hugetlb_unreserve_pages()).
  */
 export function hugetlb_unreserve_pages(m: Machine, node: inode, start: number, end: number, freed: number): number {
@@ -495,6 +539,10 @@ export function hugetlb_unreserve_pages(m: Machine, node: inode, start: number, 
   return 0;
 }
 
+/**
+ * Grows or shrinks the pool to `count` huge pages. NON-KERNEL: the body of upstream's set_max_huge_pages() under
+ * hstate's resize_lock.
+ */
 function resize_pool(m: Machine, h: hstate, count: number): void {
   while (h.surplus_huge_pages > 0 && count > persistent_huge_pages(h)) h.surplus_huge_pages--;
   while (count > persistent_huge_pages(h)) {
@@ -513,12 +561,12 @@ function resize_pool(m: Machine, h: hstate, count: number): void {
     if (folio === 0) break;
     update_and_free_hugetlb_folio(m, folio);
   }
-  // what is in use becomes surplus and goes when it is freed
+  // Pages in use become surplus and are freed with their last reference.
   while (count < persistent_huge_pages(h) && h.surplus_huge_pages < h.nr_huge_pages) h.surplus_huge_pages++;
   h.max_huge_pages = persistent_huge_pages(h);
 }
 
-/** Sets how many huge pages the pool keeps, as far as memory allows: 0 (mm/hugetlb.c: set_max_huge_pages()). */
+/** Sets the size of the pool as far as memory allows. Returns 0 (mm/hugetlb.c: set_max_huge_pages()). */
 function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> {
   yield* mutex_lock(m, h.resize_lock);
   resize_pool(m, h, count);
@@ -526,13 +574,13 @@ function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> 
   return 0;
 }
 
-/** Fills the default pool as the command line's hugepages= does (mm/hugetlb.c: hugetlb_init()). */
+/** Allocates the default pool for the command line's hugepages= (mm/hugetlb.c: hugetlb_init()). */
 export function hugetlb_init(m: Machine): void {
   resize_pool(m, m.hugetlb.default_hstate, m.config.nr_hugepages);
 }
 
 /**
- * Takes a folio in use out of the active list, with a reference, and onto `list`; false if it is not movable
+ * Moves a folio in use from the active list to `list` and takes a reference. Returns false if it cannot be migrated
  * (mm/hugetlb.c: folio_isolate_hugetlb()).
  */
 export function folio_isolate_hugetlb(m: Machine, folio: number, list: PageList): boolean {
@@ -545,7 +593,8 @@ export function folio_isolate_hugetlb(m: Machine, folio: number, list: PageList)
 }
 
 /**
- * Undoes folio_isolate_hugetlb(); the caller has taken the folio off its list (mm/hugetlb.c: folio_putback_hugetlb()).
+ * Undoes folio_isolate_hugetlb() after the caller removed the folio from its list (mm/hugetlb.c:
+ * folio_putback_hugetlb()).
  */
 export function folio_putback_hugetlb(m: Machine, folio: number): void {
   const h = folio_hstate(m, folio);
@@ -554,7 +603,7 @@ export function folio_putback_hugetlb(m: Machine, folio: number): void {
   folio_put(m, folio);
 }
 
-/** Moves a migrated folio's pool state to the new one (mm/hugetlb.c: move_hugetlb_state()). */
+/** Moves the pool state of a migrated folio to the new one (mm/hugetlb.c: move_hugetlb_state()). */
 export function move_hugetlb_state(m: Machine, old_folio: number, new_folio: number): void {
   const h = folio_hstate(m, old_folio);
   if (folio_test_hpg(m, new_folio, HPG_temporary)) {
@@ -565,7 +614,7 @@ export function move_hugetlb_state(m: Machine, old_folio: number, new_folio: num
   folio_set_hpg(m, new_folio, HPG_migratable);
 }
 
-/** The hugetlb lines of /proc/meminfo (mm/hugetlb.c: hugetlb_report_meminfo()). */
+/** Returns the hugetlb lines of /proc/meminfo (mm/hugetlb.c: hugetlb_report_meminfo()). */
 export function hugetlb_report_meminfo(m: Machine): string {
   const h = m.hugetlb.default_hstate;
   const total = m.hugetlb.hstates.reduce((sum, x) => sum + huge_page_size(x) * x.nr_huge_pages, 0);
@@ -577,12 +626,15 @@ export function hugetlb_report_meminfo(m: Machine): string {
   );
 }
 
-/** The hugetlb line of /proc/PID/status (mm/hugetlb.c: hugetlb_report_usage()). */
+/** Returns the hugetlb line of /proc/PID/status (mm/hugetlb.c: hugetlb_report_usage()). */
 export function hugetlb_report_usage(mm: mm_struct): string {
   return `HugetlbPages:\t${String(mm.hugetlb_usage * 4).padStart(8)} kB\n`;
 }
 
-/** Resizes a pool as a write to nr_hugepages does: 0 or -errno (mm/hugetlb.c: __nr_hugepages_store_common()). */
+/**
+ * Resizes a pool for a write to nr_hugepages. Returns 0 or a negative errno (mm/hugetlb.c:
+ * __nr_hugepages_store_common()).
+ */
 export function nr_hugepages_store_common(m: Machine, h: hstate, count: number): Gen<number> {
   return set_max_huge_pages(m, h, count);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What is reserved of a hugetlb file or of a private mapping. The internal mounts of hugetlbfs have no size limit, so
-// upstream's subpools are left out: each of their functions would answer what it was given.
+// Reservations of hugetlb files and of private mappings. Leaves out subpools: the internal mounts of hugetlbfs have no
+// size limit, so every subpool function would return its argument.
 
 import type { Machine } from '../../boot.ts';
 import type { inode } from '../../fs/fs.ts';
@@ -27,8 +27,8 @@ interface file_region {
 }
 
 /**
- * For a file: the huge pages that a reservation was ever made for. For a private mapping the other way round: those
- * whose reservation is used up (include/linux/hugetlb.h: struct resv_map). Memory for it never runs out here.
+ * For a file, the huge pages that were ever reserved. For a private mapping the opposite: the huge pages whose
+ * reservation is consumed (include/linux/hugetlb.h: struct resv_map). Allocating a region never fails here.
  */
 export class resv_map {
   refs = 1;
@@ -37,7 +37,7 @@ export class resv_map {
   readonly rw_sema = new rw_semaphore('resv_map');
 }
 
-/** The lock of a shared mapping against truncation (include/linux/hugetlb.h: struct hugetlb_vma_lock). */
+/** Lock of a shared mapping against truncation (include/linux/hugetlb.h: struct hugetlb_vma_lock). */
 export class hugetlb_vma_lock {
   refs = 1;
   readonly rw_sema = new rw_semaphore('hugetlb_vma_lock');
@@ -48,8 +48,8 @@ export class hugetlb_vma_lock {
 }
 
 /**
- * What vm_private_data of a private mapping holds: upstream keeps the flags in the low bits of the pointer. Never
- * changed, only replaced.
+ * Value of vm_private_data of a private mapping: the map and HPAGE_RESV_* flags, which upstream keeps in the low bits
+ * of the pointer. Immutable. NON-KERNEL.
  */
 class vma_resv {
   readonly map: resv_map | null;
@@ -69,26 +69,29 @@ export class hugetlbfs_inode_info {
   }
 }
 
-/** include/linux/hugetlb.h: HUGETLBFS_I() */
+/** Returns the hugetlbfs part of an inode (include/linux/hugetlb.h: HUGETLBFS_I()). */
 export function HUGETLBFS_I(node: inode): hugetlbfs_inode_info {
   return node.i_private as hugetlbfs_inode_info;
 }
 
-/** Pages of [f, t) that no region holds (mm/hugetlb.c: add_reservation_in_range(), counting). */
+/**
+ * Counts the pages of [f, t) that are in no region (mm/hugetlb.c: add_reservation_in_range()). Leaves out the
+ * insertion.
+ */
 function missing(resv: resv_map, f: number, t: number): number {
   return t - f - region_count(resv, f, t);
 }
 
 /**
- * How many pages of [f, t) a region_add() would add; one region_add() or region_abort() must follow (mm/hugetlb.c:
- * region_chg()).
+ * Returns the number of pages of [f, t) that region_add() would add. One region_add() or region_abort() has to follow
+ * (mm/hugetlb.c: region_chg()).
  */
 export function region_chg(resv: resv_map, f: number, t: number): number {
   resv.adds_in_progress++;
   return missing(resv, f, t);
 }
 
-/** Adds [f, t) to the map; answers how many pages are new (mm/hugetlb.c: region_add()). */
+/** Adds [f, t) to the map. Returns the number of pages that are new (mm/hugetlb.c: region_add()). */
 export function region_add(resv: resv_map, f: number, t: number): number {
   const add = missing(resv, f, t);
   let from = f;
@@ -107,12 +110,15 @@ export function region_add(resv: resv_map, f: number, t: number): number {
   return add;
 }
 
-/** Ends what region_chg() began without adding (mm/hugetlb.c: region_abort()). */
+/** Ends a region_chg() without adding (mm/hugetlb.c: region_abort()). */
 export function region_abort(resv: resv_map, _f: number, _t: number): void {
   resv.adds_in_progress--;
 }
 
-/** Takes [f, t) out of the map, t may be Infinity; answers how many pages were in it (mm/hugetlb.c: region_del()). */
+/**
+ * Removes [f, t) from the map; t may be Infinity. Returns the number of pages that were in it (mm/hugetlb.c:
+ * region_del()).
+ */
 export function region_del(resv: resv_map, f: number, t: number): number {
   const del = region_count(resv, f, t);
   const rest: file_region[] = [];
@@ -124,31 +130,32 @@ export function region_del(resv: resv_map, f: number, t: number): number {
   return del;
 }
 
-/** How many pages of [f, t) are in the map (mm/hugetlb.c: region_count()). */
+/** Returns the number of pages of [f, t) that are in the map (mm/hugetlb.c: region_count()). */
 export function region_count(resv: resv_map, f: number, t: number): number {
   let n = 0;
   for (const rg of resv.regions) n += Math.max(0, Math.min(rg.to, t) - Math.max(rg.from, f));
   return n;
 }
 
-/** Drops a reference on a map (mm/hugetlb.c: resv_map_release()). */
+/** Drops a reference to a map (mm/hugetlb.c: resv_map_release()). */
 export function resv_map_put(resv: resv_map): void {
   resv.refs--;
   if (resv.refs === 0) BUG_ON(resv.adds_in_progress !== 0, 'mm/hugetlb.c: resv_map_release() with adds in progress');
 }
 
+/** Returns vm_private_data of a private mapping, or null. NON-KERNEL: upstream masks pointer bits. */
 function private_data(vma: vm_area_struct): vma_resv | null {
   return vma.vm_private_data instanceof vma_resv ? vma.vm_private_data : null;
 }
 
-/** The map of the mapping's file or of the private mapping itself, or null (mm/hugetlb.c: vma_resv_map()). */
+/** Returns the reservation map of the vma's file or of the private mapping, or null (mm/hugetlb.c: vma_resv_map()). */
 export function vma_resv_map(vma: vm_area_struct): resv_map | null {
   BUG_ON(!is_vm_hugetlb_page(vma), 'mm/hugetlb.c: vma_resv_map() of a vma that is not hugetlb');
   if (vma.vm_flags & VM_MAYSHARE) return vma.vm_file === null ? null : HUGETLBFS_I(vma.vm_file.f_inode).resv_map;
   return private_data(vma)?.map ?? null;
 }
 
-/** Gives a private mapping its map, without flags (mm/hugetlb.c: set_vma_resv_map()). */
+/** Sets the reservation map of a private mapping and clears its flags (mm/hugetlb.c: set_vma_resv_map()). */
 export function set_vma_resv_map(m: Machine, vma: vm_area_struct, map: resv_map | null): void {
   WARN_ON_ONCE(m, (vma.vm_flags & VM_MAYSHARE) !== 0, 'set_vma_resv_map');
   vma.vm_private_data = map === null ? null : new vma_resv(map, 0);
@@ -161,63 +168,71 @@ export function set_vma_resv_flags(m: Machine, vma: vm_area_struct, flags: numbe
   vma.vm_private_data = new vma_resv(old?.map ?? null, (old?.flags ?? 0) | flags);
 }
 
-/** True if a HPAGE_RESV_* flag of the mapping is set (mm/hugetlb.c: is_vma_resv_set()). */
+/** Returns true if a HPAGE_RESV_* flag of the mapping is set (mm/hugetlb.c: is_vma_resv_set()). */
 export function is_vma_resv_set(vma: vm_area_struct, flag: number): boolean {
   return ((private_data(vma)?.flags ?? 0) & flag) !== 0;
 }
 
-/** The index of an address within the mapping's file, in huge pages (mm/hugetlb.c: vma_hugecache_offset()). */
+/** Returns the file index of an address in huge pages (mm/hugetlb.c: vma_hugecache_offset()). */
 export function vma_hugecache_offset(h: hstate, vma: vm_area_struct, address: number): number {
   return Math.floor(linear_page_index(vma, address) / 2 ** h.order);
 }
 
+/** Returns the vma lock of a shared mapping, or null (include/linux/hugetlb.h: __vma_shareable_lock()). */
 function __vma_shareable_lock(vma: vm_area_struct): hugetlb_vma_lock | null {
   return vma.vm_flags & VM_MAYSHARE && vma.vm_private_data instanceof hugetlb_vma_lock ? vma.vm_private_data : null;
 }
 
-/** True for a private mapping that has reservations of its own (mm/hugetlb.c: __vma_private_lock()). */
+/** Returns true for a private mapping with a reservation map of its own (mm/hugetlb.c: __vma_private_lock()). */
 export function __vma_private_lock(vma: vm_area_struct): boolean {
   return (
     !(vma.vm_flags & VM_MAYSHARE) && (private_data(vma)?.map ?? null) !== null && is_vma_resv_set(vma, HPAGE_RESV_OWNER)
   );
 }
 
+/**
+ * Returns the semaphore that protects the vma's page tables, or null. NON-KERNEL: the common part of upstream's
+ * hugetlb_vma_lock_read() and the like.
+ */
 function vma_sema(vma: vm_area_struct): rw_semaphore | null {
   const lock = __vma_shareable_lock(vma);
   if (lock !== null) return lock.rw_sema;
   return __vma_private_lock(vma) ? (vma_resv_map(vma) as resv_map).rw_sema : null;
 }
 
-/** Keeps the vma's pages from being truncated (mm/hugetlb.c: hugetlb_vma_lock_read()). */
+/** Protects the vma's pages against truncation (mm/hugetlb.c: hugetlb_vma_lock_read()). */
 export function* hugetlb_vma_lock_read(m: Machine, vma: vm_area_struct): Gen<void> {
   const sema = vma_sema(vma);
   if (sema !== null) yield* down_read(m, sema);
 }
 
-/** mm/hugetlb.c: hugetlb_vma_unlock_read() */
+/** Releases hugetlb_vma_lock_read() (mm/hugetlb.c: hugetlb_vma_unlock_read()). */
 export function hugetlb_vma_unlock_read(m: Machine, vma: vm_area_struct): void {
   const sema = vma_sema(vma);
   if (sema !== null) up_read(m, sema);
 }
 
-/** Keeps faults and walks out of the vma (mm/hugetlb.c: hugetlb_vma_lock_write()). */
+/** Excludes faults and page table walks of the vma (mm/hugetlb.c: hugetlb_vma_lock_write()). */
 export function* hugetlb_vma_lock_write(m: Machine, vma: vm_area_struct): Gen<void> {
   const sema = vma_sema(vma);
   if (sema !== null) yield* down_write(m, sema);
 }
 
-/** mm/hugetlb.c: hugetlb_vma_unlock_write() */
+/** Releases hugetlb_vma_lock_write() (mm/hugetlb.c: hugetlb_vma_unlock_write()). */
 export function hugetlb_vma_unlock_write(m: Machine, vma: vm_area_struct): void {
   const sema = vma_sema(vma);
   if (sema !== null) up_write(m, sema);
 }
 
-/** As hugetlb_vma_lock_write() if that needs no wait (mm/hugetlb.c: hugetlb_vma_trylock_write()). */
+/** Takes the vma lock for writing if it is free (mm/hugetlb.c: hugetlb_vma_trylock_write()). */
 export function hugetlb_vma_trylock_write(m: Machine, vma: vm_area_struct): boolean {
   const sema = vma_sema(vma);
   return sema === null || down_write_trylock(m, sema);
 }
 
+/**
+ * Detaches the lock from its vma, releases it and drops a reference (mm/hugetlb.c: __hugetlb_vma_unlock_write_put()).
+ */
 function unlock_write_put(m: Machine, lock: hugetlb_vma_lock): void {
   const vma = lock.vma;
   lock.vma = null;
@@ -226,17 +241,14 @@ function unlock_write_put(m: Machine, lock: hugetlb_vma_lock): void {
   lock.refs--;
 }
 
-/**
- * Unlocks at the last unmapping and takes the lock off a shared mapping (mm/hugetlb.c:
- * __hugetlb_vma_unlock_write_free()).
- */
+/** Releases the vma lock and frees it at the last unmap (mm/hugetlb.c: __hugetlb_vma_unlock_write_free()). */
 export function __hugetlb_vma_unlock_write_free(m: Machine, vma: vm_area_struct): void {
   const lock = __vma_shareable_lock(vma);
   if (lock !== null) unlock_write_put(m, lock);
   else if (__vma_private_lock(vma)) up_write(m, (vma_resv_map(vma) as resv_map).rw_sema);
 }
 
-/** Takes the lock off a shared mapping (mm/hugetlb.c: hugetlb_vma_lock_free()). */
+/** Frees the vma lock of a shared mapping (mm/hugetlb.c: hugetlb_vma_lock_free()). */
 export function* hugetlb_vma_lock_free(m: Machine, vma: vm_area_struct | null): Gen<void> {
   if (vma === null) return;
   const lock = __vma_shareable_lock(vma);
@@ -245,13 +257,13 @@ export function* hugetlb_vma_lock_free(m: Machine, vma: vm_area_struct | null): 
   unlock_write_put(m, lock);
 }
 
-/** Gives a shared mapping its lock (mm/hugetlb.c: hugetlb_vma_lock_alloc()). */
+/** Allocates the vma lock of a shared mapping (mm/hugetlb.c: hugetlb_vma_lock_alloc()). */
 export function hugetlb_vma_lock_alloc(vma: vm_area_struct | null): void {
   if (vma === null || !(vma.vm_flags & VM_MAYSHARE) || vma.vm_private_data !== null) return;
   vma.vm_private_data = new hugetlb_vma_lock(vma);
 }
 
-/** What fork leaves a child's copy of a mapping: no reservations (mm/hugetlb.c: hugetlb_dup_vma_private()). */
+/** Clears the reservations of a copied private vma: a child has none (mm/hugetlb.c: hugetlb_dup_vma_private()). */
 export function hugetlb_dup_vma_private(_m: Machine, vma: vm_area_struct): void {
   if (vma.vm_flags & VM_MAYSHARE) {
     const lock = __vma_shareable_lock(vma);
@@ -260,7 +272,7 @@ export function hugetlb_dup_vma_private(_m: Machine, vma: vm_area_struct): void 
 }
 
 /**
- * Takes the reservations from a mapping that mremap() moved, since they live on in the new one (mm/hugetlb.c:
+ * Clears the reservations of a vma that mremap() moved; the new vma owns them (mm/hugetlb.c:
  * clear_vma_resv_huge_pages()).
  */
 function clear_vma_resv_huge_pages(m: Machine, vma: vm_area_struct): void {
@@ -270,7 +282,8 @@ function clear_vma_resv_huge_pages(m: Machine, vma: vm_area_struct): void {
 }
 
 /**
- * As clear_vma_resv_huge_pages(), under the file's rmap lock, for any vma (mm/hugetlb.c: fixup_hugetlb_reservations()).
+ * Calls clear_vma_resv_huge_pages() for a hugetlb vma after freeing its vma lock (mm/hugetlb.c:
+ * fixup_hugetlb_reservations()).
  */
 export function* fixup_hugetlb_reservations(m: Machine, vma: vm_area_struct): Gen<void> {
   if (!is_vm_hugetlb_page(vma)) return;
@@ -280,13 +293,14 @@ export function* fixup_hugetlb_reservations(m: Machine, vma: vm_area_struct): Ge
   if (sem !== null) up_write(m, sem);
 }
 
-// What a fault asks of the reservations of one huge page.
+// Modes of __vma_reservation_common() (mm/hugetlb.c: enum vma_resv_mode).
 const VMA_NEEDS_RESV = 0;
 const VMA_COMMIT_RESV = 1;
 const VMA_END_RESV = 2;
 const VMA_ADD_RESV = 3;
 const VMA_DEL_RESV = 4;
 
+/** Looks up or changes the reservation of one huge page (mm/hugetlb.c: __vma_reservation_common()). */
 function __vma_reservation_common(h: hstate, vma: vm_area_struct, addr: number, mode: number): number {
   const resv = vma_resv_map(vma);
   if (resv === null) return 1;
@@ -322,31 +336,32 @@ function __vma_reservation_common(h: hstate, vma: vm_area_struct, addr: number, 
 }
 
 /**
- * 0 if a reservation is there for the huge page at addr, else 1; commit or end must follow (mm/hugetlb.c:
- * vma_needs_reservation()).
+ * Returns 0 if the huge page at addr is reserved, else 1. vma_commit_reservation() or vma_end_reservation() has to
+ * follow (mm/hugetlb.c: vma_needs_reservation()).
  */
 export function vma_needs_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_NEEDS_RESV);
 }
 
 /**
- * Notes that the page was allocated; answers as vma_needs_reservation() did (mm/hugetlb.c: vma_commit_reservation()).
+ * Records that the huge page was allocated. Returns what vma_needs_reservation() returned (mm/hugetlb.c:
+ * vma_commit_reservation()).
  */
 export function vma_commit_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_COMMIT_RESV);
 }
 
-/** mm/hugetlb.c: vma_end_reservation() */
+/** Ends a vma_needs_reservation() without an allocation (mm/hugetlb.c: vma_end_reservation()). */
 export function vma_end_reservation(h: hstate, vma: vm_area_struct, addr: number): void {
   __vma_reservation_common(h, vma, addr, VMA_END_RESV);
 }
 
-/** Puts a reservation back (mm/hugetlb.c: vma_add_reservation()). */
+/** Restores the reservation of a huge page (mm/hugetlb.c: vma_add_reservation()). */
 export function vma_add_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_ADD_RESV);
 }
 
-/** Undoes what an allocation without reservation noted in the map (mm/hugetlb.c: vma_del_reservation()). */
+/** Removes the entry that an allocation without a reservation made in the map (mm/hugetlb.c: vma_del_reservation()). */
 export function vma_del_reservation(h: hstate, vma: vm_area_struct, addr: number): number {
   return __vma_reservation_common(h, vma, addr, VMA_DEL_RESV);
 }

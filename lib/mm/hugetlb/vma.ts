@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// hugetlb page tables: an entry stands in the pmd table (2 MiB) or in the pud table (1 GiB). Page tables that several
-// mappings share are not modelled; where upstream would begin to share one, Unmodelled is thrown.
+// hugetlb page tables. An entry is in the pmd table (2 MiB) or in the pud table (1 GiB). Shared page tables are not
+// modelled: Unmodelled is thrown where upstream would start to share one.
 
 import { folio_mk_pte, pud_table } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
@@ -136,15 +136,20 @@ import {
   vma_needs_reservation,
 } from './resv.ts';
 
-/** First address that a page table of 1 GiB entries does not cover any more, from its first one on. */
+/** Bytes that one pud table covers. */
 const P4D_SIZE = 512 * PUD_SIZE;
 
+/** Returns true if the page table at addr could be shared (mm/hugetlb.c: want_pmd_share()). */
 function want_pmd_share(vma: vm_area_struct, addr: number): boolean {
   if (uffd_disable_huge_pmd_share(vma) || !(vma.vm_flags & VM_MAYSHARE) || vma.vm_private_data === null) return false;
   const start = ALIGN_DOWN(addr, PUD_SIZE);
   return vma.vm_start <= start && start + PUD_SIZE <= vma.vm_end;
 }
 
+/**
+ * Throws if another mapping of the file has a page table that upstream would share. NON-KERNEL: upstream's
+ * huge_pmd_share() would return that table.
+ */
 function refuse_pmd_share(vma: vm_area_struct, addr: number): void {
   const mapping = vma.vm_file?.f_mapping as address_space;
   const idx = linear_page_index(vma, addr);
@@ -161,8 +166,8 @@ function refuse_pmd_share(vma: vm_area_struct, addr: number): void {
 }
 
 /**
- * The table that holds the entry of a huge page of sz bytes, made if need be; null without memory. huge_pte_index() is
- * the place in it (mm/hugetlb.c: huge_pte_alloc()).
+ * Returns the page table for a huge page of sz bytes and allocates it if needed; null without memory. The entry is at
+ * huge_pte_index() (mm/hugetlb.c: huge_pte_alloc()).
  */
 export function* huge_pte_alloc(
   m: Machine,
@@ -178,56 +183,62 @@ export function* huge_pte_alloc(
   return yield* mm_alloc_pmd(m, mm, addr);
 }
 
-/** The table that holds the entry of a huge page of sz bytes, or null (mm/hugetlb.c: huge_pte_offset()). */
+/** Returns the page table for a huge page of sz bytes, or null (mm/hugetlb.c: huge_pte_offset()). */
 export function huge_pte_offset(_m: Machine, mm: mm_struct, addr: number, sz: number): ptdesc | null {
   const pudt = pud_table(mm, addr);
   if (pudt === null || sz === PUD_SIZE) return pudt;
   return pudt.child?.[pud_index(addr)] ?? null;
 }
 
-/** Where in the table of huge_pte_offset() an address's entry stands. NON-KERNEL. */
+/** Returns the index of an address in the table of huge_pte_offset(). NON-KERNEL: upstream uses pointers. */
 export function huge_pte_index(h: hstate, addr: number): number {
   return huge_page_size(h) === PUD_SIZE ? pud_index(addr) : pmd_index(addr);
 }
 
-/** The entry (include/asm-generic/hugetlb.h: huge_ptep_get()). */
+/** Reads a hugetlb entry (include/asm-generic/hugetlb.h: huge_ptep_get()). */
 export function huge_ptep_get(_m: Machine, _mm: mm_struct, _addr: number, pt: ptdesc, i: number): number {
   return ptep_get(pt, i);
 }
 
-/** The lock of an entry's table (include/linux/hugetlb.h: huge_pte_lockptr()). */
+/** Returns the lock of a hugetlb page table (include/linux/hugetlb.h: huge_pte_lockptr()). */
 export function huge_pte_lockptr(h: hstate, mm: mm_struct, pt: ptdesc): spinlock {
   return huge_page_size(h) === PMD_SIZE ? pt.ptl : mm.page_table_lock;
 }
 
-/** Locks an entry's table (include/linux/hugetlb.h: huge_pte_lock()). */
+/** Locks a hugetlb page table (include/linux/hugetlb.h: huge_pte_lock()). */
 export function* huge_pte_lock(m: Machine, h: hstate, mm: mm_struct, pt: ptdesc): Gen<spinlock> {
   const ptl = huge_pte_lockptr(h, mm, pt);
   yield* spin_lock(m, ptl);
   return ptl;
 }
 
-/** Distance from the first to the last huge page of a page table (mm/hugetlb.c: hugetlb_mask_last_page()). */
+/**
+ * Returns the distance from the first to the last huge page of a page table (mm/hugetlb.c: hugetlb_mask_last_page()).
+ */
 export function hugetlb_mask_last_page(h: hstate): number {
   return huge_page_size(h) === PUD_SIZE ? P4D_SIZE - PUD_SIZE : PUD_SIZE - PMD_SIZE;
 }
 
 /**
- * The last huge page of the page table that would hold the address's entry. NON-KERNEL (mm/hugetlb.c: addr |
- * last_addr_mask).
+ * Returns the address of the last huge page that the page table of addr can map. NON-KERNEL: upstream computes addr |
+ * last_addr_mask.
  */
 function last_in_table(h: hstate, addr: number): number {
   const span = hugetlb_mask_last_page(h) + huge_page_size(h);
   return ALIGN_DOWN(addr, span) + span - huge_page_size(h);
 }
 
-/** An entry for the folio; writable and dirty if asked and if the mapping is (mm/hugetlb.c: make_huge_pte()). */
+/**
+ * Builds an entry for the folio, writable and dirty if `try_mkwrite` and if the vma is writable (mm/hugetlb.c:
+ * make_huge_pte()).
+ */
 export function make_huge_pte(m: Machine, vma: vm_area_struct, folio: number, try_mkwrite: boolean): number {
   let entry = folio_mk_pte(m, folio, vma.vm_page_prot);
   entry = try_mkwrite && vma.vm_flags & VM_WRITE ? pte_mkwrite(pte_mkdirty(entry)) : pte_wrprotect(entry);
   return pte_set_flags(pte_mkyoung(entry), _PAGE_PSE);
 }
 
+/** Maps a copied folio in the child (mm/hugetlb.c: hugetlb_install_folio()). */
 function hugetlb_install_folio(
   m: Machine,
   vma: vm_area_struct,
@@ -247,6 +258,10 @@ function hugetlb_install_folio(
   folio_set_hpg(m, new_folio, HPG_migratable);
 }
 
+/**
+ * Copies the entries of a vma. Returns 0 or a negative errno. NON-KERNEL: the loop of upstream's
+ * copy_hugetlb_page_range().
+ */
 function* copy_huge_ptes(
   m: Machine,
   dst: mm_struct,
@@ -342,7 +357,10 @@ function* copy_huge_ptes(
   return 0;
 }
 
-/** Gives a forked child its view of a hugetlb mapping: 0 or -errno (mm/hugetlb.c: copy_hugetlb_page_range()). */
+/**
+ * Copies the page tables of a hugetlb vma for fork. Returns 0 or a negative errno (mm/hugetlb.c:
+ * copy_hugetlb_page_range()).
+ */
 export function* copy_hugetlb_page_range(
   m: Machine,
   dst: mm_struct,
@@ -365,6 +383,7 @@ export function* copy_hugetlb_page_range(
   return ret;
 }
 
+/** Moves one entry to another page table (mm/hugetlb.c: move_huge_pte()). */
 function* move_huge_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -391,7 +410,7 @@ function* move_huge_pte(
 }
 
 /**
- * Moves the entries of len bytes to another mapping; answers how many bytes it dealt with (mm/hugetlb.c:
+ * Moves the entries of `len` bytes to another vma. Returns the number of bytes done (mm/hugetlb.c:
  * move_hugetlb_page_tables()).
  */
 export function* move_hugetlb_page_tables(
@@ -438,8 +457,8 @@ export function* move_hugetlb_page_tables(
 }
 
 /**
- * Takes the huge pages of a range, or just `folio` if that is not 0, out of a mapping; the file's rmap lock is held
- * (mm/hugetlb.c: __unmap_hugepage_range()).
+ * Unmaps the huge pages of a range, or only `folio` if it is not 0. The file's i_mmap_rwsem is held (mm/hugetlb.c:
+ * __unmap_hugepage_range()).
  */
 export function* __unmap_hugepage_range(
   m: Machine,
@@ -504,7 +523,7 @@ export function* __unmap_hugepage_range(
   tlb_end_vma(m, tlb, vma);
 }
 
-/** As __unmap_hugepage_range(), with the notifiers and the flush (mm/hugetlb.c: unmap_hugepage_range()). */
+/** Unmaps a range with mmu notifiers and a TLB flush (mm/hugetlb.c: unmap_hugepage_range()). */
 export function* unmap_hugepage_range(
   m: Machine,
   vma: vm_area_struct,
@@ -525,7 +544,7 @@ export function* unmap_hugepage_range(
 }
 
 /**
- * Changes the protection of a range's entries; answers how many 4 KiB pages or -ENOMEM (mm/hugetlb.c:
+ * Changes the protection of a range. Returns the number of base pages changed, or -ENOMEM (mm/hugetlb.c:
  * hugetlb_change_protection()).
  */
 export function* hugetlb_change_protection(
@@ -607,8 +626,8 @@ export function* hugetlb_change_protection(
 }
 
 /**
- * Takes the locks of a range that is about to be zapped, and widens it where page tables may be shared
- * (include/linux/hugetlb.h: hugetlb_zap_begin()).
+ * Takes the locks for a zap and extends the range where page tables may be shared (include/linux/hugetlb.h:
+ * hugetlb_zap_begin()).
  */
 export function* hugetlb_zap_begin(m: Machine, vma: vm_area_struct, range: { start: number; end: number }): Gen<void> {
   if (vma.vm_file === null) return;
@@ -618,7 +637,7 @@ export function* hugetlb_zap_begin(m: Machine, vma: vm_area_struct, range: { sta
 }
 
 /**
- * Gives the locks of hugetlb_zap_begin() back; at the last unmapping the vma's own for good (include/linux/hugetlb.h:
+ * Releases the locks of hugetlb_zap_begin(); at the last unmap the vma lock is freed (include/linux/hugetlb.h:
  * hugetlb_zap_end()).
  */
 export function hugetlb_zap_end(m: Machine, vma: vm_area_struct, zap_flags: number): void {
@@ -628,9 +647,7 @@ export function hugetlb_zap_end(m: Machine, vma: vm_area_struct, zap_flags: numb
   up_write(m, (vma.vm_file.f_mapping as address_space).i_mmap_rwsem);
 }
 
-/**
- * What a split of a vma does to page tables that it shares: nothing, since none are (mm/hugetlb.c: hugetlb_split()).
- */
+/** Unshares page tables before a vma is split; none are shared here (mm/hugetlb.c: hugetlb_split()). */
 export function hugetlb_split(_m: Machine, _vma: vm_area_struct, _addr: number): void {}
 
 /**
@@ -648,5 +665,5 @@ export function adjust_range_if_pmd_sharing_possible(
   if (range.end < v_end) range.end = ALIGN(range.end, PUD_SIZE);
 }
 
-/** Gives a vma page tables of its own: it has no others (mm/hugetlb.c: hugetlb_unshare_all_pmds()). */
+/** Unshares all page tables of a vma; none are shared here (mm/hugetlb.c: hugetlb_unshare_all_pmds()). */
 export function hugetlb_unshare_all_pmds(_m: Machine, _vma: vm_area_struct): void {}

@@ -110,17 +110,17 @@ import { userfaultfd_protected, userfaultfd_wp } from '../userfaultfd/userfaultf
 import { try_restore_exclusive_pte, vm_normal_page } from './fault.ts';
 import { pmd_alloc, pte_alloc_map_lock, pud_alloc } from './pgalloc.ts';
 
-/** Vmas whose page tables hold what no fault could make again (include/linux/mm.h: VM_COPY_ON_FORK). */
+/** Vmas whose page tables cannot be rebuilt by faults (include/linux/mm.h: VM_COPY_ON_FORK). */
 const VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD;
 
-/** What copying one pte table works with. */
+/** State of copying one pte table. NON-KERNEL: local variables of upstream's copy_pte_range(). */
 interface pte_copy {
   readonly rss: Int32Array;
-  /** folio allocated ahead for a copy of a pinned page, or 0 */
+  /** Folio allocated ahead for the copy of a pinned page, or 0. */
   prealloc: number;
 }
 
-/** The PTE_MARKER_* bits of a marker that a child keeps (include/linux/mm_inline.h: copy_pte_marker()). */
+/** Returns the PTE_MARKER_* bits that the child inherits (include/linux/mm_inline.h: copy_pte_marker()). */
 export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number {
   const src = softleaf_to_marker(entry);
   let dst = src & (PTE_MARKER_POISONED | PTE_MARKER_GUARD);
@@ -129,8 +129,8 @@ export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number 
 }
 
 /**
- * Copies an entry that is not present: 0, or -ENOENT if it was a device exclusive one that is now present in the
- * parent, or -EBUSY if that could not be done at once (mm/memory.c: copy_nonpresent_pte()).
+ * Copies a non-present pte. Returns 0, -ENOENT if a device-exclusive entry was restored in the parent, or -EBUSY if its
+ * folio is locked (mm/memory.c: copy_nonpresent_pte()).
  */
 function copy_nonpresent_pte(
   m: Machine,
@@ -188,8 +188,8 @@ function copy_nonpresent_pte(
 }
 
 /**
- * Gives the child its own copy of a page that may be pinned; -EAGAIN if no folio was allocated for it yet (mm/memory.c:
- * copy_present_page()).
+ * Copies the contents of a page that may be pinned for the child. Returns 0, or -EAGAIN if copy.prealloc is missing
+ * (mm/memory.c: copy_present_page()).
  */
 function copy_present_page(
   m: Machine,
@@ -215,6 +215,7 @@ function copy_present_page(
   return 0;
 }
 
+/** Sets `nr` ptes in the child and write-protects them in the parent (mm/memory.c: __copy_present_ptes()). */
 function __copy_present_ptes(
   m: Machine,
   dst_vma: vm_area_struct,
@@ -237,8 +238,8 @@ function __copy_present_ptes(
 }
 
 /**
- * Copies one entry or a batch of a folio's; the number copied, or -EAGAIN if a page must be allocated (mm/memory.c:
- * copy_present_ptes()).
+ * Copies one present pte or a batch that maps one folio. Returns the number copied, or -EAGAIN if a folio has to be
+ * preallocated (mm/memory.c: copy_present_ptes()).
  */
 function copy_present_ptes(
   m: Machine,
@@ -294,6 +295,10 @@ function copy_present_ptes(
   return 1;
 }
 
+/**
+ * Copies a range of one pte table. Returns 0 or a negative errno (mm/memory.c: copy_pte_range()). Leaves out swap
+ * entries, hence -EIO: there are no swap devices.
+ */
 function* copy_pte_range(
   m: Machine,
   dst_vma: vm_area_struct,
@@ -359,6 +364,7 @@ function* copy_pte_range(
   return ret;
 }
 
+/** Copies a range of one pmd table. Returns 0 or -ENOMEM (mm/memory.c: copy_pmd_range()). */
 function* copy_pmd_range(
   m: Machine,
   dst_vma: vm_area_struct,
@@ -396,14 +402,15 @@ function* copy_pmd_range(
   return 0;
 }
 
-/** True if the child cannot do without a copy of the vma's page tables (mm/memory.c: vma_needs_copy()). */
+/** Returns true if the child needs copies of the vma's page tables (mm/memory.c: vma_needs_copy()). */
 export function vma_needs_copy(dst_vma: vm_area_struct, src_vma: vm_area_struct): boolean {
   return (dst_vma.vm_flags & VM_COPY_ON_FORK) !== 0 || src_vma.anon_vma !== null;
 }
 
 /**
- * Copies the page tables of a vma for fork; private pages become read-only in both, pinned ones are copied. 0 or
- * -ENOMEM, also when a device exclusive entry's folio is locked (mm/memory.c: copy_page_range()).
+ * Copies the page tables of a vma for fork. Private pages become read-only in both processes, pinned ones are copied.
+ * Returns 0 or -ENOMEM, the latter also when the folio of a device-exclusive entry is locked (mm/memory.c:
+ * copy_page_range()).
  */
 export function* copy_page_range(m: Machine, dst_vma: vm_area_struct, src_vma: vm_area_struct): Gen<number> {
   if (!vma_needs_copy(dst_vma, src_vma)) return 0;

@@ -158,16 +158,21 @@ import { do_fault } from './file.ts';
 import { pmd_alloc, pte_alloc, pte_alloc_map_lock, pud_alloc } from './pgalloc.ts';
 import { do_wp_page } from './wp.ts';
 
-/** True for the page of zeroes that untouched memory maps when read (include/linux/pgtable.h: is_zero_pfn()). */
+/** Returns true for the pfn of the zero page (include/linux/pgtable.h: is_zero_pfn()). */
 export function is_zero_pfn(m: Machine, pfn: number): boolean {
   return pfn === page_to_pfn(m, m.zero_page);
 }
 
+/**
+ * Reports a page table entry that should not exist (mm/memory.c: print_bad_page_map()). Leaves out the dump of the
+ * entry, the vma and the stack.
+ */
 function print_bad_page_map(m: Machine, vma: vm_area_struct, addr: number, level: string): void {
   printk(m, `BUG: Bad page map in process ${m.current.comm}  ${level} addr:${addr.toString(16)}`);
   m.log.taint.add('B');
 }
 
+/** Returns the page that an entry maps, or 0 if it has no refcounted page (mm/memory.c: __vm_normal_page()). */
 function __vm_normal_page(
   m: Machine,
   vma: vm_area_struct,
@@ -186,61 +191,63 @@ function __vm_normal_page(
 }
 
 /**
- * The page that a present pte maps, or 0 for one without page semantics, such as the zero page
- * (mm/memory.c: vm_normal_page(), without the check against the highest pfn).
+ * Returns the page that a present pte maps, or 0 if it has none, as for the zero page (mm/memory.c: vm_normal_page()).
+ * Leaves out the check against highest_memmap_pfn.
  */
 export function vm_normal_page(m: Machine, vma: vm_area_struct, addr: number, pte: number): number {
   return __vm_normal_page(m, vma, addr, pte_pfn(pte), pte_special(pte), 'pte');
 }
 
-/** The folio of vm_normal_page(), or 0 (mm/memory.c: vm_normal_folio()). */
+/** Returns the folio of vm_normal_page(), or 0 (mm/memory.c: vm_normal_folio()). */
 export function vm_normal_folio(m: Machine, vma: vm_area_struct, addr: number, pte: number): number {
   const page = vm_normal_page(m, vma, addr, pte);
   return page === 0 ? 0 : page_folio(m, page);
 }
 
-/** The page that a huge pmd maps, or 0 for the huge zero folio and the like (mm/memory.c: vm_normal_page_pmd()). */
+/** Returns the page that a huge pmd maps, or 0, as for the huge zero folio (mm/memory.c: vm_normal_page_pmd()). */
 export function vm_normal_page_pmd(m: Machine, vma: vm_area_struct, addr: number, pmd: number): number {
   const pfn = pmd_pfn(pmd);
   return __vm_normal_page(m, vma, addr, pfn, pte_special(pmd) || is_huge_zero_pfn(m, pfn), 'pmd');
 }
 
-/** The folio of vm_normal_page_pmd(), or 0 (mm/memory.c: vm_normal_folio_pmd()). */
+/** Returns the folio of vm_normal_page_pmd(), or 0 (mm/memory.c: vm_normal_folio_pmd()). */
 export function vm_normal_folio_pmd(m: Machine, vma: vm_area_struct, addr: number, pmd: number): number {
   const page = vm_normal_page_pmd(m, vma, addr, pmd);
   return page === 0 ? 0 : page_folio(m, page);
 }
 
 /**
- * VM_FAULT_SIGBUS for an address space that is being torn down, else 0 (include/linux/oom.h:
+ * Returns VM_FAULT_SIGBUS if the OOM reaper may have zapped the address space, else 0 (include/linux/oom.h:
  * check_stable_address_space()).
  */
 export function check_stable_address_space(mm: mm_struct): number {
   return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
 }
 
-/** True if the pte is not what the fault saw first; under the page-table lock (mm/memory.c: vmf_pte_changed()). */
+/**
+ * Returns true if the pte changed since the fault read it; under the page table lock (mm/memory.c: vmf_pte_changed()).
+ */
 export function vmf_pte_changed(vmf: vm_fault): boolean {
   const pte = (vmf.pte as ptdesc).entry[pte_index(vmf.address)];
   return vmf.flags & FAULT_FLAG_ORIG_PTE_VALID ? pte !== vmf.orig_pte : !pte_none(pte);
 }
 
-/** True if the fault found a write-protect marker (mm/memory.c: vmf_orig_pte_uffd_wp()). */
+/** Returns true if the fault found a uffd-wp marker (mm/memory.c: vmf_orig_pte_uffd_wp()). */
 export function vmf_orig_pte_uffd_wp(vmf: vm_fault): boolean {
   if (!userfaultfd_wp(vmf.vma)) return false;
   return (vmf.flags & FAULT_FLAG_ORIG_PTE_VALID) !== 0 && pte_is_uffd_wp_marker(vmf.orig_pte);
 }
 
-/**
- * Makes the vma ready for anonymous pages; 0 or VM_FAULT_OOM (mm/internal.h: vmf_anon_prepare(), mm/memory.c:
- * __vmf_anon_prepare()).
- */
+/** Prepares the vma for anonymous pages. Returns 0 or VM_FAULT_OOM (mm/internal.h: vmf_anon_prepare()). */
 export function* vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
   if (vmf.vma.anon_vma !== null) return 0;
   return (yield* __anon_vma_prepare(m, vmf.vma)) !== 0 ? VM_FAULT_OOM : 0;
 }
 
-/** A page for a private mapping, zeroed if asked; 0 without memory (mm/memory.c: folio_prealloc()). */
+/**
+ * Allocates a page for a private mapping, zeroed if `need_zero`. Returns 0 without memory (mm/memory.c:
+ * folio_prealloc()).
+ */
 export function folio_prealloc(m: Machine, vma: vm_area_struct, addr: number, need_zero: boolean): number {
   return folio_alloc(m, need_zero ? GFP_HIGHUSER_MOVABLE | __GFP_ZERO : GFP_HIGHUSER_MOVABLE, 0);
 }
@@ -254,7 +261,8 @@ export function folio_zero_user(m: Machine, folio: number, _addr_hint: number): 
 }
 
 /**
- * Copies one user page (include/linux/highmem.h: copy_mc_user_highpage()); a source without linear mapping is an oops.
+ * Copies one user page (include/linux/highmem.h: copy_mc_user_highpage()). A source page without a linear mapping
+ * oopses.
  */
 export function copy_mc_user_highpage(
   m: Machine,
@@ -268,7 +276,7 @@ export function copy_mc_user_highpage(
   return 0;
 }
 
-/** Copies a large folio of user pages; always 0, since no memory is poisoned (mm/memory.c: copy_user_large_folio()). */
+/** Copies a large folio. Returns 0, since no memory is poisoned (mm/memory.c: copy_user_large_folio()). */
 export function copy_user_large_folio(
   m: Machine,
   dst: number,
@@ -283,7 +291,7 @@ export function copy_user_large_folio(
 }
 
 /**
- * The locked pte table for the address, with all tables above it made; null without memory (mm/memory.c:
+ * Returns the locked pte table for the address after allocating the tables above it; null without memory (mm/memory.c:
  * get_locked_pte()).
  */
 export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<ptdesc | null> {
@@ -293,8 +301,8 @@ export function* get_locked_pte(m: Machine, mm: mm_struct, addr: number): Gen<pt
 }
 
 /**
- * Turns a device-exclusive entry back into a present one; the folio and the page table are locked
- * (mm/memory.c: restore_exclusive_pte()).
+ * Replaces a device-exclusive entry by a present pte, under the folio lock and the page table lock (mm/memory.c:
+ * restore_exclusive_pte()).
  */
 function restore_exclusive_pte(
   m: Machine,
@@ -319,7 +327,10 @@ function restore_exclusive_pte(
   set_pte_at(m, vma.vm_mm, address, pt, i, pte);
 }
 
-/** restore_exclusive_pte() if the folio's lock is free; 0 or -EBUSY (mm/memory.c: try_restore_exclusive_pte()). */
+/**
+ * Restores a device-exclusive entry if the folio lock is free. Returns 0 or -EBUSY (mm/memory.c:
+ * try_restore_exclusive_pte()).
+ */
 export function try_restore_exclusive_pte(
   m: Machine,
   vma: vm_area_struct,
@@ -336,6 +347,10 @@ export function try_restore_exclusive_pte(
   return 0;
 }
 
+/**
+ * Handles a CPU fault on a device-exclusive entry: revokes the device's access and restores the pte. Returns 0 or
+ * VM_FAULT_RETRY (mm/memory.c: remove_device_exclusive_entry()).
+ */
 function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const folio = page_folio(m, vmf.page);
@@ -363,6 +378,7 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
   return 0;
 }
 
+/** Clears a marker that no longer applies, so that the fault is retried (mm/memory.c: pte_marker_clear()). */
 function* pte_marker_clear(m: Machine, vmf: vm_fault): Gen<number> {
   vmf.pte = yield* pte_offset_map_lock(m, vmf.vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
   if (vmf.pte === null) return 0;
@@ -372,11 +388,13 @@ function* pte_marker_clear(m: Machine, vmf: vm_fault): Gen<number> {
   return 0;
 }
 
+/** Handles a fault on an empty pte (mm/memory.c: do_pte_missing()). */
 function* do_pte_missing(m: Machine, vmf: vm_fault): Gen<number> {
   if (vma_is_anonymous(vmf.vma)) return yield* do_anonymous_page(m, vmf);
   return yield* do_fault(m, vmf);
 }
 
+/** Handles a fault on a marker. Returns VM_FAULT_* (mm/memory.c: handle_pte_marker()). */
 function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
   const entry = softleaf_from_pte(vmf.orig_pte);
   const marker = softleaf_to_marker(entry);
@@ -390,6 +408,10 @@ function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
   return VM_FAULT_SIGBUS;
 }
 
+/**
+ * Handles a CPU fault on a device-private entry by calling migrate_to_ram(). Returns VM_FAULT_*. NON-KERNEL: the
+ * device-private branch of upstream's do_swap_page().
+ */
 function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<number> {
   vmf.page = softleaf_to_page(m, entry);
   const v14 = m.patches.has('hmm-v14') && page_devmem(m, vmf.page) !== null;
@@ -411,7 +433,8 @@ function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<nu
   if (locks && !trylock_page(m, page)) {
     if (m.patches.has('no-b570f37a2ce4')) {
       pte_unmap_unlock(m, vmf.pte);
-      // A fault of a CPU goes through user space, where the task can be preempted, before it comes again.
+      // A CPU fault returns to user space, where the task can be preempted, before the access is retried. A remote
+      // fault retries in a loop without leaving the kernel.
       m.current.polls = (vmf.flags & FAULT_FLAG_REMOTE) !== 0;
     } else {
       yield* softleaf_entry_wait_on_locked(m, entry, vmf.pte.ptl);
@@ -430,8 +453,8 @@ function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<nu
 }
 
 /**
- * Handles a fault on a pte that is neither present nor none: migration, device-exclusive and device-private entries and
- * markers; there are no swap devices. Answers VM_FAULT_* (mm/memory.c: do_swap_page()).
+ * Handles a fault on a non-present pte: a migration, device-exclusive or device-private entry, or a marker. Returns
+ * VM_FAULT_* (mm/memory.c: do_swap_page()). Leaves out swap entries: there are no swap devices.
  */
 export function* do_swap_page(m: Machine, vmf: vm_fault): Gen<number> {
   vmf.pte = null;
@@ -452,13 +475,16 @@ export function* do_swap_page(m: Machine, vmf: vm_fault): Gen<number> {
   return VM_FAULT_SIGBUS;
 }
 
-/** True if nr entries from (pt, i) on are empty (mm/memory.c: pte_range_none()). */
+/** Returns true if the nr ptes from (pt, i) on are none (mm/memory.c: pte_range_none()). */
 export function pte_range_none(pt: ptdesc, i: number, nr_pages: number): boolean {
   for (let k = i; k < i + nr_pages; k++) if (!pte_none(pt.entry[k])) return false;
   return true;
 }
 
-// The folio for an anonymous fault: 0 without memory, -1 if the fault must be retried.
+/**
+ * Allocates a folio of the largest enabled order that fits. Returns 0 without memory, -1 (upstream: -EAGAIN) if the
+ * fault has to be retried (mm/memory.c: alloc_anon_folio()).
+ */
 function alloc_anon_folio(m: Machine, vmf: vm_fault): number {
   const vma = vmf.vma;
   if (!userfaultfd_armed(vma)) {
@@ -489,7 +515,10 @@ function alloc_anon_folio(m: Machine, vmf: vm_fault): number {
   return folio_prealloc(m, vma, vmf.address, true);
 }
 
-/** Maps a new anonymous folio at (pt, i); no counter is touched (mm/memory.c: map_anon_folio_pte_nopf()). */
+/**
+ * Maps a new anonymous folio at (pt, i). Leaves the mm's counters to the caller (mm/memory.c:
+ * map_anon_folio_pte_nopf()).
+ */
 function map_anon_folio_pte_nopf(
   m: Machine,
   folio: number,
@@ -509,6 +538,7 @@ function map_anon_folio_pte_nopf(
   set_ptes(m, vma.vm_mm, addr, pt, i, entry, nr_pages);
 }
 
+/** Handles the first access to anonymous memory. Returns VM_FAULT_* (mm/memory.c: do_anonymous_page()). */
 function* do_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm;
@@ -573,12 +603,14 @@ function* do_anonymous_page(m: Machine, vmf: vm_fault): Gen<number> {
   return 0;
 }
 
+/** Handles a fault on an empty pmd that may be huge. Returns VM_FAULT_* (mm/memory.c: create_huge_pmd()). */
 function* create_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   if (vma_is_anonymous(vmf.vma)) return yield* do_huge_pmd_anonymous_page(m, vmf);
   const huge_fault = vmf.vma.vm_ops?.huge_fault;
   return huge_fault ? yield* huge_fault(m, vmf, HPAGE_PMD_ORDER) : VM_FAULT_FALLBACK;
 }
 
+/** Handles a write or an unshare fault on a read-only huge pmd. Returns VM_FAULT_* (mm/memory.c: wp_huge_pmd()). */
 function* wp_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   if (vma_is_anonymous(vma)) {
@@ -595,6 +627,10 @@ function* wp_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   return VM_FAULT_FALLBACK;
 }
 
+/**
+ * Handles a fault at the pte level. Returns VM_FAULT_* (mm/memory.c: handle_pte_fault()). NUMA hinting faults are
+ * Unmodelled.
+ */
 function* handle_pte_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const pmdt = vmf.pmdt as ptdesc;
@@ -631,6 +667,10 @@ function* handle_pte_fault(m: Machine, vmf: vm_fault): Gen<number> {
   return 0;
 }
 
+/**
+ * Walks and allocates the upper page tables, then handles the fault as a pmd or a pte fault. Returns VM_FAULT_*
+ * (mm/memory.c: __handle_mm_fault()). Leaves out huge puds: nothing modelled maps them.
+ */
 function* __handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, flags: number): Gen<number> {
   const vmf = new vm_fault(vma, address, flags);
   const mm = vma.vm_mm;
@@ -670,6 +710,7 @@ function* __handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, fl
   return yield* handle_pte_fault(m, vmf);
 }
 
+/** Checks that the fault flags fit the vma. Returns 0 or VM_FAULT_SIGSEGV (mm/memory.c: sanitize_fault_flags()). */
 function sanitize_fault_flags(m: Machine, vma: vm_area_struct, flags: number): number {
   if (flags & FAULT_FLAG_UNSHARE) {
     if (WARN_ON_ONCE(m, (flags & FAULT_FLAG_WRITE) !== 0, 'handle_mm_fault', 'unshare')) return VM_FAULT_SIGSEGV;
@@ -683,8 +724,8 @@ function sanitize_fault_flags(m: Machine, vma: vm_area_struct, flags: number): n
 
 /**
  * Handles a fault at the address, which lies in the vma, with mmap_lock held for reading; flags are FAULT_FLAG_*.
- * Answers VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED mmap_lock was released (mm/memory.c:
- * handle_mm_fault()). The lock of a single vma is not modelled.
+ * Returns VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED mmap_lock was released (mm/memory.c:
+ * handle_mm_fault()). Per-VMA locks are not modelled.
  */
 export function* handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, flags: number): Gen<number> {
   const ret = sanitize_fault_flags(m, vma, flags);
@@ -695,7 +736,7 @@ export function* handle_mm_fault(m: Machine, vma: vm_area_struct, address: numbe
 }
 
 /**
- * As vmf_anon_prepare(), but leaves the vma's read lock to the caller when the fault must be retried (mm/memory.c:
+ * Prepares the vma for anonymous pages. Returns 0, VM_FAULT_OOM, or VM_FAULT_RETRY under the per-VMA lock (mm/memory.c:
  * __vmf_anon_prepare()).
  */
 export function* __vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {

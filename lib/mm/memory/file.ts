@@ -81,13 +81,10 @@ import { do_page_mkwrite, fault_dirty_shared_page } from './wp.ts';
 
 const FAILED = VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY;
 
-/**
- * fault_around_bytes of debugfs, in pages; a power of two (mm/memory.c: do_fault_around() takes it from
- * fault_around_pages).
- */
+/** fault_around_bytes of debugfs in pages; a power of two (mm/memory.c: fault_around_pages). */
 const FAULT_AROUND_PAGES = 65536 / PAGE_SIZE;
 
-// Asks the file for the page, which comes back locked.
+/** Calls the vma's ->fault(), which returns with vmf.page locked. Returns VM_FAULT_* (mm/memory.c: __do_fault()). */
 function* __do_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   if (pmd_none((vmf.pmdt as ptdesc).entry[pmd_index(vmf.address)]) && vmf.prealloc_pte === null) {
@@ -104,8 +101,8 @@ function* __do_fault(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * Maps the huge page cache folio by one pmd if the vma allows it: 0, or VM_FAULT_FALLBACK for small mappings
- * (mm/memory.c: do_set_pmd()).
+ * Maps a huge page cache folio by one pmd if the vma allows it. Returns 0, or VM_FAULT_FALLBACK if the caller has to
+ * map ptes (mm/memory.c: do_set_pmd()).
  */
 export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, _page: number): Gen<number> {
   const vma = vmf.vma;
@@ -131,8 +128,8 @@ export function* do_set_pmd(m: Machine, vmf: vm_fault, folio: number, _page: num
 }
 
 /**
- * Maps nr pages of a folio from addr on into vmf.pte, which is locked; no counter is touched (mm/memory.c:
- * set_pte_range()).
+ * Maps nr pages of a folio from addr on into vmf.pte, which is locked. Leaves the mm's counters to the caller
+ * (mm/memory.c: set_pte_range()).
  */
 export function set_pte_range(m: Machine, vmf: vm_fault, folio: number, page: number, nr: number, addr: number): void {
   const vma = vmf.vma;
@@ -152,8 +149,8 @@ export function set_pte_range(m: Machine, vmf: vm_fault, folio: number, page: nu
 }
 
 /**
- * Maps the page that a fault found (vmf.page, or vmf.cow_page for a private write), which is locked; on success the
- * mapping takes its reference. Answers VM_FAULT_* (mm/memory.c: finish_fault()).
+ * Maps vmf.page, or vmf.cow_page for a private write; the page is locked. The mapping takes over its reference. Returns
+ * VM_FAULT_* (mm/memory.c: finish_fault()).
  */
 function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
@@ -228,6 +225,7 @@ function* finish_fault(m: Machine, vmf: vm_fault): Gen<number> {
   }
 }
 
+/** Maps page cache pages around the fault address. Returns VM_FAULT_* (mm/memory.c: do_fault_around()). */
 function* do_fault_around(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const pte_off = pte_index(vmf.address);
@@ -243,6 +241,7 @@ function* do_fault_around(m: Machine, vmf: vm_fault): Gen<number> {
   return yield* map_pages(m, vmf, vmf.pgoff + from_pte - pte_off, vmf.pgoff + to_pte - pte_off);
 }
 
+/** Handles a read fault of a file mapping. Returns VM_FAULT_* (mm/memory.c: do_read_fault()). */
 function* do_read_fault(m: Machine, vmf: vm_fault): Gen<number> {
   if (vmf.vma.vm_ops?.map_pages && !uffd_disable_fault_around(vmf.vma)) {
     const ret = yield* do_fault_around(m, vmf);
@@ -257,6 +256,7 @@ function* do_read_fault(m: Machine, vmf: vm_fault): Gen<number> {
   return ret;
 }
 
+/** Handles a write fault of a private file mapping. Returns VM_FAULT_* (mm/memory.c: do_cow_fault()). */
 function* do_cow_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   let ret = yield* vmf_anon_prepare(m, vmf);
@@ -279,6 +279,7 @@ function* do_cow_fault(m: Machine, vmf: vm_fault): Gen<number> {
   return ret;
 }
 
+/** Handles a write fault of a shared file mapping. Returns VM_FAULT_* (mm/memory.c: do_shared_fault()). */
 function* do_shared_fault(m: Machine, vmf: vm_fault): Gen<number> {
   let ret = yield* __do_fault(m, vmf);
   if (ret & FAILED) return ret;
@@ -301,7 +302,7 @@ function* do_shared_fault(m: Machine, vmf: vm_fault): Gen<number> {
   return ret;
 }
 
-/** Handles a fault on an empty pte of a file mapping: read, private write or shared write (mm/memory.c: do_fault()). */
+/** Handles a fault on an empty pte of a file mapping. Returns VM_FAULT_* (mm/memory.c: do_fault()). */
 export function* do_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   const mm = vma.vm_mm;

@@ -30,14 +30,17 @@ import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
 import type { unmap_desc } from '../vma/unmap.ts';
 import { unlink_file_vma_batch_add, unlink_file_vma_batch_final, unlink_vma_file_batch } from '../vma/vma.ts';
 
-/** A ceiling or end of 0 is the top of all addresses. */
+/**
+ * Returns the last byte before `end`, where 0 is the top of the address space. NON-KERNEL: upstream relies on the
+ * wrap-around of `end - 1`.
+ */
 function last_byte(end: number): number {
   return end === 0 ? Infinity : end - 1;
 }
 
 /**
- * The lower table at an entry; an entry that is neither empty nor a table is reported and cleared
- * (include/linux/pgtable.h: pmd_none_or_clear_bad()).
+ * Returns the page table that the entry points to, or null. Reports and clears an entry that is neither none nor a
+ * table (include/linux/pgtable.h: pmd_none_or_clear_bad()).
  */
 function table_or_clear_bad(m: Machine, table: ptdesc, i: number, what: string): ptdesc | null {
   const child = (table.child as (ptdesc | null)[])[i];
@@ -48,12 +51,16 @@ function table_or_clear_bad(m: Machine, table: ptdesc, i: number, what: string):
   return child;
 }
 
+/** Clears an entry that points to a page table. NON-KERNEL: upstream's pmd_clear(), pud_clear() and p4d_clear(). */
 function unlink_table(table: ptdesc, i: number): void {
   table.entry[i] = 0;
   (table.child as (ptdesc | null)[])[i] = null;
 }
 
-/** True if no address outside of [start of the table, end) can need a table that begins at `start`. */
+/**
+ * Returns true if nothing outside of [start, end) can need the table that begins at `start`. NON-KERNEL: the checks at
+ * the end of upstream's free_pmd_range() and free_pud_range().
+ */
 function table_can_go(start: number, end: number, floor: number, ceiling: number, size: number): boolean {
   if (start < floor) return false;
   if (ceiling !== 0) {
@@ -63,6 +70,7 @@ function table_can_go(start: number, end: number, floor: number, ceiling: number
   return end - 1 <= last_byte(ceiling);
 }
 
+/** Queues the pte tables of a range, and the pmd table if nothing else needs it (mm/memory.c: free_pmd_range()). */
 function free_pmd_range(
   m: Machine,
   tlb: mmu_gather,
@@ -90,6 +98,7 @@ function free_pmd_range(
   mm.pgtables_bytes -= PAGE_SIZE;
 }
 
+/** Queues the pmd tables of a range, and the pud table if nothing else needs it (mm/memory.c: free_pud_range()). */
 function free_pud_range(
   m: Machine,
   tlb: mmu_gather,
@@ -114,9 +123,8 @@ function free_pud_range(
 }
 
 /**
- * Queues the page tables of [addr, end) for freeing, those that reach outside of [floor, ceiling) excepted; a ceiling
- * of
- * 0 is the top of all addresses (mm/memory.c: free_pgd_range()).
+ * Queues the page tables of [addr, end) for freeing, except those that extend beyond [floor, ceiling). A ceiling of 0
+ * is the top of the address space (mm/memory.c: free_pgd_range()).
  */
 export function free_pgd_range(
   m: Machine,
@@ -143,7 +151,7 @@ export function free_pgd_range(
   }
 }
 
-/** Unlinks the vmas from their reverse maps and queues their page tables for freeing (mm/memory.c: free_pgtables()). */
+/** Unlinks the vmas from the rmap and queues their page tables for freeing (mm/memory.c: free_pgtables()). */
 export function* free_pgtables(m: Machine, tlb: mmu_gather, unmap: unmap_desc): Gen<void> {
   WARN_ON_ONCE(m, last_byte(unmap.vma_end) > last_byte(unmap.pg_end), 'free_pgtables');
   tlb_free_vmas(m, tlb);

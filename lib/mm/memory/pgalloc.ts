@@ -25,7 +25,7 @@ import type { mm_struct } from '../mm_types.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 
 /**
- * Puts the pte table under the pmd if that is still empty; false leaves the table with the caller (mm/memory.c:
+ * Installs the pte table at the pmd if the pmd is still none. Returns false if the caller keeps the table (mm/memory.c:
  * pmd_install()).
  */
 export function* pmd_install(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, pt: ptdesc): Gen<boolean> {
@@ -40,8 +40,8 @@ export function* pmd_install(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number
 }
 
 /**
- * The pud table under the top entry, made if need be; null without memory (include/linux/mm.h: pud_alloc(),
- * mm/memory.c: __pud_alloc()).
+ * Returns the pud table of the pgd entry and allocates it if needed; null without memory (include/linux/mm.h:
+ * pud_alloc()).
  */
 export function* pud_alloc(m: Machine, mm: mm_struct, pgdt: ptdesc, gi: number, addr: number): Gen<ptdesc | null> {
   const there = pgdt.child?.[gi];
@@ -60,8 +60,7 @@ export function* pud_alloc(m: Machine, mm: mm_struct, pgdt: ptdesc, gi: number, 
 }
 
 /**
- * The pmd table under the pud, made if need be; null without memory (include/linux/mm.h: pmd_alloc(), mm/memory.c:
- * __pmd_alloc()).
+ * Returns the pmd table of the pud and allocates it if needed; null without memory (include/linux/mm.h: pmd_alloc()).
  */
 export function* pmd_alloc(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number, addr: number): Gen<ptdesc | null> {
   const there = pudt.child?.[ui];
@@ -79,10 +78,7 @@ export function* pmd_alloc(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number, 
   return pudt.child?.[ui] ?? null;
 }
 
-/**
- * Makes a pte table under the pmd if that is empty; 0 or -ENOMEM (include/linux/mm.h: pte_alloc(), mm/memory.c:
- * __pte_alloc()).
- */
+/** Allocates a pte table if the pmd is none. Returns 0 or -ENOMEM (include/linux/mm.h: pte_alloc()). */
 export function* pte_alloc(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<number> {
   if (!pmd_none(pmdt.entry[pi])) return 0;
   const made = pte_alloc_one(m, mm);
@@ -92,8 +88,8 @@ export function* pte_alloc(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number):
 }
 
 /**
- * pte_alloc(), then pte_offset_map_lock(); null without memory or if the pmd is no table (include/linux/mm.h:
- * pte_alloc_map_lock()).
+ * Allocates the pte table if needed and locks it. Returns null without memory or if the pmd is not a table
+ * (include/linux/mm.h: pte_alloc_map_lock()).
  */
 export function* pte_alloc_map_lock(
   m: Machine,

@@ -82,8 +82,8 @@ import {
 import { copy_mc_user_highpage, folio_prealloc, is_zero_pfn, vm_normal_page, vmf_anon_prepare } from './fault.ts';
 
 /**
- * Tells the file that a page becomes writable; VM_FAULT_LOCKED with the folio locked, an error, or 0 to retry
- * (mm/memory.c: do_page_mkwrite()). The vma's vm_ops must have page_mkwrite.
+ * Calls ->page_mkwrite(), which the vma must have. Returns VM_FAULT_LOCKED with the folio locked, an error, or 0 if the
+ * fault has to be retried (mm/memory.c: do_page_mkwrite()).
  */
 export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<number> {
   const old_flags = vmf.flags;
@@ -107,8 +107,8 @@ export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<
 }
 
 /**
- * Marks the locked page cache folio of vmf.page dirty and unlocks it; VM_FAULT_COMPLETED if mmap_lock was released to
- * throttle the writer, which happens on a first attempt whenever the folio was clean (mm/memory.c:
+ * Marks the locked page cache folio of vmf.page dirty and unlocks it. Returns VM_FAULT_COMPLETED if mmap_lock was
+ * released to throttle the writer, which happens on a first attempt if the folio was clean (mm/memory.c:
  * fault_dirty_shared_page()).
  */
 export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number> {
@@ -131,7 +131,7 @@ export function* fault_dirty_shared_page(m: Machine, vmf: vm_fault): Gen<number>
   return 0;
 }
 
-// The mapping may be written through as it stands; unlocks the page table.
+/** Makes the pte writable in place and unlocks the page table (mm/memory.c: wp_page_reuse()). */
 function wp_page_reuse(m: Machine, vmf: vm_fault, folio: number): void {
   const pt = vmf.pte as ptdesc;
   BUG_ON(!(vmf.flags & FAULT_FLAG_WRITE), 'mm/memory.c: wp_page_reuse()');
@@ -142,6 +142,9 @@ function wp_page_reuse(m: Machine, vmf: vm_fault, folio: number): void {
   pte_unmap_unlock(m, pt);
 }
 
+/**
+ * Replaces the page by a copy for a write or an unshare fault. Returns 0 or VM_FAULT_* (mm/memory.c: wp_page_copy()).
+ */
 function* wp_page_copy(m: Machine, vmf: vm_fault): Gen<number> {
   const unshare = (vmf.flags & FAULT_FLAG_UNSHARE) !== 0;
   const vma = vmf.vma;
@@ -159,7 +162,7 @@ function* wp_page_copy(m: Machine, vmf: vm_fault): Gen<number> {
     return VM_FAULT_OOM;
   }
   if (!pfn_is_zero) {
-    // A mapping without a struct page is copied through its pfn, where upstream reads the user address.
+    // Upstream copies a pfn without a struct page through the user address; here the pfn itself is read.
     if (vmf.page !== 0) copy_mc_user_highpage(m, new_folio, vmf.page, vmf.address, vma);
     else m.ram.copy(m.page.page_to_pfn(new_folio), pte_pfn(vmf.orig_pte));
   }
@@ -202,6 +205,10 @@ function* wp_page_copy(m: Machine, vmf: vm_fault): Gen<number> {
   return 0;
 }
 
+/**
+ * Makes a shared pte writable after ->page_mkwrite() succeeded. Returns 0, or VM_FAULT_NOPAGE if the pte changed
+ * (mm/memory.c: finish_mkwrite_fault()).
+ */
 function* finish_mkwrite_fault(m: Machine, vmf: vm_fault, folio: number): Gen<number> {
   WARN_ON_ONCE(m, !(vmf.vma.vm_flags & VM_SHARED), 'finish_mkwrite_fault');
   vmf.pte = yield* pte_offset_map_lock(m, vmf.vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
@@ -214,6 +221,7 @@ function* finish_mkwrite_fault(m: Machine, vmf: vm_fault, folio: number): Gen<nu
   return 0;
 }
 
+/** Handles a write fault on a shared mapping of a raw pfn. Returns VM_FAULT_* (mm/memory.c: wp_pfn_shared()). */
 function* wp_pfn_shared(m: Machine, vmf: vm_fault): Gen<number> {
   const pfn_mkwrite = vmf.vma.vm_ops?.pfn_mkwrite;
   if (pfn_mkwrite) {
@@ -227,6 +235,7 @@ function* wp_pfn_shared(m: Machine, vmf: vm_fault): Gen<number> {
   return 0;
 }
 
+/** Handles a write fault on a shared file page. Returns VM_FAULT_* (mm/memory.c: wp_page_shared()). */
 function* wp_page_shared(m: Machine, vmf: vm_fault, folio: number): Gen<number> {
   folio_get(m, folio);
   if (vmf.vma.vm_ops?.page_mkwrite) {
@@ -251,6 +260,10 @@ function* wp_page_shared(m: Machine, vmf: vm_fault, folio: number): Gen<number> 
   return ret;
 }
 
+/**
+ * Returns true if all references to a large folio are mappings of this mm (mm/memory.c:
+ * __wp_can_reuse_large_anon_folio()).
+ */
 function __wp_can_reuse_large_anon_folio(m: Machine, folio: number, vma: vm_area_struct): boolean {
   if (folio_large_mapcount(m, folio) <= 1) return false;
   const l = large(m, folio);
@@ -261,6 +274,10 @@ function __wp_can_reuse_large_anon_folio(m: Machine, folio: number, vma: vm_area
   return true;
 }
 
+/**
+ * Returns true if the anonymous folio has no other user and can be written in place (mm/memory.c:
+ * wp_can_reuse_anon_folio()). Leaves out folio_free_swap(): there are no swap devices.
+ */
 function wp_can_reuse_anon_folio(m: Machine, folio: number, vma: vm_area_struct): boolean {
   if (folio_test_large(m, folio)) return __wp_can_reuse_large_anon_folio(m, folio, vma);
   const maybe_in_lru_cache = !folio_test_lru(m, folio);
@@ -279,8 +296,8 @@ function wp_can_reuse_anon_folio(m: Machine, folio: number, vma: vm_area_struct)
 }
 
 /**
- * Handles a write (FAULT_FLAG_WRITE) or an unsharing (FAULT_FLAG_UNSHARE) of a present read-only pte: maps it writable
- * or a copy of the page in its place. vmf.pte is locked on entry, unlocked on return (mm/memory.c: do_wp_page()).
+ * Handles a write (FAULT_FLAG_WRITE) or an unshare (FAULT_FLAG_UNSHARE) fault on a read-only pte by making it writable
+ * or copying the page. vmf.pte is locked on entry and unlocked on return (mm/memory.c: do_wp_page()).
  */
 export function* do_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
   const unshare = (vmf.flags & FAULT_FLAG_UNSHARE) !== 0;

@@ -122,19 +122,19 @@ import { get_locked_pte, vm_normal_page } from './fault.ts';
 export const ZAP_FLAG_DROP_MARKER = 1;
 export const ZAP_FLAG_UNMAP = 2;
 
-/** What a zap spares (include/linux/mm.h: struct zap_details). */
+/** Restrictions of a zap (include/linux/mm.h: struct zap_details). */
 export class zap_details {
-  /** locked folio that is being unmapped everywhere, or 0 */
+  /** The locked folio that is being unmapped everywhere, or 0. */
   single_folio = 0;
-  /** keep private copies */
+  /** Keep private copies. */
   skip_cows = false;
-  /** free pte tables that the zap empties */
+  /** Free pte tables that the zap empties. */
   reclaim_pt = false;
   /** ZAP_FLAG_* */
   zap_flags = 0;
 }
 
-/** What zapping one pte table has found so far. */
+/** State of zapping one pte table. NON-KERNEL: out parameters of upstream's do_zap_pte_range(). */
 interface zap_progress {
   readonly rss: Int32Array;
   force_flush: boolean;
@@ -142,22 +142,25 @@ interface zap_progress {
   any_skipped: boolean;
 }
 
+/** Returns true if private copies are to be zapped too (mm/memory.c: should_zap_cows()). */
 function should_zap_cows(m: Machine, details: zap_details | null): boolean {
   if (details === null) return true;
   WARN_ON_ONCE(m, details.skip_cows && details.reclaim_pt, 'should_zap_cows');
   return !details.skip_cows;
 }
 
+/** Returns true if this folio is to be zapped (mm/memory.c: should_zap_folio()). */
 function should_zap_folio(m: Machine, details: zap_details | null, folio: number): boolean {
   return should_zap_cows(m, details) || !folio_test_anon(m, folio);
 }
 
+/** Returns true if markers are to be dropped (mm/memory.c: zap_drop_markers()). */
 function zap_drop_markers(details: zap_details | null): boolean {
   return details !== null && (details.zap_flags & ZAP_FLAG_DROP_MARKER) !== 0;
 }
 
 /**
- * Leaves markers where uffd write-protected entries of a file mapping were just cleared; true if it did (mm/memory.c:
+ * Installs markers where uffd write-protected ptes of a file mapping were cleared. Returns true if it did (mm/memory.c:
  * cond_install_uffd_wp_ptes()).
  */
 export function cond_install_uffd_wp_ptes(
@@ -177,6 +180,10 @@ export function cond_install_uffd_wp_ptes(
   return true;
 }
 
+/**
+ * Installs uffd-wp markers unless the zap drops markers. Returns true if it did (mm/memory.c:
+ * zap_install_uffd_wp_if_needed()).
+ */
 function zap_install_uffd_wp_if_needed(
   m: Machine,
   vma: vm_area_struct,
@@ -191,6 +198,7 @@ function zap_install_uffd_wp_if_needed(
   return cond_install_uffd_wp_ptes(m, vma, addr, pt, i, pteval, nr);
 }
 
+/** Zaps nr present ptes that map one folio (mm/memory.c: zap_present_folio_ptes()). */
 function zap_present_folio_ptes(
   m: Machine,
   tlb: mmu_gather,
@@ -235,6 +243,7 @@ function zap_present_folio_ptes(
   }
 }
 
+/** Zaps one present pte or a batch of one folio. Returns the number of ptes (mm/memory.c: zap_present_ptes()). */
 function zap_present_ptes(
   m: Machine,
   tlb: mmu_gather,
@@ -265,6 +274,10 @@ function zap_present_ptes(
   return nr;
 }
 
+/**
+ * Zaps one non-present pte. Returns 1 (mm/memory.c: zap_nonpresent_ptes()). Swap entries are Unmodelled, so there are
+ * no batches.
+ */
 function zap_nonpresent_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -306,7 +319,10 @@ function zap_nonpresent_ptes(
   return 1;
 }
 
-/** Passes over empty entries, then zaps one entry or one batch; answers how many entries that were. */
+/**
+ * Skips none ptes, then zaps one pte or one batch. Returns the number of ptes handled (mm/memory.c:
+ * do_zap_pte_range()).
+ */
 function do_zap_pte_range(
   m: Machine,
   tlb: mmu_gather,
@@ -328,12 +344,12 @@ function do_zap_pte_range(
   return nr + zap_nonpresent_ptes(m, vma, pt, i + nr, ptent, at, details, zap);
 }
 
-/** CONFIG_PT_RECLAIM: a zap of a whole pte table may free it. */
+/** Returns true if the zap covers a whole pte table and may free it (mm/memory.c: pte_table_reclaim_possible()). */
 function pte_table_reclaim_possible(start: number, end: number, details: zap_details | null): boolean {
   return details !== null && details.reclaim_pt && end - start >= PMD_SIZE;
 }
 
-/** With the table's lock held, takes the table out if the pmd lock is free (mm/memory.c: zap_empty_pte_table()). */
+/** Detaches the empty pte table if the pmd lock is free; the pte lock is held (mm/memory.c: zap_empty_pte_table()). */
 function zap_empty_pte_table(m: Machine, pmdt: ptdesc, pi: number): boolean {
   if (!spin_trylock(m, pmdt.ptl)) return false;
   pmd_clear(pmdt, pi);
@@ -341,6 +357,7 @@ function zap_empty_pte_table(m: Machine, pmdt: ptdesc, pi: number): boolean {
   return true;
 }
 
+/** Detaches the pte table if all its ptes are none. Returns true if it did (mm/memory.c: zap_pte_table_if_empty()). */
 function* zap_pte_table_if_empty(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<boolean> {
   yield* pmd_lock(m, mm, pmdt);
   const pt = pte_offset_map(m, pmdt, pi);
@@ -362,7 +379,10 @@ function* zap_pte_table_if_empty(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: nu
   return empty;
 }
 
-/** Zaps within one pte table; an answer below `end` means that the pmd changed and is to be looked at again. */
+/**
+ * Zaps a range of one pte table. Returns the address reached; less than `end` if the pmd changed and has to be
+ * re-examined (mm/memory.c: zap_pte_range()).
+ */
 function* zap_pte_range(
   m: Machine,
   tlb: mmu_gather,
@@ -419,6 +439,7 @@ function* zap_pte_range(
   return addr;
 }
 
+/** Zaps a range of one pmd table (mm/memory.c: zap_pmd_range()). */
 function* zap_pmd_range(
   m: Machine,
   tlb: mmu_gather,
@@ -446,7 +467,7 @@ function* zap_pmd_range(
       next - addr === HPAGE_PMD_SIZE &&
       pmd_none(pmd)
     ) {
-      // Somebody may hold the pmd lock who has cleared the pmd but not yet dropped the folio's mapping.
+      // Takes the pmd lock to wait for a zap_huge_pmd() that has cleared the pmd but not yet removed the folio's rmap.
       yield* pmd_lock(m, tlb.mm as mm_struct, pmdt);
       spin_unlock(m, pmdt.ptl);
     }
@@ -459,6 +480,7 @@ function* zap_pmd_range(
   }
 }
 
+/** Zaps a range of one vma (mm/memory.c: __zap_vma_range()). */
 function* __zap_vma_range(
   m: Machine,
   tlb: mmu_gather,
@@ -490,7 +512,10 @@ function* __zap_vma_range(
   tlb_end_vma(m, tlb, vma);
 }
 
-/** Empties a vma without waiting: 0, or -EBUSY if that cannot be (mm/memory.c: zap_vma_for_reaping()). */
+/**
+ * Zaps a vma without sleeping, for the OOM reaper. Returns 0, or -EBUSY if a notifier would sleep (mm/memory.c:
+ * zap_vma_for_reaping()).
+ */
 export function* zap_vma_for_reaping(m: Machine, vma: vm_area_struct): Gen<number> {
   const range = new mmu_notifier_range();
   mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, vma.vm_mm, vma.vm_start, vma.vm_end);
@@ -503,7 +528,7 @@ export function* zap_vma_for_reaping(m: Machine, vma: vm_area_struct): Gen<numbe
   return 0;
 }
 
-/** Takes all pages of the vmas out of the page tables; markers go too (mm/memory.c: unmap_vmas()). */
+/** Zaps the vmas, markers included (mm/memory.c: unmap_vmas()). */
 export function* unmap_vmas(m: Machine, tlb: mmu_gather, unmap: unmap_desc): Gen<void> {
   const details = new zap_details();
   details.zap_flags = ZAP_FLAG_DROP_MARKER | ZAP_FLAG_UNMAP;
@@ -520,7 +545,7 @@ export function* unmap_vmas(m: Machine, tlb: mmu_gather, unmap: unmap_desc): Gen
 }
 
 /**
- * Empties part of a vma within the caller's gather; null details spare nothing but markers (mm/memory.c:
+ * Zaps part of a vma within the caller's mmu_gather. With null details everything but markers goes (mm/memory.c:
  * zap_vma_range_batched()).
  */
 export function* zap_vma_range_batched(
@@ -549,7 +574,7 @@ export function* zap_vma_range_batched(
   }
 }
 
-/** Empties part of a vma (mm/memory.c: zap_vma_range()). */
+/** Zaps part of a vma (mm/memory.c: zap_vma_range()). */
 export function* zap_vma_range(m: Machine, vma: vm_area_struct, address: number, size: number): Gen<void> {
   const tlb = new mmu_gather();
   tlb_gather_mmu(m, tlb, vma.vm_mm);
@@ -558,12 +583,13 @@ export function* zap_vma_range(m: Machine, vma: vm_area_struct, address: number,
   tlb_finish_mmu(m, tlb);
 }
 
-/** Empties part of a VM_PFNMAP or VM_MIXEDMAP vma, nothing else (mm/memory.c: zap_special_vma_range()). */
+/** Zaps part of a VM_PFNMAP or VM_MIXEDMAP vma; does nothing for other vmas (mm/memory.c: zap_special_vma_range()). */
 export function* zap_special_vma_range(m: Machine, vma: vm_area_struct, address: number, size: number): Gen<void> {
   if (address < vma.vm_start || address + size > vma.vm_end || (vma.vm_flags & (VM_PFNMAP | VM_MIXEDMAP)) === 0) return;
   yield* zap_vma_range(m, vma, address, size);
 }
 
+/** Zaps a range of file offsets in all vmas of the mapping (mm/memory.c: unmap_mapping_range_tree()). */
 function* unmap_mapping_range_tree(
   m: Machine,
   mapping: address_space,
@@ -583,7 +609,7 @@ function* unmap_mapping_range_tree(
   }
 }
 
-/** Unmaps a locked page-cache folio everywhere, private copies excepted (mm/memory.c: unmap_mapping_folio()). */
+/** Unmaps a locked page cache folio from all vmas; private copies stay (mm/memory.c: unmap_mapping_folio()). */
 export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
   BUG_ON(!folio_test_locked(m, folio), 'mm/memory.c: unmap_mapping_folio() of an unlocked folio');
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
@@ -599,8 +625,8 @@ export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
 }
 
 /**
- * Unmaps nr pages of a file from index `start` on, 0 for all after it, with private copies if even_cows (mm/memory.c:
- * unmap_mapping_pages()).
+ * Unmaps nr pages of a file from index `start` on, all following pages if nr is 0; private copies too if `even_cows`
+ * (mm/memory.c: unmap_mapping_pages()).
  */
 export function* unmap_mapping_pages(
   m: Machine,
@@ -618,7 +644,7 @@ export function* unmap_mapping_pages(
 }
 
 /**
- * Unmaps the bytes [holebegin, holebegin + holelen) of a file, 0 for all after holebegin (mm/memory.c:
+ * Unmaps the bytes [holebegin, holebegin + holelen) of a file, all following bytes if holelen is 0 (mm/memory.c:
  * unmap_mapping_range()).
  */
 export function* unmap_mapping_range(
@@ -637,11 +663,13 @@ export function* unmap_mapping_range(
   );
 }
 
+/** Returns true if the zero page may be mapped in a VM_MIXEDMAP vma (mm/memory.c: vm_mixed_zeropage_allowed()). */
 function vm_mixed_zeropage_allowed(vma: vm_area_struct): boolean {
   if (is_cow_mapping(vma.vm_flags)) return true;
   return (vma.vm_flags & (VM_WRITE | VM_MAYWRITE)) === 0;
 }
 
+/** Checks that a driver may map this page. Returns 0 or -EINVAL (mm/memory.c: validate_page_before_insert()). */
 function validate_page_before_insert(m: Machine, vma: vm_area_struct, page: number): number {
   const folio = page_folio(m, page);
   if (folio_ref_count(m, folio) === 0) return -EINVAL;
@@ -650,6 +678,7 @@ function validate_page_before_insert(m: Machine, vma: vm_area_struct, page: numb
   return 0;
 }
 
+/** Maps a driver's page at an empty pte. Returns 0 or -EBUSY (mm/memory.c: insert_page_into_pte_locked()). */
 function insert_page_into_pte_locked(
   m: Machine,
   vma: vm_area_struct,
@@ -674,7 +703,7 @@ function insert_page_into_pte_locked(
 }
 
 /**
- * Maps a driver's page at an address of its vma; -EFAULT, -EINVAL, -EBUSY or -ENOMEM if that cannot be (mm/memory.c:
+ * Maps a driver's page at an address of its vma. Returns 0, -EFAULT, -EINVAL, -EBUSY or -ENOMEM (mm/memory.c:
  * vm_insert_page()).
  */
 export function* vm_insert_page(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<number> {

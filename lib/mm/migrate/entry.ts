@@ -111,6 +111,7 @@ import {
 } from '../rmap/walk.ts';
 import { folio_anon_vma, folio_copy } from '../util.ts';
 
+/** Returns true if the page contains only zeroes (include/linux/mm.h: pages_identical()). Leaves out KSM's checksum. */
 function pages_identical_to_zero(m: Machine, pfn: number): boolean {
   const slab = m.ram.slab(pfn);
   const at = (pfn & 511) * 1024;
@@ -118,6 +119,10 @@ function pages_identical_to_zero(m: Machine, pfn: number): boolean {
   return true;
 }
 
+/**
+ * Maps the zero page instead of a page of zeroes. Returns true if it did (mm/migrate.c:
+ * try_to_map_unused_to_zeropage()).
+ */
 function try_to_map_unused_to_zeropage(
   m: Machine,
   pvmw: walk_state,
@@ -143,7 +148,10 @@ function try_to_map_unused_to_zeropage(
   return true;
 }
 
-// Replaces one migration entry by a mapping of the folio's page `idx`.
+/**
+ * Replaces one migration entry by a mapping of page `idx` of the folio. NON-KERNEL: the pte part of upstream's
+ * remove_migration_pte().
+ */
 function restore_pte(
   m: Machine,
   folio: number,
@@ -186,7 +194,10 @@ function restore_pte(
   set_pte_at(m, vma.vm_mm, address, pt, i, pte);
 }
 
-// arg is the source folio, negative where pages of zeroes become the zero page.
+/**
+ * Replaces the migration entries of one vma; `arg` is the source folio, negative with TTU_USE_SHARED_ZEROPAGE
+ * (mm/migrate.c: remove_migration_pte()).
+ */
 function* remove_migration_pte(
   m: Machine,
   folio: number,
@@ -221,8 +232,8 @@ function* remove_migration_pte(
 }
 
 /**
- * remove_migration_ptes() of one page of anonymous memory that a single vma can map, with every lock free, done without
- * generators: a third of the time that the walk takes. False, and nothing done, for all others. NON-KERNEL.
+ * Replaces the migration entries of one anonymous page that a single vma can map, without generators, if all locks are
+ * free; takes a third of the time of the rmap walk. Returns false if nothing was done. NON-KERNEL.
  */
 function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boolean {
   const p = m.page;
@@ -246,7 +257,7 @@ function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boole
 }
 
 /**
- * Turns the migration entries of `src` into mappings of `dst` (the same folio when the migration failed). With
+ * Replaces the migration entries of `src` by mappings of `dst`, which is `src` if the migration failed. With
  * TTU_USE_SHARED_ZEROPAGE pages of zeroes become the zero page (mm/migrate.c: remove_migration_ptes()).
  */
 export function* remove_migration_ptes(m: Machine, src: number, dst: number, flags: number): Gen<void> {
@@ -258,7 +269,7 @@ export function* remove_migration_ptes(m: Machine, src: number, dst: number, fla
   else yield* rmap_walk(m, dst, rwc);
 }
 
-/** Waits until the migration entry at the address is gone, if one is there (mm/migrate.c: migration_entry_wait()). */
+/** Waits until the migration entry at the address is gone (mm/migrate.c: migration_entry_wait()). */
 export function* migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number, address: number): Gen<void> {
   const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, address);
   if (pt === null) return;
@@ -273,9 +284,7 @@ export function* migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, p
   spin_unlock(m, pt.ptl);
 }
 
-/**
- * As migration_entry_wait() for a hugetlb entry; gives the vma lock back (mm/migrate.c: migration_entry_wait_huge()).
- */
+/** Waits until a hugetlb migration entry is gone; releases the vma lock (mm/migrate.c: migration_entry_wait_huge()). */
 export function* migration_entry_wait_huge(
   m: Machine,
   vma: vm_area_struct,
@@ -295,7 +304,7 @@ export function* migration_entry_wait_huge(
   hugetlb_vma_unlock_read(m, vma);
 }
 
-/** Waits until the pmd's migration entry is gone, if it holds one (mm/migrate.c: pmd_migration_entry_wait()). */
+/** Waits until the pmd's migration entry is gone (mm/migrate.c: pmd_migration_entry_wait()). */
 export function* pmd_migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdesc, pi: number): Gen<void> {
   yield* pmd_lock(m, mm, pmdt);
   const pmd = pmdt.entry[pi];
@@ -304,7 +313,7 @@ export function* pmd_migration_entry_wait(m: Machine, mm: mm_struct, pmdt: ptdes
 }
 
 /**
- * folio_migrate_mapping() for an expected count of references that the caller worked out (mm/migrate.c:
+ * Moves the mapping of a folio with a known expected refcount. Returns 0 or -EAGAIN (mm/migrate.c:
  * __folio_migrate_mapping()).
  */
 export function __folio_migrate_mapping(
@@ -344,7 +353,7 @@ export function __folio_migrate_mapping(
 }
 
 /**
- * Puts newfolio in the folio's place in its mapping; -EAGAIN if anybody but the page cache, the mappings, the caller
+ * Replaces the folio by newfolio in its mapping. Returns -EAGAIN if anyone but the page cache, PG_private, the caller
  * and `extra_count` others holds a reference (mm/migrate.c: folio_migrate_mapping()).
  */
 export function folio_migrate_mapping(
@@ -359,9 +368,7 @@ export function folio_migrate_mapping(
   return __folio_migrate_mapping(m, mapping, newfolio, folio, expected_count);
 }
 
-/**
- * As folio_migrate_mapping() for a hugetlb folio, contents included (mm/migrate.c: migrate_huge_page_move_mapping()).
- */
+/** Replaces a hugetlb folio in its mapping (mm/migrate.c: migrate_huge_page_move_mapping()). */
 export function migrate_huge_page_move_mapping(m: Machine, mapping: address_space, dst: number, src: number): number {
   const p = m.page;
   const expected_count = folio_expected_ref_count(m, src) + 1;
@@ -377,8 +384,8 @@ export function migrate_huge_page_move_mapping(m: Machine, mapping: address_spac
 }
 
 /**
- * Gives newfolio the state that the folio's flags hold, and takes the old one's (mm/migrate.c: folio_migrate_flags()).
- * NUMA, memcg and page-owner state are left out.
+ * Copies the folio's flags and the state behind them (mm/migrate.c: folio_migrate_flags()). Leaves out NUMA hints,
+ * memory cgroups and page owners: not configured.
  */
 export function folio_migrate_flags(m: Machine, newfolio: number, folio: number): void {
   const p = m.page;
@@ -395,7 +402,7 @@ export function folio_migrate_flags(m: Machine, newfolio: number, folio: number)
   }
   p.flags[newfolio] |= add;
   p.flags[folio] &= ~drop;
-  // A device page keeps its driver's data, which upstream stores beside folio->private.
+  // Device pages keep zone_device_data, which upstream stores beside folio->private.
   if (!folio_test_hugetlb(m, folio) && !folio_is_zone_device(m, folio)) p.private[folio] = 0;
   if (p.flags[newfolio] & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
 }

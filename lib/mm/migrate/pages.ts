@@ -63,14 +63,13 @@ export const MR_DEMOTION = 8;
 const NR_MAX_MIGRATE_ASYNC_RETRY = 3;
 const NR_MAX_MIGRATE_SYNC_RETRY = 7;
 
-/** Allocates a target of the folio's size, or 0 (include/linux/migrate.h: new_folio_t). */
+/** Allocates a destination folio, or returns 0 (include/linux/migrate.h: new_folio_t). */
 type new_folio_t = (m: Machine, folio: number) => number;
-/** Takes an unused target back (include/linux/migrate.h: free_folio_t). */
+/** Frees an unused destination folio (include/linux/migrate.h: free_folio_t). */
 type free_folio_t = (m: Machine, folio: number) => void;
 
 /**
- * Takes a folio off the LRU and puts it on the list; the caller holds a reference (mm/migrate.c:
- * isolate_folio_to_list()).
+ * Isolates a folio from the LRU onto the list; the caller holds a reference (mm/migrate.c: isolate_folio_to_list()).
  */
 export function isolate_folio_to_list(m: Machine, folio: number, list: PageList): boolean {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('isolate_folio_to_list: hugetlb folios');
@@ -79,7 +78,7 @@ export function isolate_folio_to_list(m: Machine, folio: number, list: PageList)
   return true;
 }
 
-/** Puts folios that were isolated back on the LRU (mm/migrate.c: putback_movable_pages()). */
+/** Puts isolated folios back on the LRU (mm/migrate.c: putback_movable_pages()). */
 export function putback_movable_pages(m: Machine, l: PageList): void {
   while (l.first !== 0) {
     const folio = l.first;
@@ -89,7 +88,8 @@ export function putback_movable_pages(m: Machine, l: PageList): void {
 }
 
 /**
- * A new folio of the order of `src`, or 0 (mm/migrate.c: alloc_migration_target()). Nodes and hugetlb are not modelled.
+ * Allocates a folio of the order of `src`, or returns 0 (mm/migrate.c: alloc_migration_target()). Leaves out nodes and
+ * hugetlb folios: callers have neither.
  */
 export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_HIGHUSER_MOVABLE): number {
   const order = folio_order(m, src);
@@ -99,8 +99,8 @@ export function alloc_migration_target(m: Machine, src: number, gfp_mask = GFP_H
 }
 
 /**
- * Moves contents, mapping and flags of an unmapped folio; -EAGAIN if others hold references (mm/migrate.c:
- * migrate_folio()).
+ * Moves contents, mapping and flags of an unmapped folio. Returns 0, or -EAGAIN if there are extra references
+ * (mm/migrate.c: migrate_folio()).
  */
 function migrate_folio(m: Machine, mapping: address_space | null, dst: number, src: number, _mode: number): number {
   BUG_ON(folio_test_writeback(m, src), 'mm/migrate.c: migrate_folio() under writeback');
@@ -113,6 +113,7 @@ function migrate_folio(m: Machine, mapping: address_space | null, dst: number, s
   return 0;
 }
 
+/** Migrates an unmapped folio through its mapping's operation (mm/migrate.c: move_to_new_folio()). */
 function move_to_new_folio(m: Machine, dst: number, src: number, mode: number): number {
   BUG_ON(
     !folio_test_locked(m, src) || !folio_test_locked(m, dst),
@@ -123,7 +124,10 @@ function move_to_new_folio(m: Machine, dst: number, src: number, mode: number): 
   return rc;
 }
 
-// migrate_folio_unmap() and migrate_folio_move() of one folio, that is, a batch of one.
+/**
+ * Migrates one folio. Returns 0 or a negative errno (mm/migrate.c: migrate_folio_unmap()). Includes upstream's
+ * migrate_folio_move(): a batch here is one folio.
+ */
 function* migrate_one(
   m: Machine,
   src: number,
@@ -190,9 +194,8 @@ function* migrate_one(
 }
 
 /**
- * Migrates isolated folios to new ones; what could not be moved stays on the list. Answers how many folios failed, or
- * -ENOMEM (mm/migrate.c: migrate_pages()). Folios go one by one, as upstream's synchronous passes do; hugetlb folios
- * are Unmodelled.
+ * Migrates isolated folios; those that fail stay on the list. Returns the number of failures, or -ENOMEM (mm/migrate.c:
+ * migrate_pages()). Folios are migrated one by one, as in upstream's synchronous passes. Hugetlb folios are Unmodelled.
  */
 export function* migrate_pages(
   m: Machine,

@@ -80,6 +80,7 @@ import {
 
 type Walk = mm_walk<migrate_vma>;
 
+/** Skips a range: its entries stay 0 (mm/migrate_device.c: migrate_vma_collect_skip()). */
 function migrate_vma_collect_skip(start: number, end: number, walk: Walk): number {
   const migrate = walk.private;
   const nr = (end - start) / 4096;
@@ -90,11 +91,15 @@ function migrate_vma_collect_skip(start: number, end: number, walk: Walk): numbe
   return 0;
 }
 
-// True if the range may become, or is, one huge mapping that goes as a whole.
+/** Returns true if the range can be migrated as one PMD-sized folio. NON-KERNEL: a condition that upstream repeats. */
 function whole_pmd(migrate: migrate_vma, start: number, end: number): boolean {
   return (migrate.flags & MIGRATE_VMA_SELECT_COMPOUND) !== 0 && start % PMD_SIZE === 0 && end % PMD_SIZE === 0;
 }
 
+/**
+ * Collects an empty range of anonymous memory, or skips it. NON-KERNEL: the body of upstream's
+ * migrate_vma_collect_hole() as a plain function, so that callers need no generator.
+ */
 function collect_hole(start: number, end: number, walk: Walk): number {
   const migrate = walk.private;
   if (!vma_is_anonymous(walk.vma as vm_area_struct)) return migrate_vma_collect_skip(start, end, walk);
@@ -106,7 +111,7 @@ function collect_hole(start: number, end: number, walk: Walk): number {
     dst[at] = 0;
     migrate.npages++;
     migrate.cpages++;
-    // The rest of the range counts as empty, in case it has to be filled page by page.
+    // The remaining entries stay 0, in case the destination is filled page by page.
     return migrate_vma_collect_skip(start + 4096, end, walk);
   }
   const nr = (end - start) / 4096;
@@ -117,11 +122,15 @@ function collect_hole(start: number, end: number, walk: Walk): number {
   return 0;
 }
 
+/** Collects an empty range (mm/migrate_device.c: migrate_vma_collect_hole()). */
 function* migrate_vma_collect_hole(_m: Machine, start: number, end: number, _depth: number, walk: Walk): Gen<number> {
   return collect_hole(start, end, walk);
 }
 
-/** Splits a large folio found on the way; takes the caller's reference to it unless it is the faulting page's own. */
+/**
+ * Splits a large folio. Drops the caller's reference, unless the folio is that of the faulting page
+ * (mm/migrate_device.c: migrate_vma_split_folio()).
+ */
 function* migrate_vma_split_folio(m: Machine, folio: number, fault_page: number): Gen<number> {
   const fault_folio = fault_page !== 0 ? page_folio(m, fault_page) : 0;
   if (folio !== fault_folio) yield* folio_lock(m, folio);
@@ -133,7 +142,7 @@ function* migrate_vma_split_folio(m: Machine, folio: number, fault_page: number)
     }
     return ret;
   }
-  // The lock has to end up on the folio that the faulting page belongs to now.
+  // After the split the lock has to be held on the folio that contains the faulting page.
   const new_fault_folio = fault_page !== 0 ? page_folio(m, fault_page) : 0;
   if (new_fault_folio === 0) {
     folio_unlock(m, folio);
@@ -149,6 +158,10 @@ function* migrate_vma_split_folio(m: Machine, folio: number, fault_page: number)
   return 0;
 }
 
+/**
+ * Collects a huge pmd. Returns 0 if done, -ENOENT if the caller has to look at ptes, or -EAGAIN (mm/migrate_device.c:
+ * migrate_vma_collect_huge_pmd()).
+ */
 function* migrate_vma_collect_huge_pmd(
   m: Machine,
   pmdt: ptdesc,
@@ -240,7 +253,7 @@ function* migrate_vma_collect_huge_pmd(
   }
 
   spin_unlock(m, ptl);
-  // As upstream, the lock and the reference stay with a folio that is not large.
+  // Like upstream, leaks the lock and the reference of a folio that is not large.
   if (!folio_test_large(m, folio)) return -ENOENT;
   const ret = yield* split_folio(m, folio);
   if (fault_folio !== folio) folio_unlock(m, folio);
@@ -250,6 +263,7 @@ function* migrate_vma_collect_huge_pmd(
   return -ENOENT;
 }
 
+/** Collects one pte table or huge pmd (mm/migrate_device.c: migrate_vma_collect_pmd()). */
 function* migrate_vma_collect_pmd(
   m: Machine,
   pmdt: ptdesc,
@@ -389,8 +403,8 @@ const migrate_vma_walk_ops: mm_walk_ops<migrate_vma> = {
 };
 
 /**
- * Fills migrate.src with what is mapped in the range, with a reference and the lock of each folio and a migration entry
- * in its place (mm/migrate_device.c: migrate_vma_collect()).
+ * Fills migrate.src for the range: each folio is locked and referenced, and migration entries replace its mappings
+ * (mm/migrate_device.c: migrate_vma_collect()).
  */
 export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void> {
   const vma = migrate.vma as vm_area_struct;
@@ -404,7 +418,10 @@ export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void
   migrate.end = migrate.start + migrate.npages * 4096;
 }
 
-/** How many pages the entry at the array's place stands for (mm/migrate_device.c: migrate_vma_nr_pages()). */
+/**
+ * Returns the number of pages that an entry of the src or dst array covers (mm/migrate_device.c:
+ * migrate_vma_nr_pages()).
+ */
 export function migrate_vma_nr_pages(mpfn: number): number {
   return mpfn & MIGRATE_PFN_COMPOUND ? HPAGE_PMD_NR : 1;
 }

@@ -70,16 +70,22 @@ import { folio_add_new_anon_rmap, RMAP_EXCLUSIVE } from '../rmap/rmap.ts';
 import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
 import { MIGRATE_PFN_COMPOUND, MIGRATE_PFN_MIGRATE, migrate_pfn_to_page, type migrate_vma } from './migrate_vma.ts';
 
+/** Clears MIGRATE_PFN_MIGRATE of an entry. NON-KERNEL: entries are doubles, which have no &= operator. */
 function clear_migrate(src: Float64Array, at: number): void {
   const v = src[at];
   src[at] = v - (v & MIGRATE_PFN_MIGRATE);
 }
 
+/** Sets the order of a large folio (mm/internal.h: folio_set_order()). */
 function folio_set_order(m: Machine, folio: number, order: number): void {
   if (WARN_ON_ONCE(m, !folio_test_large(m, folio), 'folio_set_order')) return;
   m.page.order[folio] = order;
 }
 
+/**
+ * Builds a device-private entry for the page, writable if the vma is. NON-KERNEL: common lines of upstream's
+ * migrate_vma_insert_huge_pmd_page() and migrate_vma_insert_page().
+ */
 function device_private_entry(m: Machine, vma: vm_area_struct, page: number): number {
   const make =
     vma.vm_flags & VM_WRITE
@@ -88,6 +94,10 @@ function device_private_entry(m: Machine, vma: vm_area_struct, page: number): nu
   return make(m, page);
 }
 
+/**
+ * Maps a PMD-sized destination folio where nothing or the huge zero folio is mapped. Returns 0 or a negative errno
+ * (mm/migrate_device.c: migrate_vma_insert_huge_pmd_page()).
+ */
 function* migrate_vma_insert_huge_pmd_page(
   m: Machine,
   migrate: migrate_vma,
@@ -155,7 +165,10 @@ function* migrate_vma_insert_huge_pmd_page(
   return 0;
 }
 
-// Maps one page; true if it went well.
+/**
+ * Maps one destination page. Returns true on success. NON-KERNEL: upstream's migrate_vma_insert_page() up to its label
+ * `abort`.
+ */
 function* insert_page(
   m: Machine,
   migrate: migrate_vma,
@@ -216,7 +229,7 @@ function* insert_page(
   } else if (!pte_none(orig_pte)) {
     ok = false;
   }
-  // Missing faults are userfaultfd's to answer.
+  // Missing faults have to be delivered to userfaultfd.
   if (!ok || (vma.vm_flags & VM_UFFD_MISSING) !== 0) {
     pte_unmap_unlock(m, pt);
     return false;
@@ -233,7 +246,7 @@ function* insert_page(
 }
 
 /**
- * Maps the destination page of the entry `at` where nothing but zeroes was mapped; if it cannot, the source entry loses
+ * Maps the destination page of entry `at` where nothing or the zero page is mapped; on failure the source entry loses
  * MIGRATE_PFN_MIGRATE (mm/migrate_device.c: migrate_vma_insert_page()).
  */
 export function* migrate_vma_insert_page(
@@ -246,7 +259,7 @@ export function* migrate_vma_insert_page(
 ): Gen<void> {
   const dst = dst_pfns[at];
   const page = migrate_pfn_to_page(m, dst);
-  // Upstream looks for the folio of whatever page this is.
+  // Upstream calls page_folio() on the NULL page.
   if (page === 0) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000008');
   if (!(yield* insert_page(m, migrate, addr, page, dst, src, at))) clear_migrate(src, at);
 }

@@ -4,13 +4,13 @@ import type { Machine } from '../../boot.ts';
 import type { vm_area_struct } from '../mm_types.ts';
 import { page_folio, pfn_to_page } from '../page.ts';
 
-// Entries of the src and dst arrays (include/linux/migrate.h): pfn * 2^MIGRATE_PFN_SHIFT + flags, an exact double with
-// upstream's own bit layout.
+// Entries of the src and dst arrays (include/linux/migrate.h): pfn * 2^MIGRATE_PFN_SHIFT + flags, in upstream's bit
+// layout; an exact double.
 export const MIGRATE_PFN_VALID = 1 << 0;
 export const MIGRATE_PFN_MIGRATE = 1 << 1;
 export const MIGRATE_PFN_WRITE = 1 << 3;
 export const MIGRATE_PFN_COMPOUND = 1 << 4;
-/** the number is the offset of a device-private page; only with device-private-offsets */
+/** The pfn field is a device-private offset; only in state device-private-offsets. */
 const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
 export const MIGRATE_PFN_SHIFT = 6;
 
@@ -20,30 +20,32 @@ export const MIGRATE_VMA_SELECT_DEVICE_PRIVATE = 1 << 1;
 export const MIGRATE_VMA_SELECT_DEVICE_COHERENT = 1 << 2;
 export const MIGRATE_VMA_SELECT_COMPOUND = 1 << 3;
 
-/** A migration of a range of addresses, from setup to finalize (include/linux/migrate.h: struct migrate_vma). */
+/** A migration of an address range (include/linux/migrate.h: struct migrate_vma). */
 export class migrate_vma {
   vma: vm_area_struct | null = null;
-  /** where each page shall go, filled in by the driver; an entry a page of the range */
+  /** Destination entries, one per page of the range, filled in by the driver. */
   dst: Float64Array | null = null;
-  /** what was found, an entry a page of the range */
+  /** Source entries, one per page of the range. */
   src: Float64Array | null = null;
-  /** entries that migrate */
+  /** Number of entries that migrate. */
   cpages = 0;
   npages = 0;
   start = 0;
-  /** first byte after it */
+  /** End address, exclusive. */
   end = 0;
-  /** owner of the device pages that are selected, compared by identity */
+  /** Owner of the device pages to select, compared by identity. */
   pgmap_owner: unknown = null;
   /** MIGRATE_VMA_SELECT_* */
   flags = 0;
-  /** in state src-owner, instead of the two above: null selects system pages, an owner its private pages */
+  /**
+   * In state src-owner, instead of the two fields above: null selects system pages, an owner its device-private pages.
+   */
   src_owner: unknown = null;
-  /** the page that a CPU faulted on, when called from migrate_to_ram(), else 0; it is locked */
+  /** The page that a CPU faulted on if called from migrate_to_ram(), else 0. The fault handler has locked it. */
   fault_page = 0;
 }
 
-/** The folio of the page that a CPU faulted on, which the fault handler has locked; 0 without one. NON-KERNEL. */
+/** Returns the folio of the page that a CPU faulted on, or 0. NON-KERNEL: upstream computes it in each caller. */
 export function fault_folio_of(m: Machine, fault_page: number): number {
   return fault_page === 0 || m.patches.has('no-1afaeb8293c9') ? 0 : page_folio(m, fault_page);
 }
@@ -62,7 +64,7 @@ export function selects_without_flags(m: Machine, migrate: migrate_vma): boolean
   return true;
 }
 
-/** A valid entry for the pfn (include/linux/migrate.h: migrate_pfn()). */
+/** Returns a valid entry for the pfn (include/linux/migrate.h: migrate_pfn()). */
 export function migrate_pfn(pfn: number): number {
   return pfn * 64 + MIGRATE_PFN_VALID;
 }
@@ -76,7 +78,7 @@ export function migrate_pfn_from_page(m: Machine, page: number): number {
   return migrate_pfn(space.page_number(page)) + (space.by_offset(page) ? space.mpfn_flag : 0);
 }
 
-/** The page of an entry, or 0 (include/linux/migrate.h: migrate_pfn_to_page()). */
+/** Returns the page of an entry, or 0 (include/linux/migrate.h: migrate_pfn_to_page()). */
 export function migrate_pfn_to_page(m: Machine, mpfn: number): number {
   if ((mpfn & MIGRATE_PFN_VALID) === 0) return 0;
   const number = Math.floor(mpfn / 64);

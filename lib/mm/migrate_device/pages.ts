@@ -51,12 +51,16 @@ import {
   selects_without_flags,
 } from './migrate_vma.ts';
 
+/** Clears flags of an entry. NON-KERNEL: entries are doubles, which have no &= operator. */
 function clear(a: Float64Array, i: number, flags: number): void {
   const v = a[i];
   a[i] = v - (v & flags);
 }
 
-// Device pages may have one reference too many, which folio_migrate_mapping() will find later.
+/**
+ * Returns true if the folio has no unexpected references (mm/migrate_device.c: migrate_vma_check_page()). A device page
+ * may have one too many, which folio_migrate_mapping() detects later.
+ */
 function migrate_vma_check_page(m: Machine, page: number, fault_page: number): boolean {
   const folio = page_folio(m, page);
   let extra = page === fault_page ? 2 : 1;
@@ -65,6 +69,10 @@ function migrate_vma_check_page(m: Machine, page: number, fault_page: number): b
   return folio_ref_count(m, folio) - extra <= folio_mapcount(m, folio);
 }
 
+/**
+ * Unmaps the collected folios. Returns the number of entries that still migrate (mm/migrate_device.c:
+ * migrate_device_unmap()).
+ */
 function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: number, fault_page: number): Gen<number> {
   const fault_folio = fault_folio_of(m, fault_page);
   const split_flag = m.patches.has('fix-split-other-pmds') ? TTU_SPLIT_HUGE_PMD : 0;
@@ -96,7 +104,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
         restore++;
         continue;
       }
-      // The isolation's reference takes the place of the one from collecting.
+      // Isolation took a reference, which replaces the one from collection.
       folio_put(m, folio);
     }
     if (folio_mapped(m, folio)) yield* try_to_migrate(m, folio, nr > 1 ? split_flag : 0);
@@ -127,9 +135,9 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
 }
 
 /**
- * Collects, locks and unmaps the pages of a range; the entries of args.src with MIGRATE_PFN_MIGRATE are the caller's to
- * copy. 0, or -EINVAL for a range or vma that cannot be migrated (mm/migrate_device.c: migrate_vma_setup()). The mmap
- * lock is held.
+ * Collects, locks and unmaps the pages of a range. The caller copies the entries of args.src that have
+ * MIGRATE_PFN_MIGRATE. Returns 0, or -EINVAL for an invalid range or vma (mm/migrate_device.c: migrate_vma_setup()).
+ * mmap_lock is held.
  */
 export function* migrate_vma_setup(m: Machine, args: migrate_vma): Gen<number> {
   const nr_pages = Math.floor((args.end - args.start) / 4096);
@@ -152,6 +160,10 @@ export function* migrate_vma_setup(m: Machine, args: migrate_vma): Gen<number> {
   return 0;
 }
 
+/**
+ * Splits an unmapped folio whose destination is not compound. Returns 0 or a negative errno (mm/migrate_device.c:
+ * migrate_vma_split_unmapped_folio()).
+ */
 function* migrate_vma_split_unmapped_folio(
   m: Machine,
   migrate: migrate_vma,
@@ -159,7 +171,7 @@ function* migrate_vma_split_unmapped_folio(
   addr: number,
   folio: number,
 ): Gen<number> {
-  // Splitting with freeze drops a reference in the end.
+  // Splitting the pmd with `freeze` drops a reference.
   folio_get(m, folio);
   yield* split_huge_pmd_address(m, migrate.vma as vm_area_struct, addr, true);
   const ret = folio_split_unmapped(m, folio, 0);
@@ -173,6 +185,10 @@ function* migrate_vma_split_unmapped_folio(
   return 0;
 }
 
+/**
+ * Moves the state of each source page to its destination and maps destinations without a source (mm/migrate_device.c:
+ * __migrate_device_pages()).
+ */
 function* __migrate_device_pages(
   m: Machine,
   src_pfns: Float64Array,
@@ -237,7 +253,7 @@ function* __migrate_device_pages(
     }
 
     if (folio_is_device_private(m, newfolio) || folio_is_device_coherent(m, newfolio)) {
-      // Only anonymous memory may go to a device; there is no swap cache that could be dropped instead.
+      // Only anonymous memory may migrate to a device. Leaves out folio_free_swap(): there is no swap cache.
       if (mapping !== null) {
         clear(src_pfns, i, MIGRATE_PFN_MIGRATE);
         continue;
@@ -256,7 +272,7 @@ function* __migrate_device_pages(
 }
 
 /**
- * Moves the state of each source page to its destination; an entry that could not loses MIGRATE_PFN_MIGRATE
+ * Moves the state of each source page to its destination; entries that fail lose MIGRATE_PFN_MIGRATE
  * (mm/migrate_device.c: migrate_device_pages()).
  */
 export function* migrate_device_pages(
@@ -269,19 +285,26 @@ export function* migrate_device_pages(
 }
 
 /**
- * As migrate_device_pages() for a range of addresses: also maps destination pages where nothing was
- * (mm/migrate_device.c: migrate_vma_pages()).
+ * Calls __migrate_device_pages() for an address range, where also empty entries are filled (mm/migrate_device.c:
+ * migrate_vma_pages()).
  */
 export function* migrate_vma_pages(m: Machine, migrate: migrate_vma): Gen<void> {
   yield* __migrate_device_pages(m, migrate.src as Float64Array, migrate.dst as Float64Array, migrate.npages, migrate);
 }
 
-// Gives up the reference on a folio; with puts_back through the LRU, whether the folio stays or not.
+/**
+ * Drops the reference to a migrated folio, through the LRU if `puts_back`. NON-KERNEL: one line of upstream's
+ * __migrate_device_finalize().
+ */
 function put_migrated(m: Machine, folio: number, puts_back: boolean): void {
   if (puts_back && !folio_is_zone_device(m, folio)) folio_putback_lru(m, folio);
   else folio_put(m, folio);
 }
 
+/**
+ * Replaces migration entries by mappings of the destination, or of the source on failure, and drops locks and
+ * references (mm/migrate_device.c: __migrate_device_finalize()).
+ */
 function* __migrate_device_finalize(
   m: Machine,
   src_pfns: Float64Array,
@@ -327,7 +350,7 @@ function* __migrate_device_finalize(
 }
 
 /**
- * Maps what migrated, and again what did not, and gives locks and references back (mm/migrate_device.c:
+ * Ends a migration of device pages: maps the pages, drops locks and references (mm/migrate_device.c:
  * migrate_device_finalize()).
  */
 export function* migrate_device_finalize(
@@ -339,7 +362,7 @@ export function* migrate_device_finalize(
   yield* __migrate_device_finalize(m, src_pfns, dst_pfns, npages, 0);
 }
 
-/** As migrate_device_finalize() for a range of addresses (mm/migrate_device.c: migrate_vma_finalize()). */
+/** Ends the migration of an address range (mm/migrate_device.c: migrate_vma_finalize()). */
 export function* migrate_vma_finalize(m: Machine, migrate: migrate_vma): Gen<void> {
   yield* __migrate_device_finalize(
     m,
@@ -350,8 +373,12 @@ export function* migrate_vma_finalize(m: Machine, migrate: migrate_vma): Gen<voi
   );
 }
 
+/**
+ * Locks the folio of an entry. Returns the entry with MIGRATE_PFN_MIGRATE, or 0 (mm/migrate_device.c:
+ * migrate_device_pfn_lock()).
+ */
 function migrate_device_pfn_lock(m: Machine, mpfn: number): number {
-  // Tail pages and free ones have no references.
+  // Tail pages and free pages have refcount 0.
   const folio = migrate_pfn_to_page(m, mpfn);
   if (!folio_try_get(m, folio)) return 0;
   if (!folio_trylock(m, folio)) {
@@ -361,7 +388,10 @@ function migrate_device_pfn_lock(m: Machine, mpfn: number): number {
   return mpfn + MIGRATE_PFN_MIGRATE;
 }
 
-// Locks the folio at entry i; answers how many entries it takes, or 0 at one that does not fit into the array.
+/**
+ * Locks the folio at entry i. Returns the number of entries that it covers, or 0 if they do not fit into the array.
+ * NON-KERNEL: the loop body of upstream's migrate_device_range() and migrate_device_pfns().
+ */
 function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, npages: number, start: number): number {
   const folio = page_folio(m, migrate_pfn_to_page(m, start));
   const mpfn = migrate_device_pfn_lock(m, start);
@@ -383,8 +413,8 @@ function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, n
 }
 
 /**
- * Collects, locks and unmaps the device pages of a range that are in use, wherever they are mapped; answers 0. `start`
- * is a pfn, with device-private-offsets an mpfn (mm/migrate_device.c: migrate_device_range()).
+ * Collects, locks and unmaps the device pages of a range that are in use. Returns 0. `start` is a pfn, in state
+ * device-private-offsets an entry (mm/migrate_device.c: migrate_device_range()).
  */
 export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start: number, npages: number): Gen<number> {
   const first = m.device_private.offsets ? start : migrate_pfn(start);
@@ -398,7 +428,7 @@ export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start:
 }
 
 /**
- * As migrate_device_range() for pfns, or mpfns, that src_pfns holds on entry (mm/migrate_device.c:
+ * Collects, locks and unmaps the device pages whose pfns, or entries, src_pfns contains (mm/migrate_device.c:
  * migrate_device_pfns()).
  */
 export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages: number): Gen<number> {
@@ -413,7 +443,7 @@ export function* migrate_device_pfns(m: Machine, src_pfns: Float64Array, npages:
 }
 
 /**
- * Moves one coherent device page to a new system page, using up the caller's reference; 0 or -EBUSY
+ * Migrates one coherent device page to system memory; consumes the caller's reference. Returns 0 or -EBUSY
  * (mm/migrate_device.c: migrate_device_coherent_folio()).
  */
 export function* migrate_device_coherent_folio(m: Machine, folio: number): Gen<number> {

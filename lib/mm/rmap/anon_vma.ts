@@ -26,32 +26,32 @@ export const VMA_OP_MERGE_UNFAULTED = 1;
 export const VMA_OP_REMAP = 2;
 export const VMA_OP_FORK = 3;
 
-/** Takes the lock of the anon_vma's whole tree for writing (mm/internal.h: anon_vma_lock_write()). */
+/** Locks the tree of the anon_vma for writing (mm/internal.h: anon_vma_lock_write()). */
 export function* anon_vma_lock_write(m: Machine, av: anon_vma): Gen<void> {
   yield* down_write(m, av.root.rwsem);
 }
 
-/** Takes the tree's lock for writing if it is free (mm/internal.h: anon_vma_trylock_write()). */
+/** Locks the tree for writing if it is free (mm/internal.h: anon_vma_trylock_write()). */
 export function anon_vma_trylock_write(m: Machine, av: anon_vma): boolean {
   return down_write_trylock(m, av.root.rwsem);
 }
 
-/** Gives the tree's write lock back (mm/internal.h: anon_vma_unlock_write()). */
+/** Releases the tree's write lock (mm/internal.h: anon_vma_unlock_write()). */
 export function anon_vma_unlock_write(m: Machine, av: anon_vma): void {
   up_write(m, av.root.rwsem);
 }
 
-/** Takes the lock of the anon_vma's whole tree for reading (mm/internal.h: anon_vma_lock_read()). */
+/** Locks the tree of the anon_vma for reading (mm/internal.h: anon_vma_lock_read()). */
 export function* anon_vma_lock_read(m: Machine, av: anon_vma): Gen<void> {
   yield* down_read(m, av.root.rwsem);
 }
 
-/** Takes the tree's lock for reading if nobody writes or waits (mm/internal.h: anon_vma_trylock_read()). */
+/** Locks the tree for reading if no writer holds it or waits (mm/internal.h: anon_vma_trylock_read()). */
 export function anon_vma_trylock_read(m: Machine, av: anon_vma): boolean {
   return down_read_trylock(m, av.root.rwsem);
 }
 
-/** Gives the tree's read lock back (mm/internal.h: anon_vma_unlock_read()). */
+/** Releases the tree's read lock (mm/internal.h: anon_vma_unlock_read()). */
 export function anon_vma_unlock_read(m: Machine, av: anon_vma): void {
   up_read(m, av.root.rwsem);
 }
@@ -61,22 +61,24 @@ function get_anon_vma(av: anon_vma): void {
   av.refcount++;
 }
 
-/** Drops a reference; the last one frees it (mm/internal.h: put_anon_vma()). */
+/** Drops a reference and frees the anon_vma with the last one (mm/internal.h: put_anon_vma()). */
 export function* put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
   if (--av.refcount === 0) yield* __put_anon_vma(m, av);
 }
 
-/** Frees an anon_vma without references, and drops its reference on the root (mm/rmap.c: __put_anon_vma()). */
+/** Frees an anon_vma and drops its reference to the root (mm/rmap.c: __put_anon_vma()). */
 function* __put_anon_vma(m: Machine, av: anon_vma): Gen<void> {
   const root = av.root;
   yield* anon_vma_free(m, av);
   if (root !== av && --root.refcount === 0) yield* anon_vma_free(m, root);
 }
 
+/** Allocates an anon_vma that is its own root (mm/rmap.c: anon_vma_alloc()). */
 function anon_vma_alloc(m: Machine): anon_vma {
   return m.mappings.add((id) => new anon_vma(id)) as anon_vma;
 }
 
+/** Frees an anon_vma after the last rmap walk released its lock (mm/rmap.c: anon_vma_free()). */
 function* anon_vma_free(m: Machine, av: anon_vma): Gen<void> {
   BUG_ON(av.refcount !== 0, 'mm/rmap.c: anon_vma_free() of one with references');
   if (rwsem_is_locked(av.root.rwsem)) {
@@ -86,7 +88,7 @@ function* anon_vma_free(m: Machine, av: anon_vma): Gen<void> {
   m.mappings.remove(av.id);
 }
 
-/** Lets rmap walks of the anon_vma find the chain's vma (mm/interval_tree.c: anon_rmap_tree_insert()). */
+/** Makes the chain's vma visible to rmap walks of the anon_vma (mm/interval_tree.c: anon_rmap_tree_insert()). */
 export function anon_rmap_tree_insert(avc: anon_vma_chain, av: anon_vma): void {
   av.rb_root.push(avc);
 }
@@ -98,20 +100,21 @@ export function anon_rmap_tree_remove(avc: anon_vma_chain, av: anon_vma): void {
   av.rb_root.splice(i, 1);
 }
 
+/** Links an anon_vma to the vma's chain (mm/rmap.c: anon_vma_chain_assign()). */
 function anon_vma_chain_assign(vma: vm_area_struct, av: anon_vma): anon_vma_chain {
   const avc = new anon_vma_chain(vma, av);
   vma.anon_vma_chain.unshift(avc);
   return avc;
 }
 
-/** Makes sure that the vma has an anon_vma; answers 0 (mm/internal.h: anon_vma_prepare()). */
+/** Makes sure that the vma has an anon_vma. Returns 0 (mm/internal.h: anon_vma_prepare()). */
 export function* anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> {
   if (vma.anon_vma !== null) return 0;
   return yield* __anon_vma_prepare(m, vma);
 }
 
 /**
- * Gives the vma a neighbour's anon_vma or a new one; answers 0, since allocations of objects do not fail here
+ * Attaches a neighbour's anon_vma or a new one to the vma. Returns 0: allocation of objects does not fail here
  * (mm/rmap.c: __anon_vma_prepare()).
  */
 export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number> {
@@ -124,7 +127,8 @@ export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number
   }
   yield* anon_vma_lock_write(m, av);
   yield* spin_lock(m, vma.vm_mm.page_table_lock);
-  // Another thread may have prepared the vma while this one waited. (The cast: it was null when asked last.)
+  // Another thread may have prepared the vma in the meantime. The cast is needed because TypeScript still knows it as
+  // null.
   if (vma.anon_vma === null) {
     vma.anon_vma = av;
     anon_rmap_tree_insert(anon_vma_chain_assign(vma, av), av);
@@ -137,6 +141,7 @@ export function* __anon_vma_prepare(m: Machine, vma: vm_area_struct): Gen<number
   return 0;
 }
 
+/** Warns about vmas that cannot be cloned (mm/rmap.c: check_anon_vma_clone()). */
 function check_anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_struct, operation: number): void {
   const fn = 'check_anon_vma_clone';
   const fork = operation === VMA_OP_FORK;
@@ -149,6 +154,7 @@ function check_anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_stru
   WARN_ON_ONCE(m, operation === VMA_OP_MERGE_UNFAULTED && src.anon_vma_chain.length !== 1, fn, 'merge of a forked vma');
 }
 
+/** Reuses an anon_vma without active vmas and with at most one child (mm/rmap.c: maybe_reuse_anon_vma()). */
 function maybe_reuse_anon_vma(dst: vm_area_struct, av: anon_vma): void {
   if (dst.anon_vma !== null || av.num_active_vmas > 0 || av.num_children > 1) return;
   dst.anon_vma = av;
@@ -156,14 +162,14 @@ function maybe_reuse_anon_vma(dst: vm_area_struct, av: anon_vma): void {
 }
 
 /**
- * Lets `dst`, whose chain is empty, be found through every anon_vma of `src`; only a fork (VMA_OP_FORK) may make an
- * unused one dst's own. Answers 0 (mm/rmap.c: anon_vma_clone()).
+ * Links `dst`, whose chain is empty, to every anon_vma of `src`; only VMA_OP_FORK may reuse an anon_vma. Returns 0
+ * (mm/rmap.c: anon_vma_clone()).
  */
 export function* anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_struct, operation: number): Gen<number> {
   const active = src.anon_vma;
   check_anon_vma_clone(m, dst, src, operation);
   if (active === null) return 0;
-  // Adding to the front in order reverses the list; walking it in reverse below gives the source's order again.
+  // Adding at the head reverses the list. The reverse walk below restores the source's order.
   for (const pavc of src.anon_vma_chain) anon_vma_chain_assign(dst, pavc.anon_vma);
   yield* anon_vma_lock_write(m, active);
   for (let i = dst.anon_vma_chain.length - 1; i >= 0; i--) {
@@ -177,7 +183,7 @@ export function* anon_vma_clone(m: Machine, dst: vm_area_struct, src: vm_area_st
 }
 
 /**
- * Attaches a child's vma to its parent's anon_vmas and, unless one can be reused, to a new one of its own; answers 0
+ * Links a child's vma to its parent's anon_vmas and to a new one of its own, unless one can be reused. Returns 0
  * (mm/rmap.c: anon_vma_fork()).
  */
 export function* anon_vma_fork(m: Machine, vma: vm_area_struct, pvma: vm_area_struct): Gen<number> {
@@ -202,10 +208,7 @@ export function* anon_vma_fork(m: Machine, vma: vm_area_struct, pvma: vm_area_st
   return 0;
 }
 
-/**
- * Cuts every link between the vma and its anon_vmas, and frees those that no vma needs any more (mm/rmap.c:
- * unlink_anon_vmas()).
- */
+/** Unlinks the vma from its anon_vmas and frees those without other users (mm/rmap.c: unlink_anon_vmas()). */
 export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
   const active = vma.anon_vma;
   if (active === null) {
@@ -233,7 +236,7 @@ export function* unlink_anon_vmas(m: Machine, vma: vm_area_struct): Gen<void> {
   }
 }
 
-/** The anon_vma of a locked folio that is mapped, with a reference, else null (mm/rmap.c: folio_get_anon_vma()). */
+/** Returns the anon_vma of a locked, mapped folio with a reference, or null (mm/rmap.c: folio_get_anon_vma()). */
 export function folio_get_anon_vma(m: Machine, folio: number): anon_vma | null {
   if (!folio_test_locked(m, folio)) WARN_ON(m, true, 'folio_get_anon_vma');
   const mapping = m.page.mapping[folio];

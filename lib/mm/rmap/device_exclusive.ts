@@ -36,7 +36,10 @@ import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from '..
 import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_remove_rmap_pte } from './rmap.ts';
 
-// The pte table at the address, locked, if a pte there still maps `page` writable (mm/pagewalk.c: folio_walk_start()).
+/**
+ * Returns the locked pte table at the address if a writable pte still maps `page`, else null (mm/pagewalk.c:
+ * folio_walk_start()).
+ */
 function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<ptdesc | null> {
   const pmdt = pmd_off(vma.vm_mm, addr);
   const pt = pmdt === null ? null : yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);
@@ -48,10 +51,10 @@ function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): 
 }
 
 /**
- * Makes one page of anonymous memory a device's alone: its pte becomes a device-exclusive entry, which the next CPU
- * access turns back. Answers the page, whose folio then is locked and has a reference, or -errno: -EOPNOTSUPP for other
- * memory, and what a write fault there answers (mm/rmap.c: make_device_exclusive()). The mmap lock is held; `owner`
- * goes to the MMU_NOTIFY_EXCLUSIVE notifiers.
+ * Gives a device exclusive access to one anonymous page: its pte becomes a device-exclusive entry, which the next CPU
+ * access reverts. Returns the page, whose folio is locked and referenced, or a negative errno: -EOPNOTSUPP for other
+ * memory, or the error of a write fault (mm/rmap.c: make_device_exclusive()). mmap_lock is held; `owner` is passed to
+ * MMU_NOTIFY_EXCLUSIVE notifiers.
  */
 export function* make_device_exclusive(m: Machine, mm: mm_struct, address: number, owner: unknown): Gen<number> {
   mmap_assert_locked(mm);

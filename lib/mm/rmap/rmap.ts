@@ -39,41 +39,44 @@ import { linear_anon_page_index } from '../vma/vma.ts';
 // rmap_t (include/linux/rmap.h)
 export const RMAP_NONE = 0;
 export const RMAP_EXCLUSIVE = 1;
-/** references that one pin counts for on a folio of one page (include/linux/mm.h) */
+/** References that one pin of a small folio counts for (include/linux/mm.h). */
 export const GUP_PIN_COUNTING_BIAS = 1024;
-/** what one mapping by a pmd adds to _nr_pages_mapped (mm/internal.h) */
+/** What one pmd mapping adds to _nr_pages_mapped (mm/internal.h). */
 const ENTIRELY_MAPPED = 0x800000;
 const FOLIO_PAGES_MAPPED = ENTIRELY_MAPPED - 1;
 const MM_ID_DUMMY = 0;
 
+/** Warns on a sanity check that fails. NON-KERNEL: keeps the closure-free call sites short. */
 function warn(m: Machine, fn: string, what: string): void {
   WARN_ON(m, true, fn, what);
 }
 
-/** How many entries of any size map the large folio, 0 if none does (include/linux/mm.h: folio_large_mapcount()). */
+/** Returns the number of mappings of the large folio, of any size (include/linux/mm.h: folio_large_mapcount()). */
 export function folio_large_mapcount(m: Machine, folio: number): number {
   return large(m, folio)._large_mapcount + 1;
 }
 
-/** How many entries map the large folio as a whole (include/linux/mm.h: folio_entire_mapcount()). */
+/** Returns the number of mappings of the entire large folio (include/linux/mm.h: folio_entire_mapcount()). */
 export function folio_entire_mapcount(m: Machine, folio: number): number {
   return large(m, folio)._entire_mapcount + 1;
 }
 
-/** How many page-table entries map the folio or a part of it (include/linux/mm.h: folio_mapcount()). */
+/**
+ * Returns the number of page table entries that map the folio or a part of it (include/linux/mm.h: folio_mapcount()).
+ */
 export function folio_mapcount(m: Machine, folio: number): number {
   const p = m.page;
   if (p.flags[folio] & PG_head) return large(m, folio)._large_mapcount + 1;
   return p._mapcount[folio] + 1;
 }
 
-/** True if any page-table entry maps the folio or a part of it (include/linux/mm.h: folio_mapped()). */
+/** Returns true if any page table entry maps the folio or a part of it (include/linux/mm.h: folio_mapped()). */
 export function folio_mapped(m: Machine, folio: number): boolean {
   return folio_mapcount(m, folio) >= 1;
 }
 
 /**
- * How many entries map this very page, those of the whole folio counted (fs/proc/internal.h:
+ * Returns the number of mappings of this page, including those of the entire folio (fs/proc/internal.h:
  * folio_precise_page_mapcount()).
  */
 export function folio_precise_page_mapcount(m: Machine, folio: number, page: number): number {
@@ -82,7 +85,7 @@ export function folio_precise_page_mapcount(m: Machine, folio: number, page: num
   return mapcount;
 }
 
-/** False only if a single mm certainly holds all mappings (include/linux/mm.h: folio_maybe_mapped_shared()). */
+/** Returns false only if all mappings certainly belong to one mm (include/linux/mm.h: folio_maybe_mapped_shared()). */
 export function folio_maybe_mapped_shared(m: Machine, folio: number): boolean {
   const mapcount = folio_mapcount(m, folio);
   if (!folio_test_large(m, folio) || folio_test_hugetlb(m, folio)) return mapcount > 1;
@@ -91,7 +94,7 @@ export function folio_maybe_mapped_shared(m: Machine, folio: number): boolean {
 }
 
 /**
- * True if the folio may be pinned: exact for large folios, a guess by reference count for small ones
+ * Returns true if the folio may be pinned: exact for large folios, judged by the refcount for small ones
  * (include/linux/mm.h: folio_maybe_dma_pinned()).
  */
 export function folio_maybe_dma_pinned(m: Machine, folio: number): boolean {
@@ -100,8 +103,7 @@ export function folio_maybe_dma_pinned(m: Machine, folio: number): boolean {
 }
 
 /**
- * True if fork must copy the folio at once, since its mm pinned pages and this may be one (include/linux/mm.h:
- * folio_needs_cow_for_dma()).
+ * Returns true if fork has to copy the folio because it may be pinned (include/linux/mm.h: folio_needs_cow_for_dma()).
  */
 function folio_needs_cow_for_dma(m: Machine, vma: vm_area_struct, folio: number): boolean {
   BUG_ON((vma.vm_mm.write_protect_seq & 1) === 0, 'include/linux/mm.h: folio_needs_cow_for_dma() outside of fork');
@@ -110,7 +112,7 @@ function folio_needs_cow_for_dma(m: Machine, vma: vm_area_struct, folio: number)
 }
 
 /**
- * References that the page cache, PG_private and the mappings hold on the folio (include/linux/mm.h:
+ * Returns the references of the page cache, PG_private and the mappings (include/linux/mm.h:
  * folio_expected_ref_count()).
  */
 export function folio_expected_ref_count(m: Machine, folio: number): number {
@@ -128,16 +130,20 @@ export function folio_expected_ref_count(m: Machine, folio: number): number {
   return ref_count + folio_mapcount(m, folio);
 }
 
-/** Page offset of the folio in its object (include/linux/pagemap.h: folio_pgoff()). */
+/** Returns the page offset of the folio in its object (include/linux/pagemap.h: folio_pgoff()). */
 export function folio_pgoff(m: Machine, folio: number): number {
   return m.page.index[folio];
 }
 
-/** Page offset of one of the folio's pages in its object (include/linux/pagemap.h: page_pgoff()). */
+/** Returns the page offset of a page in the folio's object (include/linux/pagemap.h: page_pgoff()). */
 export function page_pgoff(m: Machine, folio: number, page: number): number {
   return m.page.index[folio] + (page - folio);
 }
 
+/**
+ * Returns the first address of the pages in a vma that starts at pgoff_start, or -EFAULT (mm/internal.h:
+ * __vma_address()).
+ */
 function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, nr_pages: number): number {
   if (pgoff >= pgoff_start) {
     const address = vma.vm_start + (pgoff - pgoff_start) * 4096;
@@ -148,7 +154,7 @@ function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, 
 }
 
 /**
- * The first address at which the vma can map any of these pages of its file, or -EFAULT (mm/internal.h:
+ * Returns the first address at which the vma can map any of these file pages, or -EFAULT (mm/internal.h:
  * vma_filebacked_address()).
  */
 export function vma_filebacked_address(vma: vm_area_struct, pgoff: number, nr_pages: number): number {
@@ -156,14 +162,14 @@ export function vma_filebacked_address(vma: vm_area_struct, pgoff: number, nr_pa
 }
 
 /**
- * The first address at which the vma can map any of these anonymous pages, or -EFAULT (mm/internal.h:
+ * Returns the first address at which the vma can map any of these anonymous pages, or -EFAULT (mm/internal.h:
  * vma_anon_address()).
  */
 export function vma_anon_address(vma: vm_area_struct, pgoff: number, nr_pages: number): number {
   return __vma_address(vma, pgoff, vma.vm_anon_pgoff, nr_pages);
 }
 
-/** The address that the page has in the vma if it is mapped there, or -EFAULT (mm/rmap.c: page_address_in_vma()). */
+/** Returns the address at which the vma would map the page, or -EFAULT (mm/rmap.c: page_address_in_vma()). */
 export function page_address_in_vma(m: Machine, folio: number, page: number, vma: vm_area_struct): number {
   const pgoff = page_pgoff(m, folio, page);
   if (folio_test_anon(m, folio)) {
@@ -176,6 +182,7 @@ export function page_address_in_vma(m: Machine, folio: number, page: number, vma
   return vma_filebacked_address(vma, pgoff, 1);
 }
 
+/** Warns about inconsistent mapcounts (include/linux/rmap.h: __folio_large_mapcount_sanity_checks()). */
 function __folio_large_mapcount_sanity_checks(
   m: Machine,
   folio: number,
@@ -197,7 +204,7 @@ function __folio_large_mapcount_sanity_checks(
   WARN_ON_ONCE(m, l._large_mapcount < 0 && l.maybe_mapped_shared, fn, 'shared');
 }
 
-/** Sets the mapcount of a folio that nothing mapped before (include/linux/rmap.h: folio_set_large_mapcount()). */
+/** Sets the mapcount of a folio that was not mapped (include/linux/rmap.h: folio_set_large_mapcount()). */
 function folio_set_large_mapcount(m: Machine, folio: number, mapcount: number, vma: vm_area_struct): void {
   const l = large(m, folio);
   const mm_id = vma.vm_mm.mm_id;
@@ -210,7 +217,7 @@ function folio_set_large_mapcount(m: Machine, folio: number, mapcount: number, v
 }
 
 /**
- * Adds mappings by the vma's mm and answers the new mapcount (include/linux/rmap.h: folio_add_return_large_mapcount()).
+ * Adds mappings of the vma's mm. Returns the new mapcount (include/linux/rmap.h: folio_add_return_large_mapcount()).
  */
 function folio_add_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
   const l = large(m, folio);
@@ -233,8 +240,7 @@ function folio_add_return_large_mapcount(m: Machine, folio: number, diff: number
 }
 
 /**
- * Takes mappings by the vma's mm away and answers the new mapcount (include/linux/rmap.h:
- * folio_sub_return_large_mapcount()).
+ * Removes mappings of the vma's mm. Returns the new mapcount (include/linux/rmap.h: folio_sub_return_large_mapcount()).
  */
 function folio_sub_return_large_mapcount(m: Machine, folio: number, diff: number, vma: vm_area_struct): number {
   const l = large(m, folio);
@@ -244,7 +250,7 @@ function folio_sub_return_large_mapcount(m: Machine, folio: number, diff: number
   l._large_mapcount = new_mapcount_val;
   const slot = l._mm_id[0] === mm_id ? 0 : l._mm_id[1] === mm_id ? 1 : null;
   if (slot !== null) {
-    // An mm whose first mappings found no free slot can have fewer counted than it takes away.
+    // An mm that found no free slot at first has fewer mappings counted than it removes.
     const left = l._mm_id_mapcount[slot] - diff;
     if (left >= 0) {
       l._mm_id_mapcount[slot] = left;
@@ -258,6 +264,7 @@ function folio_sub_return_large_mapcount(m: Machine, folio: number, diff: number
   return new_mapcount_val + 1;
 }
 
+/** Warns if the pages do not fit the folio (include/linux/rmap.h: __folio_rmap_sanity_checks()). */
 function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_pages: number, pmd: boolean): void {
   const p = m.page;
   const fn = '__folio_rmap_sanity_checks';
@@ -275,6 +282,7 @@ function __folio_rmap_sanity_checks(m: Machine, folio: number, page: number, nr_
   }
 }
 
+/** Adds mappings to the mapcounts (mm/rmap.c: __folio_add_rmap()). */
 function __folio_add_rmap(
   m: Machine,
   folio: number,
@@ -301,7 +309,7 @@ function __folio_add_rmap(
   folio_add_return_large_mapcount(m, folio, 1, vma);
 }
 
-/** Makes the folio belong to the vma's own anon_vma; the folio is locked (mm/rmap.c: folio_move_anon_rmap()). */
+/** Moves the folio to the vma's own anon_vma; the folio is locked (mm/rmap.c: folio_move_anon_rmap()). */
 export function folio_move_anon_rmap(m: Machine, folio: number, vma: vm_area_struct): void {
   BUG_ON(!folio_test_locked(m, folio), 'mm/rmap.c: folio_move_anon_rmap() of an unlocked folio');
   const av = vma.anon_vma;
@@ -309,6 +317,7 @@ export function folio_move_anon_rmap(m: Machine, folio: number, vma: vm_area_str
   m.page.mapping[folio] = ((av as anon_vma).id << 2) | FOLIO_MAPPING_ANON;
 }
 
+/** Makes the folio anonymous memory of the vma (mm/rmap.c: __folio_set_anon()). */
 function __folio_set_anon(m: Machine, folio: number, vma: vm_area_struct, address: number, exclusive: boolean): void {
   const own = vma.anon_vma;
   BUG_ON(own === null, 'mm/rmap.c: __folio_set_anon() of a vma without anon_vma');
@@ -318,6 +327,7 @@ function __folio_set_anon(m: Machine, folio: number, vma: vm_area_struct, addres
   m.page.index[folio] = linear_anon_page_index(vma, address);
 }
 
+/** Checks that the folio belongs to the vma's anon_vma tree at this address (mm/rmap.c: __page_check_anon_rmap()). */
 function __page_check_anon_rmap(m: Machine, folio: number, page: number, vma: vm_area_struct, address: number): void {
   const av = folio_anon_vma(m, folio);
   BUG_ON(
@@ -330,13 +340,17 @@ function __page_check_anon_rmap(m: Machine, folio: number, page: number, vma: vm
   );
 }
 
-// Memory of a device may claim to be on no node (-1), which has no counters.
+/**
+ * Updates the lruvec's statistics (include/linux/vmstat.h: lruvec_stat_mod_folio()). Leaves out the counters; only
+ * their lookup is visible: device memory may have node -1, which has none.
+ */
 function lruvec_stat_mod_folio(m: Machine, folio: number): void {
   const { zone, pgmap } = m.page;
   if (zone[folio] !== ZONE_DEVICE || (m.pgmaps.get(pgmap[folio])?.nid ?? 0) >= 0) return;
   throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000000');
 }
 
+/** Adds mappings of an anonymous folio (mm/rmap.c: __folio_add_anon_rmap()). */
 function __folio_add_anon_rmap(
   m: Machine,
   folio: number,
@@ -367,7 +381,7 @@ function __folio_add_anon_rmap(
 }
 
 /**
- * Adds pte mappings of consecutive pages of an anonymous folio; RMAP_EXCLUSIVE marks them as this mm's own (mm/rmap.c:
+ * Adds pte mappings of consecutive pages of an anonymous folio; RMAP_EXCLUSIVE sets PageAnonExclusive (mm/rmap.c:
  * folio_add_anon_rmap_ptes()).
  */
 export function folio_add_anon_rmap_ptes(
@@ -394,7 +408,7 @@ export function folio_add_anon_rmap_pte(
   __folio_add_anon_rmap(m, folio, page, 1, vma, address, flags, false);
 }
 
-/** Adds a pmd mapping of a whole anonymous folio (mm/rmap.c: folio_add_anon_rmap_pmd()). */
+/** Adds a pmd mapping of an anonymous folio (mm/rmap.c: folio_add_anon_rmap_pmd()). */
 export function folio_add_anon_rmap_pmd(
   m: Machine,
   folio: number,
@@ -407,8 +421,8 @@ export function folio_add_anon_rmap_pmd(
 }
 
 /**
- * Makes a new folio anonymous memory of the vma and counts its first mapping: by a pmd if it is of that size, else by
- * ptes (mm/rmap.c: folio_add_new_anon_rmap()). Droppable memory is not modelled.
+ * Makes a new folio anonymous memory of the vma and adds its first mapping, by a pmd if it is PMD-sized, else by ptes
+ * (mm/rmap.c: folio_add_new_anon_rmap()). Leaves out droppable memory: MAP_DROPPABLE is Unmodelled.
  */
 export function folio_add_new_anon_rmap(
   m: Machine,
@@ -447,6 +461,10 @@ export function folio_add_new_anon_rmap(
   if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
 }
 
+/**
+ * Adds mappings of a file folio (mm/rmap.c: __folio_add_file_rmap()). Leaves out NR_FILE_MAPPED, which no modelled
+ * file shows.
+ */
 function __folio_add_file_rmap(
   m: Machine,
   folio: number,
@@ -459,7 +477,7 @@ function __folio_add_file_rmap(
   __folio_add_rmap(m, folio, page, nr_pages, vma, pmd);
 }
 
-/** Adds pte mappings of consecutive pages of a file's folio (mm/rmap.c: folio_add_file_rmap_ptes()). */
+/** Adds pte mappings of consecutive pages of a file folio (mm/rmap.c: folio_add_file_rmap_ptes()). */
 export function folio_add_file_rmap_ptes(
   m: Machine,
   folio: number,
@@ -470,16 +488,19 @@ export function folio_add_file_rmap_ptes(
   __folio_add_file_rmap(m, folio, page, nr_pages, vma, false);
 }
 
-/** Adds one pte mapping of a page of a file's folio (include/linux/rmap.h: folio_add_file_rmap_pte()). */
+/** Adds a pte mapping of a page of a file folio (include/linux/rmap.h: folio_add_file_rmap_pte()). */
 export function folio_add_file_rmap_pte(m: Machine, folio: number, page: number, vma: vm_area_struct): void {
   __folio_add_file_rmap(m, folio, page, 1, vma, false);
 }
 
-/** Adds a pmd mapping of a file's folio (mm/rmap.c: folio_add_file_rmap_pmd()). */
+/** Adds a pmd mapping of a file folio (mm/rmap.c: folio_add_file_rmap_pmd()). */
 export function folio_add_file_rmap_pmd(m: Machine, folio: number, page: number, vma: vm_area_struct): void {
   __folio_add_file_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
 
+/**
+ * Removes mappings; queues a folio for deferred split that becomes partially mapped (mm/rmap.c: __folio_remove_rmap()).
+ */
 function __folio_remove_rmap(
   m: Machine,
   folio: number,
@@ -525,7 +546,7 @@ function __folio_remove_rmap(
   }
 }
 
-/** Takes pte mappings of consecutive pages of a folio away (mm/rmap.c: folio_remove_rmap_ptes()). */
+/** Removes pte mappings of consecutive pages of a folio (mm/rmap.c: folio_remove_rmap_ptes()). */
 export function folio_remove_rmap_ptes(
   m: Machine,
   folio: number,
@@ -536,16 +557,17 @@ export function folio_remove_rmap_ptes(
   __folio_remove_rmap(m, folio, page, nr_pages, vma, false);
 }
 
-/** Takes one pte mapping of a page of a folio away (include/linux/rmap.h: folio_remove_rmap_pte()). */
+/** Removes a pte mapping of a page (include/linux/rmap.h: folio_remove_rmap_pte()). */
 export function folio_remove_rmap_pte(m: Machine, folio: number, page: number, vma: vm_area_struct): void {
   __folio_remove_rmap(m, folio, page, 1, vma, false);
 }
 
-/** Takes a pmd mapping of a folio away (mm/rmap.c: folio_remove_rmap_pmd()). */
+/** Removes a pmd mapping of a folio (mm/rmap.c: folio_remove_rmap_pmd()). */
 export function folio_remove_rmap_pmd(m: Machine, folio: number, page: number, vma: vm_area_struct): void {
   __folio_remove_rmap(m, folio, page, HPAGE_PMD_NR, vma, true);
 }
 
+/** Duplicates mappings of a file folio for a child (include/linux/rmap.h: __folio_dup_file_rmap()). */
 function __folio_dup_file_rmap(
   m: Machine,
   folio: number,
@@ -567,7 +589,7 @@ function __folio_dup_file_rmap(
   }
 }
 
-/** Counts the child's copies of pte mappings of a file's folio (include/linux/rmap.h: folio_dup_file_rmap_ptes()). */
+/** Duplicates pte mappings of a file folio for a child (include/linux/rmap.h: folio_dup_file_rmap_ptes()). */
 export function folio_dup_file_rmap_ptes(
   m: Machine,
   folio: number,
@@ -578,19 +600,23 @@ export function folio_dup_file_rmap_ptes(
   __folio_dup_file_rmap(m, folio, page, nr_pages, dst_vma, false);
 }
 
-/** Counts the child's copy of one pte mapping of a file's folio (include/linux/rmap.h: folio_dup_file_rmap_pte()). */
+/** Duplicates a pte mapping of a file folio for a child (include/linux/rmap.h: folio_dup_file_rmap_pte()). */
 export function folio_dup_file_rmap_pte(m: Machine, folio: number, page: number, dst_vma: vm_area_struct): void {
   __folio_dup_file_rmap(m, folio, page, 1, dst_vma, false);
 }
 
 /**
- * Counts the child's copy of a pmd mapping of a file's folio (include/linux/rmap.h: folio_dup_file_rmap_pmd()).
- * As upstream it counts 512 pte mappings.
+ * Duplicates a pmd mapping of a file folio for a child; like upstream it counts HPAGE_PMD_NR pte mappings
+ * (include/linux/rmap.h: folio_dup_file_rmap_pmd()).
  */
 export function folio_dup_file_rmap_pmd(m: Machine, folio: number, page: number, dst_vma: vm_area_struct): void {
   __folio_dup_file_rmap(m, folio, page, HPAGE_PMD_NR, dst_vma, false);
 }
 
+/**
+ * Duplicates mappings of an anonymous folio for a child. Returns 0, or -EBUSY if the folio may be pinned
+ * (include/linux/rmap.h: __folio_try_dup_anon_rmap()).
+ */
 function __folio_try_dup_anon_rmap(
   m: Machine,
   folio: number,
@@ -623,8 +649,8 @@ function __folio_try_dup_anon_rmap(
 }
 
 /**
- * Shares pte mappings of an anonymous folio with a child; -EBUSY if it may be pinned and must be copied
- * (include/linux/rmap.h: folio_try_dup_anon_rmap_ptes()).
+ * Duplicates pte mappings of an anonymous folio for a child. Returns 0, or -EBUSY if the pages may be pinned and have
+ * to be copied (include/linux/rmap.h: folio_try_dup_anon_rmap_ptes()).
  */
 export function folio_try_dup_anon_rmap_ptes(
   m: Machine,
@@ -637,7 +663,7 @@ export function folio_try_dup_anon_rmap_ptes(
   return __folio_try_dup_anon_rmap(m, folio, page, nr_pages, dst_vma, src_vma, false);
 }
 
-/** As folio_try_dup_anon_rmap_ptes() for one page (include/linux/rmap.h: folio_try_dup_anon_rmap_pte()). */
+/** Duplicates a pte mapping of an anonymous folio for a child (include/linux/rmap.h: folio_try_dup_anon_rmap_pte()). */
 export function folio_try_dup_anon_rmap_pte(
   m: Machine,
   folio: number,
@@ -648,7 +674,7 @@ export function folio_try_dup_anon_rmap_pte(
   return __folio_try_dup_anon_rmap(m, folio, page, 1, dst_vma, src_vma, false);
 }
 
-/** As folio_try_dup_anon_rmap_ptes() for a pmd mapping (include/linux/rmap.h: folio_try_dup_anon_rmap_pmd()). */
+/** Duplicates a pmd mapping of an anonymous folio for a child (include/linux/rmap.h: folio_try_dup_anon_rmap_pmd()). */
 export function folio_try_dup_anon_rmap_pmd(
   m: Machine,
   folio: number,
@@ -659,6 +685,10 @@ export function folio_try_dup_anon_rmap_pmd(
   return __folio_try_dup_anon_rmap(m, folio, page, HPAGE_PMD_NR, dst_vma, src_vma, true);
 }
 
+/**
+ * Clears PageAnonExclusive. Returns 0, or -EBUSY if the folio may be pinned (include/linux/rmap.h:
+ * __folio_try_share_anon_rmap()).
+ */
 function __folio_try_share_anon_rmap(m: Machine, folio: number, page: number, nr_pages: number, pmd: boolean): number {
   const p = m.page;
   const fn = '__folio_try_share_anon_rmap';
@@ -672,14 +702,14 @@ function __folio_try_share_anon_rmap(m: Machine, folio: number, page: number, nr
 }
 
 /**
- * Marks an exclusive page as possibly shared before its cleared pte becomes a leaf; -EBUSY if it may be pinned
- * (include/linux/rmap.h: folio_try_share_anon_rmap_pte()).
+ * Clears PageAnonExclusive before a cleared pte is replaced by a migration or swap entry. Returns 0, or -EBUSY if the
+ * page may be pinned (include/linux/rmap.h: folio_try_share_anon_rmap_pte()).
  */
 export function folio_try_share_anon_rmap_pte(m: Machine, folio: number, page: number): number {
   return __folio_try_share_anon_rmap(m, folio, page, 1, false);
 }
 
-/** As folio_try_share_anon_rmap_pte() for a pmd mapping (include/linux/rmap.h: folio_try_share_anon_rmap_pmd()). */
+/** Clears PageAnonExclusive for a pmd mapping (include/linux/rmap.h: folio_try_share_anon_rmap_pmd()). */
 export function folio_try_share_anon_rmap_pmd(m: Machine, folio: number, page: number): number {
   return __folio_try_share_anon_rmap(m, folio, page, HPAGE_PMD_NR, true);
 }
@@ -703,7 +733,7 @@ export function hugetlb_add_anon_rmap(
 }
 
 /**
- * Makes a new hugetlb folio anonymous memory of the vma (mm/rmap.c: hugetlb_add_new_anon_rmap()); its caller clears
+ * Makes a new hugetlb folio anonymous memory of the vma (mm/rmap.c: hugetlb_add_new_anon_rmap()). The caller clears
  * restore_reserve.
  */
 export function hugetlb_add_new_anon_rmap(m: Machine, folio: number, vma: vm_area_struct, address: number): void {
@@ -717,7 +747,7 @@ export function hugetlb_add_new_anon_rmap(m: Machine, folio: number, vma: vm_are
 }
 
 /**
- * Shares a mapping of an anonymous hugetlb folio with a child, or -EBUSY (include/linux/rmap.h:
+ * Duplicates a mapping of an anonymous hugetlb folio for a child. Returns 0 or -EBUSY (include/linux/rmap.h:
  * hugetlb_try_dup_anon_rmap()).
  */
 export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_area_struct): number {
@@ -735,7 +765,8 @@ export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_are
 }
 
 /**
- * Marks an exclusive hugetlb folio as possibly shared, or -EBUSY (include/linux/rmap.h: hugetlb_try_share_anon_rmap()).
+ * Clears PageAnonExclusive of a hugetlb folio. Returns 0 or -EBUSY (include/linux/rmap.h:
+ * hugetlb_try_share_anon_rmap()).
  */
 export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
   const fn = 'hugetlb_try_share_anon_rmap';
@@ -747,7 +778,7 @@ export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
   return 0;
 }
 
-/** Adds a mapping of a hugetlb file's folio (include/linux/rmap.h: hugetlb_add_file_rmap()). */
+/** Adds a mapping of a hugetlb file folio (include/linux/rmap.h: hugetlb_add_file_rmap()). */
 export function hugetlb_add_file_rmap(m: Machine, folio: number): void {
   if (!folio_test_hugetlb(m, folio)) warn(m, 'hugetlb_add_file_rmap', 'not hugetlb');
   if (folio_test_anon(m, folio)) warn(m, 'hugetlb_add_file_rmap', 'anonymous');
@@ -756,7 +787,7 @@ export function hugetlb_add_file_rmap(m: Machine, folio: number): void {
   l._large_mapcount++;
 }
 
-/** Takes a mapping of a hugetlb folio away (include/linux/rmap.h: hugetlb_remove_rmap()). */
+/** Removes a mapping of a hugetlb folio (include/linux/rmap.h: hugetlb_remove_rmap()). */
 export function hugetlb_remove_rmap(m: Machine, folio: number): void {
   if (!folio_test_hugetlb(m, folio)) warn(m, 'hugetlb_remove_rmap', 'not hugetlb');
   const l = large(m, folio);
@@ -764,7 +795,7 @@ export function hugetlb_remove_rmap(m: Machine, folio: number): void {
   l._large_mapcount--;
 }
 
-/** The pmd table for the address, or null if there is none, or a leaf in its place (mm/rmap.c: mm_find_pmd()). */
+/** Returns the pmd table for the address if a pmd there is a table, else null (mm/rmap.c: mm_find_pmd()). */
 export function mm_find_pmd(m: Machine, mm: mm_struct, address: number): ptdesc | null {
   return pud_table(mm, address)?.child?.[pud_index(address)] ?? null;
 }

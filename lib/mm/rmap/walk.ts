@@ -100,7 +100,7 @@ import {
   vma_filebacked_address,
 } from './rmap.ts';
 
-/** where struct pages are, each of 64 bytes (arch/x86/include/asm/pgtable_64_types.h) */
+/** Base of the struct pages, 64 bytes each (arch/x86/include/asm/pgtable_64_types.h). */
 const VMEMMAP_START = 0xffffea0000000000n;
 
 // enum ttu_flags (include/linux/rmap.h)
@@ -109,17 +109,17 @@ export const TTU_SPLIT_HUGE_PMD = 0x4;
 const TTU_IGNORE_MLOCK = 0x8;
 export const TTU_SYNC = 0x10;
 export const TTU_HWPOISON = 0x20;
-/** accepted and ignored: every flush is done at once here */
+/** Accepted and ignored: every flush is immediate here. */
 export const TTU_BATCH_FLUSH = 0x40;
 export const TTU_RMAP_LOCKED = 0x80;
 
-/** How rmap_walk() goes over the vmas that may map a folio (include/linux/rmap.h: struct rmap_walk_control). */
+/** How rmap_walk() visits the vmas that may map a folio (include/linux/rmap.h: struct rmap_walk_control). */
 export interface rmap_walk_control {
-  /** handed to rmap_one; a number, so that walks of single pages make no closures */
+  /** Passed to rmap_one. A number, so that walks of single pages allocate no closures. */
   arg?: number;
-  /** false stops the walk */
+  /** Returns false to stop the walk. */
   rmap_one: (m: Machine, folio: number, vma: vm_area_struct, addr: number, arg: number) => Gen<boolean>;
-  /** true stops the walk */
+  /** Returns true to stop the walk. */
   done?: (m: Machine, folio: number) => boolean;
   anon_lock?: (m: Machine, folio: number, rwc: rmap_walk_control) => Gen<anon_vma | null>;
   invalid_vma?: (vma: vm_area_struct) => boolean;
@@ -128,8 +128,8 @@ export interface rmap_walk_control {
 }
 
 /**
- * Locks the anon_vma of a folio as long as the folio is mapped; null if it is not, or, with rwc.try_lock, if somebody
- * else has the lock (mm/rmap.c: folio_lock_anon_vma_read()).
+ * Locks the anon_vma of a mapped folio for reading. Returns null if the folio is not mapped or, with rwc.try_lock, if
+ * the lock is contended (mm/rmap.c: folio_lock_anon_vma_read()).
  */
 export function* folio_lock_anon_vma_read(
   m: Machine,
@@ -154,7 +154,7 @@ export function* folio_lock_anon_vma_read(
   }
   yield* anon_vma_lock_read(m, av);
   if (av.refcount === 1) {
-    // Nobody else is left: it cannot map the folio any more.
+    // The last other user is gone, so the anon_vma cannot map the folio any more.
     anon_vma_unlock_read(m, av);
     yield* put_anon_vma(m, av);
     return null;
@@ -163,6 +163,10 @@ export function* folio_lock_anon_vma_read(
   return av;
 }
 
+/**
+ * Locks the anon_vma for an rmap walk. Returns null if there is none or the lock is contended (mm/rmap.c:
+ * rmap_walk_anon_lock()).
+ */
 function* rmap_walk_anon_lock(m: Machine, folio: number, rwc: rmap_walk_control): Gen<anon_vma | null> {
   if (rwc.anon_lock !== undefined) return yield* rwc.anon_lock(m, folio, rwc);
   const av = folio_anon_vma(m, folio);
@@ -175,7 +179,10 @@ function* rmap_walk_anon_lock(m: Machine, folio: number, rwc: rmap_walk_control)
   return av;
 }
 
-// The vmas of an interval tree come in order of their start, equal ones in order of insertion.
+/**
+ * Returns the chains whose vmas overlap [start, last], ordered by start, equal ones by insertion. NON-KERNEL:
+ * upstream's anon_rmap_tree_foreach() walks an interval tree.
+ */
 function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma_chain[] {
   if (av.rb_root.length === 1) {
     const v = av.rb_root[0].vma;
@@ -188,6 +195,7 @@ function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma
   return hits.length > 1 ? hits.sort((a, b) => a.vma.vm_anon_pgoff - b.vma.vm_anon_pgoff) : hits;
 }
 
+/** Visits the vmas that may map an anonymous folio (mm/rmap.c: rmap_walk_anon()). */
 function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
   if (!folio_test_locked(m, folio)) WARN_ON(m, true, 'rmap_walk_anon');
   let av = folio_anon_vma(m, folio);
@@ -210,6 +218,7 @@ function* rmap_walk_anon(m: Machine, folio: number, rwc: rmap_walk_control, lock
   if (!locked) anon_vma_unlock_read(m, av);
 }
 
+/** Visits the vmas that may map a file folio (mm/rmap.c: rmap_walk_file()). */
 function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, locked: boolean): Gen<void> {
   BUG_ON(!folio_test_locked(m, folio), 'mm/rmap.c: rmap_walk_file() of an unlocked folio');
   const id = m.page.mapping[folio];
@@ -234,24 +243,28 @@ function* rmap_walk_file(m: Machine, folio: number, rwc: rmap_walk_control, lock
   if (!locked) up_read(m, mapping.i_mmap_rwsem);
 }
 
-/** Calls rwc.rmap_one for every vma that may map the locked folio (mm/rmap.c: rmap_walk()). KSM is not modelled. */
+/**
+ * Calls rwc.rmap_one for every vma that may map the locked folio (mm/rmap.c: rmap_walk()). Leaves out KSM: not
+ * modelled.
+ */
 export function rmap_walk(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
   return folio_test_anon(m, folio) ? rmap_walk_anon(m, folio, rwc, false) : rmap_walk_file(m, folio, rwc, false);
 }
 
-/** As rmap_walk(), with the rmap lock held by the caller (mm/rmap.c: rmap_walk_locked()). */
+/** Calls rmap_walk() with the rmap lock held by the caller (mm/rmap.c: rmap_walk_locked()). */
 export function rmap_walk_locked(m: Machine, folio: number, rwc: rmap_walk_control): Gen<void> {
   return folio_test_anon(m, folio) ? rmap_walk_anon(m, folio, rwc, true) : rmap_walk_file(m, folio, rwc, true);
 }
 
+/** Returns true if the folio is not mapped (mm/rmap.c: folio_not_mapped()). */
 function folio_not_mapped(m: Machine, folio: number): boolean {
   return !folio_mapped(m, folio);
 }
 
 /**
- * The migration entry that takes the place of a mapping of `page`, whose old pte (a mapping or a leaf that stands for
- * one) was `pteval`: it keeps who may write, young, dirty and the software bits. NON-KERNEL (upstream has these lines
- * in try_to_migrate_one() and migrate_vma_collect_pmd()).
+ * Builds the migration entry that replaces a mapping of `page`, whose pte, present or not, was `pteval`. Keeps the
+ * write, young, dirty and software bits. NON-KERNEL: common lines of upstream's try_to_migrate_one() and
+ * migrate_vma_collect_pmd().
  */
 export function migration_pte(
   m: Machine,
@@ -275,8 +288,10 @@ export function migration_pte(
   return entry;
 }
 
-// As long as exclusive entries did not count as mappings, what found one took its page from the entry as if that were
-// present.
+/**
+ * Throws for a device-exclusive entry that counts as no mapping: upstream then decoded it as a present pte, so the page
+ * is arbitrary. NON-KERNEL.
+ */
 function check_counted(m: Machine, pteval: number): void {
   if (!m.patches.has('no-exclusive-mapcount') || !softleaf_is_device_exclusive(softleaf_from_pte(pteval))) return;
   throw new Unmodelled(
@@ -284,14 +299,20 @@ function check_counted(m: Machine, pteval: number): void {
   );
 }
 
-// What reading the struct page of a pfn comes to that was made of a leaf: device memory is far beyond all that has one
-// there.
+/**
+ * Oopses on the struct page of a pfn that was decoded from a device-private entry as if it were a present pte: the pfn
+ * is beyond all memory that has struct pages. NON-KERNEL.
+ */
 function no_subpage(m: Machine, pfn: number): void {
   if ((m.ram.section_if_present(pfn)?.page_base ?? 0) !== 0)
     throw new Unmodelled(`try_to_migrate_one: the struct page of pfn 0x${pfn.toString(16)} in another one's place`);
   throw new Oops(`BUG: unable to handle page fault for address: ${(VMEMMAP_START + BigInt(pfn) * 64n).toString(16)}`);
 }
 
+/**
+ * Replaces the mappings of one vma by migration entries (mm/rmap.c: try_to_migrate_one()). Hugetlb folios and hwpoison
+ * are Unmodelled.
+ */
 function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): Gen<boolean> {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_migrate_one: hugetlb folios');
   const mm = vma.vm_mm;
@@ -365,8 +386,8 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
 }
 
 /**
- * Tries to turn every mapping of the locked folio into a migration entry, or with TTU_SPLIT_HUGE_PMD its pmd mappings
- * into ptes of them; the caller looks at folio_mapped() to see whether it went well (mm/rmap.c: try_to_migrate()).
+ * Tries to replace every mapping of the locked folio by migration entries; TTU_SPLIT_HUGE_PMD splits pmd mappings
+ * first. The caller checks folio_mapped() for success (mm/rmap.c: try_to_migrate()).
  */
 export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<void> {
   if (
@@ -389,6 +410,10 @@ export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<v
   else yield* rmap_walk(m, folio, rwc);
 }
 
+/**
+ * Unmaps one pte of a lazily freed anonymous folio. Returns false if the folio was written to or has other users.
+ * NON-KERNEL: the anonymous part of upstream's try_to_unmap_one(). Swap is Unmodelled.
+ */
 function ttu_anon_folio(m: Machine, vma: vm_area_struct, folio: number): boolean {
   const swapbacked = folio_test_swapbacked(m, folio);
   if (WARN_ON_ONCE(m, swapbacked !== folio_test_swapcache(m, folio), 'ttu_anon_folio')) return false;
@@ -403,6 +428,7 @@ function ttu_anon_folio(m: Machine, vma: vm_area_struct, folio: number): boolean
   return true;
 }
 
+/** Unmaps the folio from one vma (mm/rmap.c: try_to_unmap_one()). Hugetlb folios and hwpoison are Unmodelled. */
 function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): Gen<boolean> {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_unmap_poisoned_hugetlb_one: hugetlb folios');
   const mm = vma.vm_mm;
@@ -460,8 +486,8 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
 }
 
 /**
- * Tries to take every mapping of the locked folio away (mm/rmap.c: try_to_unmap()). Anonymous folios that would need
- * swap are Unmodelled, as are poisoned pages; ptes go one at a time where upstream batches them.
+ * Tries to unmap the locked folio from all vmas (mm/rmap.c: try_to_unmap()). Anonymous folios that need swap and
+ * poisoned pages are Unmodelled. Ptes are unmapped one by one, where upstream batches them.
  */
 export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<void> {
   const rwc: rmap_walk_control = {
@@ -475,7 +501,7 @@ export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<voi
 }
 
 /**
- * Would write-protect and clean the folio's shared mappings; nothing is written back here (mm/rmap.c: folio_mkclean()).
+ * Write-protects and cleans the shared mappings of a folio (mm/rmap.c: folio_mkclean()). Nothing is written back here.
  */
 export function* folio_mkclean(m: Machine, folio: number): Gen<number> {
   if (m.sched.explore) yield* cond_resched(m);
