@@ -20,6 +20,7 @@ import { Vmemmap } from './mm/page.ts';
 import { zone } from './mm/page_alloc.ts';
 import { PhysMem } from './mm/physmem.ts';
 import { slab_state } from './mm/slub.ts';
+import type { PatchId } from './patches/index.ts';
 
 /** How a machine is made. Everything has a default. */
 export interface MachineConfig {
@@ -42,7 +43,7 @@ export interface MachineConfig {
   /** built with CONFIG_FAULT_INJECTION: /proc/self/fail-nth makes an allocation fail; default false */
   fault_injection?: boolean;
   /** patch states that differ from Linux 7.3.4 (lib/patches) */
-  patches?: readonly string[];
+  patches?: readonly PatchId[];
 }
 
 /** A table of live kernel objects that struct page names by number; 0 is NULL. NON-KERNEL. */
@@ -74,7 +75,7 @@ export class Registry<T> {
  */
 export class Machine {
   readonly config: Required<MachineConfig>;
-  readonly patches: ReadonlySet<string>;
+  readonly patches: ReadonlySet<PatchId>;
   readonly log = new KernelLog();
   readonly sched: Scheduler;
   /** the task whose kernel or user code runs now */

@@ -375,7 +375,7 @@ export function* open_pfn(c: Libc, x: CaseContext, addr: number): Gen<number> {
 /** Memory that a process shares with those it forks. */
 export const SHARED = U.MAP_SHARED | U.MAP_ANONYMOUS;
 /** The kernel with seed 000's series. */
-export const OFFSETS = ['device-private-offsets'];
+export const OFFSETS = ['device-private-offsets'] as const;
 // Numbers of lib/patches/offset_driver.ts.
 export const OFFSET_PUT = 1;
 export const OFFSET_EVICT = 5;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s explore`: runs a race under many schedules, or repeats one schedule exactly.
 
+import type { PatchId } from '../../lib/patches/index.ts';
 import { race_cases } from '../../selftests/races/index.ts';
 import { known_races } from '../../selftests/races/known.ts';
 import { upstream_faults } from '../../selftests/races/upstream.ts';
@@ -48,7 +49,7 @@ interface Options {
   depth: number;
   seed: number;
   budget: number | null;
-  patches: readonly string[];
+  patches: readonly PatchId[];
   replay: string | null;
   trace: boolean;
   twice: boolean;

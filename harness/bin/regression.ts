@@ -10,6 +10,7 @@ import { STANDARD_MACHINE } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { differences_text, judge, read_results } from '../compare/judge.ts';
 import { type RegressionCase, run_regression } from '../regression/case.ts';
+import { PATCHES, patch_index } from '../regression/patch_index.ts';
 
 const DIR = 'selftests/regressions';
 /** The cases in selftests/regressions, by slug; all of them if none is named. */
@@ -156,6 +157,17 @@ if (process.argv[1]?.endsWith('regression.ts')) {
         subject: text("the patch's subject", 'TEXT'),
       },
       run: (o) => create(o.id, o.subject),
+    }),
+    command({
+      verb: 'index',
+      words: '',
+      count: [0, 0],
+      about: 'Writes lib/patches/index.ts from the files of the patch states.',
+      options: {},
+      run: () => {
+        writeFileSync(`${PATCHES}index.ts`, patch_index());
+        return 0;
+      },
     }),
   ]);
 }

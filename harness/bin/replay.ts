@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s replay`: recorded op programs on the model, compared op by op with what a real kernel answered.
 
+import type { PatchId } from '../../lib/patches/index.ts';
 import { command, flag, run_commands, texts, whole } from '../cli/command.ts';
 import { patches_option } from '../cli/options.ts';
 import { Progress } from '../cli/progress.ts';
@@ -21,7 +22,7 @@ interface Options {
   'stop-at-first': boolean;
   record: boolean;
   jobs: number;
-  patches: readonly string[];
+  patches: readonly PatchId[];
 }
 
 /**

@@ -2,6 +2,7 @@
 // `npm start`: the suite on the model in every configuration that Linux was recorded in, and whether the two agree.
 
 import { fileURLToPath } from 'node:url';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { command, flag, run_commands, text } from '../cli/command.ts';
 import { type MachineOptions, patches_option, SPM_DEFAULT } from '../cli/options.ts';
@@ -32,7 +33,7 @@ function results_file(name: string): string {
 }
 
 /** One configuration, in a process of its own that tells its parent how it goes. */
-function worker(name: string, patches: readonly string[]): number {
+function worker(name: string, patches: readonly PatchId[]): number {
   end_with_parent();
   const send = (message: Message): void => void process.send?.(message);
   const file = read_results(results_file(name), hmm_tests);
@@ -72,7 +73,7 @@ class Monitor {
   }
 }
 
-function run_configuration(name: string, monitor: Monitor, patches: readonly string[]): Promise<Judgement> {
+function run_configuration(name: string, monitor: Monitor, patches: readonly PatchId[]): Promise<Judgement> {
   return new Promise((resolve) => {
     const progress: Progress = { done: 0, total: 0, result: '', since: performance.now() };
     monitor.running.set(name, progress);
@@ -126,7 +127,7 @@ function row(name: string, j: Judgement): string[] {
 async function every_configuration(
   names: readonly string[],
   quiet: boolean,
-  patches: readonly string[],
+  patches: readonly PatchId[],
 ): Promise<number> {
   const monitor = new Monitor(quiet);
   const found = new Map<string, Judgement>();

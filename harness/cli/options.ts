@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { check_patches } from '../../lib/patches/index.ts';
+import { check_patches } from '../../lib/patches/check_patches.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { choice, type Option } from './command.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -11,7 +12,7 @@ export interface MachineOptions {
   spm: readonly [number, number] | null;
   /** bytes of RAM */
   mem: number;
-  patches: readonly string[];
+  patches: readonly PatchId[];
 }
 
 const GIB = 1024 ** 3;
@@ -21,14 +22,12 @@ export const CHUNK = 256 * 1024 ** 2;
 export const SPM_DEFAULT: readonly [number, number] = [0x1_4000_0000, 0x1_5000_0000];
 
 /** The states in a comma-separated list. Throws UsageError for one that there is not, or a set that cannot be. */
-function patches_of(text: string): string[] {
-  const patches = text === '' ? [] : text.split(',');
+function patches_of(text: string): PatchId[] {
   try {
-    check_patches(patches);
+    return check_patches(text === '' ? [] : text.split(','));
   } catch (e) {
     throw e instanceof RangeError ? new UsageError(e.message) : e;
   }
-  return patches;
 }
 
 function bytes(word: string, name: string): number {
@@ -52,7 +51,7 @@ function addresses(word: string, name: string): readonly [number, number] {
 }
 
 /** The option for states of the kernel, of every program that boots machines. */
-export const patches_option: Option<readonly string[]> = {
+export const patches_option: Option<readonly PatchId[]> = {
   value: 'ID,ID',
   help: 'states of the kernel that differ from Linux 7.3.4 (none)',
   standard: [],

@@ -13,6 +13,7 @@ import {
   type WaitPoint,
   xorshift32,
 } from '../../lib/kernel/sched/core.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
 import { type Libc, runProgram } from '../kselftest/libc.ts';
 import { type Block, type Chooser, FAIRNESS, ReplayChooser, ScheduleMismatch } from './choosers.ts';
@@ -92,7 +93,7 @@ class Livelock extends Error {}
 class StaleAccess extends Error {}
 
 export interface RunOptions {
-  patches?: readonly string[];
+  patches?: readonly PatchId[];
   /** keep a line for every step, and hash them into the schedule */
   trace?: boolean;
   /** steps after which a run counts as a livelock; default: the case's own */

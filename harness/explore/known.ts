@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { PatchId } from '../../lib/patches/index.ts';
 import { type FailureKind, type RaceCase, replay, type Run } from './engine.ts';
 import { parse_schedule } from './schedule.ts';
 import { explore, shrink, type StrategyName } from './search.ts';
@@ -12,7 +13,7 @@ export const DEPTH = 3;
 /** A race that a fix of Linux 7.3.4 ended. */
 export interface KnownRace {
   /** the state of the machine without the fix */
-  patch: string;
+  patch: PatchId;
   /** the case that loses the race there */
   race: RaceCase;
   /** what finds it soonest */

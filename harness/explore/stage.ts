@@ -3,6 +3,7 @@
 import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { type Libc, runProgram } from '../kselftest/libc.ts';
 import { Snapshot } from './snapshot.ts';
 
@@ -28,7 +29,7 @@ export class Stage {
   private snapshot: Snapshot | null = null;
   private used = false;
 
-  constructor(c: StageOf, patches: readonly string[]) {
+  constructor(c: StageOf, patches: readonly PatchId[]) {
     this.m = boot({ mem: MEM, ...c.config, patches });
     this.m.sched.spread = true;
     if (c.params === null) return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { PatchId } from '../../lib/patches/index.ts';
 import { type Chooser, ReplayChooser } from '../explore/choosers.ts';
 import { type FailureKind, type RaceCase, type Run, run_case } from '../explore/engine.ts';
 import { parse_schedule } from '../explore/schedule.ts';
@@ -14,9 +15,9 @@ export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {
   /** what goes wrong without the fix, step by step */
   bug: readonly string[];
   /** patch states of the machine without the fix */
-  without: readonly string[];
+  without: readonly PatchId[];
   /** patch states of the machine with it; none is Linux 7.3.4 */
-  with: readonly string[];
+  with: readonly PatchId[];
   /** how it fails without the fix: the kind, and words that the report must contain */
   fails: { kind: FailureKind; text: string };
   /** the interleaving that shows it, where the default one does not */
@@ -36,7 +37,7 @@ interface Verdict {
 
 const standard: Chooser = { next: (c) => c.standard };
 
-function run_in(c: RegressionCase, patches: readonly string[], fixed: boolean): Run {
+function run_in(c: RegressionCase, patches: readonly PatchId[], fixed: boolean): Run {
   const race: RaceCase = {
     ...c,
     name: c.slug,

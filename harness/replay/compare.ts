@@ -5,6 +5,7 @@ import type { Machine } from '../../lib/boot.ts';
 import { inspect_range } from '../../lib/inspect.ts';
 import type { Warning } from '../../lib/kernel/printk.ts';
 import { MAX_SWAPFILES } from '../../lib/mm/leafops.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { command_line } from '../cli/command.ts';
 import {
   ARENA,
@@ -232,7 +233,7 @@ export function replay_program(
   program: Program,
   file: string,
   hooks: RunHooks = {},
-  patches: readonly string[] = [],
+  patches: readonly PatchId[] = [],
 ): Outcome {
   const ops = parse_ops(program.ops, program.id);
   const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
@@ -268,7 +269,7 @@ export function replay_program(
 }
 
 /** The program with the model's answers in the place of Linux's. Throws where the model has none. */
-export function record_program(program: Program, patches: readonly string[] = []): Program {
+export function record_program(program: Program, patches: readonly PatchId[] = []): Program {
   const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id), {}, patches);
   const end = recorded_end(stop);
   const { id, theme, config, ops } = program;

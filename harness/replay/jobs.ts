@@ -2,12 +2,13 @@
 // Runs many programs, several at a time in processes of their own, and hands their outcomes on in the programs' order.
 
 import type { ChildProcess } from 'node:child_process';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { start_worker } from '../cli/workers.ts';
 import { type Outcome, record_program, replay_program } from './compare.ts';
 import type { Program } from './format.ts';
 
 /** What is done with a program: compared with its recording, or recorded anew. */
-export type Task = { program: Program; patches?: readonly string[] } & (
+export type Task = { program: Program; patches?: readonly PatchId[] } & (
   | { mode: 'replay'; file: string }
   | { mode: 'record' }
 );

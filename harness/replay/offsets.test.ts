@@ -21,7 +21,7 @@ import { read_recording } from './format.ts';
 import { parse_ops } from './run.ts';
 import * as U from '../../selftests/hmm-tests/uapi.ts';
 
-const SERIES = ['device-private-offsets'];
+const SERIES = ['device-private-offsets'] as const;
 const PAGE = 4096;
 const path = (name: string): string => fileURLToPath(new URL(`../../selftests/${name}`, import.meta.url));
 

@@ -6,6 +6,7 @@ import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Oops, Warning } from '../../lib/kernel/printk.ts';
 import { Deadlock } from '../../lib/kernel/sched/core.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
 import { SPM_DEFAULT } from '../cli/options.ts';
 import { type Libc, runProgram } from '../kselftest/libc.ts';
@@ -50,7 +51,7 @@ interface RunResult {
 }
 
 /** A machine as the recordings' was, without the driver. */
-function boot_recorded(config: Config, patches: readonly string[] = [], seed = 1): Machine {
+function boot_recorded(config: Config, patches: readonly PatchId[] = [], seed = 1): Machine {
   const reserved = [{ start: SPM_DEFAULT[0], size: 512 * MIB }];
   return boot({ mem: 6 * GIB, thp: config.thp, reserved, nr_hugepages: 8, patches, seed });
 }
@@ -199,7 +200,7 @@ export function run_ops(
   config: Config,
   ops: readonly Op[],
   hooks: RunHooks = {},
-  patches: readonly string[] = [],
+  patches: readonly PatchId[] = [],
 ): RunResult {
   const m = boot_recorded(config, patches);
   const session = new Session(m, ops, hooks);

@@ -10,7 +10,7 @@ t.test('a configuration out of range is refused by name, value and expectation',
     [{ mem: 5 * MIB + 1 }, /mem is 5242881: expected a multiple of 4 MiB/],
     [{ phys_bits: 60 }, /phys_bits is 60: expected 32 to 43/],
     [{ cpus: 0 }, /cpus is 0: expected 1 to 32/],
-    [{ patches: ['nonsense'] }, /patch state nonsense: there is no such state/],
+    [{ patches: ['src-owner', 'no-800bb1c8dc80'] }, /patch states src-owner and no-800bb1c8dc80 exclude each other/],
   ] as const)
     t.throws(() => boot(config), text);
   t.end();

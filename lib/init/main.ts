@@ -10,7 +10,7 @@ import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
 import { SetPageReserved } from '../mm/page-flags.ts';
 import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
-import { check_patches } from '../patches/index.ts';
+import { check_patches } from '../patches/check_patches.ts';
 
 const MIN_MEM = 64 * 1024 * 1024;
 

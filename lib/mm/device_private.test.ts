@@ -5,6 +5,7 @@ import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_TABLE, pfn_pte, ptdesc } from '../arch/
 import { boot, type Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once } from '../kernel/testing.ts';
+import type { PatchId } from '../patches/index.ts';
 import { memremap_device_private_pagemap, memunmap_device_private_pagemap } from './device_private.ts';
 import { folio_unlock } from './filemap/folio_lock.ts';
 import { folio_put } from './folio.ts';
@@ -61,7 +62,7 @@ const [PRIVATE, COHERENT, EINVAL] = [1, 2, 22];
 const [HUGE_PMD, PMD_TABLE] = [_PAGE_PRESENT | _PAGE_PSE, _PAGE_TABLE | _PAGE_PRESENT];
 const [MPFN_VALID, MPFN_DEVICE_PRIVATE] = [1, 32];
 
-function machine(...patches: string[]): Machine {
+function machine(...patches: PatchId[]): Machine {
   return boot({ mem: 128 * MiB, patches: ['device-private-offsets', ...patches] });
 }
 
@@ -142,7 +143,7 @@ t.test('what is incomplete is refused, and so is memremap_pages() of private mem
 });
 
 t.test('NUMA_NO_NODE is the node of the caller; in v2 it was none', (t) => {
-  for (const [nid, ...patches] of [[0], [-1, 'offsets-v2-nid']] as [number, ...string[]][]) {
+  for (const [nid, ...patches] of [[0], [-1, 'offsets-v2-nid']] as [number, ...PatchId[]][]) {
     const pgmap = pagemap(16);
     memremap_device_private_pagemap(machine(...patches), pgmap, -1);
     t.equal(pgmap.nid, nid);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
+import type { PatchId } from '../patches/index.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
@@ -119,7 +120,7 @@ class by_offset implements device_private_numbers {
   private readonly free_rows = new Map<number, number[]>();
 
   constructor(m: Machine) {
-    const without = (patch: string): boolean => m.patches.has(patch);
+    const without = (patch: PatchId): boolean => m.patches.has(patch);
     this.m = m;
     this.mpfn_flag = without('offsets-no-mpfn-flag') ? 0 : MIGRATE_PFN_DEVICE_PRIVATE;
     this.hmm_order_shift = without('offsets-rfc-order-shift') || without('offsets-no-hmm-flag') ? 53 : 52;

@@ -3,6 +3,7 @@
 import t from 'tap';
 import { boot, type Machine } from '../boot.ts';
 import { stable_page_flags } from '../fs/proc/page.ts';
+import type { PatchId } from '../patches/index.ts';
 import { memremap_device_private_pagemap } from './device_private.ts';
 import { dev_pagemap } from './memremap.ts';
 import { FOLIO_MAPPING_ANON, page_to_pfn, pfn_to_page } from './page.ts';
@@ -10,13 +11,13 @@ import { alloc_page, prep_compound_page } from './page_alloc.ts';
 import { noting_ops } from './testing.ts';
 import { snapshot_page } from './util.ts';
 
-const SERIES = ['device-private-offsets'];
+const SERIES = ['device-private-offsets'] as const;
 // include/uapi/linux/kernel-page-flags.h
 const [ANON, HEAD, TAIL, NOPAGE, ZERO_PAGE, RESERVED] = [2 ** 12, 2 ** 15, 2 ** 16, 2 ** 20, 2 ** 24, 2 ** 32];
 const [FAITHFUL, DEVICE_PRIVATE] = [1, 8];
 
 /** A machine with a device that has a page of the zero page's number. */
-function machine(patches: readonly string[]): { m: Machine; page: number } {
+function machine(patches: readonly PatchId[]): { m: Machine; page: number } {
   const m = boot({ mem: 128 * 1024 ** 2, patches });
   const pgmap = new dev_pagemap();
   pgmap.type = 1;

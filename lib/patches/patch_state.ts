@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** One way in which a machine can differ from Linux 7.3.4. NON-KERNEL. */
+import type { PatchId } from './index.ts';
+
+/** One way in which a machine can differ from Linux 7.3.4: the default export of the file of its name. NON-KERNEL. */
 export interface PatchState {
-  /** what boot({ patches }) takes */
-  id: string;
+  /** what boot({ patches }) takes, and the name of the file */
+  id: PatchId;
   /**
    * 'series': applied as posted or merged; 'reverted': a fix of 7.3.4 taken back out; 'proposed': a fix that 7.3.4
-   * lacks
+   * lacks. The name of the folder.
    */
   kind: 'series' | 'reverted' | 'proposed';
   /** of the patch or of the cover letter */
@@ -19,8 +21,10 @@ export interface PatchState {
   merged: boolean;
   /** what the machine does differently in this state, in one or two sentences */
   changes: string;
-  /** ids of states that cannot hold at the same time */
-  excludes?: readonly string[];
-  /** ids of states that must hold too */
-  needs?: readonly string[];
+  /** what goes wrong without the fix, or with the series, step by step, as the regression case of the state shows it */
+  bug?: readonly string[];
+  /** states that must hold too */
+  needs?: readonly PatchId[];
+  /** states that cannot hold at the same time */
+  excludes?: readonly PatchId[];
 }

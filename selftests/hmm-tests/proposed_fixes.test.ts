@@ -3,7 +3,7 @@
 import t from 'tap';
 import { SPM_DEFAULT } from '../../harness/cli/options.ts';
 import { run_suite } from '../../harness/kselftest/run.ts';
-import { proposed_fixes } from '../../lib/patches/proposed.ts';
+import { patch_states } from '../../lib/patches/index.ts';
 import { hmm_tests } from './index.ts';
 
 const GIB = 1024 ** 3;
@@ -27,7 +27,7 @@ const count = slow ? 78 : FAILING.length;
 for (const thp of ['always', 'madvise'] as const) {
   t.test(`with all proposed fixes ${count} tests pass, thp=${thp}`, { timeout: 300_000 }, async (t) => {
     let out = '';
-    const patches = proposed_fixes.map((p) => p.id);
+    const patches = patch_states.filter((p) => p.kind === 'proposed').map((p) => p.id);
     const run = run_suite(
       hmm_tests(),
       { thp, spm: SPM_DEFAULT, mem: 6 * GIB, patches },

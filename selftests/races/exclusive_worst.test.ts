@@ -4,7 +4,7 @@ import t from 'tap';
 import { cost_of, worst_of } from './exclusive_worst.ts';
 
 const slow = process.env.SLOW === '1';
-const RANGE = ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'];
+const RANGE = ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'] as const;
 
 t.test('an access to an exclusive page that nobody takes again ends with the first fault', (t) => {
   for (const patches of [[], RANGE]) {

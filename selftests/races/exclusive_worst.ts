@@ -2,6 +2,8 @@
 // What the worst CPU access to a page that is exclusive to a device costs, found by search: the question of seed 001.
 //   node --import tsx selftests/races/exclusive_worst.ts [--retakes=N] [--preemptions=N] [--schedules=N] [--patches=NAME,NAME]
 
+import { check_patches } from '../../lib/patches/check_patches.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { type Choice, type Chooser, DfsChooser, RandomChooser, ReplayChooser } from '../../harness/explore/choosers.ts';
 import { type Numbering, type RaceCase, type Run, run_on } from '../../harness/explore/engine.ts';
 import { format_schedule, parse_schedule } from '../../harness/explore/schedule.ts';
@@ -99,7 +101,7 @@ function run_with(stage: Stage, c: RaceCase, meter: Meter, seed: number, chooser
 }
 
 /** What the access costs in one schedule. */
-export function cost_of(patches: readonly string[], retakes: number, schedule: string): Cost {
+export function cost_of(patches: readonly PatchId[], retakes: number, schedule: string): Cost {
   const meter = new Meter();
   const c = race(meter, retakes);
   const s = parse_schedule(schedule);
@@ -111,7 +113,7 @@ export function cost_of(patches: readonly string[], retakes: number, schedule: s
  * The worst of all schedules with at most `preemptions` preemptions, or, if that is null, of `schedules` random ones.
  */
 export function worst_of(
-  patches: readonly string[],
+  patches: readonly PatchId[],
   retakes: number,
   preemptions: number | null,
   schedules = Infinity,
@@ -143,7 +145,7 @@ function option(name: string): string | undefined {
 function main(): void {
   const retakes = Number(option('retakes') ?? 1);
   const preemptions = option('schedules') === undefined ? Number(option('preemptions') ?? 2) : null;
-  const patches = option('patches')?.split(',') ?? [];
+  const patches = check_patches(option('patches')?.split(',') ?? []);
   const w = worst_of(patches, retakes, preemptions, Number(option('schedules') ?? Infinity));
   const which = preemptions === null ? 'random schedules' : `schedules, all with at most ${preemptions} preemptions`;
   process.stdout.write(

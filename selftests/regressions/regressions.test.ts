@@ -3,7 +3,6 @@
 import t from 'tap';
 import { load_cases } from '../../harness/bin/regression.ts';
 import { run_regression } from '../../harness/regression/case.ts';
-import { boot } from '../../lib/boot.ts';
 import { patch_states } from '../../lib/patches/index.ts';
 
 t.test('each case fails without its fix, in the way that it names, and passes with it', async (t) => {
@@ -21,17 +20,4 @@ t.test('each patch state is shown by a case', async (t) => {
       `${id}: npm run -s regression -- new --id ${id} --subject ...`,
     );
   }
-});
-
-t.test('a state that is unknown, or that another one excludes, is refused', (t) => {
-  t.throws(() => boot({ patches: ['no-such-state'] }), /patch state no-such-state: there is no such state/);
-  for (const p of patch_states.filter((s) => (s.excludes ?? []).length > 0)) {
-    t.throws(
-      () => boot({ patches: [p.id, ...(p.needs ?? []), p.excludes?.[0] ?? ''] }),
-      /exclude each other|needs/,
-      p.id,
-    );
-  }
-  t.equal(new Set(patch_states.map((p) => p.id)).size, patch_states.length, 'every id once');
-  t.end();
 });

@@ -3,6 +3,7 @@
 // as is all of hmm_v14*.ts: none of it was merged in this form. In effect with the patch state hmm-v14.
 
 import type { Machine } from '../../boot.ts';
+import type { PatchId } from '../../patches/index.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { dev_pagemap, folio_is_device_private, page_pgmap } from '../../mm/memremap.ts';
 import type { vm_area_struct } from '../../mm/mm_types.ts';
@@ -88,6 +89,6 @@ export function is_addressable_page(m: Machine, page: number): boolean {
 }
 
 /** True if the machine has this defect of the code as it was posted, alone or with all others. NON-KERNEL. */
-export function as_posted(m: Machine, defect: string): boolean {
+export function as_posted(m: Machine, defect: PatchId): boolean {
   return m.patches.has('hmm-v14-as-posted') || m.patches.has(defect);
 }

@@ -18,6 +18,7 @@ import { page_to_pfn, pfn_to_page } from '../../mm/page.ts';
 import { alloc_page } from '../../mm/page_alloc.ts';
 import { vm_mmap } from '../../mm/util.ts';
 import { vma_lookup } from '../../mm/vma/vma.ts';
+import type { PatchId } from '../../patches/index.ts';
 import { hmm_devmem_add, hmm_devmem_remove } from './devmem.ts';
 import { hmm_devmem } from './hmm.ts';
 import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
@@ -110,7 +111,7 @@ class Fixture {
   }
 }
 
-function run(patches: string[], body: (f: Fixture) => Gen<void>): void {
+function run(patches: PatchId[], body: (f: Fixture) => Gen<void>): void {
   run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14', ...patches] }), function* (m) {
     const f = new Fixture(m);
     yield* f.init();

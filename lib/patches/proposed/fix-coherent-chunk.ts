@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'fix-coherent-chunk',
+  kind: 'proposed',
+  subject: 'lib/test_hmm: one chunk a coherent device',
+  date: '2026',
+  where: 'recorded warnings in memremap_pages()',
+  merged: false,
+  changes:
+    'A coherent device whose one range is in use does not remap it once more, and takes single pages from a free huge one when no others are left.',
+} as const satisfies PatchState;

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'fix-compound-cpages',
+  kind: 'proposed',
+  subject: 'lib/test_hmm: count the pages of a huge page that came back',
+  date: '2026',
+  where: 'recorded results of migrate_multiple',
+  merged: false,
+  changes: 'dmirror_migrate_to_system() counts 512 pages in cpages for a huge page that migrated as a whole, not 1.',
+} as const satisfies PatchState;

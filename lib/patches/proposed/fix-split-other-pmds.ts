@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'fix-split-other-pmds',
+  kind: 'proposed',
+  subject: 'mm/migrate_device: unmap large folios by ptes elsewhere',
+  date: '2026',
+  where: 'recorded BUG at mm/migrate.c:368',
+  merged: false,
+  changes:
+    'migrate_device_unmap() splits the pmds through which other address spaces map a large folio, since the folio may be split before it is mapped again.',
+} as const satisfies PatchState;

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-10b9feee2d0d',
+  kind: 'reverted',
+  subject: 'mm/hmm: populate PFNs from PMD swap entry',
+  date: '2025',
+  where: '10b9feee2d0d',
+  merged: true,
+  changes: "hmm_range_fault() takes a device-private pmd for an error, even the caller's own.",
+} as const satisfies PatchState;

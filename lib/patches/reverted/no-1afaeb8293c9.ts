@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-1afaeb8293c9',
+  kind: 'reverted',
+  subject: 'mm/migrate: Trylock device page in do_swap_page',
+  date: '2025',
+  where: '1afaeb8293c9',
+  merged: true,
+  changes: 'do_swap_page() takes a reference on the private page but not its lock; whoever migrates locks it.',
+  excludes: ['no-b570f37a2ce4', 'no-16ce101db85d'],
+} as const satisfies PatchState;

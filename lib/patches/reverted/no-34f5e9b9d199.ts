@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-34f5e9b9d199',
+  kind: 'reverted',
+  subject: 'mm/migrate.c: fix potential indeterminate pte entry in migrate_vma_insert_page()',
+  date: '2021',
+  where: '34f5e9b9d199',
+  merged: true,
+  changes:
+    'migrate_vma_insert_page() makes no pte for device memory that is neither private nor coherent and uses it all the same; the kernel is one that KMSAN watches.',
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-41cddf83d8b0',
+  kind: 'reverted',
+  subject: "mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()",
+  date: '2025',
+  where: '41cddf83d8b0',
+  merged: true,
+  changes:
+    'The end of a migration gives every folio of system memory back through the LRU, the one that is left behind too.',
+} as const satisfies PatchState;

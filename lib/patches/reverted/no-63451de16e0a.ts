@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-63451de16e0a',
+  kind: 'reverted',
+  subject: 'mm/migrate_device: fix spinlock leak in migrate_vma_insert_huge_pmd_page',
+  date: '2026',
+  where: '63451de16e0a',
+  merged: true,
+  changes:
+    'migrate_vma_insert_huge_pmd_page() gives up in an address space that is being reaped without giving the pmd lock back.',
+} as const satisfies PatchState;

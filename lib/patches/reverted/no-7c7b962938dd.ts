@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-7c7b962938dd',
+  kind: 'reverted',
+  subject: 'mm: take a page reference when removing device exclusive entries',
+  date: '2023',
+  where: '7c7b962938dd',
+  merged: true,
+  changes: 'remove_device_exclusive_entry() locks the folio without holding a reference on it.',
+} as const satisfies PatchState;

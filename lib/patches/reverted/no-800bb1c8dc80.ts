@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-800bb1c8dc80',
+  kind: 'reverted',
+  subject: 'mm: handle multiple owners of device private pages in migrate_vma',
+  date: '2020-03-16',
+  where: 'seed 004, 800bb1c8dc80',
+  merged: true,
+  changes:
+    'migrate_vma selects system pages and the private pages of every device, with neither owner nor flags; the rest is as in src-owner.',
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-8a295dbbaf72',
+  kind: 'reverted',
+  subject: 'mm/hmm: fault non-owner device private entries',
+  date: '2022',
+  where: '8a295dbbaf72',
+  merged: true,
+  changes:
+    "hmm_range_fault() answers -EFAULT for a private page of another device's instead of bringing it to system memory.",
+} as const satisfies PatchState;

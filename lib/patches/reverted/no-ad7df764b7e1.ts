@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-ad7df764b7e1',
+  kind: 'reverted',
+  subject: 'mm/rmap: fixup copying of soft dirty and uffd flags',
+  date: '2020',
+  where: 'ad7df764b7e1',
+  merged: true,
+  changes:
+    "Migration of a private page takes soft-dirty and userfaultfd's write protection from the bits of present ptes, which belong to the offset of a leaf.",
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-any-unpinnable',
+  kind: 'reverted',
+  subject: 'mm/gup: coherent-only long-term pin must still migrate',
+  date: '2025',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes:
+    'Long-term pinning takes an empty list of isolated folios for nothing to do, though coherent pages are never on it.',
+} as const satisfies PatchState;

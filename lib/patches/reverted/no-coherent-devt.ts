@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-coherent-devt',
+  kind: 'reverted',
+  subject: 'lib: test_hmm: use device devt for coherent device range selection',
+  date: '2026',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes: 'The range of a coherent device is chosen by a device number that is not set yet.',
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-ebdf8321eeeb',
+  kind: 'reverted',
+  subject: 'mm/migrate: fixup setting UFFD_WP flag',
+  date: '2020',
+  where: 'ebdf8321eeeb',
+  merged: true,
+  changes:
+    'remove_migration_pte() marks a device-private entry write-protected for userfaultfd by the bit of present ptes, which belongs to the offset of a leaf.',
+} as const satisfies PatchState;

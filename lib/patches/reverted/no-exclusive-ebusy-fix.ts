@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-exclusive-ebusy-fix',
+  kind: 'reverted',
+  subject: 'mm/rmap: avoid -EBUSY from make_device_exclusive()',
+  date: '2025',
+  where: 'seed 001, part of the rework of 2025',
+  merged: true,
+  changes: 'make_device_exclusive() answers -EBUSY for a folio whose lock is taken.',
+} as const satisfies PatchState;

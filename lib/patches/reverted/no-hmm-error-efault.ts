@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-hmm-error-efault',
+  kind: 'reverted',
+  subject: 'mm/hmm: return -EFAULT when setting HMM_PFN_ERROR on requested valid pages',
+  date: '2020',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes: 'hmm_range_fault() answers 0 and HMM_PFN_ERROR for pages behind an absent pmd that were asked for.',
+} as const satisfies PatchState;

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-hmm-hole-check',
+  kind: 'reverted',
+  subject: 'mm/hmm: hmm_range_fault() NULL pointer bug',
+  date: '2019',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes: 'hmm_range_fault() faults in addresses that no vma covers.',
+} as const satisfies PatchState;

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-hmm-walk-pmd-pfns',
+  kind: 'reverted',
+  subject: 'mm/hmm: add missing pfns set to hmm_vma_walk_pmd()',
+  date: '2020',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes: 'hmm_range_fault() leaves the entries as they were where it passes a pmd that is under migration.',
+} as const satisfies PatchState;

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-read-retry',
+  kind: 'reverted',
+  subject: 'the retry rule of Documentation/mm/hmm.rst',
+  date: '2019',
+  where: 'mm/hmm.c and its documentation',
+  merged: true,
+  changes: 'The driver does not ask mmu_interval_read_retry() before it uses what hmm_range_fault() answered.',
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'no-to-system-leak-fix',
+  kind: 'reverted',
+  subject: 'lib/test_hmm: fix memory leak in dmirror_migrate_to_system()',
+  date: '2026',
+  where: 'merged (no commit id at hand)',
+  merged: true,
+  changes:
+    'dmirror_migrate_to_system() allocates its arrays before it looks whether the mirrored address space is there.',
+} as const satisfies PatchState;

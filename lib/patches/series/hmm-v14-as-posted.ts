@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'hmm-v14-as-posted',
+  kind: 'series',
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2, as posted',
+  date: '2016-12-08',
+  where: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com, seed 003',
+  merged: false,
+  changes: 'hmm_vma_migrate() and hmm_vma_fault() have every hmm-v14-* defect at once.',
+  needs: ['hmm-v14'],
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'hmm-v14-block-ignored',
+  kind: 'series',
+  subject: '[HMM v14 10/16] mm/hmm/mirror: device page fault handler, a defect of it',
+  date: '2016-12-08',
+  where: 'Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com',
+  merged: false,
+  changes: 'hmm_vma_fault() lets the mmap_lock be given up even if it is told not to.',
+  needs: ['hmm-v14'],
+} as const satisfies PatchState;

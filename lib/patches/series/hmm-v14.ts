@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'hmm-v14',
+  kind: 'series',
+  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
+  date: '2016-12-08',
+  where: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com, seed 003',
+  merged: false,
+  changes:
+    'The kernel has hmm_vma_migrate(), hmm_vma_fault() and hmm_devmem, corrected as what was merged of them in 4.14 was; their client is the module hmm_v14. A fault on such memory neither locks the page nor takes a reference on it.',
+  // There the pfns of private pages are gone, which an hmm_pfn_t consists of.
+  excludes: ['device-private-offsets'],
+} as const satisfies PatchState;

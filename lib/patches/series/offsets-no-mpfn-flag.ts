@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-no-mpfn-flag',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space, without patch 4 of 11',
+  date: '2026-01-07',
+  where: '20260107091823.68974-1: mm/migrate_device: Add migrate PFN flag to track device private pages',
+  merged: false,
+  changes: 'The mpfn of a private page holds an offset and does not say so.',
+  needs: ['device-private-offsets'],
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-no-snapshot-flag',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space, without patch 9 of 11',
+  date: '2026-01-07',
+  where: '20260107091823.68974-1: mm/util: Add flag to track device private pages in page snapshots',
+  merged: false,
+  changes: 'A page snapshot holds the offset of a private page and does not say so.',
+  needs: ['device-private-offsets'],
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-split-tail',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space: dmirror_devmem_folio_split()',
+  date: '2026-01-07',
+  where: 'patch 11 of Message-Id 20260107091823.68974-1',
+  merged: false,
+  changes: 'dmirror_devmem_folio_split() asks for the offset of a tail before it has told the tail whose it is.',
+  needs: ['device-private-offsets'],
+} as const satisfies PatchState;

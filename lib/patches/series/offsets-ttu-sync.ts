@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-ttu-sync',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space: TTU_SYNC',
+  date: '2026-01-23',
+  where: 'patch 5 of Message-Id 20260107091823.68974-1',
+  merged: false,
+  changes: 'try_to_unmap_one() and try_to_migrate_one() with TTU_SYNC forget that the walk is for offsets.',
+  needs: ['device-private-offsets'],
+  excludes: ['offsets-no-pvmw-flag'],
+} as const satisfies PatchState;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-v1-migration-read',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space: softleaf_is_migration_read() of v1',
+  date: '2025-12-31',
+  where: '20251231043154.42931-1 (v1)',
+  merged: false,
+  changes: 'softleaf_is_migration_read() does not know the readable migration entries of private pages.',
+  needs: ['device-private-offsets'],
+} as const satisfies PatchState;

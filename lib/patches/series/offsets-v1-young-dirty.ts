@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { PatchState } from '../patch_state.ts';
+
+export default {
+  id: 'offsets-v1-young-dirty',
+  kind: 'series',
+  subject: 'Remove device private pages from physical address space: migration entries from pages of v1',
+  date: '2025-12-31',
+  where: '20251231043154.42931-1 (v1)',
+  merged: false,
+  changes: 'A migration entry that fork() or mprotect() takes the right to write from loses its young and dirty bits.',
+  needs: ['device-private-offsets'],
+} as const satisfies PatchState;
