@@ -145,10 +145,10 @@ const MADVISE_MMAP_READ_LOCK = 1;
 const MADVISE_MMAP_WRITE_LOCK = 2;
 const MADVISE_VMA_READ_LOCK = 3;
 const MAX_MADVISE_GUARD_RETRIES = 3;
-/** The system call starts over, unseen by its caller (include/linux/errno.h). */
+/** restarts the system call transparently (include/linux/errno.h: ERESTARTNOINTR) */
 const ERESTARTNOINTR = 513;
 
-/** An madvise on its way over the vmas (mm/madvise.c: struct madvise_behavior). */
+/** State of an madvise (mm/madvise.c: struct madvise_behavior). */
 class madvise_behavior {
   readonly mm: mm_struct;
   readonly behavior: number;
@@ -165,8 +165,8 @@ class madvise_behavior {
 }
 
 /**
- * Sets flags on the range, splitting and merging vmas (mm/madvise.c: madvise_update_vma()). Leaves out anonymous vma
- * names.
+ * Sets vm_flags on the range and splits or merges vmas for it (mm/madvise.c: madvise_update_vma()). Leaves out
+ * anonymous vma names.
  */
 function* madvise_update_vma(m: Machine, new_flags: number, madv: madvise_behavior): Gen<number> {
   const vma = madv.vma as vm_area_struct;
@@ -182,7 +182,10 @@ function* madvise_update_vma(m: Machine, new_flags: number, madv: madvise_behavi
   return 0;
 }
 
-/** Lets the contents of what one pmd maps be dropped when memory is short (mm/madvise.c: madvise_free_pte_range()). */
+/**
+ * Makes what one pmd maps lazily freeable (mm/madvise.c: madvise_free_pte_range()). Leaves out swap entries and the
+ * swap cache.
+ */
 function* madvise_free_pte_range(
   m: Machine,
   pmdt: ptdesc,
@@ -250,12 +253,14 @@ function* madvise_free_pte_range(
   return 0;
 }
 
+/** mm/madvise.c: get_walk_lock() */
 function get_walk_lock(m: Machine, mode: number): number {
   if (mode === MADVISE_VMA_READ_LOCK) return PGWALK_VMA_RDLOCK_VERIFY;
   WARN_ON_ONCE(m, mode !== MADVISE_MMAP_READ_LOCK, 'get_walk_lock');
   return PGWALK_RDLOCK;
 }
 
+/** mm/madvise.c: madvise_free_single_vma() */
 function* madvise_free_single_vma(m: Machine, madv: madvise_behavior): Gen<number> {
   const vma = madv.vma as vm_area_struct;
   if (!vma_is_anonymous(vma)) return -EINVAL;
@@ -274,6 +279,7 @@ function* madvise_free_single_vma(m: Machine, madv: madvise_behavior): Gen<numbe
   return 0;
 }
 
+/** mm/madvise.c: madvise_dontneed_single_vma() */
 function* madvise_dontneed_single_vma(m: Machine, madv: madvise_behavior): Gen<number> {
   const details = new zap_details();
   details.reclaim_pt = true;
@@ -282,7 +288,10 @@ function* madvise_dontneed_single_vma(m: Machine, madv: madvise_behavior): Gen<n
   return 0;
 }
 
-/** Whether the vma allows it; rounds the range's end down to whole hugetlb pages. */
+/**
+ * Returns whether the vma allows it; rounds the end of a hugetlb range down to huge pages (mm/madvise.c:
+ * madvise_dontneed_free_valid_vma()).
+ */
 function madvise_dontneed_free_valid_vma(m: Machine, madv: madvise_behavior): boolean {
   const vma = madv.vma as vm_area_struct;
   const range = madv.range;
@@ -317,7 +326,7 @@ function* madvise_dontneed_free(m: Machine, madv: madvise_behavior): Gen<number>
     : yield* madvise_dontneed_single_vma(m, madv);
 }
 
-/** MADV_POPULATE_READ and _WRITE (mm/madvise.c: madvise_populate()). */
+/** MADV_POPULATE_READ and MADV_POPULATE_WRITE (mm/madvise.c: madvise_populate()). */
 function* madvise_populate(m: Machine, madv: madvise_behavior): Gen<number> {
   const locked = { locked: true };
   let start = madv.range.start;
@@ -340,18 +349,22 @@ function* madvise_populate(m: Machine, madv: madvise_behavior): Gen<number> {
   return 0;
 }
 
+/** mm/madvise.c: is_valid_guard_vma() */
 function is_valid_guard_vma(vma: vm_area_struct, allow_locked: boolean): boolean {
   return (vma.vm_flags & (VM_SPECIAL | VM_HUGETLB | (allow_locked ? 0 : VM_LOCKED))) === 0;
 }
 
+/** Number of guard markers in the range. NON-KERNEL (upstream: the walk's unsigned long *nr_pages). */
 interface guard_walk {
   nr_pages: number;
 }
 
+/** mm/madvise.c: guard_install_pmd_entry() */
 function* guard_install_pmd_entry(_m: Machine, pmdt: ptdesc, pi: number): Gen<number> {
   return pmd_trans_huge(pmdt.entry[pi]) ? 1 : 0;
 }
 
+/** mm/madvise.c: guard_install_pte_entry() */
 function* guard_install_pte_entry(
   _m: Machine,
   pt: ptdesc,
@@ -365,6 +378,7 @@ function* guard_install_pte_entry(
   return 0;
 }
 
+/** mm/madvise.c: guard_install_set_pte() */
 function guard_install_set_pte(
   _m: Machine,
   _addr: number,
@@ -378,7 +392,7 @@ function guard_install_set_pte(
 }
 
 /**
- * MADV_GUARD_INSTALL: markers in empty entries, after a zap where something is mapped (mm/madvise.c:
+ * MADV_GUARD_INSTALL: installs markers in empty ptes, after a zap if something is mapped (mm/madvise.c:
  * madvise_guard_install()).
  */
 function* madvise_guard_install(m: Machine, madv: madvise_behavior): Gen<number> {
@@ -413,6 +427,7 @@ function* madvise_guard_install(m: Machine, madv: madvise_behavior): Gen<number>
   return -ERESTARTNOINTR;
 }
 
+/** mm/madvise.c: guard_remove_pmd_entry() */
 function* guard_remove_pmd_entry(
   _m: Machine,
   pmdt: ptdesc,
@@ -425,6 +440,7 @@ function* guard_remove_pmd_entry(
   return 0;
 }
 
+/** mm/madvise.c: guard_remove_pte_entry() */
 function* guard_remove_pte_entry(
   m: Machine,
   pt: ptdesc,
@@ -449,7 +465,10 @@ function* madvise_guard_remove(m: Machine, madv: madvise_behavior): Gen<number> 
   return yield* walk_page_range_vma(m, vma, madv.range.start, madv.range.end, ops, null);
 }
 
-/** The flags that an advice asks for, or -errno as a negative `error` (mm/madvise.c: madvise_vma_behavior()). */
+/**
+ * Returns the vm_flags after an advice that only changes flags, or -errno in `error` (mm/madvise.c:
+ * madvise_vma_behavior()).
+ */
 function advised_flags(m: Machine, madv: madvise_behavior): { flags: number; error: number } {
   const vma = madv.vma as vm_area_struct;
   const old = vma.vm_flags;
@@ -485,6 +504,7 @@ function advised_flags(m: Machine, madv: madvise_behavior): { flags: number; err
   }
 }
 
+/** Leaves out WILLNEED, COLD, REMOVE and KSM's advices (mm/madvise.c: madvise_vma_behavior()). */
 function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> {
   switch (madv.behavior) {
     case MADV_FREE:
@@ -513,6 +533,7 @@ function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> 
   return err === -ENOMEM ? -EAGAIN : err;
 }
 
+/** mm/madvise.c: madvise_behavior_valid() */
 function madvise_behavior_valid(behavior: number): boolean {
   return (
     (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
@@ -521,7 +542,7 @@ function madvise_behavior_valid(behavior: number): boolean {
   );
 }
 
-/** Takes the vma's own lock if that will do, else the mmap lock for reading (mm/madvise.c: try_vma_read_lock()). */
+/** Takes the vma lock if that suffices, else the mmap_lock for reading (mm/madvise.c: try_vma_read_lock()). */
 function* try_vma_read_lock(m: Machine, madv: madvise_behavior): Gen<boolean> {
   const vma = yield* lock_vma_under_rcu(m, madv.mm, madv.range.start);
   if (vma !== null) {
@@ -538,7 +559,7 @@ function* try_vma_read_lock(m: Machine, madv: madvise_behavior): Gen<boolean> {
 }
 
 /**
- * Applies the advice vma by vma; holes are passed over and answered with -ENOMEM at the end (mm/madvise.c:
+ * Applies the advice vma by vma; skips holes and returns -ENOMEM for them at the end (mm/madvise.c:
  * madvise_walk_vmas()).
  */
 function* madvise_walk_vmas(m: Machine, madv: madvise_behavior): Gen<number> {
@@ -582,6 +603,7 @@ function* madvise_walk_vmas(m: Machine, madv: madvise_behavior): Gen<number> {
   return unmapped_error;
 }
 
+/** mm/madvise.c: get_lock_mode() */
 function get_lock_mode(behavior: number): number {
   switch (behavior) {
     case MADV_REMOVE:
@@ -603,6 +625,7 @@ function get_lock_mode(behavior: number): number {
   }
 }
 
+/** mm/madvise.c: madvise_batch_tlb_flush() */
 function madvise_batch_tlb_flush(behavior: number): boolean {
   return behavior === MADV_DONTNEED || behavior === MADV_DONTNEED_LOCKED || behavior === MADV_FREE;
 }
@@ -641,7 +664,7 @@ function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, b
   return error;
 }
 
-/** The madvise system call; one that lost races too often starts over (mm/madvise.c: madvise()). */
+/** The madvise system call, which restarts after too many lost races (mm/madvise.c: madvise()). */
 export function* sys_madvise(m: Machine, start: number, len_in: number, behavior: number): Gen<number> {
   for (;;) {
     const error = yield* do_madvise(m, m.current.mm as mm_struct, start, len_in, behavior);

@@ -27,8 +27,8 @@ import { folio_mapcount } from '../rmap/rmap.ts';
 import { folio_isolate_lru, folio_putback_lru, reclaim_pages } from '../vmscan.ts';
 
 /**
- * Takes what one pmd maps and nobody else maps from the LRU and reclaims it (mm/madvise.c:
- * madvise_cold_or_pageout_pte_range()).
+ * Isolates and reclaims what one pmd maps, except folios that are mapped elsewhere (mm/madvise.c:
+ * madvise_cold_or_pageout_pte_range()). Leaves out large folios.
  */
 function* madvise_pageout_pte_range(
   m: Machine,
@@ -68,8 +68,8 @@ const cold_walk_ops: mm_walk_ops<null> = {
 };
 
 /**
- * MADV_PAGEOUT: reclaims the vma's pages in [start, end) now; 0 or -EINVAL (mm/madvise.c: madvise_pageout()). Only
- * anonymous memory in single pages.
+ * MADV_PAGEOUT: reclaims the vma's pages in [start, end). Returns 0 or -EINVAL (mm/madvise.c: madvise_pageout()).
+ * Leaves out file mappings and large folios.
  */
 export function* madvise_pageout(m: Machine, vma: vm_area_struct, start: number, end: number): Gen<number> {
   if (vma.vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB)) return -EINVAL;

@@ -3,12 +3,12 @@
 import type { mm_struct, vm_area_struct } from '../mm_types.ts';
 import { first_ending_above, is_data_mapping, is_exec_mapping, is_stack_mapping } from '../vma/vma.ts';
 
-/** The vma of an address, or the next one above it (mm/mmap.c: find_vma()). */
+/** Returns the first vma that ends above the address, or null (mm/mmap.c: find_vma()). */
 export function find_vma(mm: mm_struct, addr: number): vm_area_struct | null {
   return mm.mm_mt[first_ending_above(mm, addr)] ?? null;
 }
 
-/** As find_vma(), with the vma before it (mm/mmap.c: find_vma_prev()). */
+/** find_vma() that also returns the vma before (mm/mmap.c: find_vma_prev()). */
 export function find_vma_prev(
   mm: mm_struct,
   addr: number,
@@ -17,13 +17,13 @@ export function find_vma_prev(
   return { vma: mm.mm_mt[i] ?? null, prev: mm.mm_mt[i - 1] ?? null };
 }
 
-/** The first vma that shares an address with [start, end) (mm/mmap.c: find_vma_intersection()). */
+/** Returns the first vma that intersects [start, end), or null (mm/mmap.c: find_vma_intersection()). */
 export function find_vma_intersection(mm: mm_struct, start: number, end: number): vm_area_struct | null {
   const vma = find_vma(mm, start);
   return vma !== null && vma.vm_start < end ? vma : null;
 }
 
-/** Counts pages of a mapping with these flags, negative ones too (mm/mmap.c: vm_stat_account()). */
+/** Adds npages, which may be negative, to the counters for these flags (mm/mmap.c: vm_stat_account()). */
 export function vm_stat_account(mm: mm_struct, flags: number, npages: number): void {
   mm.total_vm += npages;
   if (is_exec_mapping(flags)) mm.exec_vm += npages;

@@ -118,9 +118,7 @@ const MAP_FIXED_NOREPLACE = 0x100000;
 const MAP_HUGE_SHIFT = 26;
 const MAP_HUGE_MASK = 0x3f;
 
-/**
- * Flags that MAP_SHARED has always taken; MAP_SHARED_VALIDATE refuses others (include/linux/mman.h: LEGACY_MAP_MASK).
- */
+/** flags to which MAP_SHARED is limited; MAP_SHARED_VALIDATE rejects others (include/linux/mman.h: LEGACY_MAP_MASK) */
 const LEGACY_MAP_MASK =
   MAP_SHARED |
   MAP_PRIVATE |
@@ -142,11 +140,12 @@ const LEGACY_MAP_MASK =
 
 const HUGETLB_ANONHUGE_INODE = 2;
 
-/** VM_READ, VM_WRITE and VM_EXEC of a PROT_* word (include/linux/mman.h: calc_vm_prot_bits()). */
+/** Returns VM_READ, VM_WRITE and VM_EXEC for PROT_* (include/linux/mman.h: calc_vm_prot_bits()). */
 export function calc_vm_prot_bits(prot: number): number {
   return (prot & PROT_READ ? VM_READ : 0) | (prot & PROT_WRITE ? VM_WRITE : 0) | (prot & PROT_EXEC ? VM_EXEC : 0);
 }
 
+/** Returns the VM_* flags for MAP_* (include/linux/mman.h: calc_vm_flag_bits()). */
 function calc_vm_flag_bits(flags: number): number {
   return (
     (flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0) |
@@ -156,20 +155,24 @@ function calc_vm_flag_bits(flags: number): number {
   );
 }
 
+/** mm/mmap.c: round_hint_to_min() */
 function round_hint_to_min(hint: number): number {
   hint = PAGE_ALIGN_DOWN(hint);
   return hint !== 0 && hint < mmap_min_addr ? mmap_min_addr : hint;
 }
 
-/** False for a range that ends at 2^63 bytes of a file, or 2^64 of a device, or beyond; len is a multiple of 4096. */
+/**
+ * Returns false if the range exceeds 2^63 bytes of a file or 2^64 of a device; len is a multiple of 4096 (mm/mmap.c:
+ * file_mmap_ok()).
+ */
 function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
   const regular = f.f_mapping !== null && f.f_mapping.kind !== 'none';
   return pgoff < (regular ? 2 ** 51 : 2 ** 52) - len / 4096;
 }
 
 /**
- * Makes a mapping in the current process, whose mmap lock is held for writing: the address or -errno; `populate` is set
- * to the bytes that the caller must fault in afterwards (mm/mmap.c: do_mmap()). Leaves out MAP_DROPPABLE and memfd
+ * Creates a mapping in the current process, whose mmap_lock is held for writing. Returns the address or -errno, and in
+ * populate.len the bytes that the caller must fault in (mm/mmap.c: do_mmap()). Leaves out MAP_DROPPABLE and memfd
  * seals.
  */
 export function* do_mmap(
@@ -234,9 +237,7 @@ export function* do_mmap(
   return addr;
 }
 
-/**
- * Maps a descriptor's file or anonymous memory, huge with MAP_HUGETLB; pgoff in pages (mm/mmap.c: ksys_mmap_pgoff()).
- */
+/** Maps a descriptor's file or anonymous memory; MAP_HUGETLB uses huge pages (mm/mmap.c: ksys_mmap_pgoff()). */
 export function* ksys_mmap_pgoff(
   m: Machine,
   addr: number,
@@ -271,7 +272,7 @@ export function* ksys_mmap_pgoff(
 }
 
 /**
- * The brk system call: the heap's end, which is the old one if it cannot move (mm/mmap.c: brk()). Leaves out resource
+ * The brk system call. Returns the end of the heap, unchanged on failure (mm/mmap.c: brk()). Leaves out resource
  * limits.
  */
 export function* sys_brk(m: Machine, brk: number): Gen<number> {
@@ -320,7 +321,7 @@ export function* sys_brk(m: Machine, brk: number): Gen<number> {
 }
 
 /**
- * Closes and frees all vmas of an mm without users, or of a failed fork; pages that were charged for them (mm/mmap.c:
+ * Closes and frees all vmas of an mm that exits or whose fork failed. Returns the pages charged for them (mm/mmap.c:
  * tear_down_vmas()).
  */
 function* tear_down_vmas(m: Machine, mm: mm_struct): Gen<number> {
@@ -336,7 +337,7 @@ function* tear_down_vmas(m: Machine, mm: mm_struct): Gen<number> {
   return nr_accounted;
 }
 
-/** Takes down the whole address space of an mm whose last user is gone (mm/mmap.c: exit_mmap()). */
+/** Unmaps the address space of an mm without users (mm/mmap.c: exit_mmap()). */
 export function* exit_mmap(m: Machine, mm: mm_struct): Gen<void> {
   yield* mmu_notifier_release(m, mm);
   yield* mmap_read_lock(m, mm);
@@ -358,7 +359,10 @@ export function* exit_mmap(m: Machine, mm: mm_struct): Gen<void> {
   vm_unacct_memory(m, nr_accounted);
 }
 
-/** One vma of the parent for the child: 0 or -errno; a vma that is in the child's mm stays there on an error. */
+/**
+ * Copies one vma to the child: the loop body of dup_mmap(). On an error after it was stored, the new vma stays in the
+ * child's mm. Returns 0 or -errno (mm/mmap.c: dup_mmap()).
+ */
 function* dup_vma(
   m: Machine,
   mm: mm_struct,
@@ -400,7 +404,7 @@ function* dup_vma(
 }
 
 /**
- * Fills a new mm with copies of the parent's vmas and page tables; 0 or -errno, then with nothing in it (mm/mmap.c:
+ * Copies the parent's vmas and page tables to a new mm. Returns 0, or -errno with the new mm empty (mm/mmap.c:
  * dup_mmap()).
  */
 export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<number> {
@@ -453,14 +457,14 @@ export function* dup_mmap(m: Machine, mm: mm_struct, oldmm: mm_struct): Gen<numb
   return retval;
 }
 
-/** Makes vm_page_prot follow vm_flags, read-only where first writes must be seen (mm/mmap.c: vma_set_page_prot()). */
+/** Sets vm_page_prot from vm_flags, read-only if writes must fault (mm/mmap.c: vma_set_page_prot()). */
 export function vma_set_page_prot(vma: vm_area_struct): void {
   let prot = vma_pgprot_modify(vma.vm_page_prot, vma.vm_flags);
   if (vma_wants_writenotify(vma, prot)) prot = vma_pgprot_modify(prot, vma.vm_flags & ~VM_SHARED);
   vma.vm_page_prot = prot;
 }
 
-/** Unmaps a range of the mm, whose lock is held for writing and stays so (mm/mmap.c: do_munmap()). */
+/** Unmaps a range of the mm, whose mmap_lock is held for writing throughout (mm/mmap.c: do_munmap()). */
 export function* do_munmap(
   m: Machine,
   mm: mm_struct,

@@ -15,26 +15,25 @@ export const MAP_FIXED = 0x10;
 export const MAP_32BIT = 0x40;
 export const MAP_ABOVE4G = 0x80;
 
-/** Lowest address that may be mapped without privilege (/proc/sys/vm/mmap_min_addr). */
+/** lowest address that an unprivileged process may map (/proc/sys/vm/mmap_min_addr) */
 export const mmap_min_addr = 65536;
-/** Bytes kept free below a stack (upstream: mm/mmap.c). */
+/** gap below a growing stack, in bytes (mm/mmap.c: stack_guard_gap) */
 export const stack_guard_gap = 256 * 4096;
-/** Where bottom-up searches start (arch/x86/include/asm/processor.h: TASK_UNMAPPED_BASE). */
+/** start of bottom-up searches (arch/x86/include/asm/processor.h: TASK_UNMAPPED_BASE) */
 export const TASK_UNMAPPED_BASE = PAGE_ALIGN(Math.floor(TASK_SIZE / 3));
 
-/** First address that a mapping below the vma must not reach (include/linux/mm.h: vm_start_gap()). */
+/** Returns the vma's start including its stack guard gap (include/linux/mm.h: vm_start_gap()). */
 export function vm_start_gap(vma: vm_area_struct): number {
   return vma.vm_flags & VM_GROWSDOWN ? Math.max(0, vma.vm_start - stack_guard_gap) : vma.vm_start;
 }
 
-/** Finds a gap as described (mm/mmap.c: vm_unmapped_area()). */
+/** Returns the start of a suitable gap, or -ENOMEM (mm/mmap.c: vm_unmapped_area()). */
 export function vm_unmapped_area(mm: mm_struct, info: vm_unmapped_area_info): number {
   return info.topdown ? unmapped_area_topdown(mm, info) : unmapped_area(mm, info);
 }
 
 /**
- * A free range of the current process by the architecture's rules; an address or -errno (mm/mmap.c:
- * mm_get_unmapped_area_vmaflags()).
+ * Returns the start of a free range chosen by the architecture, or -errno (mm/mmap.c: mm_get_unmapped_area_vmaflags()).
  */
 export function mm_get_unmapped_area_vmaflags(
   m: Machine,
@@ -48,7 +47,7 @@ export function mm_get_unmapped_area_vmaflags(
   return arch_get_unmapped_area_topdown(m, filp, addr, len, pgoff, flags);
 }
 
-/** mm_get_unmapped_area_vmaflags() without flags (mm/mmap.c: mm_get_unmapped_area()). */
+/** mm_get_unmapped_area_vmaflags() without vm_flags (mm/mmap.c: mm_get_unmapped_area()). */
 export function mm_get_unmapped_area(
   m: Machine,
   filp: file | null,
@@ -61,8 +60,8 @@ export function mm_get_unmapped_area(
 }
 
 /**
- * Where a mapping goes: `addr` itself with MAP_FIXED, else a choice of the file's or the default one; an address or
- * -errno (mm/mmap.c: __get_unmapped_area()).
+ * Returns the address of a new mapping or -errno: `addr` with MAP_FIXED, else chosen by the file's get_unmapped_area or
+ * the default one (mm/mmap.c: __get_unmapped_area()).
  */
 export function __get_unmapped_area(
   m: Machine,
@@ -90,7 +89,7 @@ export function __get_unmapped_area(
   return addr;
 }
 
-/** __get_unmapped_area() without flags (include/linux/mm.h: get_unmapped_area()). */
+/** __get_unmapped_area() without vm_flags (include/linux/mm.h: get_unmapped_area()). */
 export function get_unmapped_area(
   m: Machine,
   file: file | null,

@@ -56,12 +56,14 @@ import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
 import { vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
 
-/** A move of page tables (mm/internal.h: struct pagetable_move_control). The moves of exec's stack are not modelled. */
+/**
+ * State of a move of page tables (mm/internal.h: struct pagetable_move_control). Leaves out the move of exec's stack.
+ */
 export class pagetable_move_control {
   readonly old: vm_area_struct;
   readonly new: vm_area_struct;
   old_addr: number;
-  /** end of the old range */
+  /** exclusive */
   readonly old_end: number;
   new_addr: number;
   readonly len_in: number;
@@ -76,13 +78,14 @@ export class pagetable_move_control {
   }
 }
 
-/** Keeps reverse-map walks of the vma's file and anonymous pages out (mm/mremap.c: take_rmap_locks()). */
+/** Excludes rmap walks of the vma's file and anonymous pages (mm/mremap.c: take_rmap_locks()). */
 function* take_rmap_locks(m: Machine, vma: vm_area_struct): Gen<void> {
   const mapping = vma.vm_file?.f_mapping ?? null;
   if (mapping !== null) yield* down_write(m, mapping.i_mmap_rwsem);
   if (vma.anon_vma !== null) yield* anon_vma_lock_write(m, vma.anon_vma);
 }
 
+/** mm/mremap.c: drop_rmap_locks() */
 function drop_rmap_locks(m: Machine, vma: vm_area_struct): void {
   if (vma.anon_vma !== null) anon_vma_unlock_write(m, vma.anon_vma);
   const mapping = vma.vm_file?.f_mapping ?? null;
@@ -90,8 +93,8 @@ function drop_rmap_locks(m: Machine, vma: vm_area_struct): void {
 }
 
 /**
- * Moves the entries of [old_addr, old_addr+extent) within one pte table each; -EAGAIN if a table is not there
- * (mm/mremap.c: move_ptes()).
+ * Moves the ptes of [old_addr, old_addr+extent), which is within one pte table on each side. Returns -EAGAIN if a table
+ * is missing (mm/mremap.c: move_ptes()).
  */
 function* move_ptes(
   m: Machine,
@@ -146,6 +149,7 @@ function* move_ptes(
   return err;
 }
 
+/** mm/mremap.c: uffd_supports_page_table_move() */
 function uffd_supports_page_table_move(pmc: pagetable_move_control): boolean {
   return !vma_has_uffd_without_event_remap(pmc.old) && !vma_has_uffd_without_event_remap(pmc.new);
 }
@@ -202,8 +206,8 @@ function* move_normal_pud(
 }
 
 /**
- * Bytes to move until the end of the range, or of the table entry of the given size on either side (mm/mremap.c:
- * get_extent()).
+ * Returns the bytes to move up to the end of the range or of the page-table entry of `size` bytes on either side
+ * (mm/mremap.c: get_extent()).
  */
 function get_extent(pmc: pagetable_move_control, size: number): number {
   const old_left = ALIGN_DOWN(pmc.old_addr, size) + size - pmc.old_addr;
@@ -211,14 +215,13 @@ function get_extent(pmc: pagetable_move_control, size: number): number {
   return Math.min(old_left, pmc.old_end - pmc.old_addr, new_left);
 }
 
+/** mm/mremap.c: can_align_down() */
 function can_align_down(vma: vm_area_struct, addr_to_align: number): boolean {
   if (vma.vm_start !== addr_to_align) return false;
   return find_vma_intersection(vma.vm_mm, ALIGN_DOWN(addr_to_align, PMD_SIZE), vma.vm_start) === null;
 }
 
-/**
- * Widens the move down to pmd boundaries where nothing is mapped below both ranges (mm/mremap.c: try_realign_addr()).
- */
+/** Aligns the move down to a pmd boundary if nothing is mapped below either range (mm/mremap.c: try_realign_addr()). */
 function try_realign_addr(pmc: pagetable_move_control): void {
   const old_align = pmc.old_addr % PMD_SIZE;
   if (pmc.len_in < PMD_SIZE - old_align || old_align === 0 || old_align !== pmc.new_addr % PMD_SIZE) return;
@@ -227,7 +230,10 @@ function try_realign_addr(pmc: pagetable_move_control): void {
   pmc.new_addr -= old_align;
 }
 
-/** Moves one extent, which pmc.old_addr begins; its length in bytes, or 0 without memory for tables. */
+/**
+ * Moves one extent from pmc.old_addr on: the loop body of move_page_tables(). Returns its bytes, or 0 without memory
+ * for tables (mm/mremap.c: move_page_tables()).
+ */
 function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
   const vma = pmc.old;
   const mm = vma.vm_mm;
@@ -274,7 +280,7 @@ function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
 }
 
 /**
- * Moves the page tables of a range to another one; bytes moved, less than asked only without memory (mm/mremap.c:
+ * Moves the page tables of a range. Returns the bytes moved, fewer than requested only without memory (mm/mremap.c:
  * move_page_tables()).
  */
 export function* move_page_tables(m: Machine, pmc: pagetable_move_control): Gen<number> {

@@ -53,9 +53,9 @@ const MREMAP_NO_RESIZE = 1;
 const MREMAP_SHRINK = 2;
 const MREMAP_EXPAND = 3;
 
-/** An mremap on its way (mm/mremap.c: struct vma_remap_struct). */
+/** State of an mremap (mm/mremap.c: struct vma_remap_struct). */
 class vma_remap_struct {
-  // addr and old_len may be anything below 2^64: their sum and old_len's rounding wrap there
+  // addr and old_len may be any 64-bit number, so their sum and PAGE_ALIGN(old_len) wrap at 2^64
   addr: number;
   old_len: number;
   new_len: number;
@@ -80,20 +80,23 @@ class vma_remap_struct {
   }
 }
 
+/** Sets delta and remap_type (mm/mremap.c: check_prep_vma(), mm/mremap.c: vrm_remap_type()). */
 function vrm_populate_calculated(vrm: vma_remap_struct): void {
   vrm.delta = Math.abs(vrm.old_len - vrm.new_len);
   vrm.remap_type = vrm.delta === 0 ? MREMAP_NO_RESIZE : vrm.old_len > vrm.new_len ? MREMAP_SHRINK : MREMAP_EXPAND;
 }
 
+/** mm/mremap.c: vrm_overlaps() */
 function vrm_overlaps(vrm: vma_remap_struct): boolean {
   return (vrm.addr + vrm.old_len) % 2 ** 64 > vrm.new_addr && vrm.new_addr + vrm.new_len > vrm.addr;
 }
 
+/** mm/mremap.c: vrm_implies_new_addr() */
 function vrm_implies_new_addr(vrm: vma_remap_struct): boolean {
   return (vrm.flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
 }
 
-/** Decides where to move to; 0 or -errno (mm/mremap.c: vrm_set_new_addr()). */
+/** Chooses the destination. Returns 0 or -errno (mm/mremap.c: vrm_set_new_addr()). */
 function vrm_set_new_addr(m: Machine, vrm: vma_remap_struct): number {
   const vma = vrm.vma as vm_area_struct;
   const pgoff = linear_page_index(vma, vrm.addr);
@@ -105,6 +108,7 @@ function vrm_set_new_addr(m: Machine, vrm: vma_remap_struct): number {
   return 0;
 }
 
+/** Charges the additional pages; false without memory (mm/mremap.c: vrm_calc_charge()). */
 function vrm_calc_charge(m: Machine, vrm: vma_remap_struct): boolean {
   const vma = vrm.vma as vm_area_struct;
   if ((vma.vm_flags & VM_ACCOUNT) === 0) return true;
@@ -114,12 +118,14 @@ function vrm_calc_charge(m: Machine, vrm: vma_remap_struct): boolean {
   return true;
 }
 
+/** mm/mremap.c: vrm_uncharge() */
 function vrm_uncharge(m: Machine, vrm: vma_remap_struct): void {
   if (((vrm.vma as vm_area_struct).vm_flags & VM_ACCOUNT) === 0) return;
   vm_unacct_memory(m, vrm.charged);
   vrm.charged = 0;
 }
 
+/** mm/mremap.c: vrm_stat_account() */
 function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
   const vma = vrm.vma as vm_area_struct;
   vm_stat_account(vma.vm_mm, vma.vm_flags, bytes / 4096);
@@ -127,18 +133,22 @@ function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
 }
 
 /**
- * True if the splits of a move leave the number of mappings within its limit (mm/mremap.c:
+ * Returns true if the splits of a move keep the number of vmas within its limit (mm/mremap.c:
  * __check_map_count_against_split()).
  */
 function check_map_count(mm: mm_struct, pre_split: boolean, before_unmaps: boolean): boolean {
   return mm.mm_mt.length + (before_unmaps ? 2 : 0) + 2 + (pre_split ? 1 : 0) <= sysctl_max_map_count;
 }
 
-/** MREMAP_DONTUNMAP of a locked vma unlocks what it leaves behind. */
+/**
+ * Returns true for MREMAP_DONTUNMAP of a locked vma, whose remaining part is unlocked and so must be split
+ * (mm/mremap.c: needs_pre_split()).
+ */
 function needs_pre_split(vrm: vma_remap_struct): boolean {
   return (vrm.flags & MREMAP_DONTUNMAP) !== 0 && ((vrm.vma as vm_area_struct).vm_flags & VM_LOCKED) !== 0;
 }
 
+/** Leaves out KSM (mm/mremap.c: prep_move_vma()). */
 function* prep_move_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const vma = vrm.vma as vm_area_struct;
   const old_addr = vrm.addr;
@@ -160,9 +170,7 @@ function* prep_move_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return err;
 }
 
-/**
- * Unmaps the source of a move without giving back what the destination still owns (mm/mremap.c: unmap_source_vma()).
- */
+/** Unmaps the source of a move without uncharging what the destination took over (mm/mremap.c: unmap_source_vma()). */
 function* unmap_source_vma(m: Machine, vrm: vma_remap_struct): Gen<void> {
   const vma = vrm.vma as vm_area_struct;
   const mm = vma.vm_mm;
@@ -193,8 +201,8 @@ function* unmap_source_vma(m: Machine, vrm: vma_remap_struct): Gen<void> {
 }
 
 /**
- * Makes the destination vma and moves the page tables; on an error moves them back and points vrm at the destination
- * (mm/mremap.c: copy_vma_and_data()).
+ * Creates the destination vma and moves the page tables. On an error it moves them back and makes the destination the
+ * range to unmap (mm/mremap.c: copy_vma_and_data()).
  */
 function* copy_vma_and_data(m: Machine, vrm: vma_remap_struct): Gen<{ err: number; new_vma: vm_area_struct | null }> {
   const source = vrm.vma as vm_area_struct;
@@ -233,7 +241,7 @@ function* copy_vma_and_data(m: Machine, vrm: vma_remap_struct): Gen<{ err: numbe
 }
 
 /**
- * Leaves the source of MREMAP_DONTUNMAP as a vma that was never faulted, if all of it moved (mm/mremap.c:
+ * Resets a source that MREMAP_DONTUNMAP moved completely to a vma that was never faulted (mm/mremap.c:
  * dontunmap_complete()).
  */
 function* dontunmap_complete(m: Machine, vrm: vma_remap_struct, new_vma: vm_area_struct): Gen<void> {
@@ -246,7 +254,7 @@ function* dontunmap_complete(m: Machine, vrm: vma_remap_struct, new_vma: vm_area
   if (vma_is_anonymous(vma) && vma.vm_file === null) vma.vm_pgoff = vma.vm_start / 4096;
 }
 
-/** Moves the vma's range as vrm says; the new address or -errno (mm/mremap.c: move_vma()). */
+/** Moves the vma's range. Returns the new address or -errno (mm/mremap.c: move_vma()). */
 function* move_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const is_dontunmap = (vrm.flags & MREMAP_DONTUNMAP) !== 0;
   const bad = yield* prep_move_vma(m, vrm);
@@ -261,7 +269,7 @@ function* move_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return err ? err : vrm.new_addr;
 }
 
-/** Unmaps what a smaller size cuts off (mm/mremap.c: shrink_vma()). */
+/** Unmaps the end of a shrinking vma (mm/mremap.c: shrink_vma()). */
 function* shrink_vma(m: Machine, vrm: vma_remap_struct, drop_lock: boolean): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const unmap_start = vrm.addr + vrm.new_len;
@@ -285,7 +293,7 @@ function* shrink_vma(m: Machine, vrm: vma_remap_struct, drop_lock: boolean): Gen
   return vrm.vma === null ? -EFAULT : 0;
 }
 
-/** Moves to the address given, or to one near it with MREMAP_DONTUNMAP alone (mm/mremap.c: mremap_to()). */
+/** Moves to the given address, or with MREMAP_DONTUNMAP alone to one near it (mm/mremap.c: mremap_to()). */
 function* mremap_to(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const mm = m.current.mm as mm_struct;
   if (vrm.flags & MREMAP_FIXED) {
@@ -306,13 +314,14 @@ function* mremap_to(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return yield* move_vma(m, vrm);
 }
 
+/** mm/mremap.c: vma_expandable() */
 function vma_expandable(m: Machine, vma: vm_area_struct, delta: number): boolean {
   const end = vma.vm_end + delta;
   if (find_vma_intersection(vma.vm_mm, vma.vm_end, end) !== null) return false;
   return get_unmapped_area(m, null, vma.vm_start, end - vma.vm_start, 0, MAP_FIXED) >= 0;
 }
 
-/** Grows the vma where it is, or moves it to where there is room (mm/mremap.c: expand_vma()). */
+/** Expands the vma in place, or moves it to a larger gap (mm/mremap.c: expand_vma()). */
 function* expand_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const vma = vrm.vma as vm_area_struct;
   if (vma.vm_end - vrm.addr === vrm.old_len && vma_expandable(m, vma, vrm.delta)) {
@@ -332,6 +341,7 @@ function* expand_vma(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return yield* move_vma(m, vrm);
 }
 
+/** mm/mremap.c: mremap_at() */
 function* mremap_at(m: Machine, vrm: vma_remap_struct): Gen<number> {
   if (vrm.remap_type === MREMAP_EXPAND) return yield* expand_vma(m, vrm);
   if (vrm.remap_type === MREMAP_SHRINK) {
@@ -341,7 +351,10 @@ function* mremap_at(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return vrm.addr;
 }
 
-/** hugetlb ranges are whole huge pages and cannot grow (mm/mremap.c: align_hugetlb()). */
+/**
+ * Rounds the lengths to huge pages. Returns false for unaligned addresses or a growing range (mm/mremap.c:
+ * align_hugetlb()).
+ */
 function align_hugetlb(m: Machine, vrm: vma_remap_struct): boolean {
   const size = huge_page_size(hstate_vma(m, vrm.vma as vm_area_struct));
   vrm.old_len = ALIGN(vrm.old_len, size) % 2 ** 64;
@@ -349,7 +362,7 @@ function align_hugetlb(m: Machine, vrm: vma_remap_struct): boolean {
   return vrm.addr % size === 0 && vrm.new_addr % size === 0 && vrm.new_len <= vrm.old_len;
 }
 
-/** Checks the vma against what is asked (mm/mremap.c: check_prep_vma()). */
+/** Checks the vma against the request (mm/mremap.c: check_prep_vma()). */
 function check_prep_vma(m: Machine, vrm: vma_remap_struct): number {
   const vma = vrm.vma;
   if (vma === null) return -EFAULT;
@@ -376,7 +389,7 @@ function check_prep_vma(m: Machine, vrm: vma_remap_struct): number {
   return 0;
 }
 
-/** Checks the arguments alone (mm/mremap.c: check_mremap_params()). */
+/** Checks the arguments (mm/mremap.c: check_mremap_params()). */
 function check_mremap_params(vrm: vma_remap_struct): number {
   if (vrm.flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) return -EINVAL;
   if (vrm.addr % 4096 !== 0) return -EINVAL;
@@ -390,7 +403,10 @@ function check_mremap_params(vrm: vma_remap_struct): number {
   return vrm_overlaps(vrm) ? -EINVAL : 0;
 }
 
-/** Several vmas may move at once unless their userfaultfd must hear of it or their file places mappings itself. */
+/**
+ * Returns true if the vma may move together with others: it has no userfaultfd and its file does not choose addresses
+ * (mm/mremap.c: vma_multi_allowed()).
+ */
 function vma_multi_allowed(vma: vm_area_struct): boolean {
   if (userfaultfd_armed(vma)) return false;
   const get_area = vma.vm_file?.f_op.get_unmapped_area;
@@ -398,8 +414,8 @@ function vma_multi_allowed(vma: vm_area_struct): boolean {
 }
 
 /**
- * Moves every vma in the range, gaps between them kept; the first one's new address or -errno (mm/mremap.c:
- * remap_move()).
+ * Moves every vma in the range and keeps the gaps between them. Returns the first one's new address or -errno
+ * (mm/mremap.c: remap_move()).
  */
 function* remap_move(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const start = vrm.addr;
@@ -437,6 +453,7 @@ function* remap_move(m: Machine, vrm: vma_remap_struct): Gen<number> {
   return res;
 }
 
+/** mm/mremap.c: do_mremap() */
 function* do_mremap(m: Machine, vrm: vma_remap_struct): Gen<number> {
   const mm = m.current.mm as mm_struct;
   vrm.old_len = PAGE_ALIGN(vrm.old_len) % 2 ** 64;
@@ -468,7 +485,8 @@ function* do_mremap(m: Machine, vrm: vma_remap_struct): Gen<number> {
 }
 
 /**
- * The mremap system call: the new address or -errno (mm/mremap.c: mremap()). Leaves out resource limits and sealing.
+ * The mremap system call. Returns the new address or -errno (mm/mremap.c: mremap()). Leaves out resource limits and
+ * sealing.
  */
 export function* sys_mremap(
   m: Machine,

@@ -9,14 +9,11 @@ import { signal_pending } from '../../kernel/sched/core.ts';
 import { is_vm_hugetlb_page, type mm_struct } from '../mm_types.ts';
 import { vma_start_write } from '../mmap_lock.ts';
 
-/**
- * One task at a time may hold the locks of a whole mm, so that two never wait for each other (mm/vma.c:
- * mm_all_locks_mutex).
- */
+/** Serialises mm_take_all_locks(), which would deadlock against itself (mm/vma.c: mm_all_locks_mutex). */
 const mm_all_locks_mutex = new WeakMap<Machine, mutex>();
 /**
- * The file and anon_vma locks that the mm's pages can be reached under, each once, in the order in which they are
- * taken.
+ * Returns the i_mmap and anon_vma locks of the mm, each once, in locking order: hugetlb files, other files, anon_vmas
+ * (mm/vma.c: vm_lock_mapping(), mm/vma.c: vm_lock_anon_vma()).
  */
 function mm_locks(mm: mm_struct): Set<rw_semaphore> {
   const sems = new Set<rw_semaphore>();
@@ -31,8 +28,8 @@ function mm_locks(mm: mm_struct): Set<rw_semaphore> {
 }
 
 /**
- * Keeps every change of the mm's page tables out, until the locks in `sems` go; -EINTR if a signal is pending
- * (mm/vma.c: mm_take_all_locks()).
+ * Excludes every change of the mm's vmas and page tables until mm_drop_all_locks(). Returns 0, or -EINTR if a signal is
+ * pending (mm/vma.c: mm_take_all_locks()).
  */
 export function* mm_take_all_locks(m: Machine, mm: mm_struct, sems: rw_semaphore[]): Gen<number> {
   let all = mm_all_locks_mutex.get(m);

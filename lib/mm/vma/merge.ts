@@ -60,10 +60,10 @@ import {
   vma_start_pgoff,
 } from './vma.ts';
 
-/** Mappings in one mm, at most (/proc/sys/vm/max_map_count). */
+/** maximum number of vmas in an mm (/proc/sys/vm/max_map_count) */
 export const sysctl_max_map_count = 65530;
 
-/** Flags that a merged vma has if any of its parts had (include/linux/mm.h: VMA_STICKY_FLAGS). */
+/** flags that a merged vma has if any part had them (include/linux/mm.h: VMA_STICKY_FLAGS) */
 const VM_STICKY = VM_MAYBE_GUARD;
 
 const VMA_MERGE_START = 0;
@@ -71,7 +71,7 @@ export const VMA_MERGE_ERROR_NOMEM = 1;
 export const VMA_MERGE_NOMERGE = 2;
 export const VMA_MERGE_SUCCESS = 3;
 
-/** A merge that is tried: what the range would be, and its neighbours (mm/vma.h: struct vma_merge_struct). */
+/** A merge to attempt: the proposed range and its neighbours (mm/vma.h: struct vma_merge_struct). */
 export class vma_merge_struct {
   readonly mm: mm_struct;
   readonly vmi: vma_iterator;
@@ -114,7 +114,7 @@ export class vma_merge_struct {
   }
 }
 
-/** The state of a merge of part of an existing vma (mm/vma.h: VMG_VMA_STATE). */
+/** Returns the state of a merge of part of an existing vma (mm/vma.h: VMG_VMA_STATE). */
 export function VMG_VMA_STATE(
   vmi: vma_iterator,
   prev: vm_area_struct | null,
@@ -139,18 +139,22 @@ export function VMG_VMA_STATE(
   return vmg;
 }
 
+/** mm/vma.h: vmg_pages() */
 function vmg_pages(vmg: vma_merge_struct): number {
   return (vmg.end - vmg.start) / 4096;
 }
 
+/** Returns true if the vma has one anon_vma_chain (include/linux/list.h: list_is_singular()). */
 function list_is_singular(vma: vm_area_struct): boolean {
   return vma.anon_vma_chain.length === 1;
 }
 
+/** mm/vma.c: vma_is_fork_child() */
 function vma_is_fork_child(vma: vm_area_struct | null): boolean {
   return vma !== null && vma.anon_vma !== null && !list_is_singular(vma);
 }
 
+/** mm/vma.c: is_mergeable_vma() */
 function is_mergeable_vma(vmg: vma_merge_struct, merge_next: boolean): boolean {
   const vma = (merge_next ? vmg.next : vmg.prev) as vm_area_struct;
   if (((vma.vm_flags ^ vmg.vm_flags) & ~VM_STICKY) !== 0) return false;
@@ -158,6 +162,7 @@ function is_mergeable_vma(vmg: vma_merge_struct, merge_next: boolean): boolean {
   return is_mergeable_vm_userfaultfd_ctx(vma, vmg.uffd_ctx);
 }
 
+/** mm/vma.c: is_mergeable_anon_vma() */
 function is_mergeable_anon_vma(m: Machine, vmg: vma_merge_struct, merge_next: boolean): boolean {
   const tgt = (merge_next ? vmg.next : vmg.prev) as vm_area_struct;
   const src = vmg.middle;
@@ -169,10 +174,12 @@ function is_mergeable_anon_vma(m: Machine, vmg: vma_merge_struct, merge_next: bo
   return src_anon === tgt_anon;
 }
 
+/** mm/vma.c: needs_adjacent_anon_pgoff() */
 function needs_adjacent_anon_pgoff(vmg: vma_merge_struct): boolean {
   return vmg.file !== null && is_cow_mapping(vmg.vm_flags);
 }
 
+/** mm/vma.c: can_vma_merge_before() */
 function can_vma_merge_before(m: Machine, vmg: vma_merge_struct): boolean {
   const next = vmg.next as vm_area_struct;
   if (!is_mergeable_vma(vmg, true)) return false;
@@ -181,6 +188,7 @@ function can_vma_merge_before(m: Machine, vmg: vma_merge_struct): boolean {
   return !needs_adjacent_anon_pgoff(vmg) || vmg.anon_pgoff + vmg_pages(vmg) === vma_start_anon_pgoff(next);
 }
 
+/** mm/vma.c: can_vma_merge_after() */
 function can_vma_merge_after(m: Machine, vmg: vma_merge_struct): boolean {
   const prev = vmg.prev as vm_area_struct;
   if (!is_mergeable_vma(vmg, false)) return false;
@@ -189,11 +197,15 @@ function can_vma_merge_after(m: Machine, vmg: vma_merge_struct): boolean {
   return !needs_adjacent_anon_pgoff(vmg) || vma_end_anon_pgoff(prev) === vmg.anon_pgoff;
 }
 
+/** mm/vma.c: can_vma_merge_left() */
 function can_vma_merge_left(m: Machine, vmg: vma_merge_struct): boolean {
   return vmg.prev !== null && vmg.prev.vm_end === vmg.start && can_vma_merge_after(m, vmg);
 }
 
-/** As on the left; if both sides could merge, their anon_vmas must also suit each other. */
+/**
+ * Also checks, if the left side can merge too, that the anon_vmas of both neighbours are compatible (mm/vma.c:
+ * can_vma_merge_right()).
+ */
 function can_vma_merge_right(m: Machine, vmg: vma_merge_struct, can_merge_left: boolean): boolean {
   const next = vmg.next;
   if (next === null || vmg.end !== next.vm_start || !can_vma_merge_before(m, vmg)) return false;
@@ -202,7 +214,7 @@ function can_vma_merge_right(m: Machine, vmg: vma_merge_struct, can_merge_left: 
   return prev.anon_vma === null || next.anon_vma === null || prev.anon_vma === next.anon_vma;
 }
 
-/** What a change of vma ranges locks and which vmas it adds or removes (mm/vma.h: struct vma_prepare). */
+/** The locks of a change of vma ranges and the vmas that it inserts and removes (mm/vma.h: struct vma_prepare). */
 interface vma_prepare_state {
   readonly vma: vm_area_struct;
   readonly adj_next: vm_area_struct | null;
@@ -213,6 +225,7 @@ interface vma_prepare_state {
   readonly remove: vm_area_struct[];
 }
 
+/** mm/vma.c: init_multi_vma_prep() */
 function init_multi_vma_prep(m: Machine, vma: vm_area_struct, vmg: vma_merge_struct | null): vma_prepare_state {
   const remove: vm_area_struct[] = [];
   let adjust: vm_area_struct | null = null;
@@ -239,6 +252,7 @@ function init_multi_vma_prep(m: Machine, vma: vm_area_struct, vmg: vma_merge_str
   };
 }
 
+/** mm/vma.c: vma_prepare() */
 function* vma_prepare(m: Machine, vp: vma_prepare_state): Gen<void> {
   if (vp.mapping !== null) {
     yield* down_write(m, vp.mapping.i_mmap_rwsem);
@@ -256,6 +270,7 @@ function* vma_prepare(m: Machine, vp: vma_prepare_state): Gen<void> {
   }
 }
 
+/** mm/vma.c: vma_complete() */
 function* vma_complete(m: Machine, vp: vma_prepare_state, vmi: vma_iterator): Gen<void> {
   if (vp.mapping !== null) {
     if (vp.adj_next !== null) vp.mapping.i_mmap.add(vp.adj_next);
@@ -282,8 +297,8 @@ function* vma_complete(m: Machine, vp: vma_prepare_state, vmi: vma_iterator): Ge
 }
 
 /**
- * Makes two vmas of one at addr, the new one below it or above it; the walk ends on `vma` (mm/vma.c: __split_vma()).
- * Its caller holds the mmap lock for writing. -EINVAL and the like come from the mapping's may_split.
+ * Splits a vma at addr; new_below says which half is the new vma. The iterator ends on `vma`. The caller holds the
+ * mmap_lock for writing. Returns 0, -ENOMEM or the error of vm_ops->may_split (mm/vma.c: __split_vma()).
  */
 export function* __split_vma(
   m: Machine,
@@ -327,7 +342,7 @@ export function* __split_vma(
   return 0;
 }
 
-/** As __split_vma(); -ENOMEM if the mm has as many mappings as it may (mm/vma.c: split_vma()). */
+/** __split_vma() that returns -ENOMEM if the mm has its maximum number of vmas (mm/vma.c: split_vma()). */
 export function* split_vma(
   m: Machine,
   vmi: vma_iterator,
@@ -340,7 +355,8 @@ export function* split_vma(
 }
 
 /**
- * Gives dst the anon_vmas of src if it has none; `err` or in `dup` the vma that got them (mm/vma.c: dup_anon_vma()).
+ * Gives dst the anon_vmas of src if it has none, and stores it in dup.vma so that the caller can undo that. Returns 0
+ * or -errno (mm/vma.c: dup_anon_vma()).
  */
 function* dup_anon_vma(
   m: Machine,
@@ -356,6 +372,7 @@ function* dup_anon_vma(
   return 0;
 }
 
+/** mm/vma.c: vmg_adjust_set_range() */
 function vmg_adjust_set_range(vmg: vma_merge_struct): void {
   if (vmg.__adjust_middle_start) {
     const middle = vmg.middle as vm_area_struct;
@@ -368,7 +385,7 @@ function vmg_adjust_set_range(vmg: vma_merge_struct): void {
   }
 }
 
-/** Gives the vmas the ranges that the merge decided on (mm/vma.c: commit_merge()). */
+/** Applies the ranges of a merge (mm/vma.c: commit_merge()). */
 function* commit_merge(m: Machine, vmg: vma_merge_struct): Gen<number> {
   const vma = (vmg.__adjust_next_start ? vmg.middle : vmg.target) as vm_area_struct;
   const vp = init_multi_vma_prep(m, vma, vmg);
@@ -382,13 +399,14 @@ function* commit_merge(m: Machine, vmg: vma_merge_struct): Gen<number> {
   return 0;
 }
 
+/** mm/vma.c: can_merge_remove_vma() */
 function can_merge_remove_vma(vma: vm_area_struct): boolean {
   return vma.vm_ops?.close === undefined;
 }
 
 /**
- * Tries to merge the part [start, end) of vmg.middle, which is about to change, with its neighbours (mm/vma.c:
- * vma_merge_existing_range()).
+ * Tries to merge [start, end) of vmg.middle, whose attributes are about to change, with its neighbours. Returns the
+ * merged vma, or null with the reason in vmg.state (mm/vma.c: vma_merge_existing_range()).
  */
 export function* vma_merge_existing_range(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | null> {
   const middle = vmg.middle as vm_area_struct;
@@ -486,8 +504,8 @@ export function* vma_merge_existing_range(m: Machine, vmg: vma_merge_struct): Ge
 }
 
 /**
- * Tries to let vmg.prev or vmg.next, or both as one, cover the free range [start, end) as well
- * (mm/vma.c: vma_merge_new_range()). Answers the vma that does, or null.
+ * Tries to extend vmg.prev, vmg.next, or both as one vma over the unmapped range [start, end). Returns the extended vma
+ * or null (mm/vma.c: vma_merge_new_range()).
  */
 export function* vma_merge_new_range(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | null> {
   const prev = vmg.prev;
@@ -519,8 +537,8 @@ export function* vma_merge_new_range(m: Machine, vmg: vma_merge_struct): Gen<vm_
 }
 
 /**
- * Lets vmg.target cover [start, end), taking vmg.next in if the range ends with it; 0 or -ENOMEM (mm/vma.c:
- * vma_expand()).
+ * Extends vmg.target to [start, end) and removes vmg.next if the range ends where it does. Returns 0 or -ENOMEM
+ * (mm/vma.c: vma_expand()).
  */
 function* vma_expand(m: Machine, vmg: vma_merge_struct): Gen<number> {
   const target = vmg.target as vm_area_struct;
@@ -548,7 +566,7 @@ function* vma_expand(m: Machine, vmg: vma_merge_struct): Gen<number> {
   return 0;
 }
 
-/** Cuts the vma's end down to `end`; its page tables are the caller's business (mm/vma.c: vma_shrink()). */
+/** Moves the vma's end down to `end`; the caller handles the page tables (mm/vma.c: vma_shrink()). */
 export function* vma_shrink(m: Machine, vmi: vma_iterator, vma: vm_area_struct, end: number): Gen<number> {
   WARN_ON_ONCE(m, end > vma.vm_end, 'vma_shrink');
   yield* vma_start_write(m, vma);
@@ -562,7 +580,7 @@ export function* vma_shrink(m: Machine, vmi: vma_iterator, vma: vm_area_struct, 
 }
 
 /**
- * Merges or splits so that one vma has exactly the changed part in it; answers that vma or -errno (mm/vma.c:
+ * Merges or splits so that one vma is exactly the changed range or includes it. Returns that vma or -errno (mm/vma.c:
  * vma_modify()).
  */
 function* vma_modify(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | number> {
@@ -585,8 +603,8 @@ function* vma_modify(m: Machine, vmg: vma_merge_struct): Gen<vm_area_struct | nu
 }
 
 /**
- * Splits and merges for a change of [start, end) of the vma to the given flags, which the caller then sets; the flags
- * are updated with what a merge adds (mm/vma.c: vma_modify_flags()).
+ * Merges or splits for a change of [start, end) to the given flags, which the caller then sets. A merge may add sticky
+ * flags, which are stored back (mm/vma.c: vma_modify_flags()).
  */
 export function* vma_modify_flags(
   m: Machine,
@@ -605,7 +623,7 @@ export function* vma_modify_flags(
   return ret;
 }
 
-/** As vma_modify_flags(), for flags and userfaultfd context together (mm/vma.c: vma_modify_flags_uffd()). */
+/** vma_modify_flags() for flags and userfaultfd context together (mm/vma.c: vma_modify_flags_uffd()). */
 export function* vma_modify_flags_uffd(
   m: Machine,
   vmi: vma_iterator,
@@ -625,8 +643,8 @@ export function* vma_modify_flags_uffd(
 }
 
 /**
- * Grows the vma by delta bytes and merges what follows, if that suits; null if not possible (mm/vma.c:
- * vma_merge_extend()).
+ * Extends the vma by delta bytes and merges it with the next one if they are compatible. Returns null if that fails
+ * (mm/vma.c: vma_merge_extend()).
  */
 export function* vma_merge_extend(
   m: Machine,
@@ -640,15 +658,15 @@ export function* vma_merge_extend(
   return yield* vma_merge_new_range(m, vmg);
 }
 
-/** What copy_vma() found out besides the new vma. NON-KERNEL (upstream: its output parameters). */
+/** Results of copy_vma(). NON-KERNEL (upstream: its output parameters). */
 interface copy_vma_result {
   new_vma: vm_area_struct | null;
-  /** the vma to move from, which a merge may have replaced */
+  /** the source, which a merge may have replaced */
   vma: vm_area_struct;
   need_rmap_locks: boolean;
 }
 
-/** Makes the vma that mremap moves to, alone or merged with its neighbours there (mm/vma.c: copy_vma()). */
+/** Creates the destination vma of mremap(), or extends a neighbour of the destination (mm/vma.c: copy_vma()). */
 export function* copy_vma(
   m: Machine,
   old: vm_area_struct,
@@ -705,6 +723,7 @@ export function* copy_vma(
   return { new_vma, vma, need_rmap_locks: false };
 }
 
+/** mm/vma.c: anon_vma_compatible() */
 function anon_vma_compatible(a: vm_area_struct, b: vm_area_struct): boolean {
   if (a.vm_end !== b.vm_start) return false;
   if (a.vm_file !== b.vm_file) return false;
@@ -713,12 +732,13 @@ function anon_vma_compatible(a: vm_area_struct, b: vm_area_struct): boolean {
   return vma_end_anon_pgoff(a) === vma_start_anon_pgoff(b);
 }
 
+/** mm/vma.c: reusable_anon_vma() */
 function reusable_anon_vma(old: vm_area_struct, a: vm_area_struct, b: vm_area_struct): anon_vma | null {
   return anon_vma_compatible(a, b) && old.anon_vma !== null && list_is_singular(old) ? old.anon_vma : null;
 }
 
 /**
- * An anon_vma of a neighbour that the vma may use too, so that the two can merge later, or null (mm/vma.c:
+ * Returns the anon_vma of a neighbour that the vma may share, so that the two can merge later, or null (mm/vma.c:
  * find_mergeable_anon_vma()).
  */
 export function find_mergeable_anon_vma(_m: Machine, vma: vm_area_struct): anon_vma | null {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The part of mm/vma.c that makes mappings.
+// The part of mm/vma.c that creates mappings.
 
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import type { Machine } from '../../boot.ts';
@@ -55,18 +55,18 @@ import {
   vma_set_range,
 } from './vma.ts';
 
-/** Flags of a heap (arch/x86/include/asm/page_types.h: VMA_DATA_DEFAULT_FLAGS); without READ_IMPLIES_EXEC. */
+/** flags of a heap without READ_IMPLIES_EXEC (arch/x86/include/asm/page_types.h: VMA_DATA_DEFAULT_FLAGS) */
 const VM_DATA_DEFAULT_FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 
-/** What a file decides about a mapping before it exists (include/linux/mm_types.h: struct vm_area_desc). */
+/** A mapping that mmap_prepare() may change before its vma exists (include/linux/mm_types.h: struct vm_area_desc). */
 export interface vm_area_desc {
   readonly mm: mm_struct;
   readonly start: number;
   readonly end: number;
-  /** the file that is being mapped */
+  /** the file to map */
   readonly file: file;
   pgoff: number;
-  /** the file that the vma will keep */
+  /** the file of the vma */
   vm_file: file | null;
   vm_flags: number;
   page_prot: number;
@@ -75,7 +75,7 @@ export interface vm_area_desc {
   private_data: unknown;
 }
 
-/** A mapping that is being made (mm/vma.c: struct mmap_state). */
+/** State of an mmap (mm/vma.c: struct mmap_state). */
 interface mmap_state {
   readonly mm: mm_struct;
   readonly vmi: vma_iterator;
@@ -96,12 +96,13 @@ interface mmap_state {
   readonly vms: vma_munmap_struct;
 }
 
+/** mm/vma.c: accountable_mapping() */
 function accountable_mapping(map: mmap_state): boolean {
   if (map.file !== null && is_file_hugepages(map.file)) return false;
   return (map.vm_flags & (VM_WRITE | VM_NORESERVE | VM_SHARED)) === VM_WRITE;
 }
 
-/** Empties what the mapping replaces and charges its memory (mm/vma.c: __mmap_setup()). */
+/** Unmaps what the mapping replaces and charges its memory (mm/vma.c: __mmap_setup()). */
 function* __mmap_setup(m: Machine, map: mmap_state): Gen<number> {
   const vms = map.vms;
   if (vms.vma !== null) {
@@ -132,8 +133,8 @@ function* __mmap_setup(m: Machine, map: mmap_state): Gen<number> {
 }
 
 /**
- * Lets the file's mmap_prepare() set up what the vma will be (mm/vma.c: call_mmap_prepare()). Leaves out actions that
- * map pages.
+ * Calls the file's mmap_prepare() and applies what it changed (mm/vma.c: call_mmap_prepare()). Leaves out mmap actions,
+ * which no modelled file requests.
  */
 function call_mmap_prepare(m: Machine, map: mmap_state): number {
   const f = map.file as file;
@@ -163,6 +164,7 @@ function call_mmap_prepare(m: Machine, map: mmap_state): number {
   return 0;
 }
 
+/** mm/vma.c: __mmap_new_file_vma() */
 function* __mmap_new_file_vma(m: Machine, map: mmap_state, vma: vm_area_struct): Gen<number> {
   const f = map.file as file;
   vma.vm_file = f;
@@ -189,7 +191,7 @@ function* __mmap_new_file_vma(m: Machine, map: mmap_state, vma: vm_area_struct):
   return 0;
 }
 
-/** Makes the vma for the range when no neighbour could take it in; the vma or -errno (mm/vma.c: __mmap_new_vma()). */
+/** Creates the vma after merging failed. Returns it or -errno (mm/vma.c: __mmap_new_vma()). */
 function* __mmap_new_vma(m: Machine, map: mmap_state): Gen<vm_area_struct | number> {
   const is_anon = map.file === null && (map.vm_flags & VM_SHARED) === 0;
   const vma = vm_area_alloc(m, map.mm);
@@ -223,6 +225,7 @@ function* __mmap_complete(m: Machine, map: mmap_state, vma: vm_area_struct): Gen
   vma_set_page_prot(vma);
 }
 
+/** Leaves out KSM and deferred close of the file (mm/vma.c: __mmap_region()). */
 function* __mmap_region(
   m: Machine,
   f: file | null,
@@ -261,7 +264,7 @@ function* __mmap_region(
     if (have_mmap_prepare) error = call_mmap_prepare(m, map);
     let vma: vm_area_struct | null = null;
     if (!error) {
-      // The replaced vmas are out of the way of what follows, as the holes that upstream's iterator writes over.
+      // Upstream's stores overwrite the ranges of the replaced vmas; here they have to leave the array first.
       vma_erase(mm, map.vms.detached);
       if (map.prev !== null || map.next !== null) {
         const vmg = new vma_merge_struct(mm, vmi, map.addr, map.end, map.vm_flags, map.pgoff, map.anon_pgoff);
@@ -299,7 +302,10 @@ function* __mmap_region(
   return error;
 }
 
-/** Maps [addr, addr+len), page-aligned, over whatever is there; the address or -errno (mm/vma.c: mmap_region()). */
+/**
+ * Maps the page-aligned [addr, addr+len) in place of whatever is there. Returns the address or -errno (mm/vma.c:
+ * mmap_region()).
+ */
 export function* mmap_region(
   m: Machine,
   f: file | null,
@@ -321,7 +327,10 @@ export function* mmap_region(
   return ret;
 }
 
-/** Grows the heap by [addr, addr+len); `vma` is the one before it, if any; 0 or -ENOMEM (mm/vma.c: do_brk_flags()). */
+/**
+ * Extends the heap by [addr, addr+len); `vma` is the one before it or null. Returns 0 or -ENOMEM (mm/vma.c:
+ * do_brk_flags()).
+ */
 export function* do_brk_flags(
   m: Machine,
   vmi: vma_iterator,

@@ -41,29 +41,25 @@ import {
   vma_prev,
 } from './vma.ts';
 
-/**
- * Where user page tables end for free_pgtables() (include/linux/pgtable.h: USER_PGTABLES_CEILING); 0 stands for the end
- * of all.
- */
+/** end of user page tables for free_pgtables(), 0 for none (include/linux/pgtable.h: USER_PGTABLES_CEILING) */
 const USER_PGTABLES_CEILING = 0;
 
 /**
- * What to unmap: the vmas, which may have left their mm, and how far their page tables may go (mm/vma.h: struct
- * unmap_desc).
+ * The vmas to unmap, which may be detached already, and the range of page tables to free (mm/vma.h: struct unmap_desc).
  */
 export interface unmap_desc {
-  /** in order of address; upstream walks the tree that holds them */
+  /** sorted by address (upstream: a maple state) */
   readonly vmas: readonly vm_area_struct[];
-  /** first address whose tables may go */
+  /** start of the range whose page tables may be freed */
   readonly pg_start: number;
-  /** end of the addresses whose tables may go, 0 for no limit */
+  /** end of the range whose page tables may be freed, 0 for no limit */
   readonly pg_end: number;
   readonly vma_start: number;
   readonly vma_end: number;
   mm_wr_locked: boolean;
 }
 
-/** A munmap on its way (mm/vma.h: struct vma_munmap_struct). */
+/** State of a munmap (mm/vma.h: struct vma_munmap_struct). */
 export class vma_munmap_struct {
   readonly vmi: vma_iterator;
   vma: vm_area_struct | null;
@@ -74,7 +70,7 @@ export class vma_munmap_struct {
   readonly end: number;
   unmap_start = 0;
   unmap_end = USER_PGTABLES_CEILING;
-  /** the vmas that go; upstream keeps them in a tree of their own */
+  /** the vmas to unmap (upstream: a maple tree of their own) */
   readonly detached: vm_area_struct[] = [];
   readonly unlock: boolean;
   clear_ptes = false;
@@ -101,7 +97,7 @@ export class vma_munmap_struct {
   }
 }
 
-/** Takes pages and page tables of the given vmas away (mm/vma.c: unmap_region()). */
+/** Unmaps the pages of the vmas and frees their page tables (mm/vma.c: unmap_region()). */
 export function* unmap_region(m: Machine, unmap: unmap_desc): Gen<void> {
   const first = unmap.vmas[0];
   if (first === undefined) return;
@@ -113,6 +109,7 @@ export function* unmap_region(m: Machine, unmap: unmap_desc): Gen<void> {
   tlb_finish_mmu(m, tlb);
 }
 
+/** mm/vma.c: vms_clear_ptes() */
 function* vms_clear_ptes(m: Machine, vms: vma_munmap_struct, mm_wr_locked: boolean): Gen<void> {
   if (!vms.clear_ptes) return;
   yield* unmap_region(m, {
@@ -126,17 +123,16 @@ function* vms_clear_ptes(m: Machine, vms: vma_munmap_struct, mm_wr_locked: boole
   vms.clear_ptes = false;
 }
 
-/** Empties the mapped range and closes its vmas, which are still in the tree (mm/vma.c: vms_clean_up_area()). */
+/**
+ * Unmaps the pages of the gathered vmas and closes the vmas, which are still in the mm (mm/vma.c: vms_clean_up_area()).
+ */
 export function* vms_clean_up_area(m: Machine, vms: vma_munmap_struct): Gen<void> {
   if (vms.nr_pages === 0) return;
   yield* vms_clear_ptes(m, vms, true);
   for (const vma of vms.detached) yield* vma_close(m, vma);
 }
 
-/**
- * Frees what was gathered, once the mm no longer holds it; may drop the mmap lock (mm/vma.c:
- * vms_complete_munmap_vmas()).
- */
+/** Frees the gathered vmas after they left the mm; may drop the mmap_lock (mm/vma.c: vms_complete_munmap_vmas()). */
 export function* vms_complete_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
   const mm = m.current.mm as mm_struct;
   mm.locked_vm -= vms.locked_vm;
@@ -157,14 +153,15 @@ export function* vms_complete_munmap_vmas(m: Machine, vms: vma_munmap_struct): G
   if (vms.unlock) mmap_read_unlock(m, mm);
 }
 
+/** mm/vma.c: reattach_vmas() */
 function reattach_vmas(vms: vma_munmap_struct): void {
   for (const vma of vms.detached) vma_mark_attached(vma);
   vms.detached.length = 0;
 }
 
 /**
- * Splits the first and last vma where [start, end) cuts them and marks all in between as going; they stay in the mm
- * until the caller takes them out (mm/vma.c: vms_gather_munmap_vmas()). On an error nothing goes, but splits remain.
+ * Splits the first and last vma at [start, end) and detaches all vmas in it, which stay in the mm's array until the
+ * caller erases them. On an error no vma is detached, but splits remain (mm/vma.c: vms_gather_munmap_vmas()).
  */
 export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<number> {
   const vmi = vms.vmi;
@@ -213,7 +210,7 @@ export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen
 }
 
 /**
- * Gives up on a munmap: brings the vmas back, or, where they are empty and closed already, leaves a gap (mm/vma.c:
+ * Aborts a munmap: reattaches the vmas, or leaves a gap if they are unmapped and closed already (mm/vma.c:
  * vms_abort_munmap_vmas()).
  */
 export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<void> {
@@ -227,7 +224,7 @@ export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<
 }
 
 /**
- * Unmaps the page-aligned range, whose first vma is given; drops the mmap lock on success if `unlock` (mm/vma.c:
+ * Unmaps the page-aligned range whose first vma is given. Drops the mmap_lock on success if `unlock` (mm/vma.c:
  * do_vmi_align_munmap()).
  */
 export function* do_vmi_align_munmap(
@@ -248,7 +245,7 @@ export function* do_vmi_align_munmap(
   return 0;
 }
 
-/** Unmaps a range; -EINVAL if it is unaligned, empty or beyond user space (mm/vma.c: do_vmi_munmap()). */
+/** Unmaps a range. Returns -EINVAL if it is unaligned, empty or beyond user space (mm/vma.c: do_vmi_munmap()). */
 export function* do_vmi_munmap(
   m: Machine,
   vmi: vma_iterator,
@@ -270,7 +267,7 @@ export function* do_vmi_munmap(
 }
 
 /**
- * Takes the mmap lock and unmaps; with `unlock` most of the work is done under the read lock (mm/vma.c: __vm_munmap()).
+ * Takes the mmap_lock and unmaps; with `unlock` page tables are freed under the read lock (mm/vma.c: __vm_munmap()).
  */
 export function* __vm_munmap(m: Machine, start: number, len: number, unlock: boolean): Gen<number> {
   const mm = m.current.mm as mm_struct;

@@ -4,21 +4,23 @@ import { ENOMEM } from '../../errno.ts';
 import { type mm_struct, VM_GROWSDOWN } from '../mm_types.ts';
 import { mmap_min_addr, vm_start_gap } from '../mmap/unmapped_area.ts';
 
-/** The remainder of x by a, not negative. NON-KERNEL. */
+/** Returns x modulo a, not negative. NON-KERNEL. */
 export function mod(x: number, a: number): number {
   return ((x % a) + a) % a;
 }
 
+/** Returns the lowest suitable start at or above addr. NON-KERNEL: unmapped_area() does it in place. */
 function aligned_up(addr: number, info: vm_unmapped_area_info): number {
   return addr + mod(info.align_offset - addr, info.align);
 }
 
+/** Returns the highest suitable start at or below addr. NON-KERNEL: unmapped_area_topdown() does it in place. */
 function aligned_down(addr: number, info: vm_unmapped_area_info): number {
   return addr - mod(addr - info.align_offset, info.align);
 }
 
 /**
- * A search for free addresses: start congruent to align_offset modulo `align` (include/linux/mm.h: struct
+ * A search for a gap whose start is congruent to align_offset modulo `align` (include/linux/mm.h: struct
  * vm_unmapped_area_info).
  */
 export interface vm_unmapped_area_info {
@@ -26,12 +28,12 @@ export interface vm_unmapped_area_info {
   readonly length: number;
   readonly low_limit: number;
   readonly high_limit: number;
-  /** a power of two; upstream's align_mask plus 1 */
+  /** a power of two (upstream: align_mask + 1) */
   readonly align: number;
   readonly align_offset: number;
 }
 
-/** The lowest fitting gap, or -ENOMEM (mm/vma.c: unmapped_area()). */
+/** Returns the start of the lowest suitable gap, or -ENOMEM (mm/vma.c: unmapped_area()). */
 export function unmapped_area(mm: mm_struct, info: vm_unmapped_area_info): number {
   const length = info.length + info.align - 1;
   const low = Math.max(info.low_limit, mmap_min_addr);
@@ -48,7 +50,7 @@ export function unmapped_area(mm: mm_struct, info: vm_unmapped_area_info): numbe
   return -ENOMEM;
 }
 
-/** The highest fitting gap, or -ENOMEM (mm/vma.c: unmapped_area_topdown()). */
+/** Returns the start of the highest suitable gap, or -ENOMEM (mm/vma.c: unmapped_area_topdown()). */
 export function unmapped_area_topdown(mm: mm_struct, info: vm_unmapped_area_info): number {
   const length = info.length + info.align - 1;
   const low = Math.max(info.low_limit, mmap_min_addr);

@@ -31,17 +31,14 @@ import { userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
 import { vm_area_free } from '../vma_init.ts';
 
-// The vmas of an mm are one array in order of address; upstream's maple tree is a map from address ranges to vmas, and
-// an iterator of it stands on a range, which may be a gap.
+// The vmas of an mm are an array sorted by address in place of upstream's maple tree. As there, an iterator is at a range
+// that is a vma or a gap.
 
-/**
- * Where a walk over an mm's vmas stands: on the range [index, last] once it found one (include/linux/mm_types.h: struct
- * vma_iterator).
- */
+/** A position in an mm's vmas: the range [index, last] once active (include/linux/mm_types.h: struct vma_iterator). */
 export class vma_iterator {
   readonly mm: mm_struct;
   index: number;
-  /** last byte of the range */
+  /** inclusive */
   last: number;
   active = false;
   constructor(mm: mm_struct, addr: number) {
@@ -51,10 +48,10 @@ export class vma_iterator {
   }
 }
 
-/** The vm_ops of a vma whose driver is done with it (mm/init-mm.c: vma_dummy_vm_ops). */
+/** Operations of a vma after vma_close() (mm/init-mm.c: vma_dummy_vm_ops). */
 export const vma_dummy_vm_ops: vm_operations_struct = {};
 
-/** Position of the first vma that ends above addr, or the number of vmas. NON-KERNEL. */
+/** Returns the index of the first vma that ends above addr, or the number of vmas. NON-KERNEL. */
 export function first_ending_above(mm: mm_struct, addr: number): number {
   const v = mm.mm_mt;
   let lo = 0;
@@ -67,55 +64,58 @@ export function first_ending_above(mm: mm_struct, addr: number): number {
   return lo;
 }
 
-/** First page offset of the vma within its object (include/linux/mm.h: vma_start_pgoff()). */
+/** Returns the page offset of the first page in the object (include/linux/mm.h: vma_start_pgoff()). */
 export function vma_start_pgoff(vma: vm_area_struct): number {
   return vma.vm_pgoff;
 }
 
-/** Page offset after its last page (include/linux/mm.h: vma_end_pgoff()). */
+/** Returns the page offset after the last page (include/linux/mm.h: vma_end_pgoff()). */
 export function vma_end_pgoff(vma: vm_area_struct): number {
   return vma.vm_pgoff + vma_pages(vma);
 }
 
-/** Page offset of its last page (include/linux/mm.h: vma_last_pgoff()). */
+/** Returns the page offset of the last page (include/linux/mm.h: vma_last_pgoff()). */
 export function vma_last_pgoff(vma: vm_area_struct): number {
   return vma_end_pgoff(vma) - 1;
 }
 
-/** Offset of the first page as its anonymous folios are indexed (include/linux/mm.h: vma_start_anon_pgoff()). */
+/** Returns the anonymous index of the first page (include/linux/mm.h: vma_start_anon_pgoff()). */
 export function vma_start_anon_pgoff(vma: vm_area_struct): number {
   return vma.vm_anon_pgoff;
 }
 
-/** Anonymous offset after the last page (include/linux/mm.h: vma_end_anon_pgoff()). */
+/** Returns the anonymous index after the last page (include/linux/mm.h: vma_end_anon_pgoff()). */
 export function vma_end_anon_pgoff(vma: vm_area_struct): number {
   return vma.vm_anon_pgoff + vma_pages(vma);
 }
 
-/** Anonymous offset of the last page (include/linux/mm.h: vma_last_anon_pgoff()). */
+/** Returns the anonymous index of the last page (include/linux/mm.h: vma_last_anon_pgoff()). */
 export function vma_last_anon_pgoff(vma: vm_area_struct): number {
   return vma_end_anon_pgoff(vma) - 1;
 }
 
-/** Index of an anonymous folio that the vma maps at the address (include/linux/pagemap.h: linear_anon_page_index()). */
+/**
+ * Returns the index of an anonymous folio that the vma maps at the address (include/linux/pagemap.h:
+ * linear_anon_page_index()).
+ */
 export function linear_anon_page_index(vma: vm_area_struct, address: number): number {
   return linear_page_index(vma, address) - vma.vm_pgoff + vma.vm_anon_pgoff;
 }
 
-/** The vma that holds the address, or null (include/linux/mm.h: vma_lookup()). */
+/** Returns the vma that contains the address, or null (include/linux/mm.h: vma_lookup()). */
 export function vma_lookup(mm: mm_struct, addr: number): vm_area_struct | null {
   const vma = find_vma(mm, addr);
   return vma !== null && vma.vm_start <= addr ? vma : null;
 }
 
-/** Moves the walk to before the address (include/linux/mm.h: vma_iter_set()). */
+/** Sets the iterator's address (include/linux/mm.h: vma_iter_set()). */
 export function vma_iter_set(vmi: vma_iterator, addr: number): void {
   vmi.index = addr;
   vmi.last = addr;
   vmi.active = false;
 }
 
-/** Stands the walk on a vma. NON-KERNEL (where upstream's stores leave their iterator). */
+/** Sets the iterator to a vma. NON-KERNEL (upstream: where a store leaves the maple state). */
 export function vma_iter_at(vmi: vma_iterator, vma: vm_area_struct): vm_area_struct {
   vmi.index = vma.vm_start;
   vmi.last = vma.vm_end - 1;
@@ -124,7 +124,8 @@ export function vma_iter_at(vmi: vma_iterator, vma: vm_area_struct): vm_area_str
 }
 
 /**
- * The vma at the walk's address, or null where that is a gap; the walk stands on either (mm/vma.h: vma_iter_load()).
+ * Returns the vma at the iterator's address, or null for a gap, and makes either the iterator's range (mm/vma.h:
+ * vma_iter_load()).
  */
 export function vma_iter_load(vmi: vma_iterator): vm_area_struct | null {
   const i = first_ending_above(vmi.mm, vmi.index);
@@ -138,8 +139,8 @@ export function vma_iter_load(vmi: vma_iterator): vm_area_struct | null {
 }
 
 /**
- * The next vma that starts below `max`, the one at the walk's address counting at first; null leaves the walk where it
- * is (include/linux/mm.h: vma_find()).
+ * Returns the next vma that starts below `max`; the first call includes the vma at the iterator's address. The iterator
+ * stays in place if there is none (include/linux/mm.h: vma_find()).
  */
 export function vma_find(vmi: vma_iterator, max: number): vm_area_struct | null {
   const from = vmi.active ? vmi.last + 1 : vmi.index;
@@ -149,12 +150,12 @@ export function vma_find(vmi: vma_iterator, max: number): vm_area_struct | null 
   return vma_iter_at(vmi, vma);
 }
 
-/** The next vma (include/linux/mm.h: vma_next()). */
+/** Returns the next vma or null (include/linux/mm.h: vma_next()). */
 export function vma_next(vmi: vma_iterator): vm_area_struct | null {
   return vma_find(vmi, Infinity);
 }
 
-/** The vma before where the walk stands; null rewinds it to address 0 (include/linux/mm.h: vma_prev()). */
+/** Returns the vma before the iterator, or null with the iterator at address 0 (include/linux/mm.h: vma_prev()). */
 export function vma_prev(vmi: vma_iterator): vm_area_struct | null {
   const prev = vmi.mm.mm_mt[first_ending_above(vmi.mm, vmi.index) - 1];
   if (prev === undefined) {
@@ -164,17 +165,14 @@ export function vma_prev(vmi: vma_iterator): vm_area_struct | null {
   return vma_iter_at(vmi, prev);
 }
 
-/**
- * The vma after the gap or vma that the walk stands on, and the one before; the walk ends on the latter (mm/vma.h:
- * vma_iter_next_rewind()).
- */
+/** Returns the vmas after and before the iterator, which ends on the latter (mm/vma.h: vma_iter_next_rewind()). */
 export function vma_iter_next_rewind(vmi: vma_iterator): { next: vm_area_struct | null; prev: vm_area_struct | null } {
   const from = vmi.active ? vmi.last + 1 : vmi.index;
   const i = first_ending_above(vmi.mm, from);
   return { next: vmi.mm.mm_mt[i] ?? null, prev: vmi.mm.mm_mt[i - 1] ?? null };
 }
 
-/** Puts a vma into its mm, whose range must be free; the vma must be write-locked (mm/vma.h: vma_iter_store_new()). */
+/** Stores a write-locked vma, whose range must be free, in its mm (mm/vma.h: vma_iter_store_new()). */
 export function vma_iter_store_new(vmi: vma_iterator, vma: vm_area_struct): void {
   const mm = vmi.mm;
   vma_mark_attached(vma);
@@ -185,7 +183,7 @@ export function vma_iter_store_new(vmi: vma_iterator, vma: vm_area_struct): void
   vma_iter_at(vmi, vma);
 }
 
-/** Takes vmas out of the mm's order. NON-KERNEL (mm/vma.h: vma_iter_clear()). */
+/** Removes adjacent vmas from the mm. NON-KERNEL (mm/vma.h: vma_iter_clear()). */
 export function vma_erase(mm: mm_struct, vmas: readonly vm_area_struct[]): void {
   const first = vmas[0];
   if (first === undefined) return;
@@ -195,34 +193,35 @@ export function vma_erase(mm: mm_struct, vmas: readonly vm_area_struct[]): void 
   mm.mm_mt.splice(i, vmas.length);
 }
 
-/** Sets the flags of a vma that is not in use yet (include/linux/mm.h: vm_flags_init()). */
+/** Sets the flags of a vma that is not attached yet (include/linux/mm.h: vm_flags_init()). */
 export function vm_flags_init(vma: vm_area_struct, flags: number): void {
   vma.vm_flags = flags;
 }
 
-/** Replaces all flags; the vma must be write-locked (include/linux/mm.h: vm_flags_reset()). */
+/** Replaces the flags of a write-locked vma (include/linux/mm.h: vm_flags_reset()). */
 export function vm_flags_reset(vma: vm_area_struct, flags: number): void {
   vma.vm_flags = flags;
 }
 
 /**
- * Adds flags; the caller took vma_start_write() where upstream's does so itself (include/linux/mm.h: vm_flags_set()).
+ * Adds flags to a vma that the caller has write-locked; upstream's locks it itself (include/linux/mm.h:
+ * vm_flags_set()).
  */
 export function vm_flags_set(vma: vm_area_struct, flags: number): void {
   vma.vm_flags |= flags;
 }
 
-/** Takes flags away; the caller took vma_start_write() (include/linux/mm.h: vm_flags_clear()). */
+/** Removes flags from a vma that the caller has write-locked (include/linux/mm.h: vm_flags_clear()). */
 export function vm_flags_clear(vma: vm_area_struct, flags: number): void {
   vma.vm_flags &= ~flags;
 }
 
-/** Adds some flags and takes others away (include/linux/mm.h: vm_flags_mod()). */
+/** Adds and removes flags (include/linux/mm.h: vm_flags_mod()). */
 export function vm_flags_mod(vma: vm_area_struct, set: number, clear: number): void {
   vma.vm_flags = (vma.vm_flags | set) & ~clear;
 }
 
-/** Sets range and both page offsets (mm/vma.c: vma_set_range()). */
+/** Sets the range and both page offsets (mm/vma.c: vma_set_range()). */
 export function vma_set_range(
   vma: vm_area_struct,
   start: number,
@@ -236,32 +235,32 @@ export function vma_set_range(
   vma.vm_anon_pgoff = anon_pgoff;
 }
 
-/** True for a shared mapping that may be written to (include/linux/mm.h: vma_is_shared_maywrite()). */
+/** Returns true for a shared mapping that may become writable (include/linux/mm.h: vma_is_shared_maywrite()). */
 export function vma_is_shared_maywrite(vma: vm_area_struct): boolean {
   return (vma.vm_flags & (VM_SHARED | VM_MAYWRITE)) === (VM_SHARED | VM_MAYWRITE);
 }
 
-/** True unless it is PROT_NONE (include/linux/mm.h: vma_is_accessible()). */
+/** Returns true unless the vma is PROT_NONE (include/linux/mm.h: vma_is_accessible()). */
 export function vma_is_accessible(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_ACCESS_FLAGS) !== 0;
 }
 
-/** Executable, not writable, no stack (mm/vma.h: is_exec_mapping()). */
+/** Returns true for flags that are executable, not writable and no stack (mm/vma.h: is_exec_mapping()). */
 export function is_exec_mapping(flags: number): boolean {
   return (flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) === VM_EXEC;
 }
 
-/** A stack (mm/vma.h: is_stack_mapping()). */
+/** mm/vma.h: is_stack_mapping() */
 export function is_stack_mapping(flags: number): boolean {
   return (flags & VM_GROWSDOWN) !== 0;
 }
 
-/** Private, writable, no stack (mm/vma.h: is_data_mapping()). */
+/** Returns true for flags that are private, writable and no stack (mm/vma.h: is_data_mapping()). */
 export function is_data_mapping(flags: number): boolean {
   return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) === VM_WRITE;
 }
 
-/** Tells the vma's driver that it goes, once (mm/internal.h: vma_close()). */
+/** Calls vm_ops->close, at most once (mm/internal.h: vma_close()). */
 export function* vma_close(m: Machine, vma: vm_area_struct): Gen<void> {
   if (vma.vm_ops?.close !== undefined) {
     yield* vma.vm_ops.close(m, vma);
@@ -276,19 +275,19 @@ export function* remove_vma(m: Machine, vma: vm_area_struct): Gen<void> {
   vm_area_free(m, vma);
 }
 
-/** Makes the vma known to its file's reverse map, whose lock is held (mm/vma.c: __vma_link_file()). */
+/** Adds the vma to its file's i_mmap, whose lock is held (mm/vma.c: __vma_link_file()). */
 export function __vma_link_file(vma: vm_area_struct, mapping: address_space): void {
   if (vma_is_shared_maywrite(vma)) mapping_allow_writable(mapping);
   mapping.i_mmap.add(vma);
 }
 
-/** Takes the vma out of its file's reverse map, whose lock is held (mm/vma.c: __remove_shared_vm_struct()). */
+/** Removes the vma from its file's i_mmap, whose lock is held (mm/vma.c: __remove_shared_vm_struct()). */
 export function __remove_shared_vm_struct(vma: vm_area_struct, mapping: address_space): void {
   if (vma_is_shared_maywrite(vma)) mapping_unmap_writable(mapping);
   mapping.i_mmap.delete(vma);
 }
 
-/** Makes the vma known to its file's reverse map (mm/vma.c: vma_link_file()). */
+/** Adds the vma to its file's i_mmap (mm/vma.c: vma_link_file()). */
 export function* vma_link_file(m: Machine, vma: vm_area_struct): Gen<void> {
   const mapping = vma.vm_file?.f_mapping ?? null;
   if (mapping === null) return;
@@ -297,14 +296,12 @@ export function* vma_link_file(m: Machine, vma: vm_area_struct): Gen<void> {
   up_write(m, mapping.i_mmap_rwsem);
 }
 
-/**
- * File vmas that are about to leave their reverse maps, up to eight of one file under one lock (mm/vma.h: struct
- * unlink_vma_file_batch).
- */
+/** Up to eight vmas of one file that leave its i_mmap under one lock (mm/vma.h: struct unlink_vma_file_batch). */
 export class unlink_vma_file_batch {
   readonly vmas: vm_area_struct[] = [];
 }
 
+/** mm/vma.c: unlink_file_vma_batch_process() */
 function* unlink_file_vma_batch_process(m: Machine, vb: unlink_vma_file_batch): Gen<void> {
   const mapping = vb.vmas[0]?.vm_file?.f_mapping ?? null;
   if (mapping !== null) {
@@ -315,7 +312,7 @@ function* unlink_file_vma_batch_process(m: Machine, vb: unlink_vma_file_batch): 
   vb.vmas.length = 0;
 }
 
-/** Queues a vma, without effect on one that has no file (mm/vma.c: unlink_file_vma_batch_add()). */
+/** Queues a vma; does nothing for one without a file (mm/vma.c: unlink_file_vma_batch_add()). */
 export function* unlink_file_vma_batch_add(m: Machine, vb: unlink_vma_file_batch, vma: vm_area_struct): Gen<void> {
   if (vma.vm_file === null) return;
   const first = vb.vmas[0];
@@ -324,12 +321,12 @@ export function* unlink_file_vma_batch_add(m: Machine, vb: unlink_vma_file_batch
   vb.vmas.push(vma);
 }
 
-/** Unlinks what is still queued (mm/vma.c: unlink_file_vma_batch_final()). */
+/** Unlinks the vmas that are still queued (mm/vma.c: unlink_file_vma_batch_final()). */
 export function* unlink_file_vma_batch_final(m: Machine, vb: unlink_vma_file_batch): Gen<void> {
   if (vb.vmas.length > 0) yield* unlink_file_vma_batch_process(m, vb);
 }
 
-/** Puts a vma into the mm and its file's reverse map (mm/vma.c: vma_link()). */
+/** Stores a vma in the mm and in its file's i_mmap (mm/vma.c: vma_link()). */
 export function* vma_link(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<number> {
   yield* vma_start_write(m, vma);
   vma_iter_store_new(new vma_iterator(mm, vma.vm_start), vma);
@@ -337,9 +334,7 @@ export function* vma_link(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<n
   return 0;
 }
 
-/**
- * Inserts a vma that its caller made, accounting for it; -ENOMEM if the range is taken (mm/vma.c: insert_vm_struct()).
- */
+/** Inserts a vma and charges it. Returns 0, or -ENOMEM if the range is occupied (mm/vma.c: insert_vm_struct()). */
 export function* insert_vm_struct(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<number> {
   const charged = vma_pages(vma);
   if (find_vma_intersection(mm, vma.vm_start, vma.vm_end) !== null) return -ENOMEM;
@@ -357,26 +352,23 @@ export function* insert_vm_struct(m: Machine, mm: mm_struct, vma: vm_area_struct
   return 0;
 }
 
+/** mm/vma.c: vm_ops_needs_writenotify() */
 function vm_ops_needs_writenotify(vm_ops: vm_operations_struct | null): boolean {
   return vm_ops !== null && (vm_ops.page_mkwrite !== undefined || vm_ops.pfn_mkwrite !== undefined);
 }
 
+/** mm/vma.c: vma_is_shared_writable() */
 function vma_is_shared_writable(vma: vm_area_struct): boolean {
   return (vma.vm_flags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED);
 }
 
-/**
- * True if a file system that writes back backs the vma; tmpfs and hugetlbfs do not (mm/vma.c: vma_fs_can_writeback()).
- */
+/** Returns true if the vma's file system writes back; tmpfs and hugetlbfs do not (mm/vma.c: vma_fs_can_writeback()). */
 function vma_fs_can_writeback(vma: vm_area_struct): boolean {
   if (vma.vm_flags & VM_PFNMAP) return false;
   return false;
 }
 
-/**
- * True if writes through the vma must be noticed for the sake of its folios' dirty state (mm/vma.c:
- * vma_needs_dirty_tracking()).
- */
+/** Returns true if writes must fault so that folios are marked dirty (mm/vma.c: vma_needs_dirty_tracking()). */
 export function vma_needs_dirty_tracking(vma: vm_area_struct): boolean {
   if (!vma_is_shared_writable(vma)) return false;
   if (vm_ops_needs_writenotify(vma.vm_ops)) return true;
@@ -384,7 +376,7 @@ export function vma_needs_dirty_tracking(vma: vm_area_struct): boolean {
 }
 
 /**
- * True if a shared writable vma's entries start read-only, so that first writes fault (mm/vma.c:
+ * Returns true if the ptes of a shared writable vma start read-only, so that first writes fault (mm/vma.c:
  * vma_wants_writenotify()). Leaves out soft-dirty tracking.
  */
 export function vma_wants_writenotify(vma: vm_area_struct, vm_page_prot: number): boolean {
@@ -396,7 +388,7 @@ export function vma_wants_writenotify(vma: vm_area_struct, vm_page_prot: number)
 }
 
 /**
- * True if mprotect must look at each entry to see whether it may be made writable (mm/vma.h:
+ * Returns true if mprotect must check each pte before it makes it writable (mm/vma.h:
  * vma_wants_manual_pte_write_upgrade()).
  */
 export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean {
@@ -405,7 +397,7 @@ export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean
 }
 
 /**
- * The vmas of a file that may map any page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()).
+ * Returns the vmas of a file that map a page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()).
  */
 export function mapping_rmap_tree_foreach(mapping: address_space, first: number, last: number): vm_area_struct[] {
   return [...mapping.i_mmap]
