@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver with 2 MiB of private memory, which it gives out as single pages or as one folio, as GPU drivers do. It
-// moves a range only if all of it can be moved. NON-KERNEL throughout.
+// Test driver with 2 MiB of device-private memory, allocated as single pages or as one folio, as GPU drivers do. It
+// migrates a range completely or not at all. NON-KERNEL throughout.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
@@ -56,17 +56,17 @@ const BLOCK_ORDER = 9;
 const BOTH = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;
 
 /**
- * struct block_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u32 order (0, or 9 for a huge page
- * as one), u32 cpages, written: how many entries of the range could move.
+ * struct block_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u32 order (0, or 9 for one huge
+ * page), u32 cpages, written: the number of entries that can migrate.
  */
 export const BLOCK_CMD = { size: 24, addr: 0, npages: 8, order: 16, cpages: 20 } as const;
-/** The range goes to the device: 0, or -EBUSY if not all of it can. */
+/** Migrates the range to the device. Returns 0, or -EBUSY if not all of it can migrate. */
 export const BLOCK_TO_DEVICE = 0;
-/** The device pages of the range come back. */
+/** Migrates the device pages of the range to system memory. */
 export const BLOCK_TO_SYSTEM = 1;
 /**
- * The driver offers a page of its other memory, which is of no kind that user space can have, for the first page: 0, or
- * -EINVAL if that is refused. A 2 would be FIGETBSZ.
+ * Offers a MEMORY_DEVICE_GENERIC page, which user space must not get, as the destination of the first page. Returns 0,
+ * or -EINVAL if it is refused. A 2 would be FIGETBSZ.
  */
 export const BLOCK_TO_GENERIC = 3;
 
@@ -75,10 +75,10 @@ class block_state {
   readonly device = new device();
   readonly pagemap = new dev_pagemap();
   readonly generic = new dev_pagemap();
-  /** first struct page of the block */
+  /** First struct page of the device memory. */
   first = 0;
   readonly used = new Uint8Array(BLOCK);
-  /** what the device's pages hold */
+  /** Contents of the device's pages. */
   readonly contents = new Uint8Array(BLOCK * PAGE_SIZE);
   devt = 0;
 }
@@ -87,7 +87,7 @@ function state_of(m: Machine): block_state {
   return m.modules.data.get(NAME) as block_state;
 }
 
-// 2^order device pages as a locked folio with one reference, the lowest that are free; 0 without.
+/** Returns the lowest free 2^order device pages as a locked folio with one reference; 0 if there are none. */
 function block_alloc(m: Machine, s: block_state, order: number): number {
   const i = order > 0 ? (s.used.includes(1) ? -1 : 0) : s.used.indexOf(0);
   if (i < 0) return 0;
@@ -102,7 +102,7 @@ function block_free(m: Machine, folio: number): void {
   s.used.fill(0, i, i + folio_nr_pages(m, folio));
 }
 
-// The bytes of a page of system memory.
+/** Returns the bytes of a page of system memory. */
 function bytes_of(m: Machine, pfn: number): Uint8Array {
   return m.ram.slab(pfn).u8.subarray((pfn & (BLOCK - 1)) * PAGE_SIZE, ((pfn & (BLOCK - 1)) + 1) * PAGE_SIZE);
 }
@@ -147,7 +147,7 @@ function* to_device(m: Machine, s: block_state, args: migrate_vma, order: number
   return ret;
 }
 
-// 0 or VM_FAULT_OOM
+/** Fills the destinations with system pages. Returns 0 or VM_FAULT_OOM. */
 function* fill_system(m: Machine, s: block_state, args: migrate_vma): Gen<number> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
@@ -231,7 +231,7 @@ const fops: file_operations = {
   unlocked_ioctl: block_ioctl,
 };
 
-// Device memory of a type, as far as there is room for it: 0 or -errno.
+/** Maps device memory of a type. Returns 0 or a negative errno. */
 function* map_memory(m: Machine, s: block_state, pagemap: dev_pagemap, type: number): Gen<number> {
   const res = request_free_mem_region(m, null, SIZE, NAME);
   if (typeof res === 'number') return res;
@@ -271,7 +271,7 @@ function* block_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/block, whose ioctls are the BLOCK_* commands with a struct block_cmd. */
+/** The module: /dev/block with the BLOCK_* ioctls on a struct block_cmd. */
 export const block_driver: Module = {
   name: NAME,
   params: [],
@@ -279,7 +279,7 @@ export const block_driver: Module = {
   exit: block_exit,
   users: () => 0,
   held_folios: (m, held) => {
-    // Generic device memory that is free has a reference, its driver's.
+    // A free page of generic device memory has one reference, held by its driver.
     const { start } = state_of(m).generic.range;
     for (let i = 0; i < SIZE / PAGE_SIZE; i++) held(pfn_to_page(m, start / PAGE_SIZE + i));
   },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// process_mrelease(2) for modelled programs, whose libc has no such call. NON-KERNEL throughout.
+// process_mrelease(2) for modelled programs, whose libc lacks the call. NON-KERNEL throughout.
 
 import type { Machine } from '../boot.ts';
 import {
@@ -53,9 +53,7 @@ function* mrelease_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/**
- * The module: /dev/mrelease, whose every ioctl takes a pidfd and answers what process_mrelease(2) does without flags.
- */
+/** The module: /dev/mrelease, whose ioctls take a pidfd and call process_mrelease(2) without flags. */
 export const mrelease_driver: Module = {
   name: NAME,
   params: [],

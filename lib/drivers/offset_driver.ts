@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver whose user chooses the offsets of its private pages, so that one can equal the pfn of another page.
-// NON-KERNEL throughout.
+// Test driver whose user chooses the offsets of its device-private pages, so that an offset can equal the pfn of
+// another page. NON-KERNEL throughout.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
@@ -53,18 +53,18 @@ import { vma_lookup } from '../mm/vma/vma.ts';
 const NAME = 'offset_driver';
 const PAGE_SIZE = 4096;
 
-/** The argument of an ioctl: a struct of a u64 address and a u64 number. */
+/** Argument of an ioctl: u64 address and u64 number. */
 const OFFSET_ARG = { size: 16, addr: 0, number: 8 } as const;
 /**
- * Moves the page at addr to the device page with offset `number` of the device's: 0, -EINVAL, -EBUSY if it is in use,
- * -ENOMEM.
+ * Migrates the page at addr to the device page with offset `number`. Returns 0, -EINVAL, -EBUSY if that page is in use,
+ * or -ENOMEM.
  */
 const OFFSET_PUT = 1;
-/** Moves all pages that are in the device back, wherever they are mapped. Takes no argument. A 2 would be FIGETBSZ. */
+/** Migrates all device pages to system memory, wherever they are mapped. Takes no argument. A 2 would be FIGETBSZ. */
 const OFFSET_EVICT = 5;
-/** Writes to `number` at which address the vma of addr maps the page there, 0 if it does not (page_mapped_in_vma()). */
+/** Stores in `number` the address at which the vma of addr maps the page, or 0 (page_mapped_in_vma()). */
 const OFFSET_FIND = 3;
-/** Writes to `number` the KPF_* bits of the device page with offset `number` (stable_page_flags()). */
+/** Stores in `number` the KPF_* bits of the device page with offset `number` (stable_page_flags()). */
 const OFFSET_FLAGS = 4;
 
 class offset_state {
@@ -113,7 +113,7 @@ function* put(m: Machine, s: offset_state, mm: mm_struct, addr: number, offset: 
   return moved ? 0 : -ENOMEM;
 }
 
-// A system page with the contents of the device page, as the destination of its migration; 0 without memory.
+/** Returns the migration entry of a new system page with the contents of the device page; 0 without memory. */
 function* take_back(m: Machine, s: offset_state, src: number): Gen<number> {
   const dpage = folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
   if (dpage === 0) return 0;
@@ -217,8 +217,8 @@ function* offset_exit(m: Machine): Gen<void> {
 }
 
 /**
- * The module: /dev/offsets with the ioctls OFFSET_*. Parameters: pages, how many the device has (32768), and nid, the
- * node of its memory (0; -1 is NUMA_NO_NODE). -ENODEV without device-private-offsets.
+ * The module: /dev/offsets with the OFFSET_* ioctls. Parameters: pages (32768 by default) and nid, the node of the
+ * memory (0 by default; -1 is NUMA_NO_NODE). Loading fails with -ENODEV without state device-private-offsets.
  */
 export const offset_driver: Module = {
   name: NAME,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver that does to a page what offlining its memory, or reclaim, would: by its pfn. NON-KERNEL throughout.
+// Test driver that treats a page by its pfn, as memory offlining and reclaim do. NON-KERNEL throughout.
 
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL } from '../errno.ts';
@@ -40,23 +40,21 @@ import { rmap_walk } from '../mm/rmap/walk.ts';
 
 const NAME = 'pfn_driver';
 
-/** remembers the page at address arg, without a reference on it */
+/** Remembers the page at address arg without a reference. */
 export const PFN_REMEMBER = 0;
 /**
- * migrates that page's folio elsewhere, as offlining memory does: 0, the pages that stayed, or -EBUSY if it is not on
- * an LRU list
+ * Migrates the remembered page's folio, as memory offlining does. Returns 0, the number of pages that stayed, or -EBUSY
+ * if the folio is not on an LRU list.
  */
 export const PFN_MIGRATE = 1;
-/**
- * what reclaim finds out about that page's folio before it would unmap it: PFN_MAPPED and so on; a 2 would be FIGETBSZ
- */
+/** Returns what reclaim would see of the remembered page's folio: PFN_*. A 2 would be FIGETBSZ. */
 export const PFN_LOOK = 3;
 
-/** reclaim would call try_to_unmap() */
+/** Reclaim would call try_to_unmap(). */
 export const PFN_MAPPED = 1;
-/** try_to_unmap() would find an entry of a page table */
+/** try_to_unmap() would find a page table entry. */
 export const PFN_FOUND = 2;
-/** reclaim comes across it */
+/** The folio is on an LRU list. */
 export const PFN_LRU = 4;
 const PFN_UNEVICTABLE = 8;
 
@@ -84,7 +82,10 @@ function* remember(m: Machine, addr: number): Gen<number> {
   return 0;
 }
 
-// lru_cache_disable() of offline_pages() is a drain of every CPU's batches, whose references would stand in the way.
+/**
+ * Drains the LRU batches first, as offline_pages() does by lru_cache_disable(): their references would prevent
+ * migration.
+ */
 function* migrate(m: Machine, folio: number): Gen<number> {
   yield* lru_add_drain_all(m);
   const list = new PageList();
@@ -151,7 +152,7 @@ function* pfn_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/pfn, with the ioctls PFN_REMEMBER, PFN_MIGRATE and PFN_LOOK. */
+/** The module: /dev/pfn with the ioctls PFN_REMEMBER, PFN_MIGRATE and PFN_LOOK. */
 export const pfn_driver: Module = {
   name: NAME,
   params: [],

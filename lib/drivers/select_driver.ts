@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver that says which pages a migration would select, by any flags and any device's ownership. NON-KERNEL
-// throughout.
+// Test driver that reports which pages migrate_vma_setup() selects for given flags and owner. NON-KERNEL throughout.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
@@ -32,8 +31,8 @@ const PAGE_SIZE = 4096;
 const MAX_PAGES = 512;
 
 /**
- * struct select_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u64 ptr to a byte for each page,
- * u32 flags (MIGRATE_VMA_SELECT_*) and u32 owner: 0 for NULL, n + 1 for /dev/hmm_dmirror<n>, of test_hmm.
+ * struct select_cmd: u64 addr of the first page, u64 npages (1 to 512, in one vma), u64 ptr to one byte per page, u32
+ * flags (MIGRATE_VMA_SELECT_*), u32 owner: 0 for NULL, n + 1 for /dev/hmm_dmirror<n>.
  */
 const SELECT_CMD = { size: 32, addr: 0, npages: 8, ptr: 16, flags: 24, owner: 28 } as const;
 
@@ -52,8 +51,10 @@ function owner_of(m: Machine, owner: number): unknown {
   return mod instanceof test_hmm_state ? mod.dmirror_devices[owner - 1] : undefined;
 }
 
-// Sets a migration up, gives it no destination, and writes MIGRATE_PFN_VALID and MIGRATE_PFN_MIGRATE of each source
-// entry to ptr.
+/**
+ * Sets up a migration without destinations and stores MIGRATE_PFN_VALID and MIGRATE_PFN_MIGRATE of each source entry at
+ * ptr.
+ */
 function* select_ioctl(m: Machine, _filp: file, _command: number, arg: number): Gen<number> {
   const bytes = new Uint8Array(SELECT_CMD.size);
   if ((yield* copy_from_user(m, bytes, arg, bytes.length)) !== 0) return -EFAULT;
@@ -107,7 +108,7 @@ function* select_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/select, whose every ioctl takes a struct select_cmd. */
+/** The module: /dev/select, whose ioctls take a struct select_cmd. */
 export const select_driver: Module = {
   name: NAME,
   params: [],

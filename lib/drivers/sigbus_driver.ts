@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test driver whose private memory is never given back: every CPU access to it gets a bus error. NON-KERNEL
+// Test driver whose device-private memory never migrates back: every CPU access to it raises SIGBUS. NON-KERNEL
 // throughout.
 
 import type { Machine } from '../boot.ts';
@@ -57,7 +57,7 @@ function state_of(m: Machine): sigbus_state {
   return m.modules.data.get(NAME) as sigbus_state;
 }
 
-// Moves the page at the address to the device: 0 or -errno. Its contents are lost.
+/** Migrates the page at the address to the device; its contents are lost. Returns 0 or a negative errno. */
 function* sigbus_ioctl(m: Machine, _filp: file, _command: number, addr: number): Gen<number> {
   const s = state_of(m);
   const mm = m.current.mm as mm_struct;
@@ -128,7 +128,7 @@ function* sigbus_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/** The module: /dev/sigbus, whose every ioctl takes an address and moves the page there to the device. */
+/** The module: /dev/sigbus, whose ioctls take an address and migrate the page there to the device. */
 export const sigbus_driver: Module = {
   name: NAME,
   params: [],

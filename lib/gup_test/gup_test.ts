@@ -18,7 +18,7 @@ import { folio_maybe_dma_pinned } from '../mm/rmap/rmap.ts';
 
 const PAGE_SIZE = 4096;
 
-/** Bytes of struct gup_test and where its members stand (mm/gup_test.h). */
+/** Size of struct gup_test and offsets of its members (mm/gup_test.h). */
 const GUP_TEST = {
   size: 80,
   get_delta_usec: 0,
@@ -30,9 +30,10 @@ const GUP_TEST = {
   test_flags: 40,
   which_pages: 44,
 } as const;
-/** Bytes of struct pin_longterm_test and where its members stand (mm/gup_test.h). */
+/** Size of struct pin_longterm_test and offsets of its members (mm/gup_test.h). */
 const PIN_LONGTERM_TEST = { size: 24, addr: 0, len: 8, flags: 16 } as const;
 
+/** Returns the number of an ioctl of type 'g' (include/uapi/asm-generic/ioctl.h: _IOC()). */
 function ioc(dir: number, nr: number, size: number): number {
   return dir * 2 ** 30 + size * 2 ** 16 + 0x67 * 2 ** 8 + nr;
 }
@@ -53,12 +54,14 @@ const PIN_LONGTERM_TEST_FLAG_USE_WRITE = 1;
 const PIN_LONGTERM_TEST_FLAG_USE_FAST = 2;
 const INT_MAX = 2 ** 31 - 1;
 
+/** State of an open file (mm/gup_test.c: struct gup_test_data). */
 class gup_test_data {
   readonly longterm_mutex = new mutex('longterm_mutex');
   longterm_pages: Int32Array | null = null;
   longterm_nr_pages = 0;
 }
 
+/** Drops the references or pins of the pages (mm/gup_test.c: put_back_pages()). */
 function put_back_pages(m: Machine, cmd: number, pages: Int32Array, nr_pages: number, test_flags: number): void {
   const pinned =
     cmd === PIN_FAST_BENCHMARK ||
@@ -69,6 +72,7 @@ function put_back_pages(m: Machine, cmd: number, pages: Int32Array, nr_pages: nu
   else for (let i = 0; i < nr_pages; i++) put_page(m, pages[i]);
 }
 
+/** Warns about pages that are not pinned as the command says (mm/gup_test.c: verify_dma_pinned()). */
 function verify_dma_pinned(m: Machine, cmd: number, pages: Int32Array, nr_pages: number): void {
   if (cmd !== PIN_FAST_BENCHMARK && cmd !== PIN_BASIC_TEST && cmd !== PIN_LONGTERM_BENCHMARK) return;
   for (let i = 0; i < nr_pages; i++) {
@@ -82,6 +86,9 @@ function verify_dma_pinned(m: Machine, cmd: number, pages: Int32Array, nr_pages:
   }
 }
 
+/**
+ * Logs the pages that user space selected (mm/gup_test.c: dump_pages_test()). Leaves out most of dump_page()'s text.
+ */
 function dump_pages_test(m: Machine, gup: DataView, pages: Int32Array, nr_pages: number): void {
   for (let i = 0; i < GUP_TEST_MAX_PAGES_TO_DUMP; i++) {
     const at = GUP_TEST.which_pages + 4 * i;
@@ -107,7 +114,7 @@ function dump_pages_test(m: Machine, gup: DataView, pages: Int32Array, nr_pages:
   }
 }
 
-/** An array of page pointers, or null where the kernel has no memory for it (include/linux/slab.h: kvcalloc()). */
+/** Returns an array of page pointers, or null without memory (include/linux/slab.h: kvcalloc()). */
 function kvcalloc_pages(m: Machine, nr_pages: number): Int32Array | null {
   const bytes = nr_pages * 8;
   if (bytes >= 2 ** 64) return null;
@@ -116,6 +123,10 @@ function kvcalloc_pages(m: Machine, nr_pages: number): Int32Array | null {
   return new Int32Array(nr_pages);
 }
 
+/**
+ * Calls the GUP function of the command. Returns the number of pages or a negative errno. NON-KERNEL: the switch of
+ * upstream's __gup_test_ioctl().
+ */
 function* gup_test_call(
   m: Machine,
   cmd: number,
@@ -144,6 +155,7 @@ function* gup_test_call(
   }
 }
 
+/** Runs a benchmark or a basic test (mm/gup_test.c: __gup_test_ioctl()). */
 function* __gup_test_ioctl(m: Machine, cmd: number, gup: DataView): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const needs_mmap_lock = cmd !== GUP_FAST_BENCHMARK && cmd !== PIN_FAST_BENCHMARK;
@@ -182,6 +194,7 @@ function* __gup_test_ioctl(m: Machine, cmd: number, gup: DataView): Gen<number> 
   return 0;
 }
 
+/** Unpins the pages of PIN_LONGTERM_TEST_START (mm/gup_test.c: pin_longterm_test_stop()). */
 function pin_longterm_test_stop(m: Machine, data: gup_test_data): void {
   if (data.longterm_pages === null) return;
   if (data.longterm_nr_pages > 0) unpin_user_pages(m, data.longterm_pages, data.longterm_nr_pages);
@@ -189,6 +202,7 @@ function pin_longterm_test_stop(m: Machine, data: gup_test_data): void {
   data.longterm_nr_pages = 0;
 }
 
+/** Pins a range long-term. Returns 0 or a negative errno (mm/gup_test.c: pin_longterm_test_start()). */
 function* pin_longterm_test_start(m: Machine, data: gup_test_data, arg: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   if (data.longterm_pages !== null) return -EINVAL;
@@ -230,6 +244,7 @@ function* pin_longterm_test_start(m: Machine, data: gup_test_data, arg: number):
   return ret;
 }
 
+/** Copies the pinned pages to user space (mm/gup_test.c: pin_longterm_test_read()). */
 function* pin_longterm_test_read(m: Machine, data: gup_test_data, arg: number): Gen<number> {
   if (data.longterm_pages === null) return -EINVAL;
   const bytes = new Uint8Array(8);
@@ -242,6 +257,7 @@ function* pin_longterm_test_read(m: Machine, data: gup_test_data, arg: number): 
   return 0;
 }
 
+/** Runs a PIN_LONGTERM_TEST_* command (mm/gup_test.c: pin_longterm_test_ioctl()). */
 function* pin_longterm_test_ioctl(m: Machine, filep: file, cmd: number, arg: number): Gen<number> {
   const data = filep.private_data as gup_test_data;
   let ret = 0;
@@ -253,6 +269,7 @@ function* pin_longterm_test_ioctl(m: Machine, filep: file, cmd: number, arg: num
   return ret;
 }
 
+/** Handles an ioctl of the file (mm/gup_test.c: gup_test_ioctl()). */
 function* gup_test_ioctl(m: Machine, filep: file, cmd: number, arg: number): Gen<number> {
   switch (cmd) {
     case GUP_FAST_BENCHMARK:
@@ -291,7 +308,7 @@ const gup_test_fops: file_operations = {
 };
 
 /**
- * Makes /sys/kernel/debug/gup_test (mm/gup_test.c: gup_test_init()). The mutex of its long-term pins ignores SIGKILL.
+ * Creates /sys/kernel/debug/gup_test (mm/gup_test.c: gup_test_init()). The mutex of its long-term pins ignores SIGKILL.
  */
 export function gup_test_init(m: Machine): number {
   debugfs_create_file(m, 'gup_test', 0o600, null, gup_test_fops);

@@ -14,7 +14,7 @@ import { check_patches } from '../patches/check_patches.ts';
 
 const MIN_MEM = 64 * 1024 * 1024;
 
-/** Brings memory, the file systems and the built-in drivers up, in that order (init/main.c: start_kernel()). */
+/** Initializes memory, the file systems and the built-in drivers, in this order (init/main.c: start_kernel()). */
 export function machine_init(m: Machine): void {
   const c = m.config;
   if (c.mem % (4 * 1024 * 1024) !== 0 || c.mem < MIN_MEM) {

@@ -9,15 +9,15 @@ import { mm_alloc } from './fork/mm_init.ts';
 import { Oops } from './printk.ts';
 import type { task_struct } from './sched/core.ts';
 
-/** Where a program's stack lies: 132 KiB below this address. */
+/** Top of the stack, which is 132 KiB long. */
 export const STACK_TOP = 0x7ffffffff000;
 const STACK_SIZE = 132 * 1024;
-/** Where brk(2) memory begins, as in a program that was linked without address randomisation. */
+/** Start of brk(2) memory of a program linked without address randomization. */
 const START_BRK = 0x555555579000;
 
 /**
- * Starts a process of its own, with a fresh address space that holds a stack, without a parent; user code is a
- * generator, so there is no image to load. The stack does not grow. NON-KERNEL (fs/exec.c: begin_new_exec()).
+ * Starts a process without a parent in a new address space that contains only a stack. User code is a generator, so
+ * there is no image to load. The stack does not grow. NON-KERNEL (fs/exec.c: begin_new_exec()).
  */
 export function start_process(m: Machine, comm: string, code: UserCode): task_struct {
   const t = alloc_task(m, comm);

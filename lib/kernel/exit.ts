@@ -12,7 +12,7 @@ import { wait_on, wait_queue_head, wake_up } from './sched/wait.ts';
 import { send_sig } from './signal.ts';
 import { task_work_run } from './task_work.ts';
 
-/** Lets go of the address space (kernel/exit.c: exit_mm()). */
+/** Drops the task's address space (kernel/exit.c: exit_mm()). */
 function* exit_mm(m: Machine): Gen<void> {
   const t = m.current;
   const mm = t.mm;
@@ -23,7 +23,7 @@ function* exit_mm(m: Machine): Gen<void> {
   yield* mmput(m, mm);
 }
 
-/** Where a parent waits for its children (struct signal_struct: wait_chldexit). */
+/** Returns the wait queue on which a parent waits for its children. NON-KERNEL: signal_struct's wait_chldexit. */
 function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
   let wq = m.wait_chldexit.get(t.tgid);
   if (wq === undefined) {
@@ -33,14 +33,14 @@ function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
   return wq;
 }
 
-/** True when no thread of the group is alive (include/linux/sched/signal.h: thread_group_empty() and its kin). */
+/** Returns true if no thread of the group is alive (include/linux/sched/signal.h: thread_group_empty()). */
 function group_dead(t: task_struct): boolean {
   return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
 }
 
 /**
- * Tells the parent, gives the children to nobody, wakes who joins a thread; what has no parent is not waited for
- * (kernel/exit.c: exit_notify()).
+ * Notifies the parent, reparents the children to no one (there is no init) and wakes pthread_join(). A process without
+ * a parent is released at once (kernel/exit.c: exit_notify()).
  */
 function exit_notify(m: Machine): void {
   const t = m.current;
@@ -64,7 +64,7 @@ function exit_notify(m: Machine): void {
   wake_up(m, wait_chldexit(m, parent));
 }
 
-/** Forgets a dead task (kernel/exit.c: release_task()). */
+/** Releases a dead task (kernel/exit.c: release_task()). */
 function release_task(m: Machine, t: task_struct): void {
   t.exit_state = 'dead';
   const i = m.zombies.indexOf(t);
@@ -77,8 +77,8 @@ function release_task(m: Machine, t: task_struct): void {
 }
 
 /**
- * Ends the current task: its address space first, then its files (kernel/exit.c: do_exit()). `code` is a wait(2)
- * status.
+ * Ends the current task: drops its address space, then its files; `code` is a wait(2) status
+ * (kernel/exit.c: do_exit()).
  */
 export function* do_exit(m: Machine, code: number): Gen<void> {
   const t = m.current;
@@ -90,7 +90,10 @@ export function* do_exit(m: Machine, code: number): Gen<void> {
   exit_notify(m);
 }
 
-/** Ends every thread of the process; the first status given is the process's (kernel/exit.c: do_group_exit()). */
+/**
+ * Ends all threads of the process. The first caller's status becomes that of the process
+ * (kernel/exit.c: do_group_exit()).
+ */
 export function* do_group_exit(m: Machine, code: number): Gen<void> {
   const leader = m.current.group_leader;
   if (leader.group_exit_code === null) {
@@ -100,7 +103,7 @@ export function* do_group_exit(m: Machine, code: number): Gen<void> {
   yield* do_exit(m, leader.group_exit_code);
 }
 
-/** What is left of a task that oopsed: it exits with SIGKILL, its locks stay held (kernel/exit.c: make_task_dead()). */
+/** Ends a task that oopsed with SIGKILL; its locks stay held (kernel/exit.c: make_task_dead()). */
 export function* make_task_dead(m: Machine, t: task_struct): Gen<void> {
   if (t.exiting) {
     t.exit_state = 'zombie';
@@ -109,14 +112,17 @@ export function* make_task_dead(m: Machine, t: task_struct): Gen<void> {
   yield* do_group_exit(m, SIGKILL);
 }
 
-/** The wait(2) status of a dead process. NON-KERNEL (kernel/exit.c: wait_task_zombie()). */
+/** Returns the wait(2) status of a dead process. NON-KERNEL (kernel/exit.c: wait_task_zombie()). */
 export function wait_status(t: task_struct): number {
   return t.group_leader.group_exit_code ?? t.exit_code;
 }
 
 const WNOHANG = 1;
 
-/** Waits for a child, -1 for any; its pid and status, 0 with WNOHANG, or -errno (kernel/exit.c: kernel_wait4()). */
+/**
+ * Waits for a child, any one for -1. Returns its pid and status, 0 with WNOHANG, or a negative errno
+ * (kernel/exit.c: kernel_wait4()).
+ */
 export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ pid: number; status: number } | number> {
   const leader = m.current.group_leader;
   const wq = wait_chldexit(m, leader);

@@ -3,7 +3,7 @@
 import type { WaitPoint } from './sched/core.ts';
 
 /**
- * The type of everything that may sleep. A function that upstream marks with might_sleep() (or that takes a lock)
- * returns a Gen and is called with `yield*`; a plain function cannot wait. NON-KERNEL.
+ * Return type of every function that may sleep. A function that upstream marks with might_sleep(), or that takes a
+ * lock, returns a Gen and is called with `yield*`; a plain function cannot sleep. NON-KERNEL.
  */
 export type Gen<T> = Generator<WaitPoint, T, void>;

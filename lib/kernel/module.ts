@@ -13,29 +13,30 @@ import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
 import { printk } from './printk.ts';
 
-/** Values of a module's parameters by name; a number may be given as text, such as 0x140000000. NON-KERNEL. */
+/** Parameters of a module by name. A number may be given as text, such as 0x140000000. NON-KERNEL. */
 export type ModuleParams = Readonly<Record<string, number | string>>;
 
-/** What a kernel module brings (include/linux/module.h: struct module). */
+/** A kernel module (include/linux/module.h: struct module). */
 export interface Module {
   readonly name: string;
-  /** names of its parameters */
+  /** Names of its parameters. */
   readonly params: readonly string[];
   readonly init: (m: Machine, params: ModuleParams) => Gen<number>;
   readonly exit: (m: Machine) => Gen<void>;
-  /** what keeps it from being unloaded, such as open devices */
+  /** Returns the number of users that keep it from being unloaded, such as open devices. */
   readonly users: (m: Machine) => number;
-  /** names every folio that the module holds a reference on, for the audit */
+  /** Reports every folio that the module holds a reference to, for the audit. */
   readonly held_folios: (m: Machine, held: (folio: number) => void) => void;
 }
 
-/** The modules that are loaded. NON-KERNEL (kernel/module/main.c: modules). */
+/** The loaded modules. NON-KERNEL (kernel/module/main.c: modules). */
 export class module_state {
   readonly loaded = new Map<string, Module>();
-  /** what each loaded module keeps */
+  /** State of each loaded module. */
   readonly data = new Map<string, unknown>();
 }
 
+/** Returns the module of that name, or null. NON-KERNEL: upstream loads a file. */
 function find(name: string): Module | null {
   return (
     [
@@ -52,8 +53,8 @@ function find(name: string): Module | null {
 }
 
 /**
- * Loads a module and runs its init, whose failure it answers. -ENOENT if there is no such module, -EEXIST if it is
- * loaded; parameters that it does not know are logged and ignored (kernel/module/main.c: load_module()).
+ * Loads a module and runs its init function. Returns 0, -ENOENT if there is no such module, -EEXIST if it is loaded, or
+ * the error of the init function. Unknown parameters are logged and ignored (kernel/module/main.c: load_module()).
  */
 export function* load_module(m: Machine, name: string, params: ModuleParams = {}): Gen<number> {
   const mod = find(name);
@@ -69,7 +70,8 @@ export function* load_module(m: Machine, name: string, params: ModuleParams = {}
 }
 
 /**
- * Unloads a module: 0, -ENOENT if it is not loaded, -EAGAIN while it is in use (kernel/module/main.c: delete_module()).
+ * Unloads a module. Returns 0, -ENOENT if it is not loaded, or -EAGAIN while it is in use
+ * (kernel/module/main.c: delete_module()).
  */
 export function* unload_module(m: Machine, name: string): Gen<number> {
   const mod = m.modules.loaded.get(name);

@@ -12,7 +12,7 @@ import { wait_queue_head } from './sched/wait.ts';
 const POLLIN = 0x1;
 const POLLRDNORM = 0x40;
 
-/** Where poll() on a pidfd of this process waits (struct pid: wait_pidfd). */
+/** Returns the wait queue of poll() on a pidfd of this process. NON-KERNEL: struct pid's wait_pidfd. */
 export function wait_pidfd(m: Machine, t: task_struct): wait_queue_head {
   let wq = m.wait_pidfd.get(t.tgid);
   if (wq === undefined) {
@@ -31,8 +31,8 @@ const pidfs_file_operations: file_operations = {
 };
 
 /**
- * A descriptor that is readable once the process has exited; -ESRCH, -EINVAL for a thread or unknown flags
- * (kernel/pid.c: pidfd_open()).
+ * pidfd_open(2): the descriptor becomes readable when the process has exited. Returns it, -ESRCH, or -EINVAL for a
+ * thread or unknown flags (kernel/pid.c: pidfd_open()).
  */
 export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   if (flags & ~O_NONBLOCK || pid <= 0) return -EINVAL;
@@ -47,7 +47,7 @@ export function sys_pidfd_open(m: Machine, pid: number, flags: number): number {
   return fd;
 }
 
-/** The task of that number, alive or not waited for yet, or null (kernel/pid.c: find_task_by_vpid()). */
+/** Returns the task with that pid, alive or a zombie, or null (kernel/pid.c: find_task_by_vpid()). */
 export function find_task_by_vpid(m: Machine, pid: number): task_struct | null {
   return m.sched.tasks.find((t) => t.pid === pid) ?? m.zombies.find((t) => t.pid === pid) ?? null;
 }

@@ -2,21 +2,19 @@
 
 import type { Machine } from '../boot.ts';
 
-/** One WARN that the kernel raised: the function that it names, and the kernel functions it was called through. */
+/** A WARN: the function it names and its callers. */
 export interface Warning {
   fn: string;
   path: string[];
-  /** true for one that each site gives once a boot */
+  /** True for WARN_ON_ONCE(). */
   once?: boolean;
 }
 
-/**
- * What would stop a real kernel's task: BUG(), a bad kernel access, a wrong unlock. Only the task boundary catches it.
- */
+/** A BUG(), a bad kernel access or another error that kills the task. Only the task boundary catches it. NON-KERNEL. */
 export class Oops extends Error {
-  /** Kernel functions that the task was in, innermost first. */
+  /** Kernel functions on the stack, innermost first. */
   readonly path: string[];
-  /** The first line of the report, as upstream words it. */
+  /** First line of the report, in upstream's words. */
   readonly bug: string;
   constructor(bug: string) {
     super(bug);
@@ -26,10 +24,10 @@ export class Oops extends Error {
   }
 }
 
-/** Where the kernel's files are. */
+/** Directory of the kernel's files. */
 const LIB = new URL('..', import.meta.url).pathname;
 
-/** The kernel functions on the JavaScript stack, innermost first. NON-KERNEL. */
+/** Returns the kernel functions on the JavaScript stack, innermost first. NON-KERNEL. */
 export function call_path(): string[] {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 100;
@@ -40,30 +38,30 @@ export function call_path(): string[] {
     const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \((.*)\)$/.exec(line);
     if (hit === null || hit[2] === '<anonymous>') continue;
     const name = hit[1];
-    // What is outside of lib, or of the task, is not the kernel's.
+    // Frames outside of lib, or of the task, are not the kernel's.
     if (name === 'task_entry' || !hit[2]?.includes(LIB)) break;
     if (names[names.length - 1] !== name && name !== 'call_path') names.push(name);
   }
   return names;
 }
 
-/** The kernel's log buffer, its warnings and its taint flags. */
+/** The kernel log, its warnings and its taint flags. NON-KERNEL. */
 export class KernelLog {
   readonly lines: string[] = [];
   readonly warnings: Warning[] = [];
   readonly oopses: Oops[] = [];
-  /** TAINT_* letters, such as W after a warning and D after an oops */
+  /** TAINT_* letters, such as W after a warning and D after an oops. */
   readonly taint = new Set<string>();
   private readonly once = new Set<string>();
 
-  /** True the first time that it is asked for a site. */
+  /** Returns true the first time it is called for a site. */
   first(site: string): boolean {
     if (this.once.has(site)) return false;
     this.once.add(site);
     return true;
   }
 
-  /** Forgets which once-only warnings were given, as a write to debugfs' clear_warn_once does. */
+  /** Makes WARN_ON_ONCE() report again, like a write to debugfs' clear_warn_once. */
   clear_warn_once(): void {
     this.once.clear();
   }
@@ -75,8 +73,8 @@ export function printk(m: Machine, line: string): void {
 }
 
 /**
- * Logs and taints when `cond` holds, and answers it (include/asm-generic/bug.h: WARN_ON()); fn is the function it
- * stands in.
+ * Logs a warning and taints the kernel if `cond`. Returns `cond`; `fn` is the function that contains the check
+ * (include/asm-generic/bug.h: WARN_ON()).
  */
 export function WARN_ON(m: Machine, cond: boolean, fn: string, text = ''): boolean {
   if (!cond) return false;
@@ -87,8 +85,8 @@ export function WARN_ON(m: Machine, cond: boolean, fn: string, text = ''): boole
 }
 
 /**
- * As WARN_ON(), but each site reports once (include/asm-generic/bug.h: WARN_ON_ONCE()); `site` tells two in one
- * function apart.
+ * WARN_ON() that reports once per site; `site` distinguishes several in one function
+ * (include/asm-generic/bug.h: WARN_ON_ONCE()).
  */
 export function WARN_ON_ONCE(m: Machine, cond: boolean, fn: string, site = ''): boolean {
   if (cond && m.log.first(`${fn}:${site}`)) {
@@ -98,7 +96,7 @@ export function WARN_ON_ONCE(m: Machine, cond: boolean, fn: string, site = ''): 
   return cond;
 }
 
-/** Dies when `cond` holds (include/asm-generic/bug.h: BUG_ON()); CONFIG_DEBUG_VM's VM_BUG_ON is the same here. */
+/** Oopses if `cond` (include/asm-generic/bug.h: BUG_ON()). CONFIG_DEBUG_VM's VM_BUG_ON() is the same here. */
 export function BUG_ON(cond: boolean, where: string): void {
   if (cond) throw new Oops(`kernel BUG at ${where}`);
 }

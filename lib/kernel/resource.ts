@@ -13,34 +13,34 @@ export const IORES_DESC_NONE = 0;
 const IORES_DESC_DEVICE_PRIVATE_MEMORY = 6;
 const IORES_DESC_RESERVED = 7;
 
-// what region_intersects() answers (include/linux/mm.h)
+// Return values of region_intersects() (include/linux/mm.h).
 const REGION_INTERSECTS = 0;
 export const REGION_DISJOINT = 1;
 export const REGION_MIXED = 2;
 
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
-/** where low RAM ends on a PC that has more than fits below 4 GiB */
+/** End of low RAM on a PC with more memory than fits below 4 GiB. */
 const LOW_RAM_END = 3 * GiB;
 const PCI_HOLE_START = 3.5 * GiB;
 const HIGH_RAM_START = 4 * GiB;
-/** steps of request_free_mem_region(): a section of the memory map */
+/** Alignment of request_free_mem_region(): a section of the memory map. */
 const GFR_DEFAULT_ALIGN = 128 * MiB;
-/** what the page allocator deals in */
+/** Size of the largest block of the page allocator. */
 const MAX_BLOCK = 4 * MiB;
 
-/** A physical address range with a name (include/linux/ioport.h: struct resource). */
+/** A named range of physical addresses (include/linux/ioport.h: struct resource). */
 export class resource {
   start: number;
-  /** last byte in it */
+  /** Last byte, inclusive. */
   end: number;
   name: string;
-  /** IORESOURCE_* */
+  /** IORESOURCE_*. */
   flags: number;
-  /** IORES_DESC_* */
+  /** IORES_DESC_*. */
   desc: number;
   parent: resource | null = null;
-  /** in order of start */
+  /** Ordered by start. */
   readonly children: resource[] = [];
   constructor(start: number, end: number, name: string, flags: number, desc = IORES_DESC_NONE) {
     this.start = start;
@@ -52,14 +52,14 @@ export class resource {
 }
 
 /**
- * The physical address space of a PC with the machine's memory. NON-KERNEL (kernel/resource.c: iomem_resource,
- * arch/x86/kernel/e820.c).
+ * The physical address space of a PC with the machine's memory. NON-KERNEL: kernel/resource.c's iomem_resource and
+ * arch/x86/kernel/e820.c.
  */
 export class resource_state {
   readonly iomem_resource: resource;
   private readonly ram: { start: number; end: number }[];
 
-  /** Throws RangeError if the memory does not fit into config.phys_bits, or a reserved range is no range. */
+  /** Throws RangeError if the memory does not fit into config.phys_bits or a reserved range is invalid. */
   constructor(m: Machine) {
     const { mem, phys_bits, reserved } = m.config;
     this.iomem_resource = new resource(0, 2 ** phys_bits - 1, 'PCI mem', IORESOURCE_MEM);
@@ -96,14 +96,14 @@ export class resource_state {
     this.add(0xfffc0000, 0xffffffff, 'Reserved', IORESOURCE_MEM, IORES_DESC_RESERVED);
   }
 
-  // What overlaps something that is there already, as a small machine's layout may, is left out.
+  // Omits a range that overlaps an earlier one, as a small machine's layout may.
   private add(start: number, end: number, name: string, flags: number, desc = IORES_DESC_NONE): void {
     __request_resource(this.iomem_resource, new resource(start, end, name, flags, desc));
   }
 
   /**
-   * Physical ranges [start, end) in bytes that the page allocator gets, each of whole 4 MiB blocks. The first 4 MiB are
-   * the firmware's and the kernel's.
+   * Returns the physical ranges [start, end), in bytes and whole 4 MiB blocks, that the page allocator gets. The first
+   * 4 MiB belong to firmware and kernel.
    */
   ram_spans(): { start: number; end: number }[] {
     const spans: { start: number; end: number }[] = [];
@@ -116,6 +116,7 @@ export class resource_state {
   }
 }
 
+/** Removes the reserved ranges from the banks. NON-KERNEL: upstream's e820 code does this. */
 function carve(
   banks: { start: number; end: number }[],
   reserved: readonly { start: number; size: number }[],
@@ -136,7 +137,10 @@ function carve(
   return spans;
 }
 
-// Answers what is in the way, or null if `res` is now a child of root.
+/**
+ * Adds `res` as a child of root. Returns null, or the resource that conflicts
+ * (kernel/resource.c: __request_resource()).
+ */
 function __request_resource(root: resource, res: resource): resource | null {
   if (res.end < res.start || res.start < root.start || res.end > root.end) return root;
   let at = 0;
@@ -150,7 +154,10 @@ function __request_resource(root: resource, res: resource): resource | null {
   return null;
 }
 
-// Descends into what is in the way as long as it is not busy itself.
+/**
+ * Requests a busy region; descends into conflicting resources that are not busy. Returns 0 or -EBUSY
+ * (kernel/resource.c: __request_region_locked()). Leaves out muxed regions: nothing modelled requests one.
+ */
 function __request_region_locked(m: Machine, res: resource, root: resource): number {
   let parent = root;
   for (;;) {
@@ -167,7 +174,8 @@ function __request_region_locked(m: Machine, res: resource, root: resource): num
 }
 
 /**
- * Claims [start, start+n) as busy; null if something busy is in the way (include/linux/ioport.h: request_mem_region()).
+ * Claims [start, start + n) as busy. Returns null if a busy resource conflicts
+ * (include/linux/ioport.h: request_mem_region()).
  */
 export function request_mem_region(m: Machine, start: number, n: number, name: string): resource | null {
   const res = new resource(start, start + n - 1, name, 0);
@@ -175,8 +183,8 @@ export function request_mem_region(m: Machine, start: number, n: number, name: s
 }
 
 /**
- * Gives back exactly what request_mem_region() or request_free_mem_region() claimed (include/linux/ioport.h:
- * release_mem_region()).
+ * Releases a region claimed by request_mem_region() or request_free_mem_region()
+ * (include/linux/ioport.h: release_mem_region()).
  */
 export function release_mem_region(m: Machine, start: number, n: number): void {
   const end = start + n - 1;
@@ -197,11 +205,15 @@ export function release_mem_region(m: Machine, start: number, n: number): void {
   printk(m, `Trying to free nonexistent resource <0x${start.toString(16)}-0x${end.toString(16)}>`);
 }
 
+/** Returns true if the resource has these flags and this descriptor (kernel/resource.c: is_type_match()). */
 function is_type_match(p: resource, flags: number, desc: number): boolean {
   return (p.flags & flags) === flags && (desc === IORES_DESC_NONE || desc === p.desc);
 }
 
-// Every resource below `p`, parents before children, in order of address.
+/**
+ * Visits all resources below `p`, parents before children, in order of address
+ * (kernel/resource.c: for_each_resource()).
+ */
 function* for_each_resource(p: resource): Generator<resource, void, void> {
   for (const child of p.children) {
     yield child;
@@ -209,6 +221,7 @@ function* for_each_resource(p: resource): Generator<resource, void, void> {
   }
 }
 
+/** Compares a range with the children of a resource (kernel/resource.c: __region_intersects()). */
 function __region_intersects(parent: resource, start: number, size: number, flags: number, desc: number): number {
   const end = start + size - 1;
   let type = 0;
@@ -239,16 +252,16 @@ function __region_intersects(parent: resource, start: number, size: number, flag
 }
 
 /**
- * Whether all (REGION_INTERSECTS), none (REGION_DISJOINT) or a part (REGION_MIXED) of what is in [start, start+size)
- * has the flags and descriptor (kernel/resource.c: region_intersects()).
+ * Returns whether all (REGION_INTERSECTS), none (REGION_DISJOINT) or part (REGION_MIXED) of the resources in [start,
+ * start + size) have these flags and this descriptor (kernel/resource.c: region_intersects()).
  */
 export function region_intersects(m: Machine, start: number, size: number, flags: number, desc: number): number {
   return __region_intersects(m.iomem.iomem_resource, start, size, flags, desc);
 }
 
 /**
- * Claims a range of free physical address space for unaddressable device memory: the highest that fits, `size` rounded
- * up to 128 MiB. -ERANGE if there is none (kernel/resource.c: request_free_mem_region()). `base` null is all of it.
+ * Claims the highest free range of physical addresses for device-private memory; `size` is rounded up to 128 MiB,
+ * `base` null is all of iomem. Returns the resource or -ERANGE (kernel/resource.c: request_free_mem_region()).
  */
 export function request_free_mem_region(
   m: Machine,
@@ -268,15 +281,12 @@ export function request_free_mem_region(
   return -ERANGE;
 }
 
-/** The child of `root` that starts at the address, or null (kernel/resource.c: lookup_resource()). */
+/** Returns the child of `root` that starts at the address, or null (kernel/resource.c: lookup_resource()). */
 export function lookup_resource(root: resource, start: number): resource | null {
   return root.children.find((r) => r.start === start) ?? null;
 }
 
-/**
- * Takes a resource out of its parent, whose children its own become; 0 or -EINVAL (kernel/resource.c:
- * remove_resource()).
- */
+/** Removes a resource; its children move to its parent. Returns 0 or -EINVAL (kernel/resource.c: remove_resource()). */
 export function remove_resource(old: resource): number {
   const parent = old.parent;
   const i = parent === null ? -1 : parent.children.indexOf(old);
@@ -289,8 +299,8 @@ export function remove_resource(old: resource): number {
 }
 
 /**
- * Puts a resource where it is free below the parent; 0 or -EBUSY. Taking in what it covers is left out
- * (kernel/resource.c: insert_resource()).
+ * Inserts a resource into a free range of the parent. Returns 0 or -EBUSY (kernel/resource.c: insert_resource()).
+ * Leaves out the adoption of resources that it covers: nothing modelled inserts over one.
  */
 export function insert_resource(parent: resource, res: resource): number {
   return __request_resource(parent, res) === null ? 0 : -EBUSY;

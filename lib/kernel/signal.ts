@@ -5,10 +5,7 @@ import { EINVAL, ESRCH } from '../errno.ts';
 import type { Gen } from './gen.ts';
 import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched/core.ts';
 
-/**
- * A signal that a user-space access raised at once: SIGSEGV or SIGBUS. It unwinds user code, never kernel code.
- * NON-KERNEL.
- */
+/** A SIGSEGV or SIGBUS that an access by user code raised. Unwinds user code, never kernel code. NON-KERNEL. */
 export class UserSignal extends Error {
   readonly sig: number;
   readonly addr: number;
@@ -20,10 +17,10 @@ export class UserSignal extends Error {
   }
 }
 
-/** The end of a task's user code: exit(2), or a signal that kills it. `status` is wait(2)'s. NON-KERNEL. */
+/** Ends a task's user code: exit(2) or a fatal signal; `status` is a wait(2) status. NON-KERNEL. */
 export class UserExit extends Error {
   readonly status: number;
-  /** true: only this thread ends (pthread_exit); false: the whole process */
+  /** True: only this thread ends (pthread_exit()); false: the whole process. */
   readonly thread_only: boolean;
   constructor(status: number, thread_only = false) {
     super(`exit, status ${status}`);
@@ -34,24 +31,24 @@ export class UserExit extends Error {
 }
 
 /**
- * What a process does on a signal: a user-space function, or to ignore it; without either the default holds (struct
- * k_sigaction).
+ * Action for a signal: a function of user space, or ignore. Without either the default applies (struct k_sigaction).
  */
 export type sighandler = ((sig: number) => Gen<void>) | 'ignore';
 
-/** The bit of a signal in task_struct.pending (include/linux/signal.h: sigmask()). */
+/** Returns the bit of a signal in task_struct.pending (include/linux/signal.h: sigmask()). */
 export function sigmask(sig: number): number {
   return 1 << (sig - 1);
 }
 
-/** True if the signal would do nothing to the process (kernel/signal.c: sig_ignored()). */
+/** Returns true if the process ignores the signal (kernel/signal.c: sig_ignored()). */
 function sig_ignored(t: task_struct, sig: number): boolean {
   const h = t.group_leader.handlers.get(sig);
   return h === 'ignore' || (h === undefined && sig === SIGCHLD);
 }
 
 /**
- * Makes a signal, 1 to 31, pending on a task and wakes it where the signal may (kernel/signal.c: send_signal_locked()).
+ * Makes signal `sig`, 1 to 31, pending on a task and wakes it if the signal may
+ * (kernel/signal.c: send_signal_locked()).
  */
 export function send_sig(m: Machine, sig: number, t: task_struct): void {
   if (t.exit_state !== 'alive' || (sig !== SIGKILL && sig_ignored(t, sig))) return;
@@ -59,15 +56,15 @@ export function send_sig(m: Machine, sig: number, t: task_struct): void {
   if (t.state === TASK_INTERRUPTIBLE || (sig === SIGKILL && t.state === TASK_KILLABLE)) m.sched.wake_up_process(t);
 }
 
-/** Sends a signal to one process; SIGKILL goes to each of its threads (kernel/signal.c: do_send_sig_info()). */
+/** Sends a signal to a process; SIGKILL goes to all threads (kernel/signal.c: do_send_sig_info()). */
 function signal_process(m: Machine, sig: number, t: task_struct): void {
   if (sig === SIGKILL) for (const x of t.group_leader.thread_group) send_sig(m, sig, x);
   else send_sig(m, sig, t);
 }
 
 /**
- * Sends a signal to a process, or to the group -pid when pid is below -1; 0, -ESRCH or -EINVAL (kernel/signal.c:
- * kill_something_info()).
+ * kill(2): sends a signal to a process, or to the process group -pid if pid is below -1. Returns 0, -ESRCH or -EINVAL
+ * (kernel/signal.c: kill_something_info()).
  */
 export function sys_kill(m: Machine, pid: number, sig: number): number {
   if (sig < 0 || sig > 31) return -EINVAL;
@@ -80,8 +77,8 @@ export function sys_kill(m: Machine, pid: number, sig: number): number {
 }
 
 /**
- * What a task does about pending signals before it returns to user space: the default action ends it by UserExit, a
- * handler runs as user code. Answers true if a handler ran (kernel/signal.c: get_signal(); arch/x86: handle_signal()).
+ * Handles pending signals before the return to user space: the default action throws UserExit, a handler runs as user
+ * code. Returns true if a handler ran (kernel/signal.c: get_signal()). Includes the architecture's handle_signal().
  */
 export function* do_signal(m: Machine): Gen<boolean> {
   const t = m.current;

@@ -3,7 +3,9 @@
 import type { Machine } from '../boot.ts';
 import { Unmodelled } from '../unmodelled.ts';
 
-/** Only a process's own move into a group of its own is modelled (kernel/sys.c: setpgid()). */
+/**
+ * setpgid(2) of a process that moves itself into a group of its own; all else is Unmodelled (kernel/sys.c: setpgid()).
+ */
 export function sys_setpgid(m: Machine, pid: number, pgid: number): number {
   const t = m.current.group_leader;
   if ((pid !== 0 && pid !== t.pid) || (pgid !== 0 && pgid !== t.pid))

@@ -4,8 +4,8 @@ import type { Machine } from '../boot.ts';
 import type { Gen } from './gen.ts';
 
 /**
- * Runs what was put off until the task holds no lock: at the end of each system call and in exit (kernel/task_work.c:
- * task_work_run()).
+ * Runs deferred work at the end of each system call and in exit, when the task holds no lock
+ * (kernel/task_work.c: task_work_run()).
  */
 export function* task_work_run(m: Machine): Gen<void> {
   const works = m.current.task_works;

@@ -30,21 +30,21 @@ export function start_task(m: Machine, body: () => Gen<void>, name = 'test'): ta
   return t;
 }
 
-/** Runs user code as a process of its own until every task is done; answers its wait(2) status. NON-KERNEL. */
+/** Runs user code as a process until every task is done. Returns its wait(2) status. NON-KERNEL. */
 export function run_process(m: Machine, code: UserCode, name = 'test'): number {
   const t = start_process(m, name, code);
   m.sched.run(() => m.sched.tasks.length === 0);
   return wait_status(t);
 }
 
-/** What the helpers assert with; tap's tests have it, and lib itself knows no test runner. NON-KERNEL. */
+/** Assertions that the helpers use. tap provides them; lib knows no test runner. NON-KERNEL. */
 export interface Asserts {
   equal(found: unknown, wanted: unknown, ...message: [] | [string]): boolean;
   same(found: unknown, wanted: unknown, ...message: [] | [string]): boolean;
 }
 
 /**
- * Runs a process that must come to a good end, in a machine that must be whole after it and warn of nothing.
+ * Runs a process that has to exit with 0, on a machine that afterwards passes the audit and has no warnings.
  * NON-KERNEL.
  */
 export function run_clean(
@@ -63,7 +63,7 @@ export function run_clean(
   return m;
 }
 
-/** The signal that user code gets at its access; 0 for none. NON-KERNEL. */
+/** Returns the signal that an access by user code raises, or 0. NON-KERNEL. */
 export function* signal_of(access: Gen<unknown>): Gen<number> {
   try {
     yield* access;
@@ -74,7 +74,7 @@ export function* signal_of(access: Gen<unknown>): Gen<number> {
   return 0;
 }
 
-/** The answer of kernel code that has nothing to wait for, which therefore needs no task. NON-KERNEL. */
+/** Runs kernel code that never waits, and so needs no task. Returns its value. NON-KERNEL. */
 export function at_once<T>(gen: Gen<T>): T {
   const r = gen.next();
   if (!r.done) throw new Error(`waits for ${r.value.what}`);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Exclusive access as the series of 2021 had it: for a range, through rmap, page by page as far as it goes.
+// Exclusive access as merged in 2021: for a range, through rmap, page by page. NON-KERNEL throughout.
 
 import {
   type ptdesc,
@@ -38,7 +38,7 @@ import { PAGE_SIZE } from '../mm/physmem.ts';
 import { folio_mapcount, folio_mapped, folio_remove_rmap_pte } from '../mm/rmap/rmap.ts';
 import { folio_lock_anon_vma_read, rmap_walk } from '../mm/rmap/walk.ts';
 
-/** Where the page is expected, and whether it was found there, writable. */
+/** The address where a writable mapping of the page is expected, and whether it was found. */
 interface make_exclusive_args {
   readonly mm: mm_struct;
   readonly address: number;
@@ -46,6 +46,10 @@ interface make_exclusive_args {
   valid: boolean;
 }
 
+/**
+ * Replaces the mappings of one vma by device-exclusive entries. Returns false if an entry is not present. NON-KERNEL
+ * (mm/rmap.c of Linux 5.15: page_make_device_exclusive_one()).
+ */
 function* page_make_device_exclusive_one(
   m: Machine,
   folio: number,
@@ -85,7 +89,10 @@ function* page_make_device_exclusive_one(
   return ret;
 }
 
-// Takes every mapping of the locked folio down; true if one of them was at the address and none is left.
+/**
+ * Replaces all mappings of the locked folio. Returns true if one of them was at the address and none is left.
+ * NON-KERNEL (mm/rmap.c of Linux 5.15: page_make_device_exclusive()).
+ */
 function* folio_make_device_exclusive(
   m: Machine,
   folio: number,
@@ -104,10 +111,10 @@ function* folio_make_device_exclusive(
 }
 
 /**
- * Makes the pages of [start, end) a device's alone, as many as can be: those in `pages` that are not 0 afterwards,
- * whose folios are locked and have a reference. Answers how many pages were found there, or -errno. The mmap lock is
- * held. NON-KERNEL (b756a3b5e7ea, as it stood from Linux 5.15 until 2025). Entries for reading are not told from those
- * for writing: restoring asks can_change_pte_writable(), which answers the same for anonymous memory.
+ * Gives a device exclusive access to the pages of [start, end), as far as possible: the folios of those in `pages` that
+ * are not 0 are locked and referenced. Returns the number of pages found, or a negative errno. mmap_lock is held.
+ * NON-KERNEL (b756a3b5e7ea, as in Linux 5.15 until 2025). Leaves out readable device-exclusive entries: restoring calls
+ * can_change_pte_writable(), which returns the same for anonymous memory.
  */
 export function* make_device_exclusive_range(
   m: Machine,

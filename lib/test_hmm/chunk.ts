@@ -74,7 +74,10 @@ const HPAGE_PMD_NR = 512;
 const HPAGE_PMD_ORDER = 9;
 const MIB = 1024 * 1024;
 
-/** Takes the first device folio (2 MiB) or page off the device's free list; 0 if that is empty. */
+/**
+ * Takes the first folio (2 MiB) or page off the device's free list; 0 if the list is empty. NON-KERNEL: lines that
+ * upstream's driver repeats.
+ */
 function take_free(m: Machine, mdevice: dmirror_device, is_large: boolean): number {
   const page = is_large ? mdevice.free_folios : mdevice.free_pages;
   if (page === 0) return 0;
@@ -85,14 +88,17 @@ function take_free(m: Machine, mdevice: dmirror_device, is_large: boolean): numb
   return page;
 }
 
-/** Puts a page or folio at the front of its free list. */
+/** Puts a page or folio at the head of its free list. NON-KERNEL: lines that upstream's driver repeats. */
 function put_free(m: Machine, mdevice: dmirror_device, page: number, is_large: boolean): void {
   set_zone_device_data(m, page, is_large ? mdevice.free_folios : mdevice.free_pages);
   if (is_large) mdevice.free_folios = page;
   else mdevice.free_pages = page;
 }
 
-// Makes single pages of a free folio, if there is one, and takes the first of them.
+/**
+ * Splits a free folio, if there is one, into free pages and takes the first of them. NON-KERNEL: a part of upstream's
+ * dmirror_devmem_alloc_page().
+ */
 function split_free_folio(m: Machine, mdevice: dmirror_device): number {
   const folio = mdevice.free_folios;
   if (folio === 0) return 0;
@@ -108,9 +114,8 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
 }
 
 /**
- * Gives the device 256 MiB more memory, as 2 MiB folios or as pages, and with `ppage` takes the first of them right
- * away.
- * 0, or -ENOMEM, -EINVAL or what memremap_pages() answers (lib/test_hmm.c: dmirror_allocate_chunk()).
+ * Adds 256 MiB of device memory, as 2 MiB folios or as pages, and takes the first of them if `ppage` is given. Returns
+ * 0, -ENOMEM, -EINVAL or the error of memremap_pages() (lib/test_hmm.c: dmirror_allocate_chunk()).
  */
 export function* dmirror_allocate_chunk(
   m: Machine,
@@ -183,8 +188,8 @@ export function* dmirror_allocate_chunk(
 }
 
 /**
- * A locked device page, or device folio of 2 MiB, with one reference and, on a private device, system memory behind it;
- * 0 if there is no memory of either kind (lib/test_hmm.c: dmirror_devmem_alloc_page()).
+ * Returns a locked device page, or 2 MiB device folio, with one reference and, on a private device, system memory to
+ * back it; 0 without either kind of memory (lib/test_hmm.c: dmirror_devmem_alloc_page()).
  */
 export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boolean): Gen<number> {
   const mdevice = d.mdevice;
@@ -213,7 +218,10 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   return dpage;
 }
 
-// The part of the chunk's pfns, or offsets, outside of which no page is in use: an eviction need not look at the rest.
+/**
+ * Returns the range of the chunk's pfns, or offsets, that contains all pages in use; an eviction need not look at the
+ * others. NON-KERNEL: upstream walks the whole chunk.
+ */
 function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages: number } {
   const start_pfn = Math.floor(pagemap.range.start / PAGE_SIZE);
   let first = start_pfn;
@@ -231,8 +239,8 @@ function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages:
 }
 
 /**
- * Moves every page of the chunk that is in use back to system memory, as far as that goes (lib/test_hmm.c:
- * dmirror_device_evict_chunk()).
+ * Migrates every page of the chunk that is in use to system memory, as far as possible
+ * (lib/test_hmm.c: dmirror_device_evict_chunk()).
  */
 export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'dmirror_device_evict_chunk');
@@ -276,10 +284,7 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
   kvfree(m, dst_pfns);
 }
 
-/**
- * Cuts the free lists behind the last of the chunk's pages that they hold (lib/test_hmm.c:
- * dmirror_remove_free_pages()).
- */
+/** Removes the chunk's pages from the free lists (lib/test_hmm.c: dmirror_remove_free_pages()). */
 function dmirror_remove_free_pages(m: Machine, devmem: dmirror_chunk): void {
   const mdevice = devmem.mdevice;
   for (let folio = mdevice.free_folios; folio !== 0; folio = folio_zone_device_data(m, folio)) {
@@ -319,7 +324,8 @@ export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_devic
 }
 
 /**
- * Takes back a device folio whose last reference went, and frees what backs it (lib/test_hmm.c: dmirror_devmem_free()).
+ * Puts a device folio on the free list after its last reference was dropped, and frees its backing memory
+ * (lib/test_hmm.c: dmirror_devmem_free()).
  */
 function dmirror_devmem_free(m: Machine, folio: number): void {
   const page = folio;
@@ -337,8 +343,8 @@ function dmirror_devmem_free(m: Machine, folio: number): void {
 }
 
 /**
- * A device folio is being split: gives each new folio `tail` its share of the memory behind the folio `head`, and at
- * the end, with tail 0, makes a single page of the head's (lib/test_hmm.c: dmirror_devmem_folio_split()).
+ * Called when a device folio is split: gives each new folio `tail` its share of the memory that backs `head`, and with
+ * tail 0 makes the head's backing folio a single page (lib/test_hmm.c: dmirror_devmem_folio_split()).
  */
 function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): void {
   const p = m.page;
@@ -349,7 +355,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
   }
   const rfolio = page_folio(m, rpage);
   if (tail === 0) {
-    // folio_reset_order(); the tails have left the compound page one by one.
+    // Upstream's folio_reset_order(). The tails have already left the compound page.
     WARN_ON(m, folio_order(m, rfolio) === 0, 'folio_reset_order');
     ClearPageHead(m, rfolio);
     p.order[rfolio] = 0;
@@ -360,7 +366,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
   }
   let offset: number;
   if (m.device_private.by_offset(head)) {
-    // The word that says whose the tail is held its compound_head until now.
+    // pgmap shares its word with compound_head, which was set until now.
     p.pgmap[tail] = m.patches.has('offsets-split-tail') ? 0 : p.pgmap[head];
     offset = device_private_page_to_offset(m, tail) - device_private_page_to_offset(m, head);
   } else {
@@ -376,7 +382,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
   p._refcount[page_folio(m, rpage_tail)] = 1;
 }
 
-/** What device memory calls the driver for. */
+/** Callbacks for device memory (lib/test_hmm.c: dmirror_devmem_ops). */
 const dmirror_devmem_ops: dev_pagemap_ops = {
   folio_free: dmirror_devmem_free,
   migrate_to_ram: dmirror_devmem_fault,

@@ -25,23 +25,22 @@ export const DMIRROR_NDEVICES = 4;
 export const DEVMEM_CHUNK_SIZE = 256 * 1024 * 1024;
 export const DEVMEM_CHUNKS_RESERVE = 16;
 
-/** the page may only be accessed atomically */
+/** The page may only be accessed atomically. */
 export const DPT_XA_TAG_ATOMIC = 1;
-/** the device may write to the page */
+/** The device may write to the page. */
 export const DPT_XA_TAG_WRITE = 3;
 
-/** modelled nanoseconds to copy a page */
+/** Modelled cost of copying a page, in ns. */
 export const COPY_PAGE_NS = 150;
 
 /**
- * A mirror's page table: by page of the address space, the struct page that the device uses for it (a row) with a
- * DPT_XA_TAG_*, as one number `page * 4 + tag`; 0 is empty. Kept in pieces of 512 pages (upstream: dmirror->pt, an
- * xarray).
+ * Page table of a mirror. An entry is `page * 4 + tag` for the struct page that the device uses and a DPT_XA_TAG_*; 0
+ * is empty. NON-KERNEL: upstream's dmirror->pt is an xarray. Allocated in pieces of 512 entries.
  */
 export class device_page_table {
   private readonly pieces = new Map<number, Int32Array>();
 
-  /** The entry of page number `pfn` of the address space. */
+  /** Returns the entry of a page number of the address space. */
   load(pfn: number): number {
     const piece = this.pieces.get(Math.floor(pfn / 512));
     return piece === undefined ? 0 : piece[pfn % 512];
@@ -52,7 +51,7 @@ export class device_page_table {
     if (piece === undefined) this.pieces.set(at, (piece = new Int32Array(512)));
     piece[pfn % 512] = page * 4 + tag;
   }
-  /** Empties the entries from first to last, both included. */
+  /** Clears the entries from first to last, inclusive. */
   erase(first: number, last: number): void {
     const from = Math.floor(first / 512);
     const to = Math.floor(last / 512);
@@ -67,7 +66,7 @@ export class device_page_table {
     }
     if (!all) for (let at = from + 1; at < to; at++) this.pieces.get(at)?.fill(0);
   }
-  /** True if an entry from first to last, both included, has the tag. */
+  /** Returns true if an entry from first to last, inclusive, has the tag. */
   has_tag(first: number, last: number, tag: number): boolean {
     for (const [at, piece] of this.pieces) {
       if (at * 512 > last || at * 512 + 511 < first) continue;
@@ -80,25 +79,25 @@ export class device_page_table {
   }
 }
 
-/** The page of a page-table entry, 0 if it is empty (include/linux/xarray.h: xa_untag_pointer()). */
+/** Returns the page of a page table entry, 0 if it is empty (include/linux/xarray.h: xa_untag_pointer()). */
 export function xa_untag_pointer(entry: number): number {
   return entry >> 2;
 }
 
-/** The DPT_XA_TAG_* of a page-table entry (include/linux/xarray.h: xa_pointer_tag()). */
+/** Returns the DPT_XA_TAG_* of a page table entry (include/linux/xarray.h: xa_pointer_tag()). */
 export function xa_pointer_tag(entry: number): number {
   return entry & 3;
 }
 
-/** An open device: the mirror of the opener's address space (lib/test_hmm.c: struct dmirror). */
+/** An open device: mirrors the address space of the task that opened it (lib/test_hmm.c: struct dmirror). */
 export class dmirror {
-  /** what struct page names it by, see BACKING_PAGE() */
+  /** Value of zone_device_data that refers to this mirror; see BACKING_PAGE(). */
   readonly id: number;
   readonly mdevice: dmirror_device;
   readonly pt = new device_page_table();
   readonly notifier = new mmu_interval_notifier();
   readonly mutex = new mutex('dmirror->mutex');
-  /** HMM_DMIRROR_FLAG_* */
+  /** HMM_DMIRROR_FLAG_*. */
   flags = 0;
   constructor(id: number, mdevice: dmirror_device) {
     this.id = id;
@@ -111,7 +110,7 @@ export class dmirror {
 export class dmirror_chunk {
   readonly pagemap: dev_pagemap;
   readonly mdevice: dmirror_device;
-  /** its pages are not to be handed out again */
+  /** Its pages must not be allocated again. */
   remove = false;
   constructor(pagemap: dev_pagemap, mdevice: dmirror_device) {
     this.pagemap = pagemap;
@@ -119,23 +118,23 @@ export class dmirror_chunk {
   }
 }
 
-/** One of the four devices (lib/test_hmm.c: struct dmirror_device). */
+/** One of the driver's devices (lib/test_hmm.c: struct dmirror_device). */
 export class dmirror_device {
   readonly cdevice = new cdev();
   readonly device = new device();
-  /** HMM_DMIRROR_MEMORY_DEVICE_* */
+  /** HMM_DMIRROR_MEMORY_DEVICE_*. */
   readonly zone_device_type: number;
   readonly mod: test_hmm_state;
   devmem_capacity = 0;
-  /** null until the first one is made; devmem_count of upstream is its length */
+  /** Null until the first chunk is allocated; upstream's devmem_count is its length. */
   devmem_chunks: dmirror_chunk[] | null = null;
   readonly devmem_lock = new mutex('devmem_lock');
-  /** pages handed out and taken back so far */
+  /** Numbers of pages allocated and freed so far. */
   calloc = 0;
   cfree = 0;
-  /** first free device page; each names the next in its zone_device_data, 0 ends the list */
+  /** First free device page. Each page's zone_device_data is the next one; 0 ends the list. */
   free_pages = 0;
-  /** first free device folio of 2 MiB, linked likewise */
+  /** First free 2 MiB device folio, linked like free_pages. */
   free_folios = 0;
   readonly lock = new spinlock('mdevice->lock');
   constructor(mod: test_hmm_state, zone_device_type: number) {
@@ -144,16 +143,16 @@ export class dmirror_device {
   }
 }
 
-/** What the loaded module keeps (upstream: the module's static variables). NON-KERNEL. */
+/** State of the loaded module. NON-KERNEL: upstream's static variables. */
 export class test_hmm_state {
   dmirror_dev = 0;
   readonly spm_addr_dev0: number;
   readonly spm_addr_dev1: number;
   readonly dmirror_devices: dmirror_device[] = [];
-  /** open mirrors by their number */
+  /** Open mirrors by id. */
   readonly dmirrors = new Map<number, dmirror>();
   next_id = 1;
-  /** bounce buffers of finished ioctls, to be used again */
+  /** Bounce buffers of finished ioctls, for reuse. */
   readonly spare: Uint8Array[] = [];
   constructor(spm_addr_dev0: number, spm_addr_dev1: number) {
     this.spm_addr_dev0 = spm_addr_dev0;
@@ -161,46 +160,53 @@ export class test_hmm_state {
   }
 }
 
-/** True for a device whose memory the CPU cannot address (lib/test_hmm.c: dmirror_is_private_zone()). */
+/** Returns true for a device whose memory the CPU cannot address (lib/test_hmm.c: dmirror_is_private_zone()). */
 export function dmirror_is_private_zone(mdevice: dmirror_device): boolean {
   return mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_PRIVATE;
 }
 
-/** What a member of a NULL struct page does (arch/x86/mm/fault.c: page_fault_oops()). NON-KERNEL. */
+/**
+ * Returns the oops of an access to a member of a NULL struct page. NON-KERNEL (arch/x86/mm/fault.c: page_fault_oops()).
+ */
 export function null_page(offset: number): Oops {
   return new Oops(`BUG: kernel NULL pointer dereference, address: ${offset.toString(16).padStart(16, '0')}`);
 }
 
 /**
- * struct page.zone_device_data: a page of the free list, the page that backs a private one, or a mirror's number.
- * NON-KERNEL.
+ * Returns struct page's zone_device_data: the next free page, the page that backs a private one, or a mirror's id.
+ * NON-KERNEL: a member access.
  */
 export function zone_device_data(m: Machine, page: number): number {
   return m.page.private[page];
 }
 
-/** Sets struct page.zone_device_data. NON-KERNEL. */
+/** Sets struct page's zone_device_data. NON-KERNEL: a member access. */
 export function set_zone_device_data(m: Machine, page: number, data: number): void {
   if (page === 0) throw null_page(16);
   m.page.private[page] = data;
 }
 
 /**
- * The system page that holds a private device page's bytes; a coherent page is its own (lib/test_hmm.c:
- * BACKING_PAGE()).
+ * Returns the system page that backs a private device page; a coherent page backs itself
+ * (lib/test_hmm.c: BACKING_PAGE()).
  */
 export function BACKING_PAGE(m: Machine, page: number): number {
   if (page === 0) throw null_page(8);
   return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
 }
 
-/** BACKING_PAGE() of any page of a device folio: only the head of a private one names its backing folio. NON-KERNEL. */
+/**
+ * Returns BACKING_PAGE() of any page of a device folio; only the head of a private folio refers to its backing folio.
+ * NON-KERNEL.
+ */
 export function backing_page_in_folio(m: Machine, page: number): number {
   const folio = page_folio(m, page);
   return BACKING_PAGE(m, folio) + (page - folio);
 }
 
-/** The mirror that a backing page belongs to; a freed one is a use after free. NON-KERNEL. */
+/**
+ * Returns the mirror that a backing page belongs to; oopses if it was freed. NON-KERNEL: upstream follows a pointer.
+ */
 export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number): dmirror {
   if (rpage === 0) throw null_page(16);
   const id = zone_device_data(m, rpage);
@@ -210,13 +216,13 @@ export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number):
   return d;
 }
 
-/** Dies if the mirror was closed, and so freed, while a fault worked with it. NON-KERNEL. */
+/** Oopses if the mirror was closed, and so freed, while a fault used it. NON-KERNEL: a use after free upstream. */
 export function check_dmirror(d: dmirror): void {
   if (d.mdevice.mod.dmirrors.get(d.id) !== d)
     throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror was closed during a fault');
 }
 
-/** The chunk that a device page is in (lib/test_hmm.c: dmirror_page_to_chunk()). */
+/** Returns the chunk that contains a device page (lib/test_hmm.c: dmirror_page_to_chunk()). */
 export function dmirror_page_to_chunk(m: Machine, page: number): dmirror_chunk {
   const pgmap = page_pgmap(m, page);
   const chunk = (pgmap.owner as dmirror_device).devmem_chunks?.find((c) => c.pagemap === pgmap);
@@ -224,12 +230,12 @@ export function dmirror_page_to_chunk(m: Machine, page: number): dmirror_chunk {
   return chunk;
 }
 
-/** The device that a device page belongs to (lib/test_hmm.c: dmirror_page_to_device()). */
+/** Returns the device that a device page belongs to (lib/test_hmm.c: dmirror_page_to_device()). */
 export function dmirror_page_to_device(m: Machine, page: number): dmirror_device {
   return page_pgmap(m, page).owner as dmirror_device;
 }
 
-/** Kernel memory that an ioctl's pages are copied through (lib/test_hmm.c: struct dmirror_bounce). */
+/** Kernel buffer through which an ioctl copies pages (lib/test_hmm.c: struct dmirror_bounce). */
 export class dmirror_bounce {
   readonly mod: test_hmm_state;
   readonly size: number;
@@ -241,7 +247,7 @@ export class dmirror_bounce {
     this.addr = addr;
     this.size = size;
   }
-  /** Exists from the first access on; what it holds before that is not defined, as with vmalloc(). */
+  /** The buffer, allocated at the first access. Its initial contents are undefined, as with vmalloc(). */
   get ptr(): Uint8Array {
     if (this.bytes === null) {
       const spare = this.mod.spare;
@@ -258,8 +264,8 @@ export class dmirror_bounce {
 }
 
 /**
- * A bounce buffer for `size` bytes from address `addr` on, or -ENOMEM if that is more than all memory (lib/test_hmm.c:
- * dmirror_bounce_init()).
+ * Returns a bounce buffer for `size` bytes from `addr` on, or -ENOMEM if it is larger than all memory
+ * (lib/test_hmm.c: dmirror_bounce_init()).
  */
 export function dmirror_bounce_init(
   m: Machine,
@@ -279,13 +285,14 @@ export function dmirror_bounce_fini(bounce: dmirror_bounce): void {
 }
 
 /**
- * Forgets the pages of an invalidated range, and the page after it too, since the end counts (lib/test_hmm.c:
- * dmirror_do_update()).
+ * Removes the pages of an invalidated range from the page table. Like upstream it also removes the page after the
+ * range: xa_for_each_range() includes its end (lib/test_hmm.c: dmirror_do_update()).
  */
 function dmirror_do_update(d: dmirror, start: number, end: number): void {
   d.pt.erase(Math.floor(start / PAGE_SIZE), Math.floor(end / PAGE_SIZE));
 }
 
+/** Handles an invalidation; ignores migrations by this device (lib/test_hmm.c: dmirror_interval_invalidate()). */
 function* dmirror_interval_invalidate(
   m: Machine,
   mni: mmu_interval_notifier,
@@ -302,15 +309,15 @@ function* dmirror_interval_invalidate(
   return true;
 }
 
-/** The mirror's own subscription, which covers the whole address space. */
+/** Subscription of the whole address space (lib/test_hmm.c: dmirror_min_ops). */
 export const dmirror_min_ops: mmu_interval_notifier_ops = {
   invalidate: dmirror_interval_invalidate,
 };
 
 /**
- * Copies the mirrored pages [start, end) into the bounce buffer, counting them in cpages: 0, or -ENOENT at the first
- * that the device has no page for. A private page, which has no kernel address, is an oops (lib/test_hmm.c:
- * dmirror_do_read()).
+ * Copies the mirrored pages [start, end) to the bounce buffer and counts them in cpages. Returns 0, or -ENOENT at the
+ * first page that the mirror lacks. A private page has no kernel address, so it oopses
+ * (lib/test_hmm.c: dmirror_do_read()).
  */
 export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
   let at = start - bounce.addr;
@@ -318,7 +325,7 @@ export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: numb
   for (let pfn = start / PAGE_SIZE; pfn < last; ) {
     const page = xa_untag_pointer(d.pt.load(pfn));
     if (page === 0) return -ENOENT;
-    // Pages that lie side by side, as a huge page's do, are one copy.
+    // Consecutive pages, as of a huge page, are copied at once.
     let nr = 1;
     while (pfn + nr < last && xa_untag_pointer(d.pt.load(pfn + nr)) === page + nr) nr++;
     m.ram.read(page_to_pfn(m, page), nr, bounce.ptr, at);
@@ -331,7 +338,8 @@ export function dmirror_do_read(m: Machine, d: dmirror, start: number, end: numb
 }
 
 /**
- * As dmirror_do_read() the other way; -ENOENT also where the device may not write (lib/test_hmm.c: dmirror_do_write()).
+ * Copies the bounce buffer to the mirrored pages. Returns 0, or -ENOENT at the first page that the mirror lacks or must
+ * not write (lib/test_hmm.c: dmirror_do_write()).
  */
 export function dmirror_do_write(m: Machine, d: dmirror, start: number, end: number, bounce: dmirror_bounce): number {
   let at = start - bounce.addr;

@@ -63,19 +63,25 @@ import {
   HMM_DMIRROR_PROT_ZERO,
 } from './uapi.ts';
 
-/** Pages that the driver asks hmm_range_fault() for at a time. */
+/** Pages per hmm_range_fault() call of the driver. */
 const PFNS = 32;
 
-/** A decoded struct hmm_dmirror_cmd. addr is a multiple of 4096 below 2^64 and, like addr + npages * 4096, exact. */
+/**
+ * A decoded struct hmm_dmirror_cmd. addr is page-aligned and below 2^64; it and addr + npages * PAGE_SIZE are exact.
+ */
 export interface hmm_dmirror_cmd {
   readonly addr: number;
-  /** user address; not exact from 2^53 on, where none is valid */
+  /** User address. Not exact from 2^53 on, where no address is valid. */
   readonly ptr: number;
   readonly npages: number;
   cpages: number;
   faults: number;
 }
 
+/**
+ * Returns the hmm_range for faults of the mirror. NON-KERNEL: the initializers in upstream's dmirror_fault() and
+ * dmirror_fault_unlocked().
+ */
 function new_range(d: dmirror, write: boolean): hmm_range {
   const range = new hmm_range();
   range.notifier = d.notifier;
@@ -103,11 +109,15 @@ function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
   return 0;
 }
 
+/** Returns true if an invalidation came since the range was read. NON-KERNEL: a call of mmu_interval_read_retry(). */
 function must_retry(m: Machine, range: hmm_range): boolean {
   return mmu_interval_read_retry(range.notifier, range.notifier_seq) && !m.patches.has('no-read-retry');
 }
 
-/** hmm_range_fault() until no invalidation came between, with d.mutex held on success; -EBUSY after a second. */
+/**
+ * Calls hmm_range_fault() until no invalidation interferes. Returns 0 with d.mutex held, -EBUSY after the timeout, or
+ * another error. NON-KERNEL: the loop of upstream's dmirror_range_fault().
+ */
 function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<number> {
   const mm = d.notifier.mm;
   const timeout = jiffies(m) + HMM_RANGE_DEFAULT_TIMEOUT;
@@ -125,6 +135,10 @@ function* fault_until_stable(m: Machine, d: dmirror, range: hmm_range): Gen<numb
   }
 }
 
+/**
+ * Faults a range into the mirror, with mmap_lock taken here. Returns 0 or a negative errno
+ * (lib/test_hmm.c: dmirror_range_fault()).
+ */
 function* dmirror_range_fault(m: Machine, d: dmirror, range: hmm_range): Gen<number> {
   let ret = yield* fault_until_stable(m, d, range);
   if (ret !== 0) return ret;
@@ -133,6 +147,10 @@ function* dmirror_range_fault(m: Machine, d: dmirror, range: hmm_range): Gen<num
   return ret;
 }
 
+/**
+ * Faults a range into the mirror by hmm_range_fault_unlocked_timeout(). Returns 0 or a negative errno
+ * (lib/test_hmm.c: dmirror_range_fault_unlocked()).
+ */
 function* dmirror_range_fault_unlocked(m: Machine, d: dmirror, range: hmm_range, timeout: number): Gen<number> {
   for (;;) {
     let ret = yield* hmm_range_fault_unlocked_timeout(m, range, timeout);
@@ -163,7 +181,7 @@ function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, writ
   return ret;
 }
 
-/** As dmirror_fault(), without the mmap_lock held (lib/test_hmm.c: dmirror_fault_unlocked()). */
+/** Faults [start, end) into the mirror; mmap_lock may be dropped (lib/test_hmm.c: dmirror_fault_unlocked()). */
 function* dmirror_fault_unlocked(
   m: Machine,
   d: dmirror,
@@ -185,7 +203,10 @@ function* dmirror_fault_unlocked(
   return ret;
 }
 
-/** Reads or writes page by page, faulting in what the mirror lacks: the loop of dmirror_read() and dmirror_write(). */
+/**
+ * Copies pages and faults in those that the mirror lacks. NON-KERNEL: the loop of upstream's dmirror_read() and
+ * dmirror_write().
+ */
 function* access(
   m: Machine,
   d: dmirror,
@@ -208,6 +229,10 @@ function* access(
   }
 }
 
+/**
+ * Reads npages pages with the given way to fault. NON-KERNEL: the common part of upstream's dmirror_read() and
+ * dmirror_read_unlocked().
+ */
 function* read_by(
   m: Machine,
   d: dmirror,
@@ -224,24 +249,21 @@ function* read_by(
 }
 
 /**
- * HMM_DMIRROR_READ: the device reads npages pages from addr on into the memory at ptr (lib/test_hmm.c: dmirror_read()).
+ * HMM_DMIRROR_READ: the device reads npages pages from addr on and stores them at ptr (lib/test_hmm.c: dmirror_read()).
  */
 export function* dmirror_read(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   return yield* read_by(m, d, cmd, (start, end) => dmirror_fault(m, d, start, end, false));
 }
 
 /**
- * HMM_DMIRROR_READ_UNLOCKED: as dmirror_read(), with faults that may drop the mmap_lock (lib/test_hmm.c:
- * dmirror_read_unlocked()).
+ * HMM_DMIRROR_READ_UNLOCKED: dmirror_read() with faults that may drop mmap_lock
+ * (lib/test_hmm.c: dmirror_read_unlocked()).
  */
 export function* dmirror_read_unlocked(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd, timeout: number): Gen<number> {
   return yield* read_by(m, d, cmd, (start, end) => dmirror_fault_unlocked(m, d, start, end, false, timeout));
 }
 
-/**
- * HMM_DMIRROR_WRITE: the device writes the memory at ptr to npages pages from addr on (lib/test_hmm.c:
- * dmirror_write()).
- */
+/** HMM_DMIRROR_WRITE: the device writes npages pages from ptr to addr on (lib/test_hmm.c: dmirror_write()). */
 export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
   if (typeof bounce === 'number') return bounce;
@@ -255,8 +277,8 @@ export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Ge
 }
 
 /**
- * Returns the contents of the pages that the mirror has, for the caller to verify: the end of a migration to the
- * device. NON-KERNEL.
+ * Returns the contents of the mirrored pages to user space, at the end of a migration to the device. NON-KERNEL: lines
+ * that upstream's dmirror_migrate_to_device() and dmirror_exclusive() repeat.
  */
 export function* dmirror_copy_back(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const size = cmd.npages * PAGE_SIZE;
@@ -271,7 +293,7 @@ export function* dmirror_copy_back(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd)
   return ret;
 }
 
-/** The snapshot byte of an entry (lib/test_hmm.c: dmirror_mkentry()). */
+/** Returns the snapshot byte of an entry (lib/test_hmm.c: dmirror_mkentry()). */
 function dmirror_mkentry(m: Machine, d: dmirror, entry: number): number {
   const flags = hmm_pfn_flags(entry);
   if (flags & HMM_PFN_ERROR) return HMM_DMIRROR_PROT_ERROR;
@@ -294,6 +316,7 @@ function dmirror_mkentry(m: Machine, d: dmirror, entry: number): number {
   return perm;
 }
 
+/** Handles an invalidation during a snapshot (lib/test_hmm.c: dmirror_snapshot_invalidate()). */
 function* dmirror_snapshot_invalidate(
   m: Machine,
   mni: mmu_interval_notifier,
@@ -312,7 +335,7 @@ const dmirror_mrn_ops: mmu_interval_notifier_ops = {
   invalidate: dmirror_snapshot_invalidate,
 };
 
-/** Writes the snapshot bytes of at most 32 pages to `perm` (lib/test_hmm.c: dmirror_range_snapshot()). */
+/** Stores the snapshot bytes of at most 32 pages in `perm` (lib/test_hmm.c: dmirror_range_snapshot()). */
 function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm: Uint8Array): Gen<number> {
   const notifier = new mmu_interval_notifier();
   notifier.container = d;
@@ -336,10 +359,7 @@ function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm:
   return ret;
 }
 
-/**
- * HMM_DMIRROR_SNAPSHOT: writes one byte a page to ptr, without faulting anything in (lib/test_hmm.c:
- * dmirror_snapshot()).
- */
+/** HMM_DMIRROR_SNAPSHOT: stores one byte per page at ptr and faults nothing in (lib/test_hmm.c: dmirror_snapshot()). */
 export function* dmirror_snapshot(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;

@@ -66,21 +66,24 @@ import { HMM_DMIRROR_FLAG_FAIL_ALLOC } from './uapi.ts';
 
 const HPAGE_PMD_NR = 512;
 const PTRS_PER_PTE = 512;
-/** pages that make_device_exclusive_range() was asked for at a time */
+/** Pages per make_device_exclusive_range() call. */
 const EXCLUSIVE_PAGES = 64;
 
+/** Returns the MIGRATE_VMA_SELECT_* of the device's own memory (lib/test_hmm.c: dmirror_select_device()). */
 function dmirror_select_device(d: dmirror): number {
   return dmirror_is_private_zone(d.mdevice) ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE : MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 }
 
-/** Copies n pages from pfn src, or zeroes them if src is -1 (copy_highpage() and clear_highpage() of each). */
+/**
+ * Copies n pages from pfn src, or zeroes them if src is -1. NON-KERNEL: copy_highpage() and clear_highpage() in a loop.
+ */
 function fill_pages(m: Machine, dst: number, src: number, n: number): void {
   if (src >= 0) m.ram.copy(dst, src, n);
   else for (let i = 0; i < n; i++) m.ram.clear(dst + i);
   m.sched.spend(COPY_PAGE_NS * n);
 }
 
-/** True once for each time that user space asked for a failing allocation. */
+/** Returns true once per HMM_DMIRROR_FLAG_FAIL_ALLOC that user space set. NON-KERNEL: lines that upstream repeats. */
 function fail_alloc(d: dmirror): boolean {
   if ((d.flags & HMM_DMIRROR_FLAG_FAIL_ALLOC) === 0) return false;
   d.flags &= ~HMM_DMIRROR_FLAG_FAIL_ALLOC;
@@ -88,7 +91,8 @@ function fail_alloc(d: dmirror): boolean {
 }
 
 /**
- * Gives every page that can move a device page with its contents (lib/test_hmm.c: dmirror_migrate_alloc_and_copy()).
+ * Allocates a device page for each page that can migrate and copies the contents
+ * (lib/test_hmm.c: dmirror_migrate_alloc_and_copy()).
  */
 function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<void> {
   const src = args.src as Float64Array;
@@ -154,11 +158,15 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
   }
 }
 
-/** -EPERM if a page of [start, end) is mapped for exclusive access, else 0 (lib/test_hmm.c: dmirror_check_atomic()). */
+/**
+ * Returns -EPERM if a page of [start, end) is mapped for exclusive access, else 0
+ * (lib/test_hmm.c: dmirror_check_atomic()).
+ */
 export function dmirror_check_atomic(d: dmirror, start: number, end: number): number {
   return d.pt.has_tag(start / PAGE_SIZE, end / PAGE_SIZE - 1, DPT_XA_TAG_ATOMIC) ? -EPERM : 0;
 }
 
+/** Maps a page for exclusive access in the mirror's page table. Returns 0 (lib/test_hmm.c: dmirror_atomic_map()). */
 function* dmirror_atomic_map(m: Machine, addr: number, page: number, d: dmirror): Gen<number> {
   yield* mutex_lock(m, d.mutex);
   d.pt.store(addr / PAGE_SIZE, page, DPT_XA_TAG_ATOMIC);
@@ -166,7 +174,7 @@ function* dmirror_atomic_map(m: Machine, addr: number, page: number, d: dmirror)
   return 0;
 }
 
-/** Maps the pages that migrated in the mirror's page table (lib/test_hmm.c: dmirror_migrate_finalize_and_map()). */
+/** Enters the migrated pages into the mirror's page table (lib/test_hmm.c: dmirror_migrate_finalize_and_map()). */
 function* dmirror_migrate_finalize_and_map(m: Machine, args: migrate_vma, d: dmirror): Gen<void> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
@@ -187,8 +195,10 @@ function* dmirror_migrate_finalize_and_map(m: Machine, args: migrate_vma, d: dmi
   mutex_unlock(m, d.mutex);
 }
 
-// As dmirror_exclusive() did it with make_device_exclusive_range(), 64 pages at a time: -EBUSY if one of them could not
-// be had.
+/**
+ * Makes a range exclusive by make_device_exclusive_range(), 64 pages at a time, as dmirror_exclusive() did before
+ * make_device_exclusive(). Returns 0, or -EBUSY if a page was not obtained. NON-KERNEL.
+ */
 function* dmirror_exclusive_range(m: Machine, d: dmirror, start: number, end: number): Gen<number> {
   const pages = new Int32Array(EXCLUSIVE_PAGES);
   for (let addr = start, next: number; addr < end; addr = next) {
@@ -211,6 +221,10 @@ function* dmirror_exclusive_range(m: Machine, d: dmirror, start: number, end: nu
   return 0;
 }
 
+/**
+ * Makes a range exclusive page by page. Returns 0 or a negative errno. NON-KERNEL: the loop of upstream's
+ * dmirror_exclusive().
+ */
 function* dmirror_exclusive_pages(m: Machine, d: dmirror, start: number, end: number): Gen<number> {
   for (let addr = start; addr < end; addr += PAGE_SIZE) {
     const page = yield* make_device_exclusive(m, d.notifier.mm, addr, null);
@@ -225,8 +239,8 @@ function* dmirror_exclusive_pages(m: Machine, d: dmirror, start: number, end: nu
 }
 
 /**
- * HMM_DMIRROR_EXCLUSIVE: makes the device the only one to access each page, and returns their contents (lib/test_hmm.c:
- * dmirror_exclusive()).
+ * HMM_DMIRROR_EXCLUSIVE: gives the device exclusive access to each page and returns the contents
+ * (lib/test_hmm.c: dmirror_exclusive()).
  */
 export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
@@ -243,8 +257,8 @@ export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd)
 }
 
 /**
- * Gives the device pages of a range system pages with their contents; a failing huge page is replaced by single ones.
- * 0 or VM_FAULT_OOM (lib/test_hmm.c: dmirror_devmem_fault_alloc_and_copy()).
+ * Allocates a system page for each device page of a range and copies the contents; falls back to single pages if a huge
+ * page cannot be allocated. Returns 0 or VM_FAULT_OOM (lib/test_hmm.c: dmirror_devmem_fault_alloc_and_copy()).
  */
 function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<number> {
   const src = args.src as Float64Array;
@@ -312,18 +326,22 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
   return 0;
 }
 
-// The arrays of an ioctl's migration, for one page table's worth of pages at a time.
+/**
+ * Allocates the arrays of an ioctl's migration, for the pages of one pte table. NON-KERNEL: lines that upstream
+ * repeats.
+ */
 function alloc_pfns(m: Machine, args: migrate_vma): void {
   args.src = kvcalloc(m, PTRS_PER_PTE, GFP_KERNEL | __GFP_NOFAIL);
   args.dst = kvcalloc(m, PTRS_PER_PTE, GFP_KERNEL | __GFP_NOFAIL);
 }
 
+/** Frees the arrays of an ioctl's migration. NON-KERNEL: lines that upstream repeats. */
 function free_pfns(m: Machine, args: migrate_vma): void {
   kvfree(m, args.src);
   kvfree(m, args.dst);
 }
 
-/** How many of a migration's pages moved (lib/test_hmm.c: dmirror_successful_migrated_pages()). */
+/** Returns the number of pages that migrated (lib/test_hmm.c: dmirror_successful_migrated_pages()). */
 function dmirror_successful_migrated_pages(m: Machine, migrate: migrate_vma): number {
   const src = migrate.src as Float64Array;
   const both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
@@ -335,8 +353,8 @@ function dmirror_successful_migrated_pages(m: Machine, migrate: migrate_vma): nu
 }
 
 /**
- * HMM_DMIRROR_MIGRATE_TO_SYS: brings device pages back; cpages counts those that moved (lib/test_hmm.c:
- * dmirror_migrate_to_system()).
+ * HMM_DMIRROR_MIGRATE_TO_SYS: migrates device pages to system memory and counts them in cpages
+ * (lib/test_hmm.c: dmirror_migrate_to_system()).
  */
 export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
@@ -379,8 +397,8 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
 }
 
 /**
- * HMM_DMIRROR_MIGRATE_TO_DEV: moves pages to the device and returns their contents (lib/test_hmm.c:
- * dmirror_migrate_to_device()).
+ * HMM_DMIRROR_MIGRATE_TO_DEV: migrates pages to the device and returns their contents
+ * (lib/test_hmm.c: dmirror_migrate_to_device()).
  */
 export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const mm = d.notifier.mm;
@@ -417,8 +435,8 @@ export function* dmirror_migrate_to_device(m: Machine, d: dmirror, cmd: hmm_dmir
 }
 
 /**
- * The CPU touched a private page: brings it, or the whole folio that a pmd maps, back to system memory (lib/test_hmm.c:
- * dmirror_devmem_fault()).
+ * Handles a CPU fault on a private page: migrates it, or the folio that a pmd maps, to system memory
+ * (lib/test_hmm.c: dmirror_devmem_fault()).
  */
 export function* dmirror_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const folio = page_folio(m, vmf.page);

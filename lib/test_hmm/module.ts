@@ -64,6 +64,7 @@ import {
 
 const MODULE_NAME = 'test_hmm';
 
+/** Returns the module's state. NON-KERNEL: upstream's static variables. */
 function this_module(m: Machine): test_hmm_state {
   const state = m.modules.data.get(MODULE_NAME);
   if (!(state instanceof test_hmm_state))
@@ -72,8 +73,8 @@ function this_module(m: Machine): test_hmm_state {
 }
 
 /**
- * Opens the mirror of the caller's address space: 0, or -EINTR when a signal came (lib/test_hmm.c:
- * dmirror_fops_open()).
+ * Opens a mirror of the caller's address space. Returns 0, or -EINTR for a signal
+ * (lib/test_hmm.c: dmirror_fops_open()).
  */
 function* dmirror_fops_open(m: Machine, node: inode, filp: file): Gen<number> {
   const mod = this_module(m);
@@ -94,7 +95,7 @@ function* dmirror_fops_open(m: Machine, node: inode, filp: file): Gen<number> {
   return 0;
 }
 
-/** Closes a mirror and evicts all of the device's memory, whoever uses it (lib/test_hmm.c: dmirror_fops_release()). */
+/** Closes a mirror and evicts the whole device, whoever uses it (lib/test_hmm.c: dmirror_fops_release()). */
 function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number> {
   const d = filp.private_data as dmirror;
   const mdevice = d.mdevice;
@@ -108,8 +109,8 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
 }
 
 /**
- * The decoded command, or -EINVAL for an address that is not on a page or a range that is empty or wraps. Page numbers
- * are below 2^52, so that sums and the multiples of 4096 are exact in spite of being up to 2^64.
+ * Returns the decoded command, or -EINVAL for an unaligned address or an empty or wrapping range. Page numbers are
+ * below 2^52, so that sums and multiples of PAGE_SIZE up to 2^64 are exact. NON-KERNEL: upstream reads a structure.
  */
 function decode_cmd(view: DataView): hmm_dmirror_cmd | number {
   if (view.getUint32(HMM_DMIRROR_CMD.addr, true) & (PAGE_SIZE - 1)) return -EINVAL;
@@ -124,6 +125,9 @@ function decode_cmd(view: DataView): hmm_dmirror_cmd | number {
   return { addr: start * PAGE_SIZE, ptr, npages, cpages: 0, faults: 0 };
 }
 
+/**
+ * Runs a command. Returns 0 or a negative errno. NON-KERNEL: the switch of upstream's dmirror_fops_unlocked_ioctl().
+ */
 function* run_command(m: Machine, d: dmirror, command: number, cmd: hmm_dmirror_cmd, view: DataView): Gen<number> {
   switch (command) {
     case HMM_DMIRROR_READ:
@@ -153,14 +157,16 @@ function* run_command(m: Machine, d: dmirror, command: number, cmd: hmm_dmirror_
   }
 }
 
-// The command of today that a number of January 2022 stands for; 0 for none. Those of the first seven differ in the
-// size that they hold.
+/**
+ * Returns today's command for one of the series of January 2022, 0 for none. The first seven differ only in the encoded
+ * size. NON-KERNEL.
+ */
 function command_of_v3(command: number): number {
   const nr = command % 256;
   return nr < 7 && command === iowr(nr, HMM_DMIRROR_CMD_V3.size) ? iowr(nr) : 0;
 }
 
-/** HMM_DMIRROR_GET_MEM_DEV_TYPE: the type of the mirror's device memory. NON-KERNEL (20220110223201.31024-7). */
+/** HMM_DMIRROR_GET_MEM_DEV_TYPE: returns the type of the device's memory. NON-KERNEL (20220110223201.31024-7). */
 function* dmirror_get_device_type(m: Machine, d: dmirror, view: DataView): Gen<number> {
   yield* mutex_lock(m, d.mutex);
   view.setBigUint64(HMM_DMIRROR_CMD_V3.zone_device_type, BigInt(d.mdevice.zone_device_type), true);
@@ -169,7 +175,7 @@ function* dmirror_get_device_type(m: Machine, d: dmirror, view: DataView): Gen<n
 }
 
 /**
- * An HMM_DMIRROR_* command on the struct at user address `arg`, into which cpages and faults are written
+ * Runs an HMM_DMIRROR_* command on the structure at user address `arg` and stores cpages and faults in it
  * (lib/test_hmm.c: dmirror_fops_unlocked_ioctl()).
  */
 function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, arg: number): Gen<number> {
@@ -191,7 +197,7 @@ function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, a
   return (yield* copy_to_user(m, arg, bytes, bytes.length)) !== 0 ? -EFAULT : 0;
 }
 
-/** Maps fresh zeroed pages over the whole vma (lib/test_hmm.c: dmirror_fops_mmap()). */
+/** Maps zeroed pages over the whole vma (lib/test_hmm.c: dmirror_fops_mmap()). */
 function* dmirror_fops_mmap(m: Machine, _filp: file, vma: vm_area_struct): Gen<number> {
   for (let addr = vma.vm_start; addr < vma.vm_end; addr += PAGE_SIZE) {
     const page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
@@ -213,6 +219,7 @@ const dmirror_fops: file_operations = {
   unlocked_ioctl: dmirror_fops_unlocked_ioctl,
 };
 
+/** Creates a device with its first chunk. Returns 0 or a negative errno (lib/test_hmm.c: dmirror_device_init()). */
 function* dmirror_device_init(m: Machine, mdevice: dmirror_device, id: number): Gen<number> {
   cdev_init(mdevice.cdevice, dmirror_fops);
   device_initialize(mdevice.device);
@@ -224,21 +231,24 @@ function* dmirror_device_init(m: Machine, mdevice: dmirror_device, id: number): 
   }
   if (ret === 0) ret = yield* dmirror_allocate_chunk(m, mdevice, null, false);
   if (ret === 0) ret = cdev_device_add(m, mdevice.cdevice, mdevice.device);
-  // put_device(): the last reference goes, which is dmirror_device_release()
+  // put_device() drops the last reference, which calls dmirror_device_release().
   if (ret !== 0) yield* dmirror_device_remove_chunks(m, mdevice);
   return ret;
 }
 
+/** Removes a device (lib/test_hmm.c: dmirror_device_remove()). */
 function* dmirror_device_remove(m: Machine, mdevice: dmirror_device): Gen<void> {
   cdev_device_del(m, mdevice.cdevice, mdevice.device);
   yield* dmirror_device_remove_chunks(m, mdevice);
 }
 
+/** Returns a numeric parameter, 0 if it is not given, NaN if it is no number. NON-KERNEL: module_param(). */
 function param(params: ModuleParams, name: string): number {
   const v = Number(params[name] ?? 0);
   return Number.isFinite(v) ? v : NaN;
 }
 
+/** Creates the devices. Returns 0 or a negative errno (lib/test_hmm.c: hmm_dmirror_init()). */
 function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
   const spm_addr_dev0 = param(params, 'spm_addr_dev0');
   const spm_addr_dev1 = param(params, 'spm_addr_dev1');
@@ -265,6 +275,7 @@ function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
   return 0;
 }
 
+/** Removes the devices (lib/test_hmm.c: hmm_dmirror_exit()). */
 function* hmm_dmirror_exit(m: Machine): Gen<void> {
   const mod = this_module(m);
   for (const mdevice of mod.dmirror_devices) yield* dmirror_device_remove(m, mdevice);
@@ -272,7 +283,7 @@ function* hmm_dmirror_exit(m: Machine): Gen<void> {
   m.modules.data.delete(MODULE_NAME);
 }
 
-/** The folios behind a chunk's pages that are in use. NON-KERNEL. */
+/** Reports the folios that back a chunk's pages in use, for the audit. NON-KERNEL. */
 function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: number) => void): void {
   m.device_private.for_each_run(chunk.pagemap, (first, nr) => {
     const { compound_head, private: data } = m.page;
@@ -283,8 +294,8 @@ function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: num
 }
 
 /**
- * The module test_hmm. Parameters: spm_addr_dev0 and spm_addr_dev1, physical addresses of 256 MiB each for the coherent
- * devices, which exist only if both are given (lib/test_hmm.c: hmm_dmirror_init(), hmm_dmirror_exit()).
+ * The module test_hmm. spm_addr_dev0 and spm_addr_dev1 are physical addresses of 256 MiB each; the coherent devices
+ * exist only if both are given (lib/test_hmm.c: hmm_dmirror_init()).
  */
 export const test_hmm: Module = {
   name: MODULE_NAME,

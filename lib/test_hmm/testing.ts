@@ -9,14 +9,13 @@ import type { Gen } from '../kernel/gen.ts';
 import { load_module } from '../kernel/module.ts';
 import { type Asserts, run_clean } from '../kernel/testing.ts';
 
-// The layout of the process and the number of the ioctl are the tests' own: nothing here comes from uapi.ts.
+// Layout of the process and number of the ioctl, declared again: nothing here is taken from uapi.ts.
 const [PAGE, RW, PRIVATE_ANON_FIXED, O_RDWR, SNAPSHOT] = [4096, 3, 0x32, 2, 0xc0284804];
-/** Buffer, mirror and command of the process that run_dmirror() starts. */
+/** Addresses of buffer, mirror and command in the process of run_dmirror(). */
 export const [BUF, MIRROR, CMD] = [0x200000000, 0x210000000, 0x220000000];
 
 /**
- * Runs a process with a mirror device, buffers at fixed addresses, and words in the first `filled` pages of BUF.
- * NON-KERNEL.
+ * Runs a process with a device, buffers at fixed addresses and words in the first `filled` pages of BUF. NON-KERNEL.
  */
 export function run_dmirror(t: Asserts, filled: number, body: (m: Machine, fd: number) => Gen<void>): void {
   run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never' }), function* (m) {
@@ -32,7 +31,7 @@ export function run_dmirror(t: Asserts, filled: number, body: (m: Machine, fd: n
   });
 }
 
-/** The ioctl's answer; cpages and faults stay in the structure. NON-KERNEL. */
+/** Runs an ioctl and returns its result; cpages and faults stay in the structure. NON-KERNEL. */
 export function* dev(
   m: Machine,
   fd: number,
@@ -48,18 +47,18 @@ export function* dev(
   return yield* sys_ioctl(m, fd, command, cmd);
 }
 
-/** cpages and faults of the last command that went well. NON-KERNEL. */
+/** Returns cpages and faults of the last successful command. NON-KERNEL. */
 export function* counts(m: Machine): Gen<number[]> {
   return [yield* user_load64(m, CMD + 24), yield* user_load64(m, CMD + 32)];
 }
 
-/** The bytes of a snapshot of npages pages. NON-KERNEL. */
+/** Returns the bytes of a snapshot of npages pages. NON-KERNEL. */
 export function* snapshot(t: Asserts, m: Machine, fd: number, npages: number, addr = BUF): Gen<number[]> {
   t.equal(yield* dev(m, fd, SNAPSHOT, npages, addr), 0);
   return yield* load_bytes(m, MIRROR, npages);
 }
 
-/** n bytes of the process. NON-KERNEL. */
+/** Returns n bytes of the process's memory. NON-KERNEL. */
 export function* load_bytes(m: Machine, at: number, n: number): Gen<number[]> {
   const found: number[] = [];
   for (let i = 0; i < n; i++) found.push(yield* user_load8(m, at + i));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The interface of /dev/hmm_dmirror0 to 3 to user space (lib/test_hmm_uapi.h).
+// User interface of /dev/hmm_dmirror0 to 3 (lib/test_hmm_uapi.h).
 
-/** Bytes of struct hmm_dmirror_cmd and where its five u64 stand. */
+/** Size of struct hmm_dmirror_cmd and offsets of its five u64. */
 export const HMM_DMIRROR_CMD = { size: 40, addr: 0, ptr: 8, npages: 16, cpages: 24, faults: 32 } as const;
 
-/** The struct of the series of January 2022, which had a sixth u64. NON-KERNEL (20220110223201.31024-7). */
+/** The structure of the series of January 2022, with a sixth u64. NON-KERNEL (20220110223201.31024-7). */
 export const HMM_DMIRROR_CMD_V3 = { ...HMM_DMIRROR_CMD, size: 48, zone_device_type: 40 } as const;
 
 /**
- * An ioctl number of type 'H' that reads and writes a command of `size` bytes; above 2^31
+ * Returns the number of an ioctl of type 'H' that reads and writes `size` bytes; above 2^31
  * (include/uapi/asm-generic/ioctl.h: _IOWR()).
  */
 export function iowr(nr: number, size: number = HMM_DMIRROR_CMD.size): number {
@@ -26,13 +26,13 @@ export const HMM_DMIRROR_RELEASE = iowr(0x07);
 export const HMM_DMIRROR_FLAGS = iowr(0x08);
 export const HMM_DMIRROR_READ_UNLOCKED = iowr(0x09);
 
-/** the last command of the series of January 2022: answers HMM_DMIRROR_MEMORY_DEVICE_* */
+/** Last command of the series of January 2022: returns HMM_DMIRROR_MEMORY_DEVICE_*. */
 export const HMM_DMIRROR_GET_MEM_DEV_TYPE = iowr(0x07, HMM_DMIRROR_CMD_V3.size);
 
-/** the next allocation that migrates a page or huge page fails */
+/** The next allocation of a page or huge page during migration fails. */
 export const HMM_DMIRROR_FLAG_FAIL_ALLOC = 1 << 0;
 
-// What HMM_DMIRROR_SNAPSHOT writes for a page: one of the sources below, or'ed with READ or WRITE and PMD or PUD.
+// Snapshot bytes: one of the sources below, or'ed with READ or WRITE and PMD or PUD.
 export const HMM_DMIRROR_PROT_ERROR = 0xff;
 export const HMM_DMIRROR_PROT_NONE = 0x00;
 export const HMM_DMIRROR_PROT_READ = 0x01;

@@ -13,12 +13,10 @@ export const CLONE_VM = 0x100;
 export const CLONE_FILES = 0x400;
 export const CLONE_THREAD = 0x10000;
 
-/** What a task's user code is: a generator that answers its exit code, 0 to 255. NON-KERNEL. */
+/** User code of a task: a generator that returns its exit code, 0 to 255. NON-KERNEL. */
 export type UserCode = () => Gen<number | void>;
 
-/**
- * A task's whole life: its user code, then its exit. Signals and exit(2) end the user code by an exception. NON-KERNEL.
- */
+/** Runs a task: its user code, then its exit. Signals and exit(2) end the user code by an exception. NON-KERNEL. */
 export function* task_entry(m: Machine, code: UserCode): Gen<void> {
   let status: number;
   let thread_only = m.current !== m.current.group_leader;
@@ -38,8 +36,8 @@ export function* task_entry(m: Machine, code: UserCode): Gen<void> {
 }
 
 /**
- * A task with a number and a CPU, not started (kernel/fork.c: dup_task_struct()). It stays on its parent's CPU, as
- * tasks that run one at a time do, unless the scheduler spreads tasks.
+ * Allocates a task with a pid and a CPU; it is not started (kernel/fork.c: dup_task_struct()). It stays on its parent's
+ * CPU unless the scheduler spreads tasks.
  */
 export function alloc_task(m: Machine, comm: string, parent: task_struct | null = null): task_struct {
   const t = new task_struct(m.next_pid++, comm);
@@ -49,9 +47,9 @@ export function alloc_task(m: Machine, comm: string, parent: task_struct | null 
 }
 
 /**
- * Makes a task that runs `child`: a new process with a copy of the address space and the descriptors, or with CLONE_VM
- * | CLONE_FILES | CLONE_THREAD a thread. Upstream's child returns from the same call; a generator cannot be copied, so
- * here the caller says what the child does. The new pid or -ENOMEM (kernel/fork.c: kernel_clone()).
+ * Creates a task that runs `child`: a process with copies of the address space and the descriptors, or with CLONE_VM |
+ * CLONE_FILES | CLONE_THREAD a thread. Upstream's child returns from the same call; a generator cannot be copied, so
+ * the caller passes the child's code. Returns the pid or -ENOMEM (kernel/fork.c: kernel_clone()).
  */
 export function* kernel_clone(m: Machine, flags: number, child: UserCode): Gen<number> {
   const parent = m.current;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The life of an mm_struct: the half of kernel/fork.c that makes and frees address spaces.
+// Creation and destruction of address spaces: the part of kernel/fork.c that deals with mm_struct.
 
 import { pgd_alloc, pgd_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import type { Machine } from '../../boot.ts';
@@ -11,13 +11,13 @@ import { mmu_notifier_subscriptions_destroy, mmu_notifier_subscriptions_init } f
 import type { Gen } from '../gen.ts';
 import { BUG_ON, printk, WARN_ON_ONCE } from '../printk.ts';
 
-/** What a new process takes over of its parent's mm->flags (include/linux/mm_types.h: MMF_INIT_LEGACY_MASK). */
+/** Flags that a child inherits from its parent's mm->flags (include/linux/mm_types.h: MMF_INIT_LEGACY_MASK). */
 const MMF_INIT_LEGACY_MASK = MMF_DISABLE_THP;
-/** What it takes over of mm->def_flags (include/linux/mm.h: VM_INIT_DEF_MASK). */
+/** Flags that a child inherits from mm->def_flags (include/linux/mm.h: VM_INIT_DEF_MASK). */
 const VM_INIT_DEF_MASK = VM_NOHUGEPAGE;
 const resident_page_types = ['MM_FILEPAGES', 'MM_ANONPAGES', 'MM_SWAPENTS', 'MM_SHMEMPAGES'];
 
-/** The smallest number from 1 on that no live mm has (kernel/fork.c: mm_alloc_id()). */
+/** Returns the smallest id from 1 on that no live mm has (kernel/fork.c: mm_alloc_id()). */
 function mm_alloc_id(m: Machine): number {
   const taken = new Set<number>();
   for (const mm of m.mms) taken.add(mm.mm_id);
@@ -26,7 +26,7 @@ function mm_alloc_id(m: Machine): number {
   return id;
 }
 
-/** An empty address space with one user, or null without memory (kernel/fork.c: mm_alloc(), mm_init()). */
+/** Allocates an empty address space with one user, or returns null (kernel/fork.c: mm_alloc()). */
 export function mm_alloc(m: Machine): mm_struct | null {
   const pgd = pgd_alloc(m);
   if (pgd === null) return null;
@@ -41,7 +41,7 @@ export function mm_alloc(m: Machine): mm_struct | null {
   return mm;
 }
 
-/** A copy of the current process's address space, or null (kernel/fork.c: dup_mm()). */
+/** Duplicates the current address space, or returns null (kernel/fork.c: dup_mm()). */
 export function* dup_mm(m: Machine, oldmm: mm_struct): Gen<mm_struct | null> {
   const mm = mm_alloc(m);
   if (mm === null) return null;
@@ -57,19 +57,19 @@ export function* dup_mm(m: Machine, oldmm: mm_struct): Gen<mm_struct | null> {
   return mm;
 }
 
-/** Another user of the address space (include/linux/sched/mm.h: mmget()). */
+/** Adds a user to the address space (include/linux/sched/mm.h: mmget()). */
 export function mmget(mm: mm_struct): void {
   mm.mm_users++;
 }
 
-/** As mmget(), unless the last user is gone (include/linux/sched/mm.h: mmget_not_zero()). */
+/** Adds a user unless the last one is gone (include/linux/sched/mm.h: mmget_not_zero()). */
 export function mmget_not_zero(mm: mm_struct): boolean {
   if (mm.mm_users === 0) return false;
   mm.mm_users++;
   return true;
 }
 
-/** One user less; the last one takes the address space down (kernel/fork.c: mmput()). */
+/** Drops a user; the last one tears the address space down (kernel/fork.c: mmput()). */
 export function* mmput(m: Machine, mm: mm_struct): Gen<void> {
   if (--mm.mm_users > 0) return;
   BUG_ON(mm.mm_users < 0, 'kernel/fork.c: mmput() of an mm without users');
@@ -79,18 +79,18 @@ export function* mmput(m: Machine, mm: mm_struct): Gen<void> {
   mmdrop(m, mm);
 }
 
-/** Keeps the mm_struct itself, not its contents (include/linux/sched/mm.h: mmgrab()). */
+/** Takes a reference to the mm_struct, not to its contents (include/linux/sched/mm.h: mmgrab()). */
 export function mmgrab(mm: mm_struct): void {
   mm.mm_count++;
 }
 
-/** Lets the mm_struct go; the last one frees it (include/linux/sched/mm.h: mmdrop()). */
+/** Drops a reference to the mm_struct and frees it with the last one (include/linux/sched/mm.h: mmdrop()). */
 export function mmdrop(m: Machine, mm: mm_struct): void {
   if (--mm.mm_count > 0) return;
   __mmdrop(m, mm);
 }
 
-/** Frees the mm_struct and says what it still counted (kernel/fork.c: __mmdrop(), check_mm()). */
+/** Frees an mm_struct (kernel/fork.c: __mmdrop()). Reports counters that are not 0, as upstream's check_mm() does. */
 function __mmdrop(m: Machine, mm: mm_struct): void {
   WARN_ON_ONCE(m, mm === m.current.mm, '__mmdrop');
   pgd_free(m, mm, mm.pgd);

@@ -17,7 +17,7 @@ export class mutex implements WaitPoint {
   }
 }
 
-/** Takes the mutex, sleeping while another task holds it (kernel/locking/mutex.c: mutex_lock()). */
+/** Takes the mutex; sleeps while another task holds it (kernel/locking/mutex.c: mutex_lock()). */
 export function* mutex_lock(m: Machine, lock: mutex): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, lock.what);
   while (lock.owner !== null) {
@@ -29,7 +29,7 @@ export function* mutex_lock(m: Machine, lock: mutex): Gen<void> {
   m.current.held_locks.push(lock);
 }
 
-/** Takes the mutex if nobody holds it (kernel/locking/mutex.c: mutex_trylock()). */
+/** Takes the mutex if it is free (kernel/locking/mutex.c: mutex_trylock()). */
 export function mutex_trylock(m: Machine, lock: mutex): boolean {
   if (lock.owner !== null) return false;
   lock.owner = m.current;
@@ -37,7 +37,7 @@ export function mutex_trylock(m: Machine, lock: mutex): boolean {
   return true;
 }
 
-/** Gives the mutex back and wakes who waits (kernel/locking/mutex.c: mutex_unlock()). */
+/** Releases the mutex and wakes a waiter (kernel/locking/mutex.c: mutex_unlock()). */
 export function mutex_unlock(m: Machine, lock: mutex): void {
   if (lock.owner !== m.current) throw new Oops(`BUG: bad unlock of ${lock.what}`);
   lock.owner = null;

@@ -21,7 +21,7 @@ interface rwsem_waiter {
 }
 
 /**
- * A sleeping lock of many readers or one writer, first come first served (include/linux/rwsem.h: struct rw_semaphore).
+ * A sleeping lock with many readers or one writer; waiters queue in order (include/linux/rwsem.h: struct rw_semaphore).
  */
 export class rw_semaphore implements WaitPoint {
   readonly what: string;
@@ -36,6 +36,9 @@ export class rw_semaphore implements WaitPoint {
   }
 }
 
+/**
+ * Grants the lock to the first writer or the first readers of the queue (kernel/locking/rwsem.c: rwsem_mark_wake()).
+ */
 function rwsem_wake(m: Machine, sem: rw_semaphore): void {
   while (sem.waiters.length > 0 && sem.writer === null) {
     const w = sem.waiters[0];
@@ -48,6 +51,11 @@ function rwsem_wake(m: Machine, sem: rw_semaphore): void {
   }
 }
 
+/**
+ * Queues the task and sleeps until it owns the lock. Returns 0, or -EINTR if `killable` and a fatal signal is pending
+ * (kernel/locking/rwsem.c: rwsem_down_read_slowpath()). Also upstream's rwsem_down_write_slowpath(). Leaves out
+ * optimistic spinning and lock stealing: only timing would differ.
+ */
 function* rwsem_wait(m: Machine, sem: rw_semaphore, write: boolean, killable: boolean): Gen<number> {
   const task = m.current;
   const w: rwsem_waiter = { task, write };
@@ -69,14 +77,17 @@ export function* down_read(m: Machine, sem: rw_semaphore): Gen<void> {
   if (!down_read_trylock(m, sem)) yield* rwsem_wait(m, sem, false, false);
 }
 
-/** As down_read(), but -EINTR when SIGKILL comes while it waits (kernel/locking/rwsem.c: down_read_killable()). */
+/**
+ * Takes the lock for reading. Returns -EINTR if SIGKILL arrives while it waits
+ * (kernel/locking/rwsem.c: down_read_killable()).
+ */
 export function* down_read_killable(m: Machine, sem: rw_semaphore): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, sem.what);
   if (down_read_trylock(m, sem)) return 0;
   return yield* rwsem_wait(m, sem, false, true);
 }
 
-/** Takes the lock for reading if no writer holds it or waits for it (kernel/locking/rwsem.c: down_read_trylock()). */
+/** Takes the lock for reading if no writer holds it or waits (kernel/locking/rwsem.c: down_read_trylock()). */
 export function down_read_trylock(m: Machine, sem: rw_semaphore): boolean {
   if (sem.writer !== null || sem.waiters.length > 0) return false;
   sem.readers.push(m.current);
@@ -90,7 +101,10 @@ export function* down_write(m: Machine, sem: rw_semaphore): Gen<void> {
   if (!down_write_trylock(m, sem)) yield* rwsem_wait(m, sem, true, false);
 }
 
-/** As down_write(), but -EINTR when SIGKILL comes while it waits (kernel/locking/rwsem.c: down_write_killable()). */
+/**
+ * Takes the lock for writing. Returns -EINTR if SIGKILL arrives while it waits
+ * (kernel/locking/rwsem.c: down_write_killable()).
+ */
 export function* down_write_killable(m: Machine, sem: rw_semaphore): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, sem.what);
   if (down_write_trylock(m, sem)) return 0;
@@ -105,14 +119,14 @@ export function down_write_trylock(m: Machine, sem: rw_semaphore): boolean {
   return true;
 }
 
-/** Gives a read lock back (kernel/locking/rwsem.c: up_read()). */
+/** Releases a read lock (kernel/locking/rwsem.c: up_read()). */
 export function up_read(m: Machine, sem: rw_semaphore): void {
   if (!take_out(sem.readers, m.current)) throw new Oops(`BUG: bad read unlock of ${sem.what}`);
   forget(m.current, sem);
   if (sem.waiters.length > 0) rwsem_wake(m, sem);
 }
 
-/** Gives a write lock back (kernel/locking/rwsem.c: up_write()). */
+/** Releases a write lock (kernel/locking/rwsem.c: up_write()). */
 export function up_write(m: Machine, sem: rw_semaphore): void {
   if (sem.writer !== m.current) throw new Oops(`BUG: bad write unlock of ${sem.what}`);
   sem.writer = null;
@@ -128,7 +142,7 @@ export function downgrade_write(m: Machine, sem: rw_semaphore): void {
   rwsem_wake(m, sem);
 }
 
-/** True while anybody holds it (include/linux/rwsem.h: rwsem_is_locked()). */
+/** Returns true if any task holds the lock (include/linux/rwsem.h: rwsem_is_locked()). */
 export function rwsem_is_locked(sem: rw_semaphore): boolean {
   return sem.writer !== null || sem.readers.length > 0;
 }

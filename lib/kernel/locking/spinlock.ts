@@ -6,7 +6,7 @@ import { Oops } from '../printk.ts';
 import { preempt_point, type task_struct, type WaitPoint } from '../sched/core.ts';
 import { forget } from '../sched/wait.ts';
 
-/** A spinlock; contention shows only while interleavings are explored (include/linux/spinlock_types.h: spinlock_t). */
+/** A spinlock. It is contended only while interleavings are explored (include/linux/spinlock.h: spin_lock_init()). */
 export class spinlock implements WaitPoint {
   readonly what: string;
   readonly yielding = true;
@@ -16,10 +16,7 @@ export class spinlock implements WaitPoint {
   }
 }
 
-/**
- * Takes a spinlock that may be contended by another CPU, such as a page-table lock (include/linux/spinlock.h:
- * spin_lock()).
- */
+/** Takes a spinlock that another CPU may hold, such as a page table lock (include/linux/spinlock.h: spin_lock()). */
 export function* spin_lock(m: Machine, lock: spinlock): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, lock.what);
   while (lock.owner !== null) {
@@ -31,20 +28,21 @@ export function* spin_lock(m: Machine, lock: spinlock): Gen<void> {
   spin_acquire(m, lock);
 }
 
-/** The uncontended half of spin_lock(): false if somebody holds it (include/linux/spinlock.h: spin_trylock()). */
+/** Takes a spinlock if it is free (include/linux/spinlock.h: spin_trylock()). */
 export function spin_trylock(m: Machine, lock: spinlock): boolean {
   if (lock.owner !== null) return false;
   spin_acquire(m, lock);
   return true;
 }
 
+/** Makes the current task the owner of a free lock. NON-KERNEL: the common part of spin_lock() and spin_trylock(). */
 function spin_acquire(m: Machine, lock: spinlock): void {
   lock.owner = m.current;
   m.current.preempt_count++;
   m.current.held_locks.push(lock);
 }
 
-/** Gives a spinlock back; giving back what one does not hold is an oops (include/linux/spinlock.h: spin_unlock()). */
+/** Releases a spinlock; oopses if the task does not hold it (include/linux/spinlock.h: spin_unlock()). */
 export function spin_unlock(m: Machine, lock: spinlock): void {
   if (lock.owner !== m.current) throw new Oops(`BUG: spinlock bad unlock of ${lock.what}`);
   lock.owner = null;
@@ -53,8 +51,8 @@ export function spin_unlock(m: Machine, lock: spinlock): void {
 }
 
 /**
- * Takes a leaf spinlock from code that cannot wait: nothing under it reaches a switch point, so it is never found
- * held (include/linux/spinlock.h: spin_lock(), where upstream nests it under others).
+ * Takes a leaf spinlock in a plain function. Nothing under it can switch tasks, so it is never contended
+ * (include/linux/spinlock.h: spin_lock()). Upstream nests it under other locks.
  */
 export function spin_lock_leaf(m: Machine, lock: spinlock): void {
   if (lock.owner !== null) throw new Oops(`BUG: spinlock recursion on ${lock.what}`);

@@ -4,7 +4,7 @@ import type { Machine } from '../../boot.ts';
 import type { Gen } from '../gen.ts';
 import { wait_event, wait_queue_head, wake_up } from './wait.ts';
 
-/** Something that happens once (include/linux/completion.h: struct completion). */
+/** An event that happens once (include/linux/completion.h: struct completion). */
 export class completion {
   done = false;
   readonly wq: wait_queue_head;
@@ -18,7 +18,10 @@ export function* wait_for_completion(m: Machine, x: completion): Gen<void> {
   yield* wait_event(m, x.wq, () => x.done);
 }
 
-/** Marks it done and wakes who waits (kernel/sched/completion.c: complete_all()). */
+/**
+ * Signals the completion and wakes its waiter (kernel/sched/completion.c: complete()). Leaves out the count: a
+ * completion here has one waiter and is not reused.
+ */
 export function complete(m: Machine, x: completion): void {
   x.done = true;
   wake_up(m, x.wq);

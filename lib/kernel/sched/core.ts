@@ -6,12 +6,12 @@ import type { mm_struct } from '../../mm/mm_types.ts';
 import type { Gen } from '../gen.ts';
 import { Oops, printk } from '../printk.ts';
 
-/** What a task waits for, as a report of a deadlock or a trace of a schedule names it. NON-KERNEL. */
+/** What a task waits for, as deadlock reports and traces name it. NON-KERNEL. */
 export interface WaitPoint {
   readonly what: string;
-  /** who holds it, where that is one task */
+  /** The holder, if it is a single task. */
   readonly owner?: task_struct | null;
-  /** the task stays runnable but cannot get on before another one ran */
+  /** The task stays runnable but cannot make progress before another task ran. */
   readonly yielding?: boolean;
 }
 
@@ -30,52 +30,52 @@ export const SIGALRM = 14;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
 
-/** A task: a thread of a process, with its kernel-side state (include/linux/sched.h: struct task_struct). */
+/** A thread with its kernel state (include/linux/sched.h: struct task_struct). */
 export class task_struct implements WaitPoint {
   readonly what: string;
   readonly pid: number;
-  /** pid of the thread group's leader */
+  /** Pid of the thread group leader. */
   tgid: number;
   comm: string;
-  /** process group */
+  /** Process group. */
   pgid: number;
-  /** the CPU that it runs on, for its whole life */
+  /** The CPU that it runs on; tasks do not migrate. */
   cpu = 0;
   mm: mm_struct | null = null;
   files: files_struct | null = null;
   state = TASK_RUNNING;
-  /** what it sleeps on, null while it runs */
+  /** What it sleeps on, or null. */
   blocked_on: WaitPoint | null = null;
-  /** the lock that another task holds and this one spins on, while interleavings are explored */
+  /** The lock that it spins on while interleavings are explored, or null. */
   spins_on: WaitPoint | null = null;
-  /** spinlocks held: a task that sleeps with any is a bug */
+  /** Number of spinlocks held. Sleeping with any is a bug. */
   preempt_count = 0;
-  /** locks of every kind held, for the audit and deadlock reports */
+  /** All locks held, for the audit and deadlock reports. */
   readonly held_locks: WaitPoint[] = [];
   gen: Gen<void> | null = null;
   real_parent: task_struct | null = null;
   readonly children: task_struct[] = [];
-  /** threads of the group, on its leader */
+  /** On a leader: the threads of the group. */
   readonly thread_group: task_struct[] = [];
   group_leader: task_struct;
-  /** wait(2) status, once dead */
+  /** wait(2) status once dead. */
   exit_code = 0;
   exit_state: 'alive' | 'zombie' | 'dead' = 'alive';
-  /** PF_EXITING: do_exit() has begun */
+  /** PF_EXITING: do_exit() has started. */
   exiting = false;
-  /** on a leader: the status that do_group_exit() gave the whole process */
+  /** On a leader: the status passed to do_group_exit(). */
   group_exit_code: number | null = null;
-  /** bit n-1: signal n is pending */
+  /** Bit n-1: signal n is pending. */
   pending = 0;
-  /** signals that user space handles (kernel/signal.c), by number */
+  /** Handlers of user space by signal number (kernel/signal.c). */
   readonly handlers = new Map<number, unknown>();
-  /** asks for a lock again and again without sleeping: where kernel code is not preempted its CPU runs nothing else */
+  /** Retries a lock in a loop without sleeping. Without kernel preemption its CPU runs no other task. */
   polls = false;
-  /** depth of pagefault_disable() */
+  /** Nesting depth of pagefault_disable(). */
   pagefault_disabled = 0;
-  /** what runs before the task returns to user space or exits (kernel/task_work.c) */
+  /** Work that runs before the task returns to user space or exits (kernel/task_work.c). */
   readonly task_works: (() => Gen<void>)[] = [];
-  /** the modelled user program's view, opaque to the kernel */
+  /** State of the modelled user program, opaque to the kernel. */
   user: unknown = null;
 
   constructor(pid: number, comm: string) {
@@ -88,18 +88,18 @@ export class task_struct implements WaitPoint {
   }
 }
 
-/** Who decides what the kernel leaves open: the next task, and random numbers. NON-KERNEL. */
+/** Decides what the kernel leaves open: the next task and random numbers. NON-KERNEL. */
 export interface Strategy {
   /**
-   * One of `runnable` (never empty). `current` is the task that ran last, or null; `is_yielding` if it asked to step
-   * back.
+   * Returns one of `runnable`, which is never empty. `current` is the task that ran last, or null; `is_yielding` if it
+   * yielded.
    */
   next_task(runnable: readonly task_struct[], current: task_struct | null, is_yielding: boolean): task_struct;
-  /** 0 to 2^32-1 */
+  /** Returns a random number, 0 to 2^32-1. */
   random_u32(): number;
 }
 
-/** xorshift32: small, fast and the same everywhere. NON-KERNEL. */
+/** Returns an xorshift32 generator: small, fast and the same on every host. NON-KERNEL. */
 export function xorshift32(seed: number): () => number {
   let x = seed >>> 0 || 0x9e3779b9;
   return () => {
@@ -112,7 +112,7 @@ export function xorshift32(seed: number): () => number {
   };
 }
 
-/** The normal run: every runnable task in turn. NON-KERNEL. */
+/** Strategy of a normal run: runnable tasks take turns. NON-KERNEL. */
 export class RoundRobin implements Strategy {
   readonly random_u32: () => number;
   constructor(seed = 1) {
@@ -129,7 +129,7 @@ interface Timer {
   fire: () => void;
 }
 
-/** Thrown when live tasks exist and none can ever run. NON-KERNEL. */
+/** Thrown if live tasks exist and none can ever run. NON-KERNEL. */
 export class Deadlock extends Error {
   readonly waits: string[];
   constructor(waits: string[]) {
@@ -142,22 +142,22 @@ export class Deadlock extends Error {
 const PREEMPT: WaitPoint = { what: 'cond_resched' };
 export const YIELD: WaitPoint = { what: 'yield', yielding: true };
 
-/** The machine's scheduler: the one source of order, time and chance. NON-KERNEL. */
+/** The machine's scheduler: the only source of order, time and chance. NON-KERNEL. */
 export class Scheduler {
   strategy: Strategy;
-  /** true while interleavings are explored: every preempt_point() then asks the strategy */
+  /** True while interleavings are explored: every preempt_point() asks the strategy. */
   explore = false;
-  /** true: new tasks go to the CPUs in turn; false: each runs where its parent does */
+  /** True: new tasks are distributed over the CPUs; false: each stays on its parent's CPU. */
   spread = false;
-  /** modelled nanoseconds since boot */
+  /** Modelled nanoseconds since boot. */
   now = 0;
-  /** switches between tasks asked of the strategy so far */
+  /** Number of decisions that the strategy was asked for. */
   steps = 0;
   readonly runnable: task_struct[] = [];
   readonly tasks: task_struct[] = [];
-  /** called before each choice while exploring, with the point that the last task stopped at */
+  /** Called before each decision while exploring, with the last task and the point where it stopped. */
   on_step: ((last: task_struct | null, at: WaitPoint | null) => void) | null = null;
-  /** what a task does once an oops ended its kernel code; set by kernel/exit.ts through boot */
+  /** Ends a task that oopsed; set at boot to kernel/exit.ts's. */
   make_task_dead: ((t: task_struct) => Gen<void>) | null = null;
   private readonly m: Machine;
   private timers: Timer[] = [];
@@ -168,14 +168,14 @@ export class Scheduler {
     this.strategy = strategy;
   }
 
-  /** Adds a task whose generator is ready to start. */
+  /** Adds a task that is ready to run. */
   start(t: task_struct, gen: Gen<void>): void {
     t.gen = gen;
     this.tasks.push(t);
     this.runnable.push(t);
   }
 
-  /** Calls `fire` when modelled time has come `ns` further; the result cancels it. */
+  /** Calls `fire` after `ns` of modelled time. Returns a function that cancels it. */
   timer(ns: number, fire: () => void): () => void {
     const t: Timer = { at: this.now + Math.max(0, ns), seq: this.seq++, fire };
     this.timers.push(t);
@@ -185,12 +185,12 @@ export class Scheduler {
     };
   }
 
-  /** Lets modelled time pass: the cost of what just happened. */
+  /** Advances modelled time by the cost of an operation. */
   spend(ns: number): void {
     this.now += ns;
   }
 
-  /** Makes a sleeping task runnable; nothing happens to one that runs or is dead. */
+  /** Makes a sleeping task runnable; does nothing for a running or dead one. */
   wake_up_process(t: task_struct): void {
     if (t.state === TASK_RUNNING || t.state === TASK_DEAD) return;
     t.state = TASK_RUNNING;
@@ -202,7 +202,7 @@ export class Scheduler {
     while (this.timers.length > 0 && this.timers[0].at <= this.now) (this.timers.shift() as Timer).fire();
   }
 
-  /** Runs tasks until `until()` holds; throws Deadlock when nobody can run and no timer is left. */
+  /** Runs tasks until `until()` holds. Throws Deadlock if none can run and no timer is left. */
   run(until: () => boolean): void {
     const m = this.m;
     let last: task_struct | null = null;
@@ -258,7 +258,10 @@ export class Scheduler {
     }
   }
 
-  /** A CPU whose task holds a spinlock runs no other task, and spinning while the lock is held leads nowhere. */
+  /**
+   * Returns the tasks that may run next: a CPU whose task holds a spinlock runs no other task, and spinning on a held
+   * lock makes no progress.
+   */
   private allowed(): readonly task_struct[] {
     if (!this.explore) return this.runnable;
     let busy = 0;
@@ -268,7 +271,7 @@ export class Scheduler {
     return this.runnable.filter((t) => !spins(t) && (t.preempt_count > 0 || t.polls || (busy & (1 << t.cpu)) === 0));
   }
 
-  /** One line a task that sleeps: what it waits for and who holds that. */
+  /** Returns one line per sleeping task: what it waits for and who holds it. */
   describe_waits(): string[] {
     return this.tasks
       .filter((t) => t.state !== TASK_RUNNING || t.spins_on !== null)
@@ -281,31 +284,31 @@ export class Scheduler {
 }
 
 /**
- * A place where upstream may be preempted and where that matters. Costs nothing in a normal run; call it as
- * `if (m.sched.explore) yield* preempt_point(m, 'name')` on hot paths. NON-KERNEL.
+ * A point where upstream may be preempted and where that matters. Free in a normal run. Hot paths call it as `if
+ * (m.sched.explore) yield* preempt_point(m, 'name')`. NON-KERNEL.
  */
 export function* preempt_point(m: Machine, what: string): Gen<void> {
   if (m.sched.explore) yield { what };
 }
 
-/** Lets other tasks run if there are any (include/linux/sched.h: cond_resched()). */
+/** Lets other runnable tasks run (include/linux/sched.h: cond_resched()). */
 export function* cond_resched(m: Machine): Gen<void> {
   if (m.sched.explore) yield PREEMPT;
 }
 
-/** Sleeps in the given state until somebody wakes the task (kernel/sched/core.c: schedule()). */
+/** Sleeps in the given state until the task is woken (kernel/sched/core.c: schedule()). */
 export function* schedule(m: Machine, state: number, on: WaitPoint): Gen<void> {
   m.current.state = state;
   m.current.polls = false;
   yield on;
 }
 
-/** True if a signal is pending for the task (include/linux/sched/signal.h: signal_pending()). */
+/** Returns true if a signal is pending (include/linux/sched/signal.h: signal_pending()). */
 export function signal_pending(t: task_struct): boolean {
   return t.pending !== 0;
 }
 
-/** True if SIGKILL is pending for the task (include/linux/sched/signal.h: fatal_signal_pending()). */
+/** Returns true if SIGKILL is pending (include/linux/sched/signal.h: fatal_signal_pending()). */
 export function fatal_signal_pending(t: task_struct): boolean {
   return (t.pending & (1 << (SIGKILL - 1))) !== 0;
 }

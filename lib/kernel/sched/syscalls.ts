@@ -4,7 +4,7 @@ import type { Machine } from '../../boot.ts';
 import type { Gen } from '../gen.ts';
 import { YIELD } from './core.ts';
 
-/** Gives the CPU up to the other runnable tasks (kernel/sched/syscalls.c: yield()). */
+/** sched_yield(2): lets the other runnable tasks run (kernel/sched/syscalls.c: sched_yield()). */
 export function* sched_yield(m: Machine): Gen<void> {
   if (m.sched.runnable.length > 0 || m.sched.explore) yield YIELD;
 }

@@ -14,7 +14,10 @@ import {
   type WaitPoint,
 } from './core.ts';
 
-// Locks are mostly given back in reverse order, so the last element is the usual one.
+/**
+ * Removes the last occurrence of `item`. Returns false if there is none. Locks are mostly released in reverse order, so
+ * the last element is tried first. NON-KERNEL.
+ */
 export function take_out<T>(a: T[], item: T): boolean {
   if (a[a.length - 1] === item) {
     a.pop();
@@ -25,11 +28,12 @@ export function take_out<T>(a: T[], item: T): boolean {
   return i >= 0;
 }
 
+/** Removes a lock from the list of those that the task holds. NON-KERNEL. */
 export function forget(t: task_struct, lock: WaitPoint): void {
   take_out(t.held_locks, lock);
 }
 
-/** Tasks that wait for something to happen (include/linux/wait.h: struct wait_queue_head). */
+/** A queue of waiting tasks (include/linux/wait.h: struct wait_queue_head). */
 export class wait_queue_head implements WaitPoint {
   readonly what: string;
   readonly tasks: task_struct[] = [];
@@ -38,13 +42,15 @@ export class wait_queue_head implements WaitPoint {
   }
 }
 
-/** Wakes every waiter (kernel/sched/wait.c: __wake_up()); the wait conditions are tested by the woken. */
+/** Wakes all waiters, which test their condition themselves (kernel/sched/wait.c: __wake_up()). */
 export function wake_up(m: Machine, wq: wait_queue_head): void {
   const tasks = wq.tasks.splice(0);
   for (const t of tasks) m.sched.wake_up_process(t);
 }
 
-/** One sleep on the queue in the given state, until woken (kernel/sched/wait.c: prepare_to_wait(), finish_wait()). */
+/**
+ * Sleeps once on the queue in the given state (kernel/sched/wait.c: prepare_to_wait()). Also upstream's finish_wait().
+ */
 export function* wait_on(m: Machine, wq: wait_queue_head, state = TASK_UNINTERRUPTIBLE): Gen<void> {
   const t = m.current;
   wq.tasks.push(t);
@@ -58,7 +64,10 @@ export function* wait_event(m: Machine, wq: wait_queue_head, cond: () => boolean
   while (!cond()) yield* wait_on(m, wq);
 }
 
-/** As wait_event(), but a signal ends it with -ERESTARTSYS (include/linux/wait.h: wait_event_interruptible()). */
+/**
+ * Sleeps until `cond()` holds. Returns 0, or -ERESTARTSYS for a signal
+ * (include/linux/wait.h: wait_event_interruptible()).
+ */
 export function* wait_event_interruptible(m: Machine, wq: wait_queue_head, cond: () => boolean): Gen<number> {
   while (!cond()) {
     if (signal_pending(m.current)) return -ERESTARTSYS;
@@ -67,7 +76,9 @@ export function* wait_event_interruptible(m: Machine, wq: wait_queue_head, cond:
   return 0;
 }
 
-/** As wait_event(), but SIGKILL ends it with -ERESTARTSYS (include/linux/wait.h: wait_event_killable()). */
+/**
+ * Sleeps until `cond()` holds. Returns 0, or -ERESTARTSYS for SIGKILL (include/linux/wait.h: wait_event_killable()).
+ */
 export function* wait_event_killable(m: Machine, wq: wait_queue_head, cond: () => boolean): Gen<number> {
   while (!cond()) {
     if (fatal_signal_pending(m.current)) return -ERESTARTSYS;

@@ -5,8 +5,8 @@ import type { Gen } from '../gen.ts';
 import { schedule } from '../sched/core.ts';
 
 /**
- * Sleeps for modelled nanoseconds, or until a signal; answers the rest (kernel/time/sleep_timeout.c:
- * schedule_timeout()).
+ * Sleeps for `ns` of modelled time or until a signal. Returns the time left
+ * (kernel/time/sleep_timeout.c: schedule_timeout()).
  */
 export function* schedule_timeout(m: Machine, ns: number, state: number): Gen<number> {
   const t = m.current;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Device memory as HMM v14 has it: patches 05/16 and 15/16 of 8 December 2016. NON-KERNEL throughout.
+// Device memory of HMM v14: patches 05/16 and 15/16 of 8 December 2016. NON-KERNEL throughout.
 
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
@@ -21,15 +21,15 @@ import {
 } from './hmm.ts';
 import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
 
-/** A CPU touched a page of the memory: the driver brings it back. NON-KERNEL (mm/hmm.c of HMM v14). */
+/** Handles a CPU fault on device memory by calling the driver. NON-KERNEL (mm/hmm.c of HMM v14). */
 function* hmm_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const devmem = page_devmem(m, vmf.page) as hmm_devmem;
   return yield* devmem.ops.fault(m, devmem, vmf.vma, vmf.address, vmf.page, vmf.flags);
 }
 
 /**
- * Gives device memory struct pages: 0, or -EINVAL without MEMORY_DEVICE. Its pages are today's private ones, which have
- * no references while they are free, where v14 kept a count of 1. NON-KERNEL (kernel/memremap.c of HMM v14).
+ * Gives device memory struct pages. Returns 0, or -EINVAL without MEMORY_DEVICE. The pages are today's device-private
+ * ones, whose refcount is 0 while free; in v14 it was 1. NON-KERNEL (kernel/memremap.c of HMM v14).
  */
 function* devm_memremap_pages(m: Machine, devmem: hmm_devmem, flags: number): Gen<number> {
   if ((flags & MEMORY_DEVICE) === 0) return -EINVAL;
@@ -49,8 +49,8 @@ function* devm_memremap_pages(m: Machine, devmem: hmm_devmem, flags: number): Ge
 }
 
 /**
- * Hotplugs `size` bytes of unaddressable memory somewhere where nothing is: 0 or -errno. v14 always gives it all three
- * flags. NON-KERNEL (mm/hmm.c of HMM v14).
+ * Hotplugs `size` bytes of unaddressable memory at a free physical address. Returns 0 or a negative errno. v14 always
+ * passes all three flags. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_devmem_add(
   m: Machine,
@@ -74,14 +74,14 @@ export function* hmm_devmem_add(
   return 0;
 }
 
-/** Unplugs the memory, once no page of it is in use. NON-KERNEL (mm/hmm.c of HMM v14). */
+/** Removes the memory once none of its pages is in use. NON-KERNEL (mm/hmm.c of HMM v14). */
 export function* hmm_devmem_remove(m: Machine, devmem: hmm_devmem): Gen<void> {
   const { start, end } = devmem.pagemap.range;
   yield* memunmap_pages(m, devmem.pagemap);
   release_mem_region(m, start, end + 1 - start);
 }
 
-/** A locked page for an address, or 0. NON-KERNEL (mm/hmm.c of HMM v14). */
+/** Returns a locked page for an address, or 0. NON-KERNEL (mm/hmm.c of HMM v14). */
 export function* hmm_vma_alloc_locked_page(m: Machine, _vma: vm_area_struct, _addr: number): Gen<number> {
   const page = alloc_page(m, GFP_HIGHUSER);
   if (page !== 0) yield* lock_page(m, page);
@@ -89,8 +89,8 @@ export function* hmm_vma_alloc_locked_page(m: Machine, _vma: vm_area_struct, _ad
 }
 
 /**
- * Migrates a range back on behalf of a fault at `addr`: 0, or VM_FAULT_SIGBUS if the driver says of that page that it
- * cannot come back. NON-KERNEL (mm/hmm.c of HMM v14).
+ * Migrates a range to system memory for a fault at `addr`. Returns 0, or VM_FAULT_SIGBUS if the driver has lost that
+ * page. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_devmem_fault_range(
   m: Machine,

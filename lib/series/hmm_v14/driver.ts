@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A client of HMM v14: /dev/hmm_v14, a device with unaddressable memory to which user space sends its pages. NON-KERNEL
-// throughout. Its ioctls are below; each takes the address of a struct hmm_v14_cmd.
+// A client of HMM v14: /dev/hmm_v14, a device with unaddressable memory to which user space migrates pages. Each ioctl
+// takes the address of a struct hmm_v14_cmd. NON-KERNEL throughout.
 
 import { pmd_off, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_index, pte_index, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
@@ -62,42 +62,40 @@ const NAME = 'hmm_v14';
 const SIZE = 128 * 1024 * 1024;
 const PAGES = 2048;
 
-/** Bytes of struct hmm_v14_cmd and where its u64 stand; offered and cpages are answers. */
+/** Size of struct hmm_v14_cmd and offsets of its u64; offered and cpages are written. */
 const HMM_V14_CMD = { size: 40, addr: 0, npages: 8, ptr: 16, offered: 24, cpages: 32 } as const;
 
 /**
- * Migrates npages pages to the device; answers how many alloc_and_copy() was offered and how many finalize_and_map()
- * saw as migrated.
+ * Migrates npages pages to the device. Writes how many alloc_and_copy() was offered and how many finalize_and_map() saw
+ * as migrated.
  */
 const HMM_V14_TO_DEVICE = 0;
-/** Migrates what of npages pages is on the device back; answers as TO_DEVICE does. */
+/** Migrates those of npages pages that are on the device to system memory. Writes the same counts. */
 const HMM_V14_TO_SYSTEM = 1;
-/** Migrates npages pages of system memory to other pages of it; answers as TO_DEVICE does. A 2 would be FIGETBSZ. */
+/** Migrates npages pages of system memory to other system pages. Writes the same counts. A 2 would be FIGETBSZ. */
 const HMM_V14_MOVE = 13;
-/** Copies npages pages of the device's memory to ptr; ENOENT at one that is not on the device. */
+/** Copies npages device pages to ptr; -ENOENT at one that is not on the device. */
 const HMM_V14_READ = 3;
-/** Takes a reference on each of npages pages, as a driver's DMA does that knows nothing of pins. */
+/** Takes a reference to each of npages pages, like the DMA of a driver that does not pin. */
 const HMM_V14_HOLD = 4;
-/** Drops every reference that HOLD and GRAB took. */
+/** Drops every reference taken by HOLD and GRAB. */
 const HMM_V14_RELEASE = 5;
-/**
- * Takes npages pages off the LRU, as a compaction does that has just come to them; EBUSY for one that is on no list.
- */
+/** Isolates npages pages from the LRU, like compaction; -EBUSY for one that is on no list. */
 const HMM_V14_ISOLATE = 6;
-/** Puts back what ISOLATE took. */
+/** Puts back the pages that ISOLATE took. */
 const HMM_V14_PUTBACK = 7;
-/** The next migration gives the page at addr no destination. */
+/** The next migration has no destination for the page at addr. */
 const HMM_V14_SKIP = 8;
-/** A reference is taken on the page at addr while the next migration of it copies. */
+/** A reference to the page at addr is taken while its next migration copies. */
 const HMM_V14_GRAB = 9;
-/** The page at addr, which is on the device, cannot be read back any more. */
+/** The page at addr, which is on the device, becomes unreadable. */
 const HMM_V14_BREAK = 10;
 /**
- * The device reads npages pages of one mapping, wherever they are, to ptr; it lets them be faulted in, without giving
- * the mmap_lock up.
+ * The device reads npages pages of one mapping, wherever they are, to ptr. Pages are faulted in without dropping
+ * mmap_lock.
  */
 const HMM_V14_ACCESS = 11;
-/** As ACCESS, with the right to write. */
+/** ACCESS with write faults. */
 const HMM_V14_ACCESS_WRITE = 12;
 
 class hmm_v14_state {
@@ -106,13 +104,13 @@ class hmm_v14_state {
   readonly devmem = new hmm_devmem(devmem_ops);
   readonly free: number[] = [];
   readonly in_use = new Set<number>();
-  /** pages with a reference of HOLD or GRAB */
+  /** Pages with a reference of HOLD or GRAB. */
   readonly held: number[] = [];
   readonly isolated: number[] = [];
-  /** addresses */
+  /** Addresses. */
   readonly skip = new Set<number>();
   readonly grab = new Set<number>();
-  /** device pages */
+  /** Device pages. */
   readonly broken = new Set<number>();
   devt = 0;
 }
@@ -133,7 +131,7 @@ function state_of(m: Machine): hmm_v14_state {
   return m.modules.data.get(NAME) as hmm_v14_state;
 }
 
-// A locked device page with system memory behind it, or 0.
+/** Returns a locked device page with system memory to back it, or 0. */
 function alloc_device_page(m: Machine, s: hmm_v14_state): number {
   const dpage = s.free.pop() ?? 0;
   if (dpage === 0) return 0;
@@ -148,7 +146,7 @@ function alloc_device_page(m: Machine, s: hmm_v14_state): number {
   return dpage;
 }
 
-// The destination of one page, 0 or HMM_PFN_ERROR; spage is 0 where nothing was mapped.
+/** Returns the destination entry of one page, 0, or HMM_PFN_ERROR; spage is 0 if nothing was mapped. */
 function* destination(m: Machine, mig: migration, vma: vm_area_struct, addr: number, spage: number): Gen<number> {
   const { s } = mig;
   const devmem = spage === 0 ? null : page_devmem(m, spage);
@@ -228,7 +226,7 @@ function* migrate(
   const dst = kvcalloc(m, npages, GFP_KERNEL);
   const mig = new migration(s, where);
   yield* mmap_read_lock(m, mm);
-  // Where no vma is, the helper has to say so.
+  // hmm_vma_migrate() has to reject a null vma.
   const ret = yield* hmm_vma_migrate(
     m,
     migrate_ops,
@@ -247,7 +245,7 @@ function* migrate(
   return ret;
 }
 
-// The device page at an address, or 0.
+/** Returns the device page at an address, or 0. */
 function* device_page_at(m: Machine, s: hmm_v14_state, addr: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   let page = 0;
@@ -274,7 +272,7 @@ function* read(m: Machine, s: hmm_v14_state, addr: number, npages: number, ptr: 
   return 0;
 }
 
-// A reference on each page of the range, which must be there: the pages, or -errno.
+/** Takes a reference to each page of the range, which has to be present. Returns the pages or a negative errno. */
 function* get_pages(m: Machine, addr: number, npages: number): Gen<number[] | number> {
   const pages = new Int32Array(npages);
   const got = yield* get_user_pages_fast(m, addr, npages, 0, pages);
@@ -296,7 +294,7 @@ function* isolate(m: Machine, s: hmm_v14_state, addr: number, npages: number): G
   return ret;
 }
 
-// The contents of the page of an entry.
+/** Returns the contents of an entry's page, or null. */
 function contents_of(m: Machine, entry: number): Uint8Array | null {
   const page = hmm_pfn_to_page(m, entry);
   if (page === 0) return null;
@@ -381,7 +379,7 @@ function* hmm_v14_ioctl(m: Machine, _filp: file, command: number, arg: number): 
   return (yield* copy_to_user(m, arg, bytes, bytes.length)) !== 0 ? -EFAULT : 0;
 }
 
-// An open file mirrors the address space of who opened it.
+/** An open file mirrors the address space of the task that opened it. */
 function* hmm_v14_open(m: Machine, _node: inode, filp: file): Gen<number> {
   const mirror = new hmm_mirror();
   filp.private_data = mirror;
@@ -426,10 +424,7 @@ function* hmm_v14_exit(m: Machine): Gen<void> {
   m.modules.data.delete(NAME);
 }
 
-/**
- * The module: /dev/hmm_v14. Parameter memory_flags: MEMORY_DEVICE_* of its memory, by default all three. It needs the
- * state hmm-v14.
- */
+/** The module: /dev/hmm_v14. Parameter memory_flags: MEMORY_DEVICE_*, by default all three. Needs state hmm-v14. */
 export const hmm_v14_driver: Module = {
   name: NAME,
   params: ['memory_flags'],

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a device sees of a process, as HMM v14 has it: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16
-// of
-// 8 December 2016 (Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com). NON-KERNEL throughout.
+// A device's view of an address space in HMM v14: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16 of
 
 import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
+  // December 2016 (Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com). NON-KERNEL throughout.
   pmd_index,
   pmd_none,
   pmd_pfn,
@@ -73,7 +72,7 @@ import {
 export class hmm_range {
   start = 0;
   end = 0;
-  /** false once the page tables of the range have changed */
+  /** False once the page tables of the range changed. */
   valid = false;
 }
 
@@ -86,15 +85,15 @@ const hmm_mmu_notifier_ops: mmu_notifier_ops = {
     invalidate(subscription as hmm_mirror, range);
     return 0;
   },
-  // What was read while the page tables changed is no better.
+  // What was read while the page tables changed is invalid too.
   *invalidate_range_end(_m, subscription, range) {
     invalidate(subscription as hmm_mirror, range);
   },
 };
 
 /**
- * A device's mirror of an address space, and what v14 keeps for the mm in struct hmm. NON-KERNEL (include/linux/hmm.h
- * of HMM v14).
+ * A device's mirror of an address space, with what v14 keeps per mm in struct hmm. NON-KERNEL (include/linux/hmm.h of
+ * HMM v14).
  */
 export class hmm_mirror extends mmu_notifier {
   readonly ranges: hmm_range[] = [];
@@ -103,12 +102,12 @@ export class hmm_mirror extends mmu_notifier {
   }
 }
 
-/** Starts mirroring: 0 or -errno. NON-KERNEL (mm/hmm.c of HMM v14). */
+/** Registers a mirror. Returns 0 or a negative errno. NON-KERNEL (mm/hmm.c of HMM v14). */
 export function* hmm_mirror_register(m: Machine, mirror: hmm_mirror, mm: mm_struct): Gen<number> {
   return yield* mmu_notifier_register(m, mirror, mm);
 }
 
-/** Ends it. NON-KERNEL (mm/hmm.c of HMM v14). */
+/** Unregisters a mirror. NON-KERNEL (mm/hmm.c of HMM v14). */
 export function* hmm_mirror_unregister(m: Machine, mirror: hmm_mirror): Gen<void> {
   yield* mmu_notifier_unregister(m, mirror, mirror.mm as mm_struct);
 }
@@ -118,7 +117,7 @@ function mirror_of(mm: mm_struct): hmm_mirror | null {
   return null;
 }
 
-// 0, or -EAGAIN if the mmap_lock was given up, or -EFAULT.
+/** Faults one page in. Returns 0, -EAGAIN if mmap_lock was dropped, or -EFAULT. */
 function* hmm_vma_do_fault(
   m: Machine,
   vma: vm_area_struct,
@@ -140,7 +139,7 @@ function* hmm_vma_do_fault(
   return 0;
 }
 
-// What stands in a pte, or -1 for a migration entry that has to be waited for.
+/** Returns the hmm_pfn_t of a pte, or -1 for a migration entry that has to be waited for. */
 function entry_of(m: Machine, pte: number, flag: number, fault: number): number {
   if (pte_none(pte)) return HMM_PFN_EMPTY;
   if (pte_present(pte)) return hmm_pfn_from_pfn(pte_pfn(pte)) + flag + (pte_write(pte) ? HMM_PFN_WRITE : 0);
@@ -159,7 +158,7 @@ function entry_of(m: Machine, pte: number, flag: number, fault: number): number 
   return fault !== 0 && softleaf_is_migration(entry) ? -1 : HMM_PFN_ERROR;
 }
 
-// Fills pfns; what lacks a permission of `fault` is faulted in.
+/** Fills pfns and faults in pages that lack a permission of `fault`. Returns 0 or a negative errno. */
 function* hmm_vma_walk(
   m: Machine,
   vma: vm_area_struct,
@@ -207,7 +206,7 @@ function invalid(vma: vm_area_struct, start: number, end: number): boolean {
   return start < vma.vm_start || start >= vma.vm_end || end < vma.vm_start || end > vma.vm_end;
 }
 
-// From here on the range is followed, until hmm_vma_range_done().
+/** Starts tracking the range; hmm_vma_range_done() ends it. */
 function begin(mirror: hmm_mirror, range: hmm_range, start: number, end: number): void {
   range.start = start;
   range.end = end;
@@ -220,9 +219,9 @@ function special(vma: vm_area_struct): boolean {
 }
 
 /**
- * Reads the page tables of a range of one vma, under the mmap_lock: 0, with hmm_vma_range_done() to follow, or -EINVAL
- * for a range outside of the vma, without a mirror, and for mappings that cannot be mirrored. NON-KERNEL (mm/hmm.c of
- * HMM v14).
+ * Reads the page tables of a range of one vma under mmap_lock. Returns 0, after which hmm_vma_range_done() has to
+ * follow, or -EINVAL for a range outside of the vma, without a mirror, and for mappings that cannot be mirrored.
+ * NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_vma_get_pfns(
   m: Machine,
@@ -244,8 +243,8 @@ export function* hmm_vma_get_pfns(
 }
 
 /**
- * Ends what hmm_vma_get_pfns() or hmm_vma_fault() began; false if the page tables have changed since. NON-KERNEL
- * (mm/hmm.c of HMM v14).
+ * Ends hmm_vma_get_pfns() or hmm_vma_fault(). Returns false if the page tables changed since. NON-KERNEL (mm/hmm.c of
+ * HMM v14).
  */
 export function hmm_vma_range_done(_m: Machine, vma: vm_area_struct, range: hmm_range): boolean {
   const { ranges } = mirror_of(vma.vm_mm) as hmm_mirror;
@@ -254,9 +253,9 @@ export function hmm_vma_range_done(_m: Machine, vma: vm_area_struct, range: hmm_
 }
 
 /**
- * As hmm_vma_get_pfns(), and faults in what is not mapped, or not writable where `write` asks for it. Pages in
- * unaddressable memory are answered as they are. 0, with hmm_vma_range_done() to follow, or -EINVAL, -EPERM, -EFAULT,
- * or -EAGAIN: the mmap_lock was given up, which with `block` never happens. NON-KERNEL (mm/hmm.c of HMM v14).
+ * Reads the page tables of a range and faults in pages that are not mapped, or not writable if `write`. Unaddressable
+ * pages stay where they are. Returns 0, after which hmm_vma_range_done() has to follow, or -EINVAL, -EPERM, -EFAULT, or
+ * -EAGAIN if mmap_lock was dropped, which `block` excludes. NON-KERNEL (mm/hmm.c of HMM v14).
  */
 export function* hmm_vma_fault(
   m: Machine,

@@ -3,11 +3,10 @@
 // 1481215184-18551-14-git-send-email-jglisse@redhat.com), on today's page tables, rmap and references. NON-KERNEL
 // throughout.
 //
-// Device pages have no references of their own today, so nothing is added to the counts expected of them, as v14 does
-// for the 1 that it kept on each. An anonymous page is unmapped by try_to_migrate(), in v14 by try_to_unmap() with a
-// flag.
+// Free device pages have refcount 0 today, so the extra 1 that v14 expects of each is left out. Anonymous pages are
+// unmapped by try_to_migrate(); v14 uses try_to_unmap() with a flag.
 //
-// Each as_posted() is a defect of the code as it was posted.
+// Each as_posted() is a defect of the posted code.
 
 import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
@@ -76,13 +75,13 @@ import {
 } from './hmm.ts';
 
 /**
- * What a driver does in the middle of a migration, with an entry a page in src_pfns and dst_pfns. NON-KERNEL
- * (include/linux/hmm.h of HMM v14).
+ * Callbacks of a migration, with one entry per page in src_pfns and dst_pfns. NON-KERNEL (include/linux/hmm.h of HMM
+ * v14).
  */
 export interface hmm_migrate_ops {
   /**
-   * Gives each page that has HMM_PFN_MIGRATE a destination with its contents: locked, with one reference and
-   * HMM_PFN_LOCKED. An entry left 0 is not migrated; HMM_PFN_ERROR says that the contents are lost.
+   * Allocates a destination for each page with HMM_PFN_MIGRATE and copies the contents. A destination is locked, has
+   * one reference and HMM_PFN_LOCKED. An entry left 0 does not migrate; HMM_PFN_ERROR reports lost contents.
    */
   alloc_and_copy(
     m: Machine,
@@ -93,7 +92,7 @@ export interface hmm_migrate_ops {
     end: number,
     priv: unknown,
   ): Gen<void>;
-  /** What still has HMM_PFN_MIGRATE in src_pfns has migrated. */
+  /** Called when the pages that still have HMM_PFN_MIGRATE in src_pfns have migrated. */
   finalize_and_map(
     m: Machine,
     vma: vm_area_struct,
@@ -105,14 +104,17 @@ export interface hmm_migrate_ops {
   ): Gen<void>;
 }
 
-/** A migration from its beginning to its end. NON-KERNEL (mm/migrate.c of HMM v14). */
+/** State of one migration. NON-KERNEL (mm/migrate.c of HMM v14). */
 class hmm_migrate {
   readonly vma: vm_area_struct;
   readonly src_pfns: Float64Array;
   readonly dst_pfns: Float64Array;
   readonly start: number;
   readonly end: number;
-  /** entries that still migrate; wraps below 0 as an unsigned long does, that is, is anything but 0 */
+  /**
+   * Entries that still migrate. Upstream's unsigned long wraps below 0; only 0 is tested, so negative values are
+   * equivalent.
+   */
   npages = 0;
   constructor(vma: vm_area_struct, src_pfns: Float64Array, dst_pfns: Float64Array, start: number, end: number) {
     this.vma = vma;
@@ -121,11 +123,11 @@ class hmm_migrate {
     this.start = start;
     this.end = end;
   }
-  /** entries of the arrays */
+  /** Number of entries of the arrays. */
   get nr(): number {
     return (this.end - this.start) / PAGE_SIZE;
   }
-  /** Takes HMM_PFN_MIGRATE off entry i. */
+  /** Clears HMM_PFN_MIGRATE of entry i. */
   stays(i: number): void {
     if (this.src_pfns[i] & HMM_PFN_MIGRATE) this.src_pfns[i] -= HMM_PFN_MIGRATE;
   }
@@ -133,7 +135,7 @@ class hmm_migrate {
 
 type Walk = mm_walk<hmm_migrate>;
 
-// Nothing is mapped in [start, end): a driver may give such a place a page.
+/** Collects [start, end), where nothing is mapped: a driver may populate it. */
 function collect_empty(m: Machine, migrate: hmm_migrate, start: number, end: number): void {
   if (as_posted(m, 'hmm-v14-skips-empty') || !vma_is_anonymous(migrate.vma)) return;
   migrate.src_pfns.fill(HMM_PFN_MIGRATE, (start - migrate.start) / PAGE_SIZE, (end - migrate.start) / PAGE_SIZE);
@@ -145,7 +147,7 @@ function* hmm_collect_hole(m: Machine, start: number, end: number, _depth: numbe
   return 0;
 }
 
-// The entry of a pte, or 0 for one that is not migrated.
+/** Returns the entry of a pte, or 0 if it does not migrate. */
 function collect_pte(m: Machine, pte: number): number {
   if (pte_present(pte)) {
     const device = folio_is_zone_device(m, pfn_to_page(m, pte_pfn(pte))) ? HMM_PFN_DEVICE : 0;
@@ -159,7 +161,7 @@ function collect_pte(m: Machine, pte: number): number {
   return hmm_pfn_from_pfn(page_to_pfn(m, page)) + HMM_PFN_MIGRATE + HMM_PFN_DEVICE + HMM_PFN_UNADDRESSABLE + write;
 }
 
-// Splits the folio that stands in the way, with no page-table lock held; false if it stays whole.
+/** Splits a large folio, with no page table lock held. Returns false if the split failed. */
 function* collect_split(m: Machine, folio: number): Gen<boolean> {
   yield* folio_lock(m, folio);
   const ret = yield* split_folio(m, folio);
@@ -204,11 +206,11 @@ function* hmm_collect_walk_pmd(
         if (!(yield* collect_split(m, folio))) return 0;
         continue again;
       }
-      // A page of the swap cache that rmap does not know yet.
+      // A page of the swap cache without rmap.
       if (m.page.mapping[page] === 0) continue;
       migrate.src_pfns[(addr - migrate.start) / PAGE_SIZE] = entry;
       migrate.npages++;
-      // Nobody else can migrate the page from here on.
+      // The reference keeps others from migrating the page.
       folio_get(m, page);
     }
     pte_unmap_unlock(m, pt);
@@ -222,7 +224,7 @@ const hmm_collect_ops: mm_walk_ops<hmm_migrate> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
-// Notes every page of the range in src_pfns and takes a reference on it.
+/** Collects every page of the range in src_pfns, with a reference. */
 function* hmm_migrate_collect(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { vma, start, end } = migrate;
   const range = new mmu_notifier_range();
@@ -232,7 +234,10 @@ function* hmm_migrate_collect(m: Machine, migrate: hmm_migrate): Gen<void> {
   yield* mmu_notifier_invalidate_range_end(m, range);
 }
 
-// False if somebody besides the mappings, the page cache and this migration has a reference: a pinned page stays.
+/**
+ * Returns false if anyone but the mappings, the page cache and this migration holds a reference: the page may be
+ * pinned.
+ */
 function hmm_migrate_page_check(m: Machine, page: number): boolean {
   if (PageCompound(m, page)) return false;
   if (folio_is_zone_device(m, page) && !dev_page_allow_migrate(m, page)) return false;
@@ -246,7 +251,7 @@ function hmm_migrate_put(m: Machine, page: number): void {
   else folio_putback_lru(m, page);
 }
 
-// Locks what was collected and takes it off the LRU; an isolated page's reference takes the place of the first one.
+/** Locks the collected pages and isolates them from the LRU. The reference of the isolation replaces the first one. */
 function* hmm_migrate_lock_and_isolate(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns } = migrate;
   let allow_drain = true;
@@ -281,7 +286,7 @@ function* hmm_migrate_lock_and_isolate(m: Machine, migrate: hmm_migrate): Gen<vo
   }
 }
 
-// Replaces the mappings by migration entries; pages that turn out to be pinned or mapped still are put back.
+/** Replaces the mappings by migration entries. Puts back pages that are pinned or still mapped. */
 function* hmm_migrate_unmap(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns } = migrate;
   let restore = 0;
@@ -296,7 +301,7 @@ function* hmm_migrate_unmap(m: Machine, migrate: hmm_migrate): Gen<void> {
       restore++;
     }
   }
-  // As posted, this loop goes on where the first one ended.
+  // As posted, this loop starts where the first one ended.
   if (as_posted(m, 'hmm-v14-pinned-not-restored')) return;
   for (let i = 0; i < migrate.nr && restore > 0; i++) {
     const page = hmm_pfn_to_page(m, src_pfns[i]);
@@ -309,7 +314,7 @@ function* hmm_migrate_unmap(m: Machine, migrate: hmm_migrate): Gen<void> {
   }
 }
 
-// Maps the destination where nothing was mapped; true if it went well.
+/** Maps the destination where nothing was mapped. Returns true on success. */
 function* insert_page(m: Machine, migrate: hmm_migrate, i: number, newpage: number): Gen<boolean> {
   const args = new migrate_vma();
   args.vma = migrate.vma;
@@ -323,7 +328,7 @@ function* insert_page(m: Machine, migrate: hmm_migrate, i: number, newpage: numb
   return (src[0] & MIGRATE_PFN_MIGRATE) !== 0;
 }
 
-// Gives each destination its source's place and state; an entry that could not loses HMM_PFN_MIGRATE.
+/** Moves the mapping and flags of each source to its destination; entries that fail lose HMM_PFN_MIGRATE. */
 function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns, dst_pfns } = migrate;
   for (let i = 0; i < migrate.nr; i++) {
@@ -340,7 +345,7 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
       continue;
     }
     const mapping = folio_mapping(m, page);
-    // Files are read and written by the kernel itself, which cannot reach such memory.
+    // The kernel itself reads and writes files and cannot access such memory.
     if (mapping !== null && folio_is_zone_device(m, newpage) && !is_addressable_page(m, newpage)) {
       migrate.stays(i);
       continue;
@@ -354,8 +359,10 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
   }
 }
 
-// Replaces the migration entries by mappings of the destination, or of the source where it stays; gives locks and
-// references back.
+/**
+ * Replaces the migration entries by mappings of the destination, or of the source if it stays. Drops locks and
+ * references.
+ */
 function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns, dst_pfns } = migrate;
   for (let i = 0; i < migrate.nr; i++) {
@@ -383,8 +390,8 @@ function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Ge
 }
 
 /**
- * Migrates a range of one vma to where ops.alloc_and_copy() says, under the mmap_lock: -EINVAL for arguments that make
- * no sense, else 0, also if nothing moved. dst_pfns must be all 0. NON-KERNEL (mm/migrate.c of HMM v14).
+ * Migrates a range of one vma to the destinations of ops.alloc_and_copy(), under mmap_lock. Returns -EINVAL for invalid
+ * arguments, else 0, even if nothing migrated. dst_pfns has to be all 0. NON-KERNEL (mm/migrate.c of HMM v14).
  */
 export function* hmm_vma_migrate(
   m: Machine,

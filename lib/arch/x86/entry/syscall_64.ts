@@ -60,6 +60,7 @@ const PATH_MAX = 4096;
 
 type handler = (m: Machine, a: number, b: number, c: number, d: number, e: number, f: number) => Gen<number>;
 
+/** open(2) (fs/open.c: open()). Leaves out O_LARGEFILE: all files here are small. */
 function* sys_open(m: Machine, filename: number, flags: number, mode: number): Gen<number> {
   const path = yield* strncpy_from_user(m, filename, PATH_MAX);
   if (typeof path === 'number') return path < 0 ? path : -EFAULT;
@@ -67,6 +68,7 @@ function* sys_open(m: Machine, filename: number, flags: number, mode: number): G
   return yield* do_sys_open(m, path, flags, mode);
 }
 
+/** nanosleep(2) (kernel/time/hrtimer.c: nanosleep()). Leaves out the remaining time of an interrupted sleep. */
 function* sys_nanosleep(m: Machine, rqtp: number): Gen<number> {
   const ts = new Uint8Array(16);
   if ((yield* copy_from_user(m, ts, rqtp, 16)) !== 0) return -EFAULT;
@@ -78,12 +80,14 @@ function* sys_nanosleep(m: Machine, rqtp: number): Gen<number> {
   return left > 0 && signal_pending(m.current) ? -EINTR : 0;
 }
 
+/** pause(2): sleeps until a signal is pending (kernel/signal.c: pause()). */
 function* sys_pause(m: Machine): Gen<number> {
   const wq = new wait_queue_head('a signal');
   while (!signal_pending(m.current)) yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
   return -EINTR;
 }
 
+/** wait4(2) (kernel/exit.c: wait4()). Leaves out struct rusage: nothing is accounted. */
 function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number): Gen<number> {
   const r = yield* kernel_wait4(m, pid, options);
   if (typeof r === 'number') return r;
@@ -164,13 +168,13 @@ const table = new Map<number, handler>([
   ],
 ]);
 
-/** What a system call costs before it does anything, in modelled nanoseconds. */
+/** Modelled cost of entering and leaving a system call, in ns. */
 const SYSCALL_NS = 100;
 
 /**
- * A system call by number with up to six arguments; answers as the register would: 0 or more, or -errno. Pending
- * signals are taken on the way out, and a call that a handler interrupted answers -EINTR, one that nothing handled
- * starts again (arch/x86/entry/syscall_64.c: do_syscall_64()).
+ * Runs a system call with up to six arguments. Returns the value of rax: 0 or more, or a negative errno. Pending
+ * signals are handled on the way out; a call interrupted by a handler returns -EINTR, otherwise it is restarted
+ * (arch/x86/entry/syscall_64.c: do_syscall_64()).
  */
 export function* do_syscall_64(m: Machine, nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): Gen<number> {
   const call = table.get(nr);

@@ -18,11 +18,15 @@ import {
 } from '../../../mm/mmap/unmapped_area.ts';
 import { PAGE_ALIGN, PAGE_ALIGN_DOWN, TASK_SIZE } from '../mm/pgtable/pgtable.ts';
 
+/**
+ * Returns the alignment of a mapping of the file in bytes. NON-KERNEL: the part of upstream's get_align_mask() that
+ * concerns hugetlbfs.
+ */
 function file_align(m: Machine, filp: file | null): number {
   return filp !== null && is_file_hugepages(filp) ? huge_page_size(hstate_file(m, filp)) : 1;
 }
 
-/** Bottom-up choice of an address (arch/x86/kernel/sys_x86_64.c: arch_get_unmapped_area()). */
+/** Returns a free address, searched bottom-up (arch/x86/kernel/sys_x86_64.c: arch_get_unmapped_area()). */
 function arch_get_unmapped_area(
   m: Machine,
   filp: file | null,
@@ -53,8 +57,8 @@ function arch_get_unmapped_area(
 }
 
 /**
- * Top-down choice of an address, bottom-up where that fails (arch/x86/kernel/sys_x86_64.c:
- * arch_get_unmapped_area_topdown()).
+ * Returns a free address, searched top-down and, if that fails, bottom-up
+ * (arch/x86/kernel/sys_x86_64.c: arch_get_unmapped_area_topdown()).
  */
 export function arch_get_unmapped_area_topdown(
   m: Machine,
@@ -90,7 +94,7 @@ export function arch_get_unmapped_area_topdown(
   return arch_get_unmapped_area(m, filp, addr0, len, pgoff, flags);
 }
 
-/** The mmap system call: offset in bytes; an address or -errno (arch/x86/kernel/sys_x86_64.c: mmap()). */
+/** mmap(2); `off` is in bytes. Returns the address or a negative errno (arch/x86/kernel/sys_x86_64.c: mmap()). */
 export function* sys_mmap(
   m: Machine,
   addr: number,

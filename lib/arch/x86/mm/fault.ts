@@ -30,24 +30,28 @@ import { TASK_SIZE } from './pgtable/pgtable.ts';
 
 /** Modelled cost of entering and leaving the fault handler, in ns. */
 const FAULT_NS = 500;
-/** RLIMIT_STACK's default, in bytes: no stack grows to an address further below it. */
+/** Default of RLIMIT_STACK in bytes; a stack does not grow beyond it. */
 export const STACK_LIMIT = 8 * 1024 * 1024;
-/** How often a fault may end in VM_FAULT_OOM before the model gives up; upstream retries for ever. */
+/** Number of VM_FAULT_OOM in a row after which the model gives up; upstream retries for ever. */
 const OOM_RETRIES = 1000;
 
-// A write needs a writable vma, a read any right at all: x86 has no write-only or execute-only mappings.
+/**
+ * Returns true if the vma forbids the access (arch/x86/mm/fault.c: access_error()). x86 has no write-only mappings, so
+ * a read needs any of VM_ACCESS_FLAGS. Leaves out pkeys and shadow stacks: nothing modelled creates either.
+ */
 function access_error(vma: vm_area_struct, write: boolean): boolean {
   return write ? (vma.vm_flags & VM_WRITE) === 0 : (vma.vm_flags & VM_ACCESS_FLAGS) === 0;
 }
 
+/** Returns true if a retried fault has to stop for a signal (include/linux/sched/signal.h: fault_signal_pending()). */
 function fault_signal_pending(m: Machine, fault: number, user: boolean): boolean {
   return (fault & VM_FAULT_RETRY) !== 0 && (fatal_signal_pending(m.current) || (user && signal_pending(m.current)));
 }
 
 /**
- * A page fault at a user address, of user code or (user false) of a kernel function that may fault. Answers 0 if the
- * access is to be tried again (also when a signal is pending, which the return to user space must handle first), else
- * SIGSEGV or SIGBUS for user code and -EFAULT for the kernel (arch/x86/mm/fault.c: do_user_addr_fault()).
+ * Handles a page fault at a user address, of user code or, with `user` false, of the kernel. Returns 0 if the access is
+ * to be retried, also when a signal has to be handled first, else SIGSEGV or SIGBUS for user code and -EFAULT for the
+ * kernel (arch/x86/mm/fault.c: do_user_addr_fault()).
  */
 export function* do_user_addr_fault(m: Machine, address: number, write: boolean, user: boolean): Gen<number> {
   const t = m.current;

@@ -1,32 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the helpers for present ptes see in a software leaf on x86-64, where a leaf keeps its offset, inverted, from bit
-// 9 on: code that forgot which of the two it has works on bits of the offset.
+// Helpers for present ptes applied to a non-present entry, as on x86-64, which stores the offset of such an entry
+// inverted from bit 9 on. They model code that does not check pte_present() and so decodes bits of the offset.
 
 import { _PAGE_SOFT_DIRTY, pfn_pte, pte_clear_flags, pte_flags, pte_pfn } from './pgtable/pgtable.ts';
 
 /**
- * The "pfn" of a leaf: a pte's pfn stands in bit 12 and inverted as well where the entry is not present. NON-KERNEL
- * (arch/x86/include/asm/pgtable.h: pte_pfn()).
+ * Returns what pte_pfn() decodes from a non-present entry: bits 12 and up, inverted because the entry is not present.
+ * NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_pfn()).
  */
 export function leaf_pte_pfn(leaf: number): number {
   return Math.floor(pte_pfn(leaf) / 8);
 }
 
-/** Bit 10 of a leaf, the inverted bit 1 of its offset. NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_uffd()). */
+/**
+ * Returns what pte_uffd() decodes from a non-present entry: bit 10, which is bit 1 of the offset inverted. NON-KERNEL
+ * (arch/x86/include/asm/pgtable.h: pte_uffd()).
+ */
 export function leaf_pte_uffd(leaf: number): boolean {
   return (pte_pfn(leaf) & 2) === 0;
 }
 
 /**
- * Bit 11 of a leaf, the inverted bit 2 of its offset. NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_soft_dirty()).
+ * Returns what pte_soft_dirty() decodes from a non-present entry: bit 11, which is bit 2 of the offset inverted.
+ * NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_soft_dirty()).
  */
 export function leaf_pte_soft_dirty(leaf: number): boolean {
   return (pte_pfn(leaf) & 4) === 0;
 }
 
 /**
- * A leaf with bit 10 set and bit 1, where it keeps soft-dirty, cleared. NON-KERNEL (arch/x86/include/asm/pgtable.h:
- * pte_mkuffd()).
+ * Returns what pte_mkuffd() makes of a non-present entry: bit 10 is set, and bit 1, its soft-dirty bit, is cleared.
+ * NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_mkuffd()).
  */
 export function leaf_pte_mkuffd(leaf: number): number {
   const offset = pte_pfn(leaf);

@@ -17,8 +17,8 @@ import {
 const _PAGE_CHG_MASK = _PAGE_ACCESSED | _PAGE_DIRTY | _PAGE_SPECIAL | _PAGE_SOFT_DIRTY | _PAGE_UFFD_WP;
 
 /**
- * The flags of a new entry for the given VM_*; a private writable mapping starts read-only (arch/x86/mm/pgprot.c:
- * vm_get_page_prot()).
+ * Returns the flags of a new entry for VM_*; a private writable mapping starts read-only
+ * (arch/x86/mm/pgprot.c: vm_get_page_prot()).
  */
 export function vm_get_page_prot(vm_flags: number): number {
   if ((vm_flags & (VM_READ | VM_WRITE | VM_EXEC)) === 0) return _PAGE_PROTNONE | _PAGE_ACCESSED;
@@ -28,7 +28,7 @@ export function vm_get_page_prot(vm_flags: number): number {
   return prot;
 }
 
-/** The protection of the flags with the cache and status bits of `oldprot` (mm/vma.h: vma_pgprot_modify()). */
+/** Returns the protection for VM_* with the cache and status bits of `oldprot` (mm/vma.h: vma_pgprot_modify()). */
 export function vma_pgprot_modify(oldprot: number, vm_flags: number): number {
   return (oldprot & _PAGE_CHG_MASK) | (vm_get_page_prot(vm_flags) & ~_PAGE_CHG_MASK);
 }

@@ -23,28 +23,28 @@ import {
   PUD_SIZE,
 } from './pgtable/pgtable.ts';
 
-/** Entries of a CPU's TLB, direct-mapped by virtual page number. */
+/** Entries of a CPU's TLB, which is direct-mapped by virtual page number. */
 export const TLB_ENTRIES = 4096;
 const TLB_MASK = TLB_ENTRIES - 1;
-/** above the virtual page number in a tag: the number of the address space */
+/** Factor of the context number in a tag; the virtual page number is below it. */
 const TAG_SPAN = 2 ** 35;
 const MAX_CTX = 2 ** 18;
 const SLAB_PAGES = 512;
 
-/** A flush of more strides than this drops the whole address space (arch/x86/mm/tlb.c: init_flush_tlb_info()). */
+/** Flushes of more strides than this flush the whole mm (arch/x86/mm/tlb.c: init_flush_tlb_info()). */
 const tlb_single_page_flush_ceiling = 33;
 
 /**
- * A CPU: its translation cache. An entry answers reads when rtag matches and writes when wtag matches; the second needs
- * an entry that was writable and dirty when it was filled. Only the flush functions of this file and a later entry in
- * the same place drop one. NON-KERNEL.
+ * A CPU with its TLB. An entry serves reads if rtag matches and writes if wtag matches; wtag is set for entries that
+ * were writable and dirty when they were filled. Only the flush functions of this file, or a new entry in the same
+ * slot, remove an entry. NON-KERNEL.
  */
 export class Cpu {
   readonly id: number;
   readonly rtag = new Float64Array(TLB_ENTRIES).fill(-1);
   readonly wtag = new Float64Array(TLB_ENTRIES).fill(-1);
   readonly pfn = new Float64Array(TLB_ENTRIES);
-  /** where in its slab the page starts, in u32 */
+  /** Start of the page in its slab, in units of u32. */
   readonly base = new Int32Array(TLB_ENTRIES);
   readonly slab: (Slab | null)[] = new Array<Slab | null>(TLB_ENTRIES).fill(null);
   constructor(id: number) {
@@ -52,14 +52,14 @@ export class Cpu {
   }
 }
 
-/** The CPU that runs the current task (include/linux/smp.h: smp_processor_id()). */
+/** Returns the CPU that runs the current task (include/linux/smp.h: smp_processor_id()). */
 export function this_cpu(m: Machine): Cpu {
   return m.cpus[m.current.cpu];
 }
 
 /**
- * Gives the address space a number that no TLB entry carries, which is a flush of all of its entries on every CPU; all
- * TLBs are emptied when the numbers run out. NON-KERNEL (arch/x86/mm/tlb.c: choose_new_asid()).
+ * Assigns the mm a context number that no TLB entry has, which flushes all of its entries on every CPU. Empties all
+ * TLBs when the numbers run out. NON-KERNEL (arch/x86/mm/tlb.c: choose_new_asid()).
  */
 function new_context(m: Machine, mm: mm_struct): void {
   if (m.tlb_next_ctx >= MAX_CTX) {
@@ -73,6 +73,7 @@ function new_context(m: Machine, mm: mm_struct): void {
   mm.tlb_tag = m.tlb_next_ctx++ * TAG_SPAN;
 }
 
+/** Fills a TLB entry of the current CPU. Returns its index. NON-KERNEL: hardware. */
 function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number, write: boolean): number {
   if (mm.tlb_tag === 0) new_context(m, mm);
   const i = vpn & TLB_MASK;
@@ -89,20 +90,20 @@ function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number,
   return i;
 }
 
-/**
- * The index of the TLB entry of the current CPU that may serve the access, or -1 if it holds none. NON-KERNEL.
- */
+/** Returns the index of the TLB entry of the current CPU that serves the access, or -1. NON-KERNEL: hardware. */
 export function tlb_lookup(m: Machine, mm: mm_struct, vpn: number, write: boolean): number {
   const cpu = m.cpus[m.current.cpu];
   const i = vpn & TLB_MASK;
   return (write ? cpu.wtag[i] : cpu.rtag[i]) === mm.tlb_tag + vpn ? i : -1;
 }
 
+/** Returns true if the hardware permits the access through this entry. NON-KERNEL: hardware. */
 function leaf_ok(entry: number, write: boolean): boolean {
   const need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
   return (entry & need) === need;
 }
 
+/** Sets the accessed bit, and for a write the dirty bit. Returns the entry. NON-KERNEL: hardware. */
 function mark_used(t: ptdesc, i: number, entry: number, write: boolean): number {
   const want = write ? _PAGE_ACCESSED | _PAGE_DIRTY : _PAGE_ACCESSED;
   if ((entry & want) !== want) {
@@ -113,9 +114,8 @@ function mark_used(t: ptdesc, i: number, entry: number, write: boolean): number 
 }
 
 /**
- * What the hardware does on a TLB miss: walks the page tables, sets the accessed bit (and on a write the dirty bit) in
- * the entry, and caches the translation. Answers the index of the TLB entry on the current CPU, or -1 for a page fault.
- * NON-KERNEL.
+ * Walks the page tables after a TLB miss, sets the accessed and for a write the dirty bit, and fills the TLB. Returns
+ * the index of the TLB entry, or -1 for a page fault. NON-KERNEL: hardware.
  */
 export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boolean): number {
   const addr = vpn * PAGE_SIZE;
@@ -147,11 +147,12 @@ export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boo
       pfn = pte_pfn(e);
     }
   }
-  // A read that finds the entry writable and dirty already caches both rights, as the hardware does.
+  // A read through a writable, dirty entry caches the write permission too, as the hardware does.
   const both = _PAGE_RW | _PAGE_DIRTY;
   return tlb_fill(m, m.cpus[m.current.cpu], mm, vpn, pfn, write || (e & both) === both);
 }
 
+/** Removes a translation from a CPU's TLB. NON-KERNEL: hardware (INVLPG). */
 function drop(cpu: Cpu, tag: number, vpn: number): void {
   const i = vpn & TLB_MASK;
   if (cpu.rtag[i] === tag) {
@@ -161,8 +162,8 @@ function drop(cpu: Cpu, tag: number, vpn: number): void {
 }
 
 /**
- * Drops the translations of [start, end) of the address space on every CPU that ran it; stride_shift says how far apart
- * entries are, and more than 33 strides drop all of the mm's (arch/x86/mm/tlb.c: flush_tlb_mm_range()).
+ * Flushes [start, end) of the mm on every CPU that ran it. The entries are 1 << stride_shift apart; more than 33 of
+ * them flush the whole mm (arch/x86/mm/tlb.c: flush_tlb_mm_range()).
  */
 export function flush_tlb_mm_range(
   m: Machine,
@@ -190,39 +191,36 @@ export function flush_tlb_mm_range(
   }
 }
 
-/** Drops every translation of the address space (arch/x86/include/asm/tlbflush.h: flush_tlb_mm()). */
+/** Flushes the whole mm (arch/x86/include/asm/tlbflush.h: flush_tlb_mm()). */
 export function flush_tlb_mm(m: Machine, mm: mm_struct): void {
   m.tlb_flushes++;
   if (mm.tlb_tag !== 0) new_context(m, mm);
 }
 
-/** Drops the translation of one page (arch/x86/include/asm/tlbflush.h: flush_tlb_page()). */
+/** Flushes one page (arch/x86/include/asm/tlbflush.h: flush_tlb_page()). */
 export function flush_tlb_page(m: Machine, vma: vm_area_struct, a: number): void {
   const start = a - (a % PAGE_SIZE);
   flush_tlb_mm_range(m, vma.vm_mm, start, start + PAGE_SIZE, 12, false);
 }
 
-/**
- * Drops the translations of [start, end) of the vma's address space (arch/x86/include/asm/tlbflush.h:
- * flush_tlb_range()).
- */
+/** Flushes [start, end) of the vma's mm (arch/x86/include/asm/tlbflush.h: flush_tlb_range()). */
 export function flush_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
   let shift = 12;
   if (vma.vm_flags & VM_HUGETLB) shift = Math.log2(vma.vm_ops?.pagesize?.(vma) ?? PMD_SIZE);
   flush_tlb_mm_range(m, vma.vm_mm, start, end, shift, false);
 }
 
-/** As flush_tlb_range(), for entries of pmd tables (include/linux/pgtable.h: flush_pmd_tlb_range()). */
+/** Flushes pmd mappings of [start, end) (include/linux/pgtable.h: flush_pmd_tlb_range()). */
 export function flush_pmd_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
   flush_tlb_range(m, vma, start, end);
 }
 
-/** As flush_tlb_range(), for entries of pud tables (include/linux/pgtable.h: flush_pud_tlb_range()). */
+/** Flushes pud mappings of [start, end) (include/linux/pgtable.h: flush_pud_tlb_range()). */
 export function flush_pud_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
   flush_tlb_range(m, vma, start, end);
 }
 
-/** Drops every translation of every CPU (arch/x86/mm/tlb.c: flush_tlb_all()). */
+/** Flushes everything on every CPU (arch/x86/mm/tlb.c: flush_tlb_all()). */
 export function flush_tlb_all(m: Machine): void {
   m.tlb_flushes++;
   for (const cpu of m.cpus) {
@@ -231,42 +229,43 @@ export function flush_tlb_all(m: Machine): void {
   }
 }
 
-/** Takes the entry out of its table and answers it; no flush (arch/x86/include/asm/pgtable.h: ptep_get_and_clear()). */
+/** Clears a pte and returns the old one; no flush (arch/x86/include/asm/pgtable.h: ptep_get_and_clear()). */
 export function ptep_get_and_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): number {
   const pte = pt.entry[i];
   pt.entry[i] = 0;
   return pte;
 }
 
-/** True if a TLB may hold the entry (arch/x86/include/asm/pgtable.h: pte_accessible()). */
+/** Returns true if a TLB may hold the entry (arch/x86/include/asm/pgtable.h: pte_accessible()). */
 export function pte_accessible(mm: mm_struct, pte: number): boolean {
   if ((pte & _PAGE_PRESENT) !== 0) return true;
   return (pte & _PAGE_PROTNONE) !== 0 && mm_tlb_flush_pending(mm);
 }
 
-/** Notes that page tables change whose flush comes later (include/linux/mm_inline.h: inc_tlb_flush_pending()). */
+/** Announces a change of page tables that is flushed later (include/linux/mm_inline.h: inc_tlb_flush_pending()). */
 export function inc_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending++;
 }
 
-/** Ends what inc_tlb_flush_pending() began (include/linux/mm_inline.h: dec_tlb_flush_pending()). */
+/** Ends inc_tlb_flush_pending() after the flush (include/linux/mm_inline.h: dec_tlb_flush_pending()). */
 export function dec_tlb_flush_pending(mm: mm_struct): void {
   mm.tlb_flush_pending--;
 }
 
 /**
- * True while somebody has changed page tables and not flushed yet (include/linux/mm_inline.h: mm_tlb_flush_pending()).
+ * Returns true while page tables of the mm have changed and are not flushed
+ * (include/linux/mm_inline.h: mm_tlb_flush_pending()).
  */
 export function mm_tlb_flush_pending(mm: mm_struct): boolean {
   return mm.tlb_flush_pending > 0;
 }
 
-/** True while more than one does so (include/linux/mm_inline.h: mm_tlb_flush_nested()). */
+/** Returns true while several such changes are in progress (include/linux/mm_inline.h: mm_tlb_flush_nested()). */
 export function mm_tlb_flush_nested(mm: mm_struct): boolean {
   return mm.tlb_flush_pending > 1;
 }
 
-/** A live TLB entry, as the audit and the inspector see it. NON-KERNEL. */
+/** A valid TLB entry as the audit and the inspector see it. NON-KERNEL. */
 interface TlbEntry {
   mm: mm_struct;
   addr: number;
@@ -274,7 +273,7 @@ interface TlbEntry {
   write: boolean;
 }
 
-/** The live entries of a CPU's TLB. NON-KERNEL. */
+/** Returns the valid entries of a CPU's TLB. NON-KERNEL. */
 export function tlb_entries(m: Machine, cpu: Cpu): TlbEntry[] {
   const by_tag = new Map<number, mm_struct>();
   for (const mm of m.mms) if (mm.tlb_tag !== 0) by_tag.set(mm.tlb_tag / TAG_SPAN, mm);

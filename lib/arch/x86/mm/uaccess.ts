@@ -11,16 +11,16 @@ import { do_user_addr_fault } from './fault.ts';
 import { TASK_SIZE } from './pgtable/pgtable.ts';
 import { type Cpu, hardware_walk, TLB_ENTRIES, tlb_lookup } from './tlb.ts';
 
-// Accesses of user code (user_*: a bad one raises a signal by throwing UserSignal) and of the kernel on its behalf
-// (copy_*_user and their like: they answer how much they could not do). All of them go through the TLB of the CPU that
-// the task runs on, and take effect at once: between translation and access nobody else runs.
+// Accesses by user code (user_*, which throw UserSignal on a bad address) and by the kernel to user memory
+// (copy_from_user() and the like, which return the number of bytes not copied). All go through the TLB of the task's
+// CPU. Translation and access are one step: no other task runs in between.
 
 const TLB_MASK = TLB_ENTRIES - 1;
 /** Modelled cost of copying or setting a page, in ns. */
 const PAGE_NS = 250;
 
 /**
- * The u32 at an aligned address if the CPU's TLB translates it, else undefined; always undefined while interleavings
+ * Returns the u32 at an aligned address if the TLB translates it, else undefined; always undefined while interleavings
  * are explored. NON-KERNEL.
  */
 export function tlb_load32(m: Machine, addr: number): number | undefined {
@@ -37,7 +37,7 @@ export function tlb_load32(m: Machine, addr: number): number | undefined {
 }
 
 /**
- * Stores a u32 at an aligned address if the CPU's TLB translates it for writing; false if not, and always while
+ * Stores a u32 at an aligned address if the TLB translates it for writing. Returns false otherwise, and always while
  * interleavings are explored. NON-KERNEL.
  */
 export function tlb_store32(m: Machine, addr: number, v: number): boolean {
@@ -54,7 +54,7 @@ export function tlb_store32(m: Machine, addr: number, v: number): boolean {
   return true;
 }
 
-// The TLB entry for the address without a fault, or -1.
+/** Returns the index of the TLB entry for the address, or -1 if the access faults. NON-KERNEL. */
 function translate_now(m: Machine, addr: number, write: boolean): number {
   const mm = m.current.mm as mm_struct;
   const vpn = Math.floor(addr / PAGE_SIZE);
@@ -64,7 +64,7 @@ function translate_now(m: Machine, addr: number, write: boolean): number {
   return i;
 }
 
-// A page must not be freed before every TLB forgot it.
+/** Reports an access through a stale TLB entry to a page that was freed. NON-KERNEL. */
 function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
   const pfn = m.cpus[m.current.cpu].pfn[i];
   if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
@@ -73,7 +73,10 @@ function check_stale(m: Machine, i: number, addr: number, write: boolean, report
   );
 }
 
-// The TLB entry for the address. A fault is handled, a bad access raises its signal (user) or answers -1 (kernel).
+/**
+ * Returns the index of the TLB entry for the address after handling faults. A bad address throws UserSignal for user
+ * code and returns -1 for the kernel. NON-KERNEL.
+ */
 export function* translate(m: Machine, addr: number, write: boolean, user: boolean): Gen<number> {
   for (;;) {
     if (m.current.mm !== null && addr >= 0 && addr < TASK_SIZE) {
@@ -91,19 +94,22 @@ export function* translate(m: Machine, addr: number, write: boolean, user: boole
   }
 }
 
+/** Returns the CPU of the current task. NON-KERNEL. */
 export function cpu_of(m: Machine): Cpu {
   return m.cpus[m.current.cpu];
 }
 
-/** Where the bytes of a translated address are. */
+/** Returns the bytes of the slab that holds a translated page. NON-KERNEL. */
 export function u8_of(cpu: Cpu, i: number): Uint8Array {
   return (cpu.slab[i] as Slab).u8;
 }
 
+/** Returns the index of a translated address in u8_of(). NON-KERNEL. */
 export function at_of(cpu: Cpu, i: number, addr: number): number {
   return cpu.base[i] * 4 + (addr % PAGE_SIZE);
 }
 
+/** Returns the number of bytes from addr to the end of its page. NON-KERNEL. */
 export function left_in_page(addr: number): number {
   return PAGE_SIZE - (addr % PAGE_SIZE);
 }
@@ -136,6 +142,7 @@ export function* user_load64(m: Machine, addr: number): Gen<number> {
   return u32[at] + u32[at + 1] * 2 ** 32;
 }
 
+/** Loads n bytes, little-endian. NON-KERNEL. */
 function* load_bytes(m: Machine, addr: number, n: number): Gen<number> {
   const bytes = yield* user_read_bytes(m, addr, n);
   let v = 0;
@@ -164,8 +171,8 @@ export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
 }
 
 /**
- * A loop of user code that stores (first + k * step) & mask as the k-th of n aligned u32: what a compiler makes of it
- * translates every access, of which only a page's first can miss the TLB while nobody else runs. NON-KERNEL.
+ * Stores (first + k * step) & mask as the k-th of n aligned u32, like a loop of user code. Every access of such a loop
+ * is translated, but only the first one to a page can miss the TLB while no other task runs. NON-KERNEL.
  */
 export function* user_store32_seq(
   m: Machine,
@@ -192,7 +199,7 @@ export function* user_store32_seq(
 }
 
 /**
- * A loop of user code that compares n aligned u32, as ints, with first + k * step: the first k that differs, or n.
+ * Compares n aligned i32 with first + k * step, like a loop of user code. Returns the first k that differs, or n.
  * NON-KERNEL.
  */
 export function* user_find32_seq(m: Machine, addr: number, n: number, first: number, step: number): Gen<number> {
@@ -213,7 +220,7 @@ export function* user_find32_seq(m: Machine, addr: number, n: number, first: num
   return n;
 }
 
-/** Stores a u64 as user code; v is exact below 2^53, negative numbers in two's complement. NON-KERNEL. */
+/** Stores a u64 as user code; v is exact below 2^53, negative numbers are two's complement. NON-KERNEL. */
 export function* user_store64(m: Machine, addr: number, v: number): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'store');
   const hi = Math.floor(v / 2 ** 32);
@@ -230,7 +237,9 @@ export function* user_store64(m: Machine, addr: number, v: number): Gen<void> {
   u32[at + 1] = hi;
 }
 
-/** Copies n bytes as user code, upwards, page by page; the ranges must not overlap within a page. NON-KERNEL. */
+/**
+ * Copies n bytes as user code, page by page in ascending order; the ranges must not overlap within a page. NON-KERNEL.
+ */
 export function* user_copy(m: Machine, dst: number, src: number, n: number): Gen<void> {
   while (n > 0) {
     if (m.sched.explore) yield* preempt_point(m, 'copy');
@@ -255,7 +264,7 @@ export function* user_copy(m: Machine, dst: number, src: number, n: number): Gen
   }
 }
 
-/** Sets n bytes as user code, upwards, page by page. NON-KERNEL. */
+/** Sets n bytes as user code, page by page in ascending order. NON-KERNEL. */
 export function* user_memset(m: Machine, addr: number, byte: number, n: number): Gen<void> {
   while (n > 0) {
     if (m.sched.explore) yield* preempt_point(m, 'memset');
@@ -270,6 +279,7 @@ export function* user_memset(m: Machine, addr: number, byte: number, n: number):
   }
 }
 
+/** Returns the index of the first byte that differs, or -1. NON-KERNEL. */
 function first_difference(x: Slab, xi: number, y: Slab, yi: number, len: number): number {
   let k = 0;
   if (((xi | yi) & 3) === 0) {
@@ -288,7 +298,7 @@ function first_difference(x: Slab, xi: number, y: Slab, yi: number, len: number)
   return k < len ? k : -1;
 }
 
-/** Compares n bytes as user code; the index of the first that differs, or -1. NON-KERNEL. */
+/** Compares n bytes as user code. Returns the index of the first byte that differs, or -1. NON-KERNEL. */
 export function* user_memcmp(m: Machine, a: number, b: number, n: number): Gen<number> {
   let done = 0;
   while (done < n) {
@@ -322,7 +332,10 @@ export function* user_write_bytes(m: Machine, addr: number, bytes: Uint8Array): 
   yield* write_user(m, addr, bytes, bytes.length, true);
 }
 
-// Bytes not read.
+/**
+ * Reads user memory. Returns the number of bytes not read. NON-KERNEL: the common part of copy_from_user() and
+ * user_read_bytes().
+ */
 function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: boolean): Gen<number> {
   let done = 0;
   while (done < n) {
@@ -340,7 +353,10 @@ function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: b
   return n - done;
 }
 
-// Bytes not written.
+/**
+ * Writes user memory. Returns the number of bytes not written. NON-KERNEL: the common part of copy_to_user() and
+ * user_write_bytes().
+ */
 function* write_user(m: Machine, to: number, from: Uint8Array, n: number, user: boolean): Gen<number> {
   let done = 0;
   while (done < n) {
@@ -357,14 +373,13 @@ function* write_user(m: Machine, to: number, from: Uint8Array, n: number, user: 
   return n - done;
 }
 
-/** True if [addr, addr + size) lies in user space (arch/x86/include/asm/uaccess_64.h: __access_ok()). */
+/** Returns true if [addr, addr + size) is in user space (arch/x86/include/asm/uaccess_64.h: __access_ok()). */
 export function access_ok(addr: number, size: number): boolean {
   return addr >= 0 && addr + size <= TASK_SIZE;
 }
 
 /**
- * Copies n bytes from user memory into the kernel; answers how many it could not copy (include/linux/uaccess.h:
- * copy_from_user()).
+ * Copies n bytes from user memory. Returns the number of bytes not copied (include/linux/uaccess.h: copy_from_user()).
  */
 export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: number): Gen<number> {
   if (!access_ok(from, n)) {
@@ -376,16 +391,16 @@ export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: num
   return left;
 }
 
-/**
- * Copies n bytes from the kernel to user memory; answers how many it could not copy (include/linux/uaccess.h:
- * copy_to_user()).
- */
+/** Copies n bytes to user memory. Returns the number of bytes not copied (include/linux/uaccess.h: copy_to_user()). */
 export function* copy_to_user(m: Machine, to: number, from: Uint8Array, n: number): Gen<number> {
   if (!access_ok(to, n)) return n;
   return yield* write_user(m, to, from, n, false);
 }
 
-/** Zeroes n bytes of user memory; answers how many it could not (arch/x86/include/asm/uaccess_64.h: clear_user()). */
+/**
+ * Zeroes n bytes of user memory. Returns the number of bytes not zeroed
+ * (arch/x86/include/asm/uaccess_64.h: clear_user()).
+ */
 export function* clear_user(m: Machine, to: number, n: number): Gen<number> {
   if (!access_ok(to, n)) return n;
   let done = 0;

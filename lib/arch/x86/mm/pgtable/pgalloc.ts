@@ -26,6 +26,7 @@ import {
 
 const TABLE_FLAGS = _PAGE_TABLE | _PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED | _PAGE_DIRTY;
 
+/** Allocates a page table of any level, or returns null (include/linux/mm.h: pagetable_alloc()). */
 function table_alloc(m: Machine, level: number): ptdesc | null {
   const page = alloc_pages(m, GFP_KERNEL, 0);
   if (page === 0) return null;
@@ -33,37 +34,41 @@ function table_alloc(m: Machine, level: number): ptdesc | null {
   return new ptdesc(level, page);
 }
 
+/** Frees a page table that nothing points to (include/linux/mm.h: pagetable_free()). */
 function table_free(m: Machine, t: ptdesc): void {
   BUG_ON(t.ptl.owner !== null, 'mm/memory.c: ptlock_free() of a locked page table');
   __free_pages(m, t.page, 0);
 }
 
-/** The entry in an upper table that points at the table. NON-KERNEL. */
+/**
+ * Returns the entry of an upper table that points to the table. NON-KERNEL: upstream composes it in pmd_populate() and
+ * the like.
+ */
 function table_entry(m: Machine, t: ptdesc): number {
   return pfn_pte(page_to_pfn(m, t.page), TABLE_FLAGS);
 }
 
-/** The top table of an address space, or null without memory (arch/x86/mm/pgtable.c: pgd_alloc()). */
+/** Allocates the pgd of an mm, or returns null (arch/x86/mm/pgtable.c: pgd_alloc()). */
 export function pgd_alloc(m: Machine): ptdesc | null {
   return table_alloc(m, 4);
 }
 
-/** Frees a top table (arch/x86/mm/pgtable.c: pgd_free()). */
+/** Frees a pgd (arch/x86/mm/pgtable.c: pgd_free()). */
 export function pgd_free(m: Machine, mm: mm_struct, pgd: ptdesc): void {
   table_free(m, pgd);
 }
 
-/** An empty pte table, or null without memory (arch/x86/mm/pgtable.c: pte_alloc_one()). */
+/** Allocates an empty pte table, or returns null (arch/x86/mm/pgtable.c: pte_alloc_one()). */
 export function pte_alloc_one(m: Machine, _mm: mm_struct): ptdesc | null {
   return table_alloc(m, 1);
 }
 
-/** Frees a pte table that nothing points at (include/asm-generic/pgalloc.h: pte_free()). */
+/** Frees a pte table that nothing points to (include/asm-generic/pgalloc.h: pte_free()). */
 export function pte_free(m: Machine, mm: mm_struct, pt: ptdesc): void {
   table_free(m, pt);
 }
 
-/** An empty pmd table, or null without memory (include/asm-generic/pgalloc.h: pmd_alloc_one()). */
+/** Allocates an empty pmd table, or returns null (include/asm-generic/pgalloc.h: pmd_alloc_one()). */
 export function pmd_alloc_one(m: Machine, _mm: mm_struct, _addr: number): ptdesc | null {
   return table_alloc(m, 2);
 }
@@ -74,7 +79,7 @@ export function pmd_free(m: Machine, mm: mm_struct, pmdt: ptdesc): void {
   table_free(m, pmdt);
 }
 
-/** An empty pud table, or null without memory (include/asm-generic/pgalloc.h: pud_alloc_one()). */
+/** Allocates an empty pud table, or returns null (include/asm-generic/pgalloc.h: pud_alloc_one()). */
 export function pud_alloc_one(m: Machine, _mm: mm_struct, _addr: number): ptdesc | null {
   return table_alloc(m, 3);
 }
@@ -84,32 +89,32 @@ export function pud_free(m: Machine, mm: mm_struct, pudt: ptdesc): void {
   table_free(m, pudt);
 }
 
-/** include/linux/mm.h: mm_inc_nr_ptes() */
+/** Counts a pte table (include/linux/mm.h: mm_inc_nr_ptes()). */
 export function mm_inc_nr_ptes(mm: mm_struct): void {
   mm.pgtables_bytes += PAGE_SIZE;
 }
 
-/** include/linux/mm.h: mm_dec_nr_ptes() */
+/** Uncounts a pte table (include/linux/mm.h: mm_dec_nr_ptes()). */
 export function mm_dec_nr_ptes(mm: mm_struct): void {
   mm.pgtables_bytes -= PAGE_SIZE;
 }
 
-/** include/linux/mm.h: mm_inc_nr_pmds() */
+/** Counts a pmd table (include/linux/mm.h: mm_inc_nr_pmds()). */
 export function mm_inc_nr_pmds(mm: mm_struct): void {
   mm.pgtables_bytes += PAGE_SIZE;
 }
 
-/** include/linux/mm.h: mm_dec_nr_pmds() */
+/** Uncounts a pmd table (include/linux/mm.h: mm_dec_nr_pmds()). */
 export function mm_dec_nr_pmds(mm: mm_struct): void {
   mm.pgtables_bytes -= PAGE_SIZE;
 }
 
-/** include/linux/mm.h: mm_inc_nr_puds() */
+/** Counts a pud table (include/linux/mm.h: mm_inc_nr_puds()). */
 export function mm_inc_nr_puds(mm: mm_struct): void {
   mm.pgtables_bytes += PAGE_SIZE;
 }
 
-/** include/linux/mm.h: mm_dec_nr_puds() */
+/** Uncounts a pud table (include/linux/mm.h: mm_dec_nr_puds()). */
 export function mm_dec_nr_puds(mm: mm_struct): void {
   mm.pgtables_bytes -= PAGE_SIZE;
 }
@@ -126,14 +131,14 @@ export function pud_populate(m: Machine, mm: mm_struct, pudt: ptdesc, ui: number
   (pudt.child as (ptdesc | null)[])[ui] = pmdt;
 }
 
-/** Points the top entry to a pud table; the p4d level is folded (arch/x86/include/asm/pgalloc.h: p4d_populate()). */
+/** Points the pgd entry to a pud table; the p4d level is folded (arch/x86/include/asm/pgalloc.h: p4d_populate()). */
 export function p4d_populate(m: Machine, mm: mm_struct, pgdt: ptdesc, gi: number, pudt: ptdesc): void {
   pgdt.entry[gi] = table_entry(m, pudt);
   (pgdt.child as (ptdesc | null)[])[gi] = pudt;
 }
 
 /**
- * Empties the pmd; whoever needs the table that it pointed at reads pmdt.child[pi] before
+ * Clears the pmd. The caller reads pmdt.child[pi] first if it needs the table
  * (arch/x86/include/asm/pgtable.h: pmd_clear()).
  */
 export function pmd_clear(pmdt: ptdesc, pi: number): void {
@@ -141,13 +146,13 @@ export function pmd_clear(pmdt: ptdesc, pi: number): void {
   (pmdt.child as (ptdesc | null)[])[pi] = null;
 }
 
-/** Empties the pud (arch/x86/include/asm/pgtable.h: pud_clear()). */
+/** Clears the pud (arch/x86/include/asm/pgtable.h: pud_clear()). */
 export function pud_clear(pudt: ptdesc, ui: number): void {
   pudt.entry[ui] = 0;
   (pudt.child as (ptdesc | null)[])[ui] = null;
 }
 
-/** Empties the top entry (arch/x86/include/asm/pgtable.h: p4d_clear()). */
+/** Clears the pgd entry (arch/x86/include/asm/pgtable.h: p4d_clear()). */
 export function p4d_clear(pgdt: ptdesc, gi: number): void {
   pgdt.entry[gi] = 0;
   (pgdt.child as (ptdesc | null)[])[gi] = null;
@@ -159,18 +164,21 @@ export function* pmd_lock(m: Machine, mm: mm_struct, pmdt: ptdesc): Gen<spinlock
   return pmdt.ptl;
 }
 
-/** Locks a pud table (include/linux/mm.h: pud_lock()); upstream's is the mm's page_table_lock. */
+/** Locks a pud table, like upstream by the mm's page_table_lock (include/linux/mm.h: pud_lock()). */
 export function* pud_lock(m: Machine, mm: mm_struct, _pudt: ptdesc): Gen<spinlock> {
   yield* spin_lock(m, mm.page_table_lock);
   return mm.page_table_lock;
 }
 
-/** The pud table for the address, or null (include/linux/pgtable.h: pud_offset() after a walk from the top). */
+/**
+ * Returns the pud table for the address, or null (include/linux/pgtable.h: pud_offset()). Includes the walk from the
+ * pgd.
+ */
 export function pud_table(mm: mm_struct, addr: number): ptdesc | null {
   return mm.pgd.child?.[pgd_index(addr)] ?? null;
 }
 
-/** The pmd table for the address, or null (include/linux/pgtable.h: pmd_off()). */
+/** Returns the pmd table for the address, or null (include/linux/pgtable.h: pmd_off()). */
 export function pmd_off(mm: mm_struct, addr: number): ptdesc | null {
   return pud_table(mm, addr)?.child?.[pud_index(addr)] ?? null;
 }
@@ -183,27 +191,27 @@ export function pte_unmap_unlock(m: Machine, pt: ptdesc): void {
   spin_unlock(m, pt.ptl);
 }
 
-/** The entry made writable if the vma is (include/linux/mm.h: maybe_mkwrite()). */
+/** Sets the write bit if the vma is writable (include/linux/mm.h: maybe_mkwrite()). */
 export function maybe_mkwrite(pte: number, vma: vm_area_struct): number {
   return vma.vm_flags & VM_WRITE ? pte_mkwrite(pte) : pte;
 }
 
-/** An entry for the page (include/linux/mm.h: mk_pte()). */
+/** Returns an entry for the page (include/linux/mm.h: mk_pte()). */
 export function mk_pte(m: Machine, page: number, prot: number): number {
   return pfn_pte(page_to_pfn(m, page), prot);
 }
 
-/** An entry for the folio's first page (include/linux/mm.h: folio_mk_pte()). */
+/** Returns an entry for the folio's first page (include/linux/mm.h: folio_mk_pte()). */
 export function folio_mk_pte(m: Machine, folio: number, prot: number): number {
   return mk_pte(m, folio, prot);
 }
 
-/** A huge pmd of a pmd entry (arch/x86/include/asm/pgtable.h: pmd_mkhuge()). */
+/** Sets the huge bit of a pmd (arch/x86/include/asm/pgtable.h: pmd_mkhuge()). */
 export function pmd_mkhuge(pmd: number): number {
   return pmd + (pmd & _PAGE_PSE ? 0 : _PAGE_PSE);
 }
 
-/** The same mapping one page further (include/linux/pgtable.h: pte_next_pfn()). */
+/** Returns the entry with the next pfn (include/linux/pgtable.h: pte_next_pfn()). */
 export function pte_next_pfn(pte: number): number {
   return pte_advance_pfn(pte, 1);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Huge pmds: what changes one entry and, where needed, drops its translations. ptes have theirs in tlb.ts.
+// Operations on huge pmds, with the TLB flush where it belongs to them. Those on ptes are in pte.ts and tlb.ts.
 
 import type { Machine } from '../../../../boot.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../../../kernel/printk.ts';
@@ -24,18 +24,18 @@ import {
   pte_clear_flags,
 } from './pgtable.ts';
 
-/** Writes the entry (arch/x86/include/asm/pgtable.h: set_pmd_at()). */
+/** Writes a pmd (arch/x86/include/asm/pgtable.h: set_pmd_at()). */
 export function set_pmd_at(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number, pmd: number): void {
   pmdt.entry[pi] = pmd;
 }
 
-/** The entry without access, still marked as huge (arch/x86/include/asm/pgtable.h: pmd_mkinvalid()). */
+/** Makes a huge pmd inaccessible; it stays a huge mapping (arch/x86/include/asm/pgtable.h: pmd_mkinvalid()). */
 export function pmd_mkinvalid(pmd: number): number {
   return pte_clear_flags(pmd, _PAGE_PRESENT | _PAGE_PROTNONE);
 }
 
 /**
- * Puts a new value in and answers the old one, with the bits that the hardware set meanwhile
+ * Writes a pmd and returns the old one, with the bits that the hardware set in the meantime
  * (arch/x86/include/asm/pgtable.h: pmdp_establish()).
  */
 export function pmdp_establish(
@@ -52,7 +52,7 @@ export function pmdp_establish(
 }
 
 /**
- * Makes the entry more permissive; answers whether it changed. Nothing is flushed: a fault drops the stale translation
+ * Makes a pmd more permissive. Returns true if it changed. No flush: a spurious fault drops the stale translation
  * (arch/x86/mm/pgtable.c: pmdp_set_access_flags()).
  */
 export function pmdp_set_access_flags(
@@ -70,7 +70,7 @@ export function pmdp_set_access_flags(
   return changed;
 }
 
-/** Clears the accessed bit and answers what it was (arch/x86/mm/pgtable.c: pmdp_test_and_clear_young()). */
+/** Clears the accessed bit and returns its old value (arch/x86/mm/pgtable.c: pmdp_test_and_clear_young()). */
 export function pmdp_test_and_clear_young(
   m: Machine,
   vma: vm_area_struct,
@@ -83,7 +83,7 @@ export function pmdp_test_and_clear_young(
   return pmd_young(pmd);
 }
 
-/** Clears the accessed bit, and the translations if it was set (arch/x86/mm/pgtable.c: pmdp_clear_flush_young()). */
+/** Clears the accessed bit, and flushes if it was set (arch/x86/mm/pgtable.c: pmdp_clear_flush_young()). */
 export function pmdp_clear_flush_young(
   m: Machine,
   vma: vm_area_struct,
@@ -96,7 +96,7 @@ export function pmdp_clear_flush_young(
   return young;
 }
 
-/** Empties the entry and answers what it held; no flush (arch/x86/include/asm/pgtable.h: pmdp_huge_get_and_clear()). */
+/** Clears a pmd and returns the old one; no flush (arch/x86/include/asm/pgtable.h: pmdp_huge_get_and_clear()). */
 export function pmdp_huge_get_and_clear(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): number {
   const pmd = pmdt.entry[pi];
   pmdt.entry[pi] = 0;
@@ -104,8 +104,8 @@ export function pmdp_huge_get_and_clear(m: Machine, mm: mm_struct, addr: number,
 }
 
 /**
- * Empties the entry while a whole address space or a part of it goes; no flush (include/linux/pgtable.h:
- * pmdp_huge_get_and_clear_full()).
+ * Clears a pmd during a zap and returns the old one; no flush
+ * (include/linux/pgtable.h: pmdp_huge_get_and_clear_full()).
  */
 export function pmdp_huge_get_and_clear_full(
   m: Machine,
@@ -118,14 +118,14 @@ export function pmdp_huge_get_and_clear_full(
   return pmdp_huge_get_and_clear(m, vma.vm_mm, addr, pmdt, pi);
 }
 
-/** Takes write permission away, without a flush (arch/x86/include/asm/pgtable.h: pmdp_set_wrprotect()). */
+/** Clears the write bit; no flush (arch/x86/include/asm/pgtable.h: pmdp_set_wrprotect()). */
 export function pmdp_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pmdt: ptdesc, pi: number): void {
   pmdt.entry[pi] = pmd_wrprotect(pmdt.entry[pi]);
 }
 
 /**
- * As pmdp_invalidate(), but only so that accessed and dirty cannot change: no flush (arch/x86/mm/pgtable.c:
- * pmdp_invalidate_ad()).
+ * Invalidates a pmd so that the hardware cannot set its accessed and dirty bits; no flush
+ * (arch/x86/mm/pgtable.c: pmdp_invalidate_ad()).
  */
 export function pmdp_invalidate_ad(m: Machine, vma: vm_area_struct, address: number, pmdt: ptdesc, pi: number): number {
   WARN_ON_ONCE(m, !pmd_present(pmdt.entry[pi]), 'pmdp_invalidate_ad');
@@ -133,7 +133,7 @@ export function pmdp_invalidate_ad(m: Machine, vma: vm_area_struct, address: num
 }
 
 /**
- * True if going from one present huge entry to another leaves translations that allow too much
+ * Returns true if the change of a huge pmd leaves translations that permit too much
  * (arch/x86/include/asm/tlbflush.h: huge_pmd_needs_flush()).
  */
 export function huge_pmd_needs_flush(oldpmd: number, newpmd: number): boolean {
@@ -144,12 +144,12 @@ export function huge_pmd_needs_flush(oldpmd: number, newpmd: number): boolean {
   return (diff & (_PAGE_RW | _PAGE_USER | _PAGE_PROTNONE | _PAGE_PSE | _PAGE_NX)) !== 0;
 }
 
-/** A mapping of a whole folio of 2 MiB with the given protection (include/linux/mm.h: folio_mk_pmd()). */
+/** Returns a huge mapping of the folio with the given protection (include/linux/mm.h: folio_mk_pmd()). */
 export function folio_mk_pmd(m: Machine, folio: number, prot: number): number {
   return pfn_pte(m.page.page_to_pfn(folio), prot | _PAGE_PSE);
 }
 
-/** The page that a present huge entry maps first (arch/x86/include/asm/pgtable.h: pmd_page()). */
+/** Returns the first page that a present huge pmd maps (arch/x86/include/asm/pgtable.h: pmd_page()). */
 export function pmd_page(m: Machine, pmd: number): number {
   return m.page.pfn_to_page(pmd_pfn(pmd));
 }

@@ -22,14 +22,14 @@ import {
   pte_young,
 } from './pgtable.ts';
 
-// Reads and writes of entries. None of these flushes a TLB unless its name says so.
+// Reads and writes of ptes. None of these functions flushes the TLB unless its name says so.
 
-/** Sets one entry (include/linux/pgtable.h: set_pte_at()). */
+/** Writes a pte (include/linux/pgtable.h: set_pte_at()). */
 export function set_pte_at(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, pte: number): void {
   pt.entry[i] = pte;
 }
 
-/** Sets nr entries that map consecutive pages (include/linux/pgtable.h: set_ptes()). */
+/** Writes nr ptes that map consecutive pages (include/linux/pgtable.h: set_ptes()). */
 export function set_ptes(
   m: Machine,
   mm: mm_struct,
@@ -42,12 +42,12 @@ export function set_ptes(
   for (let k = 0; k < nr; k++) pt.entry[i + k] = pte_advance_pfn(pte, k);
 }
 
-/** Empties an entry (arch/x86/include/asm/pgtable.h: pte_clear()). */
+/** Clears a pte (arch/x86/include/asm/pgtable.h: pte_clear()). */
 export function pte_clear(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): void {
   pt.entry[i] = 0;
 }
 
-/** Empties nr entries that are not present (include/linux/pgtable.h: clear_nonpresent_ptes()). */
+/** Clears nr non-present ptes (include/linux/pgtable.h: clear_nonpresent_ptes()). */
 export function clear_nonpresent_ptes(
   _m: Machine,
   _mm: mm_struct,
@@ -60,8 +60,8 @@ export function clear_nonpresent_ptes(
 }
 
 /**
- * Replaces the entry by one with more rights or marks; true if they differ. As on x86 the entry is written only when
- * `dirty`, since the hardware sets the accessed bit itself (arch/x86/mm/pgtable.c: ptep_set_access_flags()).
+ * Makes a pte more permissive. Returns true if it differs. Like x86, writes the pte only if `dirty`, since the hardware
+ * sets the accessed bit itself (arch/x86/mm/pgtable.c: ptep_set_access_flags()).
  */
 export function ptep_set_access_flags(
   m: Machine,
@@ -77,7 +77,7 @@ export function ptep_set_access_flags(
   return changed;
 }
 
-/** Takes the accessed bit; true if it was set (arch/x86/mm/pgtable.c: ptep_test_and_clear_young()). */
+/** Clears the accessed bit and returns its old value (arch/x86/mm/pgtable.c: ptep_test_and_clear_young()). */
 export function ptep_test_and_clear_young(
   m: Machine,
   vma: vm_area_struct,
@@ -91,12 +91,18 @@ export function ptep_test_and_clear_young(
   return true;
 }
 
-/** ptep_test_and_clear_young(); x86 does not flush for it (arch/x86/mm/pgtable.c: ptep_clear_flush_young()). */
+/**
+ * Clears the accessed bit and returns its old value; x86 does not flush
+ * (arch/x86/mm/pgtable.c: ptep_clear_flush_young()).
+ */
 export function ptep_clear_flush_young(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): boolean {
   return ptep_test_and_clear_young(m, vma, addr, pt, i);
 }
 
-/** ptep_test_and_clear_young() of nr entries (include/linux/pgtable.h: test_and_clear_young_ptes()). */
+/**
+ * Clears the accessed bits of nr ptes. Returns true if any was set
+ * (include/linux/pgtable.h: test_and_clear_young_ptes()).
+ */
 export function test_and_clear_young_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -112,17 +118,20 @@ export function test_and_clear_young_ptes(
 
 export { test_and_clear_young_ptes as clear_flush_young_ptes };
 
-/** Takes the right to write (arch/x86/include/asm/pgtable.h: ptep_set_wrprotect()). */
+/** Clears the write bit (arch/x86/include/asm/pgtable.h: ptep_set_wrprotect()). */
 export function ptep_set_wrprotect(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number): void {
   pt.entry[i] = pte_wrprotect(pt.entry[i]);
 }
 
-/** ptep_set_wrprotect() of nr entries (include/linux/pgtable.h: wrprotect_ptes()). */
+/** Clears the write bits of nr ptes (include/linux/pgtable.h: wrprotect_ptes()). */
 export function wrprotect_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number): void {
   for (let k = 0; k < nr; k++) ptep_set_wrprotect(m, mm, addr, pt, i + k);
 }
 
-/** Takes an entry out when the whole mm may be going (include/linux/pgtable.h: ptep_get_and_clear_full()). */
+/**
+ * Clears a pte and returns the old one; `full` if the whole mm goes
+ * (include/linux/pgtable.h: ptep_get_and_clear_full()).
+ */
 export function ptep_get_and_clear_full(
   m: Machine,
   mm: mm_struct,
@@ -137,7 +146,7 @@ export function ptep_get_and_clear_full(
 }
 
 /**
- * Takes nr entries of one folio out; answers the first with the others' dirty and accessed bits
+ * Clears nr ptes of one folio. Returns the first with the dirty and accessed bits of all
  * (include/linux/pgtable.h: get_and_clear_full_ptes()).
  */
 export function get_and_clear_full_ptes(
@@ -158,12 +167,15 @@ export function get_and_clear_full_ptes(
   return pte;
 }
 
-/** include/linux/pgtable.h: get_and_clear_ptes() */
+/**
+ * Clears nr ptes of one folio. Returns the first with the dirty and accessed bits of all
+ * (include/linux/pgtable.h: get_and_clear_ptes()).
+ */
 export function get_and_clear_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number): number {
   return get_and_clear_full_ptes(m, mm, addr, pt, i, nr, false);
 }
 
-/** Empties nr present entries of one folio (include/linux/pgtable.h: clear_full_ptes()). */
+/** Clears nr present ptes of one folio (include/linux/pgtable.h: clear_full_ptes()). */
 export function clear_full_ptes(
   m: Machine,
   mm: mm_struct,
@@ -176,17 +188,20 @@ export function clear_full_ptes(
   pt.entry.fill(0, i, i + nr);
 }
 
-/** include/linux/pgtable.h: clear_ptes() */
+/** Clears nr present ptes of one folio (include/linux/pgtable.h: clear_ptes()). */
 export function clear_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, i: number, nr: number): void {
   clear_full_ptes(m, mm, addr, pt, i, nr, false);
 }
 
-/** Begins a change of protection: takes the entry out (include/linux/pgtable.h: ptep_modify_prot_start()). */
+/**
+ * Starts a change of protection: clears the pte and returns the old one
+ * (include/linux/pgtable.h: ptep_modify_prot_start()).
+ */
 export function ptep_modify_prot_start(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): number {
   return ptep_get_and_clear_full(m, vma.vm_mm, addr, pt, i, false);
 }
 
-/** Ends a change of protection: sets the new entry (include/linux/pgtable.h: ptep_modify_prot_commit()). */
+/** Ends a change of protection: writes the new pte (include/linux/pgtable.h: ptep_modify_prot_commit()). */
 export function ptep_modify_prot_commit(
   m: Machine,
   vma: vm_area_struct,
@@ -199,7 +214,7 @@ export function ptep_modify_prot_commit(
   set_pte_at(m, vma.vm_mm, addr, pt, i, pte);
 }
 
-/** ptep_modify_prot_start() of nr entries of one folio (include/linux/pgtable.h: modify_prot_start_ptes()). */
+/** Starts a change of protection of nr ptes of one folio (include/linux/pgtable.h: modify_prot_start_ptes()). */
 export function modify_prot_start_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -211,7 +226,7 @@ export function modify_prot_start_ptes(
   return get_and_clear_full_ptes(m, vma.vm_mm, addr, pt, i, nr, false);
 }
 
-/** ptep_modify_prot_commit() of nr entries of one folio (include/linux/pgtable.h: modify_prot_commit_ptes()). */
+/** Ends a change of protection of nr ptes of one folio (include/linux/pgtable.h: modify_prot_commit_ptes()). */
 export function modify_prot_commit_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -228,9 +243,7 @@ export function modify_prot_commit_ptes(
 export const CYDP_CLEAR_YOUNG = 1;
 export const CYDP_CLEAR_DIRTY = 2;
 
-/**
- * Takes the accessed or dirty bits of nr entries, as CYDP_* say (include/linux/pgtable.h: clear_young_dirty_ptes()).
- */
+/** Clears the accessed or dirty bits (CYDP_*) of nr ptes (include/linux/pgtable.h: clear_young_dirty_ptes()). */
 export function clear_young_dirty_ptes(
   m: Machine,
   vma: vm_area_struct,
@@ -251,8 +264,9 @@ export const FPB_MERGE_WRITE = 1 << 3;
 export const FPB_MERGE_YOUNG_DIRTY = 1 << 4;
 
 /**
- * How many entries from (pt, i) on, at most max_nr, map consecutive pages of the large folio alike; `ptent.pte` is the
- * first and collects the others' bits as FPB_MERGE_* say (mm/internal.h: folio_pte_batch_flags()).
+ * Returns how many ptes from (pt, i) on, at most max_nr, map consecutive pages of the large folio with the same bits.
+ * `ptent.pte` is the first one and collects the bits of the others as FPB_MERGE_* ask
+ * (mm/internal.h: folio_pte_batch_flags()).
  */
 export function folio_pte_batch_flags(
   m: Machine,
