@@ -106,7 +106,7 @@ const LOOP = 500;
 
 /** What of the explorer a chooser may ask. */
 export interface Numbering {
-  /** 0 for the case's first process, 1 for the first task that it lets race, and so on */
+  /** 0 for the case's first process; the tasks that it lets race are 1, 2 and so on; then come all others */
   number_of(t: task_struct): number;
 }
 
@@ -116,7 +116,7 @@ class Explorer implements Strategy, Numbering {
   readonly switches: Switch[] = [];
   readonly blocks: Block[] = [];
   readonly trace: string[] = [];
-  readonly names = new Map<number, string>();
+  private readonly names = new Map<number, string>();
   readonly loop = new Map<string, number>();
   readonly budget: number;
   readonly tracing: boolean;
@@ -125,21 +125,31 @@ class Explorer implements Strategy, Numbering {
   private readonly plain = new RoundRobin();
   private readonly chooser: Chooser;
   private readonly m: Machine;
-  private readonly first_pid: number;
+  private readonly numbers = new Map<number, number>();
   private run = 0;
 
   constructor(m: Machine, make: (e: Numbering) => Chooser, seed: number, o: RunOptions & { budget: number }) {
     this.m = m;
-    this.first_pid = m.next_pid;
     this.random_u32 = xorshift32(seed);
     this.budget = o.budget;
     this.tracing = o.trace === true;
     this.chooser = make(this);
-    this.names.set(this.first_pid, 'case');
+    this.take_part(m.next_pid, 'case');
   }
 
   number_of(t: task_struct): number {
-    return t.pid - this.first_pid;
+    return this.numbers.get(t.pid) ?? this.next_number(t.pid);
+  }
+
+  private next_number(pid: number): number {
+    this.numbers.set(pid, this.numbers.size);
+    return this.numbers.size - 1;
+  }
+
+  /** Gives a task its name and the next number. */
+  take_part(pid: number, name: string): void {
+    this.next_number(pid);
+    this.names.set(pid, name);
   }
 
   name_of(t: task_struct): string {
@@ -299,7 +309,7 @@ function context(m: Machine, c: Libc, e: Explorer): CaseContext {
       for (const r of racers) {
         const id = r.kind === 'thread' ? yield* c.pthread_create(r.run) : yield* c.fork(r.run);
         if (id < 0) throw new Error(`starting ${r.name} failed`);
-        e.names.set(id, r.name);
+        e.take_part(id, r.name);
         if (r.kind === 'thread') threads.push(id);
         else children.set(id, r.name);
       }

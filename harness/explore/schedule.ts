@@ -18,8 +18,8 @@ export interface Schedule {
 const VERSION = 'hmm1';
 
 /**
- * `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. Tasks are numbered in the order in which they were made: 0 is the case's
- * first process, 1 the first task that it lets race. Steps count from the start of the race. The last part, the steps
+ * `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. 0 is the case's first process; the tasks that it lets race are numbered from
+ * 1 on, then come those that they make. Steps count from the start of the race. The last part, the steps
  * of the whole run and a hash of where each of them stopped, may be missing.
  */
 export function format_schedule(s: Schedule): string {

@@ -10,7 +10,7 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
 import { hmm_buffer_alloc, hmm_dmirror_cmd } from '../../selftests/hmm-tests/buffer.ts';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { pagemap } from '../../selftests/regression_tools.ts';
+import { pagemap } from '../../selftests/vocabulary/proc.ts';
 import { SPM_DEFAULT } from '../cli/options.ts';
 import { judge, read_results } from '../compare/judge.ts';
 import type { CaseContext, RaceCase } from '../explore/engine.ts';

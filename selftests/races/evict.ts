@@ -4,27 +4,28 @@
 import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { fork_behind, open_gate, shut_gate } from '../vocabulary/events.ts';
+import { expect_ret, expect_word, expect_words } from '../vocabulary/expect.ts';
+import { filled, increment, OLD, olds, PAGE } from '../vocabulary/memory.ts';
 import {
-  command,
   dmirror,
   expect_end,
-  expect_ret,
-  expect_word,
-  expect_words,
-  filled,
-  fork_behind,
   in_memory,
-  increment,
-  OLD,
-  olds,
+  new_command,
   on_device,
   open_device,
-  open_gate,
-  PAGE,
-  shut_gate,
   to_device,
-} from './common.ts';
-import { closing, forked, incrementing, migrating, moving, releasing, thread, unmapping } from './racers.ts';
+} from '../vocabulary/mirror.ts';
+import {
+  closing,
+  forked,
+  incrementing,
+  migrating,
+  moving,
+  releasing,
+  thread,
+  unmapping,
+} from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 const close_vs_fault: RaceCase = {
@@ -48,7 +49,7 @@ const close_vs_migrate: RaceCase = {
     const other = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     yield* to_device(c, x, other, ptr, 1);
-    const cmd = yield* command(c, ptr, 2);
+    const cmd = yield* new_command(c, ptr, 2);
     yield* x.together([closing(x, fd), migrating(x, other, cmd, { values: olds(2) })]);
     yield* expect_words(c, x, ptr, olds(2), 'in the end');
     yield* c.close(other);
@@ -123,7 +124,7 @@ const release_vs_fault: RaceCase = {
   summary: "the device's memory is taken away (RELEASE) while a thread faults the pages in it",
   *run(c, x) {
     const { fd, ptr } = yield* on_device(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const cmd = yield* new_command(c, ptr, 2);
     yield* x.together([releasing(x, fd, cmd), incrementing(ptr, [1, 0])]);
     yield* expect_words(c, x, ptr, olds(2, [1]), 'in the end');
     yield* c.close(fd);
@@ -133,7 +134,7 @@ const release_vs_fault: RaceCase = {
 /** RELEASE against a thread that migrates npages pages to the device and then adds one to each. */
 export function* releasing_under_migration(c: Libc, x: CaseContext, npages: number): Gen<void> {
   const { fd, ptr, cmd } = yield* in_memory(c, x, npages);
-  const migrate = yield* command(c, ptr, npages);
+  const migrate = yield* new_command(c, ptr, npages);
   yield* x.together([
     releasing(x, fd, cmd),
     thread('migrate', function* (t) {

@@ -4,22 +4,18 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
+import { open_gate, shut_gate } from '../vocabulary/events.ts';
+import { type Checks, expect_gone, expect_stores, expect_words } from '../vocabulary/expect.ts';
+import { olds } from '../vocabulary/memory.ts';
 import {
-  type Checks,
-  command,
   expect_both_coherent,
   expect_coherent,
-  expect_gone,
   expect_not_exclusive,
-  expect_stores,
-  expect_words,
   in_memory,
-  olds,
-  open_gate,
-  shut_gate,
+  new_command,
   to_exclusive,
   two_devices,
-} from './common.ts';
+} from '../vocabulary/mirror.ts';
 import {
   dropping,
   forking,
@@ -29,7 +25,7 @@ import {
   storing,
   storing_words,
   unmapping,
-} from './racers.ts';
+} from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 /**
@@ -137,7 +133,7 @@ const exclusive_vs_own_migrate: RaceCase = {
   summary: 'one mirror makes pages exclusive and migrates them to its device at once',
   *run(c, x) {
     const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
-    const migrate = yield* command(c, ptr, 2);
+    const migrate = yield* new_command(c, ptr, 2);
     yield* x.together([making_exclusive(x, fd, cmd), migrating(x, fd, migrate)]);
     yield* expect_given_back(c, x, fd, ptr, olds(2));
   },

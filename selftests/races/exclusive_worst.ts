@@ -9,8 +9,9 @@ import { type Numbering, type RaceCase, type Run, run_on } from '../../harness/e
 import { format_schedule, parse_schedule } from '../../harness/explore/schedule.ts';
 import { Stage } from '../../harness/explore/stage.ts';
 import { nr_invalidations } from '../../lib/inspect.ts';
-import { dmirror, expect_ret, expect_word, in_memory, to_exclusive } from './common.ts';
-import { thread } from './racers.ts';
+import { expect_ret, expect_word } from '../vocabulary/expect.ts';
+import { dmirror, in_memory, to_exclusive } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 /** What happened from the access, which faults at once, to its end. */

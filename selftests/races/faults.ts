@@ -2,23 +2,20 @@
 // CPU faults on device-private pages against each other and against what takes the pages away.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
+import { open_gate, shut_gate } from '../vocabulary/events.ts';
+import { expect_gone, expect_state_that_was, expect_stores, expect_word, try_load } from '../vocabulary/expect.ts';
+import { OLD, olds, PAGE } from '../vocabulary/memory.ts';
+import { expect_coherent, expect_end, in_memory, on_device } from '../vocabulary/mirror.ts';
 import {
-  expect_coherent,
-  expect_end,
-  expect_gone,
-  expect_state_that_was,
-  expect_stores,
-  expect_word,
-  in_memory,
-  OLD,
-  olds,
-  on_device,
-  open_gate,
-  PAGE,
-  shut_gate,
-  try_load,
-} from './common.ts';
-import { forked, forking, incrementing, migrating, storing, storing_words, thread, unmapping } from './racers.ts';
+  forked,
+  forking,
+  incrementing,
+  migrating,
+  storing,
+  storing_words,
+  thread,
+  unmapping,
+} from '../vocabulary/racers.ts';
 
 const fault_vs_fault: RaceCase = {
   name: 'fault-vs-fault',

@@ -49,14 +49,14 @@ export const known_races: readonly KnownRace[] = [
     race: race('dontneed-vs-migrate'),
     strategy: 'random',
     fails: { kind: 'assertion', text: /the thread, after MADV_DONTNEED: page 0 holds 100, expected 0/ },
-    schedule: 'hmm1:187:0.2>3,3.3>2,9.2>3:17.c3b61a07',
+    schedule: 'hmm1:187:0.1>2,3.2>1,9.1>2:17.6e7a3661',
   },
   {
     patch: 'no-63451de16e0a',
     race: race('reap-vs-migrate'),
     strategy: 'random',
     fails: { kind: 'oops', text: /ptlock_free\(\) of a locked page table|scheduling while atomic/ },
-    schedule: 'hmm1:4:4.2>3:73.1bd81c9e',
+    schedule: 'hmm1:4:4.2>1:73.1c6f701c',
   },
   {
     patch: 'no-evict-on-close',

@@ -2,27 +2,20 @@
 // Migration against another migration of the same range and against what changes the address space under it.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
+import { fork_behind, open_gate, shut_gate } from '../vocabulary/events.ts';
+import { expect_gone, expect_word, expect_words } from '../vocabulary/expect.ts';
+import { filled, OLD, olds, PAGE } from '../vocabulary/memory.ts';
 import {
-  command,
   expect_both_coherent,
   expect_coherent,
   expect_end,
-  expect_gone,
-  expect_word,
-  expect_words,
-  filled,
-  fork_behind,
   in_memory,
-  OLD,
-  olds,
+  new_command,
   on_device,
   open_device,
-  open_gate,
-  PAGE,
-  shut_gate,
   two_devices,
-} from './common.ts';
-import { forked, incrementing, migrating, migrating_back, moving, thread, unmapping } from './racers.ts';
+} from '../vocabulary/mirror.ts';
+import { forked, incrementing, migrating, migrating_back, moving, thread, unmapping } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 const migrate_vs_migrate: RaceCase = {
@@ -44,7 +37,7 @@ const back_vs_fault: RaceCase = {
   summary: 'pages are brought back from the device by a command and by CPU faults at once',
   *run(c, x) {
     const { fd, ptr } = yield* on_device(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const cmd = yield* new_command(c, ptr, 2);
     yield* x.together([migrating_back(x, fd, cmd), incrementing(ptr, [1, 0])]);
     yield* expect_end(c, x, fd, ptr, olds(2, [1]));
   },
@@ -90,7 +83,7 @@ const mremap_vs_migrate: RaceCase = {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 2);
     const to = yield* filled(c, x, 2);
-    const cmd = yield* command(c, ptr, 2);
+    const cmd = yield* new_command(c, ptr, 2);
     yield* x.together([
       migrating(x, fd, cmd, { rets: [0, -U.ENOENT, -U.EINVAL], values: olds(2) }),
       moving(x, ptr, 2, to),

@@ -2,28 +2,20 @@
 // hmm_range_fault() against what changes the page tables that it reads: the protocol of mmu_interval_read_retry().
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
+import { open_gate, shut_gate } from '../vocabulary/events.ts';
+import { expect_gone, expect_ret, expect_state_that_was, expect_word, expect_words } from '../vocabulary/expect.ts';
+import { filled, OLD, olds, PAGE } from '../vocabulary/memory.ts';
 import {
-  command,
   dmirror,
   expect_both_coherent,
   expect_coherent,
   expect_end,
-  expect_gone,
-  expect_ret,
-  expect_state_that_was,
-  expect_word,
-  expect_words,
-  filled,
   in_memory,
-  OLD,
-  olds,
+  new_command,
   open_device,
-  open_gate,
-  PAGE,
-  shut_gate,
   to_device,
   two_devices,
-} from './common.ts';
+} from '../vocabulary/mirror.ts';
 import {
   dropping,
   forked,
@@ -35,7 +27,7 @@ import {
   storing,
   thread,
   unmapping,
-} from './racers.ts';
+} from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 const anon_teardown: RaceCase = {
@@ -126,7 +118,7 @@ const write_vs_mprotect: RaceCase = {
     const first = yield* expect_word(c, x, ptr, 0, ret === 0 ? [7] : [OLD, 7], 'in the end');
     const second = yield* expect_word(c, x, ptr, 1, ret === 0 ? [8] : [OLD + 1, 8], 'in the end');
     x.check(second !== 8 || first === 7, 'the device wrote the second page and not the first');
-    const again = yield* command(c, ptr, 2, 70);
+    const again = yield* new_command(c, ptr, 2, 70);
     expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_WRITE, again), [-U.EPERM], 'WRITE to memory that is read-only');
     yield* expect_word(c, x, ptr, 0, [first], 'after a write that was refused');
     yield* c.mprotect(ptr, 2 * PAGE, U.PROT_READ | U.PROT_WRITE);
@@ -175,8 +167,8 @@ const read_vs_migrate_back: RaceCase = {
     const other = yield* open_device(c, x, 1);
     const ptr = yield* filled(c, x, 1);
     yield* to_device(c, x, other, ptr, 1);
-    const cmd = yield* command(c, ptr, 1);
-    const back = yield* command(c, ptr, 1);
+    const cmd = yield* new_command(c, ptr, 1);
+    const back = yield* new_command(c, ptr, 1);
     yield* x.together([
       reading(x, fd, cmd, { values: olds(1) }),
       forked('migrate back', function* (t) {
@@ -198,7 +190,7 @@ const snapshot_vs_migrate: RaceCase = {
   summary: 'a snapshot is taken of pages that migrate to the device and back',
   *run(c, x) {
     const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
-    const migrate = yield* command(c, ptr, 2);
+    const migrate = yield* new_command(c, ptr, 2);
     yield* x.together([
       thread('snapshot', function* (t) {
         expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, cmd), [0], 'SNAPSHOT');

@@ -3,8 +3,11 @@
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
-import { happen, new_event, wait_for } from '../regression_tools.ts';
-import { command, type Command, dmirror, expect_ret, expect_word, filled, OLD, open_device, PAGE } from './common.ts';
+import { happen, new_event, wait_for } from '../vocabulary/events.ts';
+import { expect_ret, expect_word } from '../vocabulary/expect.ts';
+import { filled, OLD, PAGE } from '../vocabulary/memory.ts';
+import { type Command, dmirror, new_command, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import { huge_command, warm } from './thp.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
@@ -17,7 +20,7 @@ const dontneed_vs_migrate: RaceCase = {
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* filled(c, x, 1);
-    const cmd = yield* command(c, ptr, 1);
+    const cmd = yield* new_command(c, ptr, 1);
     // The pte of a page that is not exclusive, since a child had it too, is not flushed by itself when it is replaced.
     yield* c.waitpid(
       yield* c.fork(function* () {
@@ -25,22 +28,14 @@ const dontneed_vs_migrate: RaceCase = {
       }),
     );
     yield* x.together([
-      {
-        name: 'migrate',
-        kind: 'thread',
-        *run(t) {
-          expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
-        },
-      },
-      {
-        name: 'dontneed',
-        kind: 'thread',
-        *run(t) {
-          yield* expect_word(t, x, ptr, 0, [OLD], 'the thread');
-          expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_DONTNEED), [0], 'madvise');
-          yield* expect_word(t, x, ptr, 0, [0], 'the thread, after MADV_DONTNEED');
-        },
-      },
+      thread('migrate', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, cmd), [0, -U.ENOENT], 'MIGRATE_TO_DEV');
+      }),
+      thread('dontneed', function* (t) {
+        yield* expect_word(t, x, ptr, 0, [OLD], 'the thread');
+        expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_DONTNEED), [0], 'madvise');
+        yield* expect_word(t, x, ptr, 0, [0], 'the thread, after MADV_DONTNEED');
+      }),
     ]);
     yield* c.close(fd);
   },
@@ -83,15 +78,11 @@ const reap_vs_migrate: RaceCase = {
     // Migrates once this process waits.
     yield* happen(c, go);
     yield* x.together([
-      {
-        name: 'reap',
-        kind: 'thread',
-        *run(t) {
-          yield* t.kill(victim, U.SIGKILL);
-          const ret = (yield* t.ioctl(reaper, 0, pidfd)) === 0 ? 0 : -t.errno;
-          expect_ret(x, ret, [0, -U.ESRCH], 'process_mrelease()');
-        },
-      },
+      thread('reap', function* (t) {
+        yield* t.kill(victim, U.SIGKILL);
+        const ret = (yield* t.ioctl(reaper, 0, pidfd)) === 0 ? 0 : -t.errno;
+        expect_ret(x, ret, [0, -U.ESRCH], 'process_mrelease()');
+      }),
     ]);
     yield* wait_for(c, done);
     yield* happen(c, end);

@@ -4,18 +4,10 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import {
-  type Checks,
-  command,
-  type Command,
-  dmirror,
-  expect_ret,
-  expect_word,
-  OLD,
-  open_device,
-  PAGE,
-} from './common.ts';
-import { incrementing, migrating, protecting, storing, thread, unmapping } from './racers.ts';
+import { type Checks, expect_ret, expect_word } from '../vocabulary/expect.ts';
+import { OLD, PAGE } from '../vocabulary/memory.ts';
+import { type Command, dmirror, new_command, open_device } from '../vocabulary/mirror.ts';
+import { incrementing, migrating, protecting, storing, thread, unmapping } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 const HPAGE = 2 * 1024 * 1024;
@@ -35,7 +27,7 @@ function* huge(c: Libc, x: Checks, used: readonly number[]): Gen<number> {
  * at the first: -EFAULT then says that the rest went well.
  */
 export function* huge_command(c: Libc, ptr: number): Gen<Command> {
-  const cmd = yield* command(c, ptr, 1);
+  const cmd = yield* new_command(c, ptr, 1);
   yield* c.store64(cmd.at + U.HMM_DMIRROR_CMD.ptr, PAGE);
   yield* c.store64(cmd.at + U.HMM_DMIRROR_CMD.npages, NR);
   return cmd;
@@ -118,8 +110,8 @@ const read_vs_split: RaceCase = {
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* huge(c, x, [0, 1, 300]);
-    const cmd = yield* command(c, ptr, 2);
-    const snapshot = yield* command(c, ptr, 2);
+    const cmd = yield* new_command(c, ptr, 2);
+    const snapshot = yield* new_command(c, ptr, 2);
     yield* x.together([
       thread('read', function* (t) {
         expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_READ, cmd), [0], 'READ');
@@ -150,7 +142,7 @@ const write_vs_split: RaceCase = {
   *run(c, x) {
     const fd = yield* open_device(c, x);
     const ptr = yield* huge(c, x, [0, 1, 2]);
-    const cmd = yield* command(c, ptr, 2, 7);
+    const cmd = yield* new_command(c, ptr, 2, 7);
     let ret = 0;
     yield* x.together([
       thread('write', function* (t) {
@@ -162,7 +154,7 @@ const write_vs_split: RaceCase = {
     yield* expect_word(c, x, ptr, 0, ret === 0 ? [7] : [OLD, 7], 'in the end');
     yield* expect_word(c, x, ptr, 1, ret === 0 ? [8] : [OLD + 1], 'in the end');
     yield* expect_word(c, x, ptr, 2, [OLD + 2], 'in the end');
-    const again = yield* command(c, ptr + PAGE, 1, 70);
+    const again = yield* new_command(c, ptr + PAGE, 1, 70);
     expect_ret(x, yield* dmirror(c, fd, U.HMM_DMIRROR_WRITE, again), [-U.EPERM], 'WRITE to memory that is read-only');
     yield* c.close(fd);
   },

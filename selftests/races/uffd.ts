@@ -4,8 +4,9 @@
 import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { type Checks, expect_gone, expect_ret, PAGE, try_load } from './common.ts';
-import { thread, unmapping } from './racers.ts';
+import { type Checks, expect_gone, expect_ret, try_load } from '../vocabulary/expect.ts';
+import { PAGE } from '../vocabulary/memory.ts';
+import { thread, unmapping } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
 interface Uffd {

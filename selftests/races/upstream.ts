@@ -2,9 +2,11 @@
 // Races that Linux 7.3.4 itself loses, all of them in the test driver. Each has its schedule.
 
 import type { FailureKind, RaceCase } from '../../harness/explore/engine.ts';
-import { command, expect_coherent, expect_end, expect_words, in_memory, OLD, olds, on_device } from './common.ts';
+import { expect_words } from '../vocabulary/expect.ts';
+import { OLD, olds } from '../vocabulary/memory.ts';
+import { expect_coherent, expect_end, in_memory, new_command, on_device } from '../vocabulary/mirror.ts';
+import { closing, dropping, incrementing, making_exclusive, migrating, reading } from '../vocabulary/racers.ts';
 import { releasing_under_migration } from './evict.ts';
-import { closing, dropping, incrementing, making_exclusive, migrating, reading } from './racers.ts';
 
 /** A race that Linux 7.3.4 loses. */
 interface UpstreamFault extends RaceCase {
@@ -43,7 +45,7 @@ const read_vs_own_migrate: UpstreamFault = {
   schedule: 'hmm1:1:0.1>2,7.2>1',
   *run(c, x) {
     const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
-    const migrate = yield* command(c, ptr, 2);
+    const migrate = yield* new_command(c, ptr, 2);
     yield* x.together([reading(x, fd, cmd, { values: olds(2) }), migrating(x, fd, migrate)]);
     yield* expect_end(c, x, fd, ptr, olds(2));
   },

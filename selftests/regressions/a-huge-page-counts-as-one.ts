@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run a-huge-page-counts-as-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run bus-error-of-migrate-to-ram
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -34,15 +35,11 @@ const regression: Omit<RegressionCase, 'slug'> = {
     x.check(ret === 0, `migrating to the device ended with ${ret}`);
     let sig = 0;
     yield* x.together([
-      {
-        name: 'touch the page',
-        kind: 'thread',
-        run: function* (t) {
-          sig = yield* t.catch_signal(function* () {
-            yield* t.load32(b.ptr);
-          });
-        },
-      },
+      thread('touch the page', function* (t) {
+        sig = yield* t.catch_signal(function* () {
+          yield* t.load32(b.ptr);
+        });
+      }),
     ]);
     x.check(sig === U.SIGBUS, `the access ended with signal ${sig}`);
   },

@@ -12,17 +12,8 @@
 // Running: npm run -s regression -- run coherent-chunk-has-huge-pages-only
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  huge_buffer,
-  HUGE_PAGES,
-  mirrored,
-  must,
-  open_device,
-  small_buffer,
-  word,
-} from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, small_buffer, word } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

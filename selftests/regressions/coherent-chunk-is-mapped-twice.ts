@@ -11,15 +11,9 @@
 // Running: npm run -s regression -- run coherent-chunk-is-mapped-twice
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  expect_kept,
-  huge_buffer,
-  HUGE_PAGES,
-  must,
-  open_device,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,7 +12,8 @@
 // Running: npm run -s regression -- run coherent-devices-share-a-range
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { coherent_config, coherent_params, must, open_device, small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,16 +12,9 @@
 // Running: npm run -s regression -- run coherent-huge-page-cannot-come-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  hex,
-  huge_buffer,
-  HUGE_PAGES,
-  must,
-  open_device,
-  snapshot,
-} from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -13,19 +13,11 @@
 // Running: npm run -s regression -- run coherent-page-of-two-processes
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { fork_behind, open_gate, shut_gate } from '../races/common.ts';
-import {
-  coherent_config,
-  coherent_params,
-  expect_kept,
-  hex,
-  must_either,
-  open_device,
-  PAGE,
-  small_buffer,
-  snapshot_of_either,
-  word,
-} from '../regression_tools.ts';
+import { must_either, snapshot_of_either } from '../vocabulary/coherent_v3.ts';
+import { fork_behind, open_gate, shut_gate } from '../vocabulary/events.ts';
+import { expect_kept, hex } from '../vocabulary/expect.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

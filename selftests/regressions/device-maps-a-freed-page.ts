@@ -13,7 +13,9 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import { ANON, command, mirrored, must, open_device, PAGE, RW, small_buffer } from '../regression_tools.ts';
+import { ANON, PAGE, RW, small_buffer } from '../vocabulary/memory.ts';
+import { command, mirrored, must, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -33,22 +35,14 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1);
     const other = (yield* hmm_buffer_alloc(c, PAGE, PAGE, RW, ANON, -1)) as HmmBuffer;
     yield* x.together([
-      {
-        name: 'read by the device',
-        kind: 'thread',
-        run: function* (t) {
-          yield* command(t, fd, U.HMM_DMIRROR_READ, b, 1);
-        },
-      },
-      {
-        name: 'give the page up',
-        kind: 'thread',
-        run: function* (t) {
-          yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
-          yield* t.store32(other.ptr, 7);
-          yield* t.store32(b.ptr, 99);
-        },
-      },
+      thread('read by the device', function* (t) {
+        yield* command(t, fd, U.HMM_DMIRROR_READ, b, 1);
+      }),
+      thread('give the page up', function* (t) {
+        yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
+        yield* t.store32(other.ptr, 7);
+        yield* t.store32(b.ptr, 99);
+      }),
     ]);
     yield* must(c, x, fd, U.HMM_DMIRROR_READ, b, 1, 'reading by the device');
     const seen = yield* mirrored(c, b, 0);

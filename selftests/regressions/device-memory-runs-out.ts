@@ -13,18 +13,8 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import {
-  ANON,
-  coherent_config,
-  coherent_params,
-  command,
-  HUGE,
-  HUGE_PAGES,
-  open_device,
-  PAGE,
-  RW,
-  word,
-} from '../regression_tools.ts';
+import { ANON, HUGE, HUGE_PAGES, PAGE, RW, word } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,7 +12,7 @@
 // Running: npm run -s regression -- run device-of-a-module-that-failed-to-load
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { coherent_config, coherent_params } from '../regression_tools.ts';
+import { coherent_config, coherent_params } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** Beyond the 46 bits that a physical address may have. */

@@ -11,7 +11,9 @@
 // Running: npm run -s regression -- run device-page-keeps-its-mapping
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { hex, MADV_DONTNEED, must, open_device, PAGE, small_buffer, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -29,10 +31,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating a page to the device');
-    yield* c.madvise(b.ptr, PAGE, MADV_DONTNEED);
+    yield* c.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
 
     const other = yield* small_buffer(c, x, 1);
-    yield* c.madvise(other.ptr, PAGE, MADV_DONTNEED);
+    yield* c.madvise(other.ptr, PAGE, U.MADV_DONTNEED);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, other, 1, 'filling an empty place');
     yield* c.close(fd);
     const found = yield* snapshot(c, yield* open_device(c, x, 0), other, 1);

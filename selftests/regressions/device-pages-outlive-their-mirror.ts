@@ -11,7 +11,9 @@
 // Running: npm run -s regression -- run device-pages-outlive-their-mirror
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -13,7 +13,8 @@
 // Running: npm run -s regression -- run device-reads-its-own-private-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { mirrored, must, open_device, small_buffer, word } from '../regression_tools.ts';
+import { small_buffer, word } from '../vocabulary/memory.ts';
+import { mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,15 +11,9 @@
 // Running: npm run -s regression -- run empty-places-are-not-counted
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  block_command,
-  BLOCK_TO_DEVICE,
-  MADV_DONTNEED,
-  open_block,
-  PAGE,
-  small_buffer,
-  word,
-} from '../regression_tools.ts';
+import { block_command, BLOCK_TO_DEVICE, open_block } from '../vocabulary/drivers.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: return number of migrating pages in args->cpages',
@@ -35,7 +29,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   *run(c, x) {
     const fd = yield* open_block(c, x);
     const b = yield* small_buffer(c, x, 4);
-    yield* c.madvise(b.ptr + PAGE, 2 * PAGE, MADV_DONTNEED);
+    yield* c.madvise(b.ptr + PAGE, 2 * PAGE, U.MADV_DONTNEED);
     const { ret, cpages } = yield* block_command(c, fd, BLOCK_TO_DEVICE, b, 4);
     x.check(ret === 0, `the device took ${cpages} of 4 pages: ${ret}`);
     for (const [i, v] of [word(0), 0, 0, word(3)].entries())

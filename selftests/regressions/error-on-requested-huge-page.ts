@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run error-on-requested-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

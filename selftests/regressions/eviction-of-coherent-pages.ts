@@ -11,16 +11,10 @@
 // Running: npm run -s regression -- run eviction-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  expect_kept,
-  hex,
-  must_either,
-  open_device,
-  small_buffer,
-  snapshot_of_either,
-} from '../regression_tools.ts';
+import { must_either, snapshot_of_either } from '../vocabulary/coherent_v3.ts';
+import { expect_kept, hex } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run exclusive-access-takes-the-whole-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, huge_buffer, HUGE_PAGES, open_device, PAGE } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, PAGE } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

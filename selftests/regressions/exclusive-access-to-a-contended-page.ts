@@ -14,8 +14,9 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { thread } from '../races/racers.ts';
-import { command, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** Two devices take one page for exclusive access at the same time, and neither is refused. */

@@ -17,8 +17,10 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc } from '../hmm-tests/buffer.ts';
-import { thread } from '../races/racers.ts';
-import { ANON, command, expect_kept, HUGE, open_device, RW, word } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { ANON, HUGE, RW, word } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const EOPNOTSUPP = 95;

@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run exclusive-access-to-pages-of-a-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { expect_kept, huge_buffer, must, open_device } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

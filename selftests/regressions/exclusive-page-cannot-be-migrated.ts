@@ -11,18 +11,10 @@
 // Running: npm run -s regression -- run exclusive-page-cannot-be-migrated
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  command,
-  expect_kept,
-  must,
-  open_device,
-  open_pfn,
-  PFN_MIGRATE,
-  SELECT_DEVICE_PRIVATE,
-  SELECT_SYSTEM,
-  selected,
-  small_buffer,
-} from '../regression_tools.ts';
+import { open_pfn, PFN_MIGRATE, SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, selected } from '../vocabulary/drivers.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,7 +11,9 @@
 // Running: npm run -s regression -- run exclusive-page-freed-while-locked
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { giving_up, must, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { dropping, thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -33,14 +35,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
     // Takes the page out of the CPU's batches, whose references would keep it.
     yield* c.madvise(b.ptr + PAGE, PAGE, U.MADV_POPULATE_WRITE);
     yield* x.together([
-      {
-        name: 'touch the page',
-        kind: 'thread',
-        run: function* (t) {
-          yield* t.load32(b.ptr);
-        },
-      },
-      giving_up(b.ptr, 'give it up'),
+      thread('touch the page', function* (t) {
+        yield* t.load32(b.ptr);
+      }),
+      dropping(x, b.ptr, 1),
     ]);
   },
 };

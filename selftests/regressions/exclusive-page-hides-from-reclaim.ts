@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run exclusive-page-hides-from-reclaim
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, open_device, open_pfn, PFN_LOOK, RECLAIMABLE, small_buffer } from '../regression_tools.ts';
+import { open_pfn, PFN_LOOK, RECLAIMABLE } from '../vocabulary/drivers.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -13,7 +13,9 @@
 // Running: npm run -s regression -- run exclusive-page-hides-from-rmap
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, hex, huge_buffer, HUGE_PAGES, open_device, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { command, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

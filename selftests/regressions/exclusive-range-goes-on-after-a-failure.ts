@@ -12,7 +12,8 @@
 // Running: npm run -s regression -- run exclusive-range-goes-on-after-a-failure
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, open_device, PAGE, RW, small_buffer } from '../regression_tools.ts';
+import { PAGE, RW, small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

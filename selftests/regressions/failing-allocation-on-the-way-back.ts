@@ -12,16 +12,9 @@
 // Running: npm run -s regression -- run failing-allocation-on-the-way-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  command,
-  expect_kept,
-  huge_buffer,
-  HUGE_PAGES,
-  must,
-  open_device,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

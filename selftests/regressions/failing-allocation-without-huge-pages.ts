@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run failing-allocation-without-huge-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, huge_buffer, HUGE_PAGES, mirrored, must, open_device, word } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, word } from '../vocabulary/memory.ts';
+import { command, mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

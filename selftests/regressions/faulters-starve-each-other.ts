@@ -10,10 +10,11 @@
 //
 // Running: npm run -s regression -- run faulters-starve-each-other
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import type { Gen } from '../../lib/kernel/gen.ts';
-import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -35,13 +36,11 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
     yield* x.together(
-      [1, 2, 3, 4].map((n) => ({
-        name: `touch ${n}`,
-        kind: 'thread',
-        run: function* (t: Libc): Gen<void> {
+      [1, 2, 3, 4].map((n) =>
+        thread(`touch ${n}`, function* (t) {
           yield* t.load32(b.ptr);
-        },
-      })),
+        }),
+      ),
     );
     yield* expect_kept(c, x, b);
   },

@@ -11,16 +11,10 @@
 // Running: npm run -s regression -- run foreign-owner-leaves-the-entry
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  expect_kept,
-  must,
-  open_device,
-  SELECT_DEVICE_PRIVATE,
-  SELECT_SYSTEM,
-  selected,
-  small_buffer,
-  snapshot,
-} from '../regression_tools.ts';
+import { SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, selected } from '../vocabulary/drivers.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -14,7 +14,9 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { expect_kept, must, open_device, small_buffer } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** A device is closed that has a page; the page comes back with its contents. */

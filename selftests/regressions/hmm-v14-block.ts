@@ -12,10 +12,11 @@
 //
 // Running: npm run -s regression -- run hmm-v14-block
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import type { Gen } from '../../lib/kernel/gen.ts';
-import { must, must_v14, open_device, open_v14, small_buffer, V14_ACCESS, word } from '../regression_tools.ts';
+import { must_v14, open_v14, V14_ACCESS } from '../vocabulary/hmm_v14.ts';
+import { small_buffer, word } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -38,20 +39,12 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, other, U.HMM_DMIRROR_EXCLUSIVE, b, 1, 'exclusive access');
     yield* c.store32(b.mirror, 0);
     yield* x.together([
-      {
-        name: 'touch',
-        kind: 'thread',
-        run: function* (t: Libc): Gen<void> {
-          yield* t.load32(b.ptr);
-        },
-      },
-      {
-        name: 'access by the device',
-        kind: 'thread',
-        run: function* (t: Libc): Gen<void> {
-          yield* must_v14(t, x, fd, V14_ACCESS, b.ptr, 1, b.mirror);
-        },
-      },
+      thread('touch', function* (t) {
+        yield* t.load32(b.ptr);
+      }),
+      thread('access by the device', function* (t) {
+        yield* must_v14(t, x, fd, V14_ACCESS, b.ptr, 1, b.mirror);
+      }),
     ]);
     x.check((yield* c.load32(b.mirror)) === word(0), 'the device read something else');
   },

@@ -14,17 +14,9 @@
 // Running: npm run -s regression -- run hmm-v14-broken-device-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  expect_kept,
-  must_move,
-  must_v14,
-  open_v14,
-  PAGE,
-  small_buffer,
-  V14_BREAK,
-  V14_TO_DEVICE,
-  V14_TO_SYSTEM,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { must_move, must_v14, open_v14, V14_BREAK, V14_TO_DEVICE, V14_TO_SYSTEM } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -15,21 +15,11 @@
 // Running: npm run -s regression -- run hmm-v14-counted-twice
 
 import type { Racer } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import type { Gen } from '../../lib/kernel/gen.ts';
-import {
-  expect_kept,
-  must_v14,
-  open_v14,
-  PAGE,
-  small_buffer,
-  touch,
-  v14,
-  V14_HOLD,
-  V14_RELEASE,
-  V14_TO_DEVICE,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { must_v14, open_v14, v14, V14_HOLD, V14_RELEASE, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { thread, touch } from '../vocabulary/racers.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
@@ -46,13 +36,10 @@ const regression: Omit<RegressionCase, 'slug'> = {
   *run(c, x) {
     const fd = yield* open_v14(c, x);
     const b = yield* small_buffer(c, x, 2);
-    const racer = (name: string, request: number, npages: number): Racer => ({
-      name,
-      kind: 'thread',
-      run: function* (t: Libc): Gen<void> {
+    const racer = (name: string, request: number, npages: number): Racer =>
+      thread(name, function* (t) {
         yield* v14(t, fd, request, b.ptr, npages);
-      },
-    });
+      });
     yield* x.together([racer('migrate', V14_TO_DEVICE, 2), racer('hold', V14_HOLD, 1)]);
     yield* touch(x, [b.ptr, b.ptr + PAGE]);
     yield* expect_kept(c, x, b, [0, 1]);

@@ -10,7 +10,8 @@
 // Running: npm run -s regression -- run hmm-v14-empty-places
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { ANON, must_move, must_v14, open_v14, PAGE, RW, V14_READ, V14_TO_DEVICE } from '../regression_tools.ts';
+import { must_move, must_v14, open_v14, V14_READ, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { ANON, PAGE, RW } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run hmm-v14-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { huge_buffer, HUGE_PAGES, must_move, open_v14, PAGE, V14_TO_DEVICE, word } from '../regression_tools.ts';
+import { must_move, open_v14, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { huge_buffer, HUGE_PAGES, PAGE, word } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -11,18 +11,18 @@
 // Running: npm run -s regression -- run hmm-v14-isolation-fails
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
 import {
-  expect_kept,
   must_move,
   must_v14,
   open_v14,
-  small_buffer,
   V14_HOLD,
   V14_ISOLATE,
   V14_PUTBACK,
   V14_RELEASE,
   V14_TO_DEVICE,
-} from '../regression_tools.ts';
+} from '../vocabulary/hmm_v14.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

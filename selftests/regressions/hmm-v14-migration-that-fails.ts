@@ -12,18 +12,9 @@
 // Running: npm run -s regression -- run hmm-v14-migration-that-fails
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  must_move,
-  must_v14,
-  open_v14,
-  PAGE,
-  small_buffer,
-  touch,
-  V14_GRAB,
-  V14_RELEASE,
-  V14_TO_DEVICE,
-  word,
-} from '../regression_tools.ts';
+import { must_move, must_v14, open_v14, V14_GRAB, V14_RELEASE, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import { touch } from '../vocabulary/racers.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

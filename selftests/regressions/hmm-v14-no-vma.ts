@@ -10,7 +10,8 @@
 // Running: npm run -s regression -- run hmm-v14-no-vma
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { open_v14, PAGE, small_buffer, v14, V14_TO_DEVICE } from '../regression_tools.ts';
+import { open_v14, v14, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

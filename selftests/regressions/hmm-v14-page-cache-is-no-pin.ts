@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run hmm-v14-page-cache-is-no-pin
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must_move, open_v14, PAGE, RW, V14_MOVE, word } from '../regression_tools.ts';
+import { must_move, open_v14, V14_MOVE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, RW, word } from '../vocabulary/memory.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

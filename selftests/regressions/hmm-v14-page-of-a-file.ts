@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run hmm-v14-page-of-a-file
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must_v14, open_v14, PAGE, RW, touch, V14_TO_DEVICE } from '../regression_tools.ts';
+import { must_v14, open_v14, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, RW } from '../vocabulary/memory.ts';
+import { touch } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,16 +11,9 @@
 // Running: npm run -s regression -- run hmm-v14-pinned-page-leaves-the-lru
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  expect_kept,
-  must_move,
-  must_v14,
-  open_v14,
-  small_buffer,
-  V14_HOLD,
-  V14_RELEASE,
-  V14_TO_DEVICE,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { must_move, must_v14, open_v14, V14_HOLD, V14_RELEASE, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -12,17 +12,8 @@
 // Running: npm run -s regression -- run hmm-v14-round-trip
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  must_move,
-  must_v14,
-  open_v14,
-  PAGE,
-  small_buffer,
-  V14_READ,
-  V14_TO_DEVICE,
-  V14_TO_SYSTEM,
-  word,
-} from '../regression_tools.ts';
+import { must_move, must_v14, open_v14, V14_READ, V14_TO_DEVICE, V14_TO_SYSTEM } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -11,18 +11,9 @@
 // Running: npm run -s regression -- run hmm-v14-skipped-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  expect_kept,
-  must_move,
-  must_v14,
-  open_v14,
-  PAGE,
-  small_buffer,
-  v14,
-  V14_READ,
-  V14_SKIP,
-  V14_TO_DEVICE,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { must_move, must_v14, open_v14, v14, V14_READ, V14_SKIP, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',

@@ -11,7 +11,9 @@
 // Running: npm run -s regression -- run hmm-v14-write-without-permission
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { open_v14, small_buffer, v14, V14_ACCESS_WRITE } from '../regression_tools.ts';
+import { open_v14, v14, V14_ACCESS_WRITE } from '../vocabulary/hmm_v14.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -31,13 +33,9 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1, U.PROT_READ);
     let ret: unknown = 0;
     yield* x.together([
-      {
-        name: 'write by the device',
-        kind: 'thread',
-        run: function* (t) {
-          ret = yield* v14(t, fd, V14_ACCESS_WRITE, b.ptr, 1, b.mirror);
-        },
-      },
+      thread('write by the device', function* (t) {
+        ret = yield* v14(t, fd, V14_ACCESS_WRITE, b.ptr, 1, b.mirror);
+      }),
     ]);
     x.check(ret === -U.EPERM, `writing to a read-only mapping ended with ${JSON.stringify(ret)}`);
   },

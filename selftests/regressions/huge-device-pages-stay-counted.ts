@@ -10,7 +10,8 @@
 // Running: npm run -s regression -- run huge-device-pages-stay-counted
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { HUGE, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
+import { HUGE, huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const NR_ANON = '/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/stats/nr_anon';

@@ -12,17 +12,9 @@
 // Running: npm run -s regression -- run huge-page-split-under-another-pmd
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  expect_kept,
-  huge_buffer,
-  HUGE_PAGES,
-  must,
-  open_device,
-  PAGE,
-  word,
-} from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES, PAGE, word } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -16,17 +16,9 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
-import {
-  happen,
-  HUGE,
-  huge_buffer,
-  HUGE_PAGES,
-  MADV_DONTNEED,
-  must,
-  new_event,
-  open_device,
-  wait_for,
-} from '../regression_tools.ts';
+import { happen, new_event, wait_for } from '../vocabulary/events.ts';
+import { HUGE, huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const CHILD = 77;
@@ -37,7 +29,7 @@ const CHILD = 77;
  */
 export function* own_page_on_device(child: Libc, x: CaseContext, b: HmmBuffer, value: number): Gen<number> {
   const fd = yield* open_device(child, x, 0);
-  yield* child.madvise(b.ptr, HUGE, MADV_DONTNEED);
+  yield* child.madvise(b.ptr, HUGE, U.MADV_DONTNEED);
   yield* child.store32(b.ptr, value);
   yield* must(child, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, "migrating the child's page");
   return fd;

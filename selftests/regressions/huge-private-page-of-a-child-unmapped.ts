@@ -12,17 +12,10 @@
 // Running: npm run -s regression -- run huge-private-page-of-a-child-unmapped
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  happen,
-  hex,
-  huge_buffer,
-  HUGE_PAGES,
-  must,
-  new_event,
-  open_device,
-  snapshot,
-  wait_for,
-} from '../regression_tools.ts';
+import { happen, new_event, wait_for } from '../vocabulary/events.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import { own_page_on_device } from './huge-private-page-of-a-child-replaced.ts';
 import * as U from '../hmm-tests/uapi.ts';
 

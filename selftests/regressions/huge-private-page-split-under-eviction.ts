@@ -11,8 +11,10 @@
 // Running: npm run -s regression -- run huge-private-page-split-under-eviction
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { closing } from '../races/racers.ts';
-import { expect_kept, giving_up, huge_buffer, HUGE_PAGES, must, open_device } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { closing, dropping } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -31,7 +33,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const fd = yield* open_device(c, x, 0);
     const b = yield* huge_buffer(c, x);
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, HUGE_PAGES, 'migrating to the device');
-    yield* x.together([closing(x, fd), giving_up(b.ptr)]);
+    yield* x.together([closing(x, fd), dropping(x, b.ptr, 1)]);
     yield* expect_kept(c, x, b, [1, 511]);
   },
 };

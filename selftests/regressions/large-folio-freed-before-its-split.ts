@@ -11,15 +11,10 @@
 // Running: npm run -s regression -- run large-folio-freed-before-its-split
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  giving_up,
-  HUGE,
-  huge_buffer,
-  MADV_DONTNEED,
-  migrating_a_page,
-  open_device,
-  PAGE,
-} from '../regression_tools.ts';
+import { HUGE, huge_buffer, PAGE } from '../vocabulary/memory.ts';
+import { new_command, open_device } from '../vocabulary/mirror.ts';
+import { dropping, migrating } from '../vocabulary/racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device: pin large folios before splitting',
@@ -32,12 +27,13 @@ const regression: Omit<RegressionCase, 'slug'> = {
   without: ['no-pin-before-split'],
   with: [],
   fails: { kind: 'oops', text: 'folio_get() of a folio without references' },
-  schedule: 'hmm1:1:17.1>2',
+  schedule: 'hmm1:1:6.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const b = yield* huge_buffer(c, x);
-    yield* c.madvise(b.ptr + PAGE, HUGE - PAGE, MADV_DONTNEED);
-    yield* x.together([migrating_a_page(x, fd, b), giving_up(b.ptr)]);
+    yield* c.madvise(b.ptr + PAGE, HUGE - PAGE, U.MADV_DONTNEED);
+    const cmd = yield* new_command(c, b.ptr, 1);
+    yield* x.together([migrating(x, fd, cmd), dropping(x, b.ptr, 1)]);
     x.check((yield* c.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
   },
 };

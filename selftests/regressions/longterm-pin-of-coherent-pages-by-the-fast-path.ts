@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages-by-the-fast-path
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { coherent_config, coherent_params, PIN_FAST, PIN_WRITE } from '../regression_tools.ts';
+import { PIN_FAST, PIN_WRITE } from '../vocabulary/drivers.ts';
+import { coherent_config, coherent_params } from '../vocabulary/mirror.ts';
 import { pin_coherent } from './longterm-pin-of-coherent-pages-fails.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -13,19 +13,11 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import {
-  coherent_config,
-  coherent_params,
-  expect_kept,
-  hex,
-  must_either,
-  open_device,
-  pin_longterm,
-  PIN_WRITE,
-  small_buffer,
-  snapshot_of_either,
-  unpin_longterm,
-} from '../regression_tools.ts';
+import { must_either, snapshot_of_either } from '../vocabulary/coherent_v3.ts';
+import { pin_longterm, PIN_WRITE, unpin_longterm } from '../vocabulary/drivers.ts';
+import { expect_kept, hex } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** Pins npages for long, of which two are on the coherent device: all are in system memory then. */

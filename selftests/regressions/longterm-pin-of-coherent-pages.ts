@@ -12,16 +12,9 @@
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  hex,
-  must,
-  open_device,
-  PAGE,
-  small_buffer,
-  snapshot,
-} from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

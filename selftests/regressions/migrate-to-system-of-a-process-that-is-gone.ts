@@ -11,7 +11,7 @@
 // Running: npm run -s regression -- run migrate-to-system-of-a-process-that-is-gone
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
 import { leave_mirror_to_a_child } from './mirror-of-a-process-that-is-gone.ts';
 import * as U from '../hmm-tests/uapi.ts';
 

@@ -12,7 +12,8 @@
 // Running: npm run -s regression -- run migration-invalidates-its-own-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, must, open_device, small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -16,8 +16,9 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
-import { forked, thread } from '../races/racers.ts';
-import { command, open_device, small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
+import { forked, thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const POLLIN = 1;

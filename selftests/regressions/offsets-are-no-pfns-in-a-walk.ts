@@ -17,18 +17,9 @@ import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import {
-  OFFSET_PUT,
-  OFFSETS,
-  offsets,
-  open_offsets,
-  PAGE,
-  pfn_at,
-  RW,
-  SHARED,
-  small_buffer,
-  word,
-} from '../regression_tools.ts';
+import { PAGE, RW, SHARED, small_buffer, word } from '../vocabulary/memory.ts';
+import { OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { pfn_at } from '../vocabulary/proc.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: page_vma_mapped_walk',

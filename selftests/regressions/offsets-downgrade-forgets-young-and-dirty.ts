@@ -12,16 +12,11 @@
 // Running: npm run -s regression -- run offsets-downgrade-forgets-young-and-dirty
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  must,
-  OFFSETS,
-  open_device,
-  PAGE,
-  small_buffer,
-  smaps_kb,
-} from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
+import { smaps_kb } from '../vocabulary/proc.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -45,20 +40,12 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to the device');
     yield* c.store32(b.ptr, 99);
     yield* x.together([
-      {
-        name: 'evict the device',
-        kind: 'thread',
-        run: function* (t) {
-          yield* t.close(evictor);
-        },
-      },
-      {
-        name: 'take the right to write',
-        kind: 'thread',
-        run: function* (t) {
-          yield* t.mprotect(b.ptr, PAGE, U.PROT_READ);
-        },
-      },
+      thread('evict the device', function* (t) {
+        yield* t.close(evictor);
+      }),
+      thread('take the right to write', function* (t) {
+        yield* t.mprotect(b.ptr, PAGE, U.PROT_READ);
+      }),
     ]);
     const referenced = yield* smaps_kb(c, b.ptr, 'Referenced');
     x.check(referenced === 4, `the process has used one page of 4 kB, smaps says that ${referenced} kB are referenced`);

@@ -11,7 +11,7 @@
 // Running: npm run -s regression -- run offsets-flag-is-a-bit-of-the-order
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { OFFSETS } from '../regression_tools.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
 import { expect_huge_page_in_snapshot } from './offsets-in-a-huge-device-page-table.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

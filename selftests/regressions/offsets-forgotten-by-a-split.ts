@@ -15,8 +15,10 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { thread } from '../races/racers.ts';
-import { huge_buffer, HUGE_PAGES, must, OFFSETS, open_device, PAGE, word } from '../regression_tools.ts';
+import { huge_buffer, HUGE_PAGES, PAGE, word } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /**

@@ -11,7 +11,10 @@
 // Running: npm run -s regression -- run offsets-in-a-device-page-table
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { hex, must, OFFSETS, open_device, small_buffer, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -14,7 +14,10 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { hex, huge_buffer, HUGE_PAGES, must, OFFSETS, open_device, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** A device finds its huge page in its snapshot as what it is. */

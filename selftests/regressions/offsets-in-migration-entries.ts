@@ -11,7 +11,10 @@
 // Running: npm run -s regression -- run offsets-in-migration-entries
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, OFFSETS, open_device, pagemap, small_buffer, word } from '../regression_tools.ts';
+import { small_buffer, word } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
+import { pagemap } from '../vocabulary/proc.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

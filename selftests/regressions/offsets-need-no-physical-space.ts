@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run offsets-need-no-physical-space
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, OFFSETS, open_device, PAGE, small_buffer, word } from '../regression_tools.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,7 +12,7 @@
 // Running: npm run -s regression -- run offsets-of-a-tail-without-a-pagemap
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { OFFSETS } from '../regression_tools.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
 import { read_page_of_large_folio } from './offsets-forgotten-by-a-split.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

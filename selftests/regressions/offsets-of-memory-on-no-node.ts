@@ -12,7 +12,8 @@
 // Running: npm run -s regression -- run offsets-of-memory-on-no-node
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { OFFSET_PUT, OFFSETS, offsets, open_offsets, small_buffer, word } from '../regression_tools.ts';
+import { small_buffer, word } from '../vocabulary/memory.ts';
+import { OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'Remove device private pages from physical address space: NUMA_NO_NODE of v2',

@@ -12,20 +12,10 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import {
-  ANON,
-  hex,
-  OFFSET_FLAGS,
-  OFFSET_PUT,
-  OFFSETS,
-  offsets,
-  open_offsets,
-  PAGE,
-  pfn_at,
-  RW,
-  small_buffer,
-  word,
-} from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { ANON, PAGE, RW, small_buffer, word } from '../vocabulary/memory.ts';
+import { OFFSET_FLAGS, OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { pfn_at } from '../vocabulary/proc.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 // include/uapi/linux/kernel-page-flags.h

@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run offsets-tail-of-a-large-folio
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { hex, huge_buffer, OFFSET_FIND, OFFSETS, offsets, open_offsets, PAGE } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, PAGE } from '../vocabulary/memory.ts';
+import { OFFSET_FIND, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

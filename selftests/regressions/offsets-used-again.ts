@@ -15,7 +15,10 @@ import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import { must, OFFSETS, open_device, PAGE, pagemap, small_buffer, snapshot, word } from '../regression_tools.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
+import { OFFSETS } from '../vocabulary/offsets.ts';
+import { pagemap } from '../vocabulary/proc.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const CHUNK_PAGES = 65536;

@@ -12,15 +12,9 @@
 // Running: npm run -s regression -- run owner-says-which-kind-of-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  command,
-  open_device,
-  PAGE,
-  SELECT_DEVICE_PRIVATE,
-  SELECT_SYSTEM,
-  selected,
-  small_buffer,
-} from '../regression_tools.ts';
+import { SELECT_DEVICE_PRIVATE, SELECT_SYSTEM, selected } from '../vocabulary/drivers.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

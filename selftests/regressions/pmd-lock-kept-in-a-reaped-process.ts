@@ -11,16 +11,10 @@
 // Running: npm run -s regression -- run pmd-lock-kept-in-a-reaped-process
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  command,
-  happen,
-  huge_buffer,
-  HUGE_PAGES,
-  kill_and_reap,
-  new_event,
-  open_device,
-  wait_for,
-} from '../regression_tools.ts';
+import { kill_and_reap } from '../vocabulary/drivers.ts';
+import { happen, new_event, wait_for } from '../vocabulary/events.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run private-pages-lose-their-protection
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, open_device, small_buffer, uffd_protect, uffd_protected } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { uffd_protect, uffd_protected } from '../vocabulary/userfaultfd.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

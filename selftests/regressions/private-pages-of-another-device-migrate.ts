@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run private-pages-of-another-device-migrate
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, expect_kept, hex, must, open_device, small_buffer, snapshot } from '../regression_tools.ts';
+import { expect_kept, hex } from '../vocabulary/expect.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

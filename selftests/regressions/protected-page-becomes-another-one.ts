@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run protected-page-becomes-another-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, open_device, PAGE, small_buffer, uffd_protect } from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
+import { uffd_protect } from '../vocabulary/userfaultfd.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -10,7 +10,9 @@
 // Running: npm run -s regression -- run pte-that-was-never-set
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { block_command, BLOCK_TO_GENERIC, MADV_DONTNEED, open_block, PAGE, small_buffer } from '../regression_tools.ts';
+import { block_command, BLOCK_TO_GENERIC, open_block } from '../vocabulary/drivers.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate.c: fix potential indeterminate pte entry in migrate_vma_insert_page()',
@@ -25,7 +27,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   *run(c, x) {
     const fd = yield* open_block(c, x);
     const b = yield* small_buffer(c, x, 1);
-    yield* c.madvise(b.ptr, PAGE, MADV_DONTNEED);
+    yield* c.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
     const { ret } = yield* block_command(c, fd, BLOCK_TO_GENERIC, b, 1);
     x.check(ret === -22, `the device's page was answered with ${ret}`);
     x.check((yield* c.load32(b.ptr)) === 0, 'the empty place holds something');

@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run range-fault-in-a-hole
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -13,7 +13,9 @@
 // Running: npm run -s regression -- run range-fault-polls-a-locked-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, must, open_device, small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, must, open_device } from '../vocabulary/mirror.ts';
+import { forked, thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -36,21 +38,13 @@ const regression: Omit<RegressionCase, 'slug'> = {
     yield* must(c, x, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, b, 1, 'migrating to device 0');
     let ret = 1;
     yield* x.together([
-      {
-        name: 'bring the page back',
-        kind: 'process',
-        run: function* (p) {
-          const own = yield* open_device(p, x, 0);
-          yield* command(p, own, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1);
-        },
-      },
-      {
-        name: 'read it by device 1',
-        kind: 'thread',
-        run: function* (t) {
-          ret = yield* command(t, other, U.HMM_DMIRROR_READ, b, 1);
-        },
-      },
+      forked('bring the page back', function* (p) {
+        const own = yield* open_device(p, x, 0);
+        yield* command(p, own, U.HMM_DMIRROR_MIGRATE_TO_SYS, b, 1);
+      }),
+      thread('read it by device 1', function* (t) {
+        ret = yield* command(t, other, U.HMM_DMIRROR_READ, b, 1);
+      }),
     ]);
     x.check(ret === 0, `reading by device 1 ended with ${ret}`);
   },

@@ -13,7 +13,8 @@
 // Running: npm run -s regression -- run range-migrated-again-while-half-is-on-the-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { mirrored, must, open_device, PAGE, small_buffer, word } from '../regression_tools.ts';
+import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
+import { mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,17 +11,10 @@
 // Running: npm run -s regression -- run reaped-page-becomes-an-empty-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  command,
-  happen,
-  kill_and_reap,
-  mirrored,
-  new_event,
-  open_device,
-  small_buffer,
-  wait_for,
-  word,
-} from '../regression_tools.ts';
+import { kill_and_reap } from '../vocabulary/drivers.ts';
+import { happen, new_event, wait_for } from '../vocabulary/events.ts';
+import { small_buffer, word } from '../vocabulary/memory.ts';
+import { command, mirrored, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -34,7 +27,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   ],
   without: ['no-insert-page-stable-check'],
   with: [],
-  fails: { kind: 'assertion', text: 'the device reads 0 where 4096 was written' },
+  fails: { kind: 'assertion', text: 'the device reads 0 where 100 was written' },
   *run(c, x) {
     const done = yield* new_event(c, x);
     const victim = yield* c.fork(function* (v) {

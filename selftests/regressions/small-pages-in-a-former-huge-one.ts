@@ -12,18 +12,9 @@
 // Running: npm run -s regression -- run small-pages-in-a-former-huge-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  block_command,
-  BLOCK_TO_DEVICE,
-  BLOCK_TO_SYSTEM,
-  expect_kept,
-  huge_buffer,
-  HUGE_PAGES,
-  open_block,
-  PAGE,
-  small_buffer,
-  word,
-} from '../regression_tools.ts';
+import { block_command, BLOCK_TO_DEVICE, BLOCK_TO_SYSTEM, open_block } from '../vocabulary/drivers.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES, PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/zone_device: reinitialize large zone device private folios',

@@ -13,7 +13,10 @@
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
-import { ANON, command, fill, hex, HUGE, HUGE_PAGES, open_device, PAGE, RW, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { ANON, fill, HUGE, HUGE_PAGES, PAGE, RW } from '../vocabulary/memory.ts';
+import { command, open_device, snapshot } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -36,24 +39,16 @@ const regression: Omit<RegressionCase, 'slug'> = {
     b.ptr = huge - 32 * PAGE;
     yield* c.madvise(b.ptr, 32 * PAGE, U.MADV_NOHUGEPAGE);
     yield* c.madvise(huge, HUGE, U.MADV_HUGEPAGE);
-    yield* fill(c, b, 64);
+    yield* fill(c, b.ptr, 64);
     const moved = { ...b, ptr: huge, mirror: yield* c.malloc(HUGE) };
     let bytes: number[] | number = 0;
     yield* x.together([
-      {
-        name: 'migrate the huge page',
-        kind: 'thread',
-        run: function* (t) {
-          yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, moved, HUGE_PAGES);
-        },
-      },
-      {
-        name: 'take a snapshot',
-        kind: 'thread',
-        run: function* (t) {
-          bytes = yield* snapshot(t, other, b, 64);
-        },
-      },
+      thread('migrate the huge page', function* (t) {
+        yield* command(t, fd, U.HMM_DMIRROR_MIGRATE_TO_DEV, moved, HUGE_PAGES);
+      }),
+      thread('take a snapshot', function* (t) {
+        bytes = yield* snapshot(t, other, b, 64);
+      }),
     ]);
     const seen = bytes as number[] | number;
     if (typeof seen === 'number') return;

@@ -11,7 +11,9 @@
 // Running: npm run -s regression -- run snapshot-of-huge-device-private
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { hex, huge_buffer, HUGE_PAGES, must, open_device, snapshot } from '../regression_tools.ts';
+import { hex } from '../vocabulary/expect.ts';
+import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
+import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

@@ -11,8 +11,11 @@
 // Running: npm run -s regression -- run stale-tlb-entry-after-madvise
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { thread } from '../races/racers.ts';
-import { expect_kept, MADV_DONTNEED, migrating_a_page, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import { expect_kept } from '../vocabulary/expect.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { new_command, open_device } from '../vocabulary/mirror.ts';
+import { migrating, thread } from '../vocabulary/racers.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'mm/migrate_device.c: flush TLB while holding PTL',
@@ -25,7 +28,7 @@ const regression: Omit<RegressionCase, 'slug'> = {
   without: ['no-60bae7370896'],
   with: [],
   fails: { kind: 'assertion', text: 'madvise() threw away' },
-  schedule: 'hmm1:1:0.2>3,5.3>2,22.2>3',
+  schedule: 'hmm1:1:0.1>2,3.2>1,9.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);
@@ -35,11 +38,12 @@ const regression: Omit<RegressionCase, 'slug'> = {
         // the child does nothing
       }),
     );
+    const cmd = yield* new_command(c, b.ptr, 1);
     yield* x.together([
-      migrating_a_page(x, fd, b),
+      migrating(x, fd, cmd),
       thread('madvise', function* (t) {
         yield* expect_kept(t, x, b);
-        yield* t.madvise(b.ptr, PAGE, MADV_DONTNEED);
+        yield* t.madvise(b.ptr, PAGE, U.MADV_DONTNEED);
         x.check((yield* t.load32(b.ptr)) === 0, 'the page still holds what madvise() threw away');
       }),
     ]);

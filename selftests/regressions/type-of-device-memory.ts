@@ -10,7 +10,8 @@
 // Running: npm run -s regression -- run type-of-device-memory
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { coherent_config, coherent_params, open_device, zone_device_type } from '../regression_tools.ts';
+import { zone_device_type } from '../vocabulary/coherent_v3.ts';
+import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
   subject: 'lib: test_hmm add ioctl to get zone device type',

@@ -12,7 +12,9 @@
 // Running: npm run -s regression -- run write-fault-without-vm-write
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { command, open_device, small_buffer } from '../regression_tools.ts';
+import { small_buffer } from '../vocabulary/memory.ts';
+import { command, open_device } from '../vocabulary/mirror.ts';
+import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {
@@ -31,13 +33,9 @@ const regression: Omit<RegressionCase, 'slug'> = {
     const b = yield* small_buffer(c, x, 1, U.PROT_READ);
     let ret = 1;
     yield* x.together([
-      {
-        name: 'write by the device',
-        kind: 'thread',
-        run: function* (t) {
-          ret = yield* command(t, fd, U.HMM_DMIRROR_WRITE, b, 1);
-        },
-      },
+      thread('write by the device', function* (t) {
+        ret = yield* command(t, fd, U.HMM_DMIRROR_WRITE, b, 1);
+      }),
     ]);
     x.check(ret === -U.EPERM, `writing to a read-only mapping ended with ${ret}`);
   },

@@ -11,7 +11,8 @@
 // Running: npm run -s regression -- run written-page-is-dropped-as-clean
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import { must, open_device, PAGE, small_buffer } from '../regression_tools.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const MADV_FREE = 8;

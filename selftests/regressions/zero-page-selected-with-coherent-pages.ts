@@ -11,16 +11,10 @@
 // Running: npm run -s regression -- run zero-page-selected-with-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
-import {
-  coherent_config,
-  coherent_params,
-  must_either,
-  open_device,
-  PAGE,
-  SELECT_DEVICE_COHERENT,
-  selected,
-  small_buffer,
-} from '../regression_tools.ts';
+import { must_either } from '../vocabulary/coherent_v3.ts';
+import { SELECT_DEVICE_COHERENT, selected } from '../vocabulary/drivers.ts';
+import { PAGE, small_buffer } from '../vocabulary/memory.ts';
+import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 const regression: Omit<RegressionCase, 'slug'> = {

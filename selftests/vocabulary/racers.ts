@@ -1,21 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The racers that recur: threads that do one thing and check what it answers.
 
-import type { Racer } from '../../harness/explore/engine.ts';
+import type { CaseContext, Racer } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import {
-  type Checks,
-  type Command,
-  dmirror,
-  expect_ret,
-  expect_words,
-  fork_behind,
-  type Gate,
-  increment,
-  PAGE,
-} from './common.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
+import { fork_behind, type Gate } from './events.ts';
+import { type Checks, expect_ret, expect_words } from './expect.ts';
+import { increment, PAGE } from './memory.ts';
+import { type Command, dmirror } from './mirror.ts';
 
 /** A racer that is a thread of the case's process. */
 export function thread(name: string, run: (t: Libc) => Gen<void>): Racer {
@@ -136,4 +129,16 @@ export function forking(x: Checks, gate: Gate, child: (c: Libc) => Gen<void>): R
   return thread('fork', function* (t) {
     yield* fork_behind(t, x, gate, child);
   });
+}
+
+/**
+ * A thread reads a word at each address, with every interleaving possible: a page that cannot be had is a deadlock or a
+ * livelock.
+ */
+export function* touch(x: CaseContext, addresses: readonly number[]): Gen<void> {
+  yield* x.together([
+    thread('touch the pages', function* (t) {
+      for (const addr of addresses) yield* t.load32(addr);
+    }),
+  ]);
 }
