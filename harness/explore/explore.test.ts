@@ -230,9 +230,23 @@ t.test('what a task of its own process checks, and how it ends, count', async (t
   });
 });
 
+t.test('racers are numbered from 1, also after a fork and a second time', async (t) => {
+  const after_fork: RaceCase = {
+    ...lost_update,
+    *run(c, x) {
+      yield* c.waitpid(yield* c.fork(function* () {}));
+      yield* lost_update.run(c, { ...x, check: () => {} });
+      yield* lost_update.run(c, x);
+    },
+  };
+  const { failed } = explore(after_fork, all('dfs', 1));
+  const tasks = new Set(failed?.trace.map((line) => /task (\d+ \(\w+\))/.exec(line)?.[1]));
+  t.same([...tasks].sort(), ['1 (one)', '2 (two)', '3 (one)', '4 (two)']);
+});
+
 t.test('the command line prints a schedule and the command that repeats it, and takes it back', async (t) => {
   const run = (...args: string[]) =>
-    spawnSync(process.execPath, ['--import', 'tsx', 'harness/explore.ts', ...args], { encoding: 'utf8' });
+    spawnSync(process.execPath, ['--import', 'tsx', 'harness/bin/explore.ts', ...args], { encoding: 'utf8' });
   const found = run('exclusive-vs-dontneed', '--strategy=dfs');
   t.equal(found.status, 1);
   const schedule = /^replay: npm run -s explore -- exclusive-vs-dontneed --replay '(hmm1:[^']+)'$/m.exec(
