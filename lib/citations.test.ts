@@ -10,7 +10,16 @@ const CITATION =
   /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )[A-Za-z_]\w*|[A-Za-z_]\w*(?=\(\))|[A-Z_][A-Z0-9_]*[A-Z0-9](?![A-Za-z0-9*_]))/g;
 
 /** Where private functions cite as well as exported ones; a name without a slash at its end is a folder without those in it. */
-const COMPLETE = ['lib/mm', 'lib/mm/vma/', 'lib/mm/mmap/', 'lib/mm/mremap/', 'lib/mm/madvise/'];
+const COMPLETE = [
+  'lib/mm',
+  'lib/mm/vma/',
+  'lib/mm/mmap/',
+  'lib/mm/mremap/',
+  'lib/mm/madvise/',
+  'lib/mm/userfaultfd/',
+  'lib/mm/khugepaged/',
+  'lib/mm/filemap/',
+];
 
 const pinned = new Map<string, Set<string>>();
 for (const line of readFileSync('lib/upstream-names.txt', 'utf8').split('\n')) {

@@ -27,7 +27,7 @@ import { spin_unlock } from '../kernel/locking/spinlock.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
-import { is_zero_pfn, vm_fault_to_errno } from './gup/pin.ts';
+import { vm_fault_to_errno } from './gup/pin.ts';
 import { hstate_vma, huge_page_order } from './hugetlb/pool.ts';
 import { huge_pte_lock, huge_ptep_get } from './hugetlb/vma.ts';
 import {
@@ -44,7 +44,7 @@ import {
   softleaf_to_page,
   softleaf_to_pfn,
 } from './leafops.ts';
-import { handle_mm_fault, vm_normal_page } from './memory/fault.ts';
+import { handle_mm_fault, is_zero_pfn, vm_normal_page } from './memory/fault.ts';
 import { page_pgmap } from './memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from './migrate/entry.ts';
 import {

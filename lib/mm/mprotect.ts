@@ -169,77 +169,75 @@ function pte_needs_flush(oldpte: number, newpte: number): boolean {
   return (diff & (_PAGE_RW | _PAGE_USER | _PAGE_PROTNONE | _PAGE_PSE | _PAGE_NX)) !== 0;
 }
 
-/** mm/mprotect.c: prot_commit_flush_ptes() */
+/**
+ * A change of protection and the batch of present ptes that it is at. NON-KERNEL (upstream: arguments that its functions
+ * hand down).
+ */
+class prot_change {
+  readonly tlb: mmu_gather;
+  readonly vma: vm_area_struct;
+  readonly newprot: number;
+  /** MM_CP_* */
+  readonly cp_flags: number;
+  pt: ptdesc | null = null;
+  /** index of the first pte in pt */
+  i = 0;
+  addr = 0;
+  nr_ptes = 0;
+  oldpte = 0;
+  ptent = 0;
+  folio = 0;
+  /** first page of the batch, 0 for ptes without struct page */
+  page = 0;
+  constructor(tlb: mmu_gather, vma: vm_area_struct, newprot: number, cp_flags: number) {
+    this.tlb = tlb;
+    this.vma = vma;
+    this.newprot = newprot;
+    this.cp_flags = cp_flags;
+  }
+}
+
+/** Commits nr_ptes of the batch from index idx on (mm/mprotect.c: prot_commit_flush_ptes()). */
 function prot_commit_flush_ptes(
   m: Machine,
-  vma: vm_area_struct,
-  addr: number,
-  pt: ptdesc,
-  i: number,
-  oldpte: number,
-  ptent: number,
+  change: prot_change,
   nr_ptes: number,
   idx: number,
   set_write: boolean,
-  tlb: mmu_gather,
 ): void {
-  addr += idx * PAGE_SIZE;
-  oldpte = pte_advance_pfn(oldpte, idx);
-  ptent = pte_advance_pfn(ptent, idx);
+  const addr = change.addr + idx * PAGE_SIZE;
+  const oldpte = pte_advance_pfn(change.oldpte, idx);
+  let ptent = pte_advance_pfn(change.ptent, idx);
   if (set_write) ptent = pte_mkwrite(ptent);
-  modify_prot_commit_ptes(m, vma, addr, pt, i + idx, oldpte, ptent, nr_ptes);
-  if (pte_needs_flush(oldpte, ptent)) tlb_flush_pte_range(tlb, addr, nr_ptes * PAGE_SIZE);
+  modify_prot_commit_ptes(m, change.vma, addr, change.pt as ptdesc, change.i + idx, oldpte, ptent, nr_ptes);
+  if (pte_needs_flush(oldpte, ptent)) tlb_flush_pte_range(change.tlb, addr, nr_ptes * PAGE_SIZE);
 }
 
 /**
  * Commits a batch of one anonymous folio's ptes; those of exclusive pages become writable (mm/mprotect.c:
  * commit_anon_folio_batch(), mm/mprotect.c: page_anon_exclusive_batch()).
  */
-function commit_anon_folio_batch(
-  m: Machine,
-  vma: vm_area_struct,
-  first_page: number,
-  addr: number,
-  pt: ptdesc,
-  i: number,
-  oldpte: number,
-  ptent: number,
-  nr_ptes: number,
-  tlb: mmu_gather,
-): void {
+function commit_anon_folio_batch(m: Machine, change: prot_change): void {
+  const { page, nr_ptes } = change;
   for (let idx = 0; idx < nr_ptes; ) {
-    const exclusive = PageAnonExclusive(m, first_page + idx);
+    const exclusive = PageAnonExclusive(m, page + idx);
     let len = 1;
-    while (idx + len < nr_ptes && PageAnonExclusive(m, first_page + idx + len) === exclusive) len++;
-    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, len, idx, exclusive, tlb);
+    while (idx + len < nr_ptes && PageAnonExclusive(m, page + idx + len) === exclusive) len++;
+    prot_commit_flush_ptes(m, change, len, idx, exclusive);
     idx += len;
   }
 }
 
 /** mm/mprotect.c: set_write_prot_commit_flush_ptes() */
-function set_write_prot_commit_flush_ptes(
-  m: Machine,
-  vma: vm_area_struct,
-  folio: number,
-  page: number,
-  addr: number,
-  pt: ptdesc,
-  i: number,
-  oldpte: number,
-  ptent: number,
-  nr_ptes: number,
-  tlb: mmu_gather,
-): void {
+function set_write_prot_commit_flush_ptes(m: Machine, change: prot_change): void {
+  const { vma, folio, ptent, nr_ptes } = change;
   if (vma.vm_flags & VM_SHARED) {
-    const set_write = can_change_shared_pte_writable(m, vma, ptent);
-    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, set_write, tlb);
-    return;
+    prot_commit_flush_ptes(m, change, nr_ptes, 0, can_change_shared_pte_writable(m, vma, ptent));
+  } else if (maybe_change_pte_writable(m, vma, ptent) && folio !== 0 && folio_test_anon(m, folio)) {
+    commit_anon_folio_batch(m, change);
+  } else {
+    prot_commit_flush_ptes(m, change, nr_ptes, 0, false);
   }
-  if (maybe_change_pte_writable(m, vma, ptent) && folio !== 0 && folio_test_anon(m, folio)) {
-    commit_anon_folio_batch(m, vma, page, addr, pt, i, oldpte, ptent, nr_ptes, tlb);
-    return;
-  }
-  prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, false, tlb);
 }
 
 /**
@@ -283,29 +281,17 @@ function change_softleaf_pte(
   return 1;
 }
 
-/** mm/mprotect.c: change_present_ptes() */
-function change_present_ptes(
-  m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  addr: number,
-  pt: ptdesc,
-  i: number,
-  nr_ptes: number,
-  newprot: number,
-  folio: number,
-  page: number,
-  cp_flags: number,
-): void {
-  const oldpte = modify_prot_start_ptes(m, vma, addr, pt, i, nr_ptes);
-  let ptent = pte_modify(oldpte, newprot);
+/** Changes a batch of present ptes (mm/mprotect.c: change_present_ptes()). */
+function change_present_ptes(m: Machine, change: prot_change): void {
+  const { vma, cp_flags } = change;
+  const oldpte = modify_prot_start_ptes(m, vma, change.addr, change.pt as ptdesc, change.i, change.nr_ptes);
+  let ptent = pte_modify(oldpte, change.newprot);
   if (cp_flags & MM_CP_UFFD_WP) ptent = pte_mkuffd(ptent);
   else if (cp_flags & MM_CP_UFFD_WP_RESOLVE) ptent = pte_clear_uffd(ptent);
-  if (cp_flags & MM_CP_TRY_CHANGE_WRITABLE && !pte_write(ptent)) {
-    set_write_prot_commit_flush_ptes(m, vma, folio, page, addr, pt, i, oldpte, ptent, nr_ptes, tlb);
-  } else {
-    prot_commit_flush_ptes(m, vma, addr, pt, i, oldpte, ptent, nr_ptes, 0, false, tlb);
-  }
+  change.oldpte = oldpte;
+  change.ptent = ptent;
+  if (cp_flags & MM_CP_TRY_CHANGE_WRITABLE && !pte_write(ptent)) set_write_prot_commit_flush_ptes(m, change);
+  else prot_commit_flush_ptes(m, change, change.nr_ptes, 0, false);
 }
 
 /**
@@ -314,18 +300,17 @@ function change_present_ptes(
  */
 function* change_pte_range(
   m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
+  change: prot_change,
   pmdt: ptdesc,
   pi: number,
   addr: number,
   end: number,
-  newprot: number,
-  cp_flags: number,
 ): Gen<number> {
-  tlb_change_page_size(tlb, PAGE_SIZE);
+  const { vma, cp_flags } = change;
+  tlb_change_page_size(change.tlb, PAGE_SIZE);
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, addr);
   if (pt === null) return -EAGAIN;
+  change.pt = pt;
   let pages = 0;
   let nr_ptes = 1;
   for (; addr !== end; addr += nr_ptes * PAGE_SIZE) {
@@ -339,7 +324,12 @@ function* change_pte_range(
         const flags = FPB_RESPECT_SOFT_DIRTY | FPB_RESPECT_WRITE;
         nr_ptes = folio_pte_batch_flags(m, folio, null, pt, i, { pte: oldpte }, (end - addr) / PAGE_SIZE, flags);
       }
-      change_present_ptes(m, tlb, vma, addr, pt, i, nr_ptes, newprot, folio, page, cp_flags);
+      change.i = i;
+      change.addr = addr;
+      change.nr_ptes = nr_ptes;
+      change.folio = folio;
+      change.page = page;
+      change_present_ptes(m, change);
       pages += nr_ptes;
     } else if (pte_none(oldpte)) {
       if ((cp_flags & MM_CP_UFFD_WP) === 0) continue;
@@ -366,16 +356,8 @@ function pgtable_populate_needed(vma: vm_area_struct, cp_flags: number): boolean
 }
 
 /** mm/mprotect.c: change_pmd_range() */
-function* change_pmd_range(
-  m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  pmdt: ptdesc,
-  addr: number,
-  end: number,
-  newprot: number,
-  cp_flags: number,
-): Gen<number> {
+function* change_pmd_range(m: Machine, change: prot_change, pmdt: ptdesc, addr: number, end: number): Gen<number> {
+  const { tlb, vma, newprot, cp_flags } = change;
   const populate = pgtable_populate_needed(vma, cp_flags);
   let pages = 0;
   while (addr !== end) {
@@ -397,7 +379,7 @@ function* change_pmd_range(
       }
     }
     if (!handled) {
-      const ret = yield* change_pte_range(m, tlb, vma, pmdt, pi, addr, next, newprot, cp_flags);
+      const ret = yield* change_pte_range(m, change, pmdt, pi, addr, next);
       if (ret < 0) continue;
       pages += ret;
     }
@@ -411,17 +393,9 @@ function* change_pmd_range(
  * Changes the entries below one pgd entry. The notifier range begins at the first table that exists (mm/mprotect.c:
  * change_pud_range()). Leaves out huge puds.
  */
-function* change_pud_range(
-  m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  pudt: ptdesc,
-  addr: number,
-  end: number,
-  newprot: number,
-  cp_flags: number,
-): Gen<number> {
-  const populate = pgtable_populate_needed(vma, cp_flags);
+function* change_pud_range(m: Machine, change: prot_change, pudt: ptdesc, addr: number, end: number): Gen<number> {
+  const { vma } = change;
+  const populate = pgtable_populate_needed(vma, change.cp_flags);
   let range: mmu_notifier_range | null = null;
   let pages = 0;
   for (let next: number; addr !== end; addr = next) {
@@ -443,22 +417,16 @@ function* change_pud_range(
       mmu_notifier_range_init(range, MMU_NOTIFY_PROTECTION_VMA, 0, vma.vm_mm, addr, end);
       yield* mmu_notifier_invalidate_range_start(m, range);
     }
-    pages += yield* change_pmd_range(m, tlb, vma, pmdt, addr, next, newprot, cp_flags);
+    pages += yield* change_pmd_range(m, change, pmdt, addr, next);
   }
   if (range !== null) yield* mmu_notifier_invalidate_range_end(m, range);
   return pages;
 }
 
 /** Also does change_p4d_range(): four-level tables fold the p4d (mm/mprotect.c: change_protection_range()). */
-function* change_protection_range(
-  m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  addr: number,
-  end: number,
-  newprot: number,
-  cp_flags: number,
-): Gen<number> {
+function* change_protection_range(m: Machine, change: prot_change, addr: number, end: number): Gen<number> {
+  const { tlb, vma } = change;
+  const populate = pgtable_populate_needed(vma, change.cp_flags);
   BUG_ON(addr >= end, 'mm/mprotect.c: change_protection_range() of an empty range');
   const pgd = vma.vm_mm.pgd;
   let pages = 0;
@@ -466,15 +434,15 @@ function* change_protection_range(
   for (let next: number; addr !== end; addr = next) {
     next = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
     const gi = pgd_index(addr);
-    const pudt = pgtable_populate_needed(vma, cp_flags)
+    const pudt = populate
       ? yield* pud_alloc(m, vma.vm_mm, pgd, gi, addr)
       : ((pgd.child as (ptdesc | null)[])[gi] ?? null);
     if (pudt === null) {
-      if (!pgtable_populate_needed(vma, cp_flags)) continue;
+      if (!populate) continue;
       pages = -ENOMEM;
       break;
     }
-    pages += yield* change_pud_range(m, tlb, vma, pudt, addr, next, newprot, cp_flags);
+    pages += yield* change_pud_range(m, change, pudt, addr, next);
   }
   tlb_end_vma(m, tlb, vma);
   return pages;
@@ -496,7 +464,7 @@ export function* change_protection(
   if (WARN_ON_ONCE(m, (cp_flags & MM_CP_UFFD_WP_ALL) === MM_CP_UFFD_WP_ALL, 'change_protection')) return 0;
   if (cp_flags & MM_CP_PROT_NUMA) throw new Unmodelled('change_protection: MM_CP_PROT_NUMA');
   if (is_vm_hugetlb_page(vma)) return yield* hugetlb_change_protection(m, vma, start, end, vma.vm_page_prot, cp_flags);
-  return yield* change_protection_range(m, tlb, vma, start, end, vma.vm_page_prot, cp_flags);
+  return yield* change_protection_range(m, new prot_change(tlb, vma, vma.vm_page_prot, cp_flags), start, end);
 }
 
 /**

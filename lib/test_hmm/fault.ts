@@ -7,7 +7,6 @@ import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { WARN_ON } from '../kernel/printk.ts';
-import { is_zero_pfn } from '../mm/gup/pin.ts';
 import {
   HMM_PFN_ERROR,
   hmm_pfn_flags,
@@ -24,6 +23,7 @@ import {
   jiffies,
 } from '../mm/hmm.ts';
 import { is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
+import { is_zero_pfn } from '../mm/memory/fault.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import {
   mmu_interval_notifier,

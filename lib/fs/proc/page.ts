@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import { is_zero_pfn } from '../../mm/gup/pin.ts';
 import { is_huge_zero_pfn } from '../../mm/huge_memory/sysfs.ts';
+import { is_zero_pfn } from '../../mm/memory/fault.ts';
 import {
   folio_test_head,
   folio_test_large_rmappable,

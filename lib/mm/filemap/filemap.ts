@@ -46,16 +46,15 @@ import {
   release_fault_lock,
 } from './folio_lock.ts';
 
-/** largest order of a folio in the page cache, as a shift of the index */
+/** largest order of a page cache folio (include/linux/pagemap.h: MAX_PAGECACHE_ORDER) */
 const MAX_PAGECACHE_ORDER = 9;
 
-/**
- * What a mapping of a file with this page cache and no faults of its own can do (mm/filemap.c: generic_file_vm_ops).
- */
+/** Operations of a file mapping whose faults go through the page cache (mm/filemap.c: generic_file_vm_ops). */
 export const generic_file_vm_ops: vm_operations_struct = { map_pages: filemap_map_pages };
 
 /**
- * A page cache for the inode, known to struct page by its number. NON-KERNEL (include/linux/fs.h: inode_init_always()).
+ * Returns a new page cache for the inode; its id stands in page->mapping. NON-KERNEL (include/linux/fs.h:
+ * inode_init_always()).
  */
 export function alloc_address_space(m: Machine, host: inode, kind: 'shmem' | 'hugetlbfs' | 'none'): address_space {
   const mapping = m.mappings.add((id) => new address_space(id, host, kind)) as address_space;
@@ -63,7 +62,7 @@ export function alloc_address_space(m: Machine, host: inode, kind: 'shmem' | 'hu
   return mapping;
 }
 
-/** The folio that holds a page index, without a reference, or 0. NON-KERNEL (lib/xarray.c: xa_load()). */
+/** Returns the folio at a page index, without a reference, or 0. NON-KERNEL (lib/xarray.c: xa_load()). */
 export function mapping_load(m: Machine, mapping: address_space, index: number): number {
   const exact = mapping.i_pages.get(index);
   if (exact !== undefined) return exact;
@@ -77,14 +76,14 @@ export function mapping_load(m: Machine, mapping: address_space, index: number):
   return 0;
 }
 
-/** The folio that holds a page index, with a reference, or 0 (mm/filemap.c: filemap_get_entry()). */
+/** Returns the folio at a page index, with a reference, or 0 (mm/filemap.c: filemap_get_entry()). */
 export function filemap_get_entry(m: Machine, mapping: address_space, index: number): number {
   const folio = mapping_load(m, mapping, index);
   return folio !== 0 && folio_try_get(m, folio) ? folio : 0;
 }
 
 /**
- * The folio that holds a page index, locked and with a reference, or 0 (include/linux/pagemap.h: filemap_lock_folio()).
+ * Returns the folio at a page index, locked and with a reference, or 0 (include/linux/pagemap.h: filemap_lock_folio()).
  */
 export function* filemap_lock_folio(m: Machine, mapping: address_space, index: number): Gen<number> {
   for (;;) {
@@ -97,7 +96,7 @@ export function* filemap_lock_folio(m: Machine, mapping: address_space, index: n
   }
 }
 
-/** True if no folio stands in [index, index + nr). NON-KERNEL (lib/xarray.c: xa_find()). */
+/** Returns true if there is no folio in [index, index + nr). NON-KERNEL (lib/xarray.c: xa_find()). */
 export function mapping_range_empty(m: Machine, mapping: address_space, index: number, nr: number): boolean {
   if (mapping.i_pages.size === 0) return true;
   if (mapping_load(m, mapping, index) !== 0) return false;
@@ -106,7 +105,7 @@ export function mapping_range_empty(m: Machine, mapping: address_space, index: n
 }
 
 /**
- * Stores a locked folio in the cache, which takes a reference a page: 0 or -EEXIST (mm/filemap.c:
+ * Adds a locked folio to the page cache, which takes one reference per page. Returns 0 or -EEXIST (mm/filemap.c:
  * __filemap_add_folio()).
  */
 export function __filemap_add_folio(m: Machine, mapping: address_space, folio: number, index: number): number {
@@ -126,7 +125,10 @@ export function __filemap_add_folio(m: Machine, mapping: address_space, folio: n
   return 0;
 }
 
-/** Puts a new folio in the cache, locked, and on the LRU: 0 or -EEXIST (mm/filemap.c: filemap_add_folio()). */
+/**
+ * Locks a new folio and adds it to the page cache and the LRU. Returns 0 or -EEXIST (mm/filemap.c:
+ * filemap_add_folio()).
+ */
 export function filemap_add_folio(
   m: Machine,
   mapping: address_space,
@@ -141,7 +143,9 @@ export function filemap_add_folio(
   return ret;
 }
 
-/** Takes a locked folio out of the cache; the cache's references stay (mm/filemap.c: __filemap_remove_folio()). */
+/**
+ * Removes a locked folio from the page cache and keeps the cache's references (mm/filemap.c: __filemap_remove_folio()).
+ */
 function __filemap_remove_folio(m: Machine, folio: number): void {
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
   BUG_ON(folio_mapped(m, folio), 'mm/filemap.c: filemap_unaccount_folio() of a mapped folio');
@@ -151,8 +155,8 @@ function __filemap_remove_folio(m: Machine, folio: number): void {
 }
 
 /**
- * Takes a locked folio out of the cache and drops the cache's references; the caller holds one more (mm/filemap.c:
- * filemap_remove_folio()).
+ * Removes a locked folio from the page cache and drops the cache's references; the caller holds another one
+ * (mm/filemap.c: filemap_remove_folio()).
  */
 export function filemap_remove_folio(m: Machine, folio: number): void {
   BUG_ON(!folio_test_locked(m, folio), 'mm/filemap.c: filemap_remove_folio() of an unlocked folio');
@@ -163,8 +167,7 @@ export function filemap_remove_folio(m: Machine, folio: number): void {
 }
 
 /**
- * The first index from `index` to `end` at which a folio stands, or -1. NON-KERNEL (include/linux/xarray.h:
- * xas_next_entry()).
+ * Returns the first index in [index, end] with a folio, or -1. NON-KERNEL (include/linux/xarray.h: xas_next_entry()).
  */
 export function mapping_next_index(m: Machine, mapping: address_space, index: number, end: number): number {
   if (index > end || mapping.i_pages.size === 0) return -1;
@@ -179,8 +182,8 @@ export function mapping_next_index(m: Machine, mapping: address_space, index: nu
 }
 
 /**
- * The indices from `index` to `end` (may be Infinity) at which a folio stands now, in order. NON-KERNEL (mm/filemap.c:
- * find_get_entries()).
+ * Returns the sorted indices in [index, end] of the folios now in the cache; end may be Infinity. NON-KERNEL
+ * (mm/filemap.c: find_get_entries()).
  */
 export function mapping_indices(mapping: address_space, index: number, end: number): number[] {
   const found: number[] = [];
@@ -189,8 +192,8 @@ export function mapping_indices(mapping: address_space, index: number, end: numb
 }
 
 /**
- * Drops the lock that a fault holds before it waits, if it may be retried; the result is the file, with a reference,
- * and means that the fault must answer VM_FAULT_RETRY (mm/internal.h: maybe_unlock_mmap_for_io()).
+ * Releases the fault's lock before a sleep if the fault may be retried. Returns the file with a reference if it did;
+ * the fault must then return VM_FAULT_RETRY (mm/internal.h: maybe_unlock_mmap_for_io()).
  */
 export function maybe_unlock_mmap_for_io(m: Machine, vmf: vm_fault, fpin: file | null): file | null {
   if (fpin !== null) return fpin;
@@ -200,18 +203,20 @@ export function maybe_unlock_mmap_for_io(m: Machine, vmf: vm_fault, fpin: file |
   return f;
 }
 
+/** Returns the file's size in pages, rounded up. NON-KERNEL. */
 function filemap_end(mapping: address_space): number {
   return Math.ceil(mapping.host.i_size / 4096);
 }
 
-/** Where next_uptodate_folio() goes on. */
+/** Position of next_uptodate_folio(). NON-KERNEL (upstream: struct xa_state). */
 interface cursor {
-  /** index of the folio that it found last */
+  /** index at which it found the current folio */
   index: number;
-  /** where to look next */
+  /** index from which to search next */
   next: number;
 }
 
+/** mm/filemap.c: next_uptodate_folio() */
 function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, end_pgoff: number): number {
   for (;;) {
     const index = mapping_next_index(m, mapping, cur.next, end_pgoff);
@@ -229,12 +234,14 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
   }
 }
 
+/** mm/internal.h: folio_within_vma() */
 function folio_within_vma(m: Machine, folio: number, vma: vm_area_struct): boolean {
   const pgoff = m.page.index[folio];
   const pages = (vma.vm_end - vma.vm_start) / 4096;
   return pgoff >= vma.vm_pgoff && pgoff + folio_nr_pages(m, folio) <= vma.vm_pgoff + pages;
 }
 
+/** mm/filemap.c: filemap_map_pmd() */
 function* filemap_map_pmd(m: Machine, vmf: vm_fault, folio: number, start: number): Gen<boolean> {
   const pmdt = vmf.pmdt as ptdesc;
   const pi = pmd_index(vmf.address);
@@ -257,12 +264,13 @@ function* filemap_map_pmd(m: Machine, vmf: vm_fault, folio: number, start: numbe
   return false;
 }
 
-/** What the mapping of one folio's pages did: the handler's answer, and pages mapped. */
+/** Results of mapping one folio: VM_FAULT_* and the number of pages mapped. NON-KERNEL. */
 interface mapped {
   ret: number;
   rss: number;
 }
 
+/** Leaves out read-ahead bookkeeping: nothing is read ahead (mm/filemap.c: filemap_map_folio_range()). */
 function filemap_map_folio_range(
   m: Machine,
   vmf: vm_fault,
@@ -306,6 +314,7 @@ function filemap_map_folio_range(
   if (ref_from_caller) folio_ref_sub(m, folio, 1);
 }
 
+/** Leaves out read-ahead bookkeeping: nothing is read ahead (mm/filemap.c: filemap_map_order0_folio()). */
 function filemap_map_order0_folio(m: Machine, vmf: vm_fault, folio: number, addr: number, out: mapped): void {
   const pt = vmf.pte as ptdesc;
   if (!pte_none(ptep_get(pt, pte_index(addr)))) {
@@ -318,9 +327,8 @@ function filemap_map_order0_folio(m: Machine, vmf: vm_fault, folio: number, addr
 }
 
 /**
- * Maps those pages from start_pgoff to end_pgoff that are in the cache, uptodate and not locked by anyone;
- * VM_FAULT_NOPAGE if the faulting page is among them (mm/filemap.c: filemap_map_pages()). Read-ahead bookkeeping is
- * left out.
+ * Maps the cached pages of [start_pgoff, end_pgoff] that are uptodate and not locked. Returns VM_FAULT_NOPAGE if the
+ * faulting page is among them (mm/filemap.c: filemap_map_pages()). Leaves out read-ahead bookkeeping.
  */
 export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: number, end_pgoff: number): Gen<number> {
   const vma = vmf.vma;
@@ -362,23 +370,23 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
   return out.ret;
 }
 
-/** One shared writable mapping fewer (include/linux/fs.h: mapping_unmap_writable()). */
+/** Removes a shared writable mapping from the count (include/linux/fs.h: mapping_unmap_writable()). */
 export function mapping_unmap_writable(mapping: address_space): void {
   mapping.i_mmap_writable--;
 }
 
-/** One shared writable mapping more; never denied here (include/linux/fs.h: mapping_map_writable()). */
+/** Counts a shared writable mapping; nothing denies it here (include/linux/fs.h: mapping_map_writable()). */
 export function mapping_map_writable(mapping: address_space): number {
   mapping.i_mmap_writable++;
   return 0;
 }
 
-/** As mapping_map_writable() where it is known to be allowed (include/linux/fs.h: mapping_allow_writable()). */
+/** mapping_map_writable() for one that cannot be denied (include/linux/fs.h: mapping_allow_writable()). */
 export function mapping_allow_writable(mapping: address_space): void {
   mapping.i_mmap_writable++;
 }
 
-/** True if a shared mapping may write to the file (include/linux/fs.h: mapping_writably_mapped()). */
+/** Returns true if there are shared writable mappings (include/linux/fs.h: mapping_writably_mapped()). */
 export function mapping_writably_mapped(mapping: address_space): boolean {
   return mapping.i_mmap_writable > 0;
 }

@@ -28,16 +28,15 @@ import { mmap_read_unlock } from '../mmap_lock.ts';
 import { folio_test_locked, PG_locked } from '../page-flags.ts';
 import { page_folio } from '../page.ts';
 
-/**
- * How often a waiter may lose the lock to others before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness).
- */
+/** times that a waiter loses the lock before it is handed over (mm/filemap.c: sysctl_page_lock_unfairness) */
 const SYSCTL_PAGE_LOCK_UNFAIRNESS = 5;
 
+/** A task that waits for a folio lock (include/linux/pagemap.h: struct wait_page_queue). */
 interface wait_page_queue {
   readonly task: task_struct;
-  /** WQ_FLAG_EXCLUSIVE: wants the lock, not only to see it free */
+  /** WQ_FLAG_EXCLUSIVE: wants to take the lock, not only to see it released */
   readonly exclusive: boolean;
-  /** WQ_FLAG_CUSTOM: the waker takes the lock for it */
+  /** WQ_FLAG_CUSTOM: the waker hands the lock over */
   custom: boolean;
   /** WQ_FLAG_WOKEN */
   woken: boolean;
@@ -45,10 +44,10 @@ interface wait_page_queue {
   done: boolean;
 }
 
-/** Who waits for one folio's lock (mm/filemap.c: folio_waitqueue(), which upstream shares among folios by hash). */
+/** The waiters for one folio's lock (mm/filemap.c: folio_waitqueue(), which upstream shares among folios by hash). */
 export class folio_waitqueue implements WaitPoint {
   readonly what: string;
-  /** who holds the lock, known while interleavings are explored */
+  /** the holder, known only while interleavings are explored */
   owner: task_struct | null = null;
   readonly waiters: wait_page_queue[] = [];
   constructor(folio: number) {
@@ -56,6 +55,7 @@ export class folio_waitqueue implements WaitPoint {
   }
 }
 
+/** Returns the folio's wait queue, creating it if needed (mm/filemap.c: folio_waitqueue()). */
 function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
   let q = m.folio_wait.get(folio);
   if (q === undefined) {
@@ -65,7 +65,7 @@ function folio_waitqueue_of(m: Machine, folio: number): folio_waitqueue {
   return q;
 }
 
-/** Takes the folio's lock if it is free (include/linux/pagemap.h: folio_trylock()). */
+/** Locks the folio without waiting, or returns false (include/linux/pagemap.h: folio_trylock()). */
 export function folio_trylock(m: Machine, folio: number): boolean {
   const flags = m.page.flags[folio];
   if ((flags & PG_locked) !== 0) return false;
@@ -74,20 +74,20 @@ export function folio_trylock(m: Machine, folio: number): boolean {
   return true;
 }
 
-/** Marks a folio that nobody else can see as locked (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
+/** Locks a folio that nothing else can see yet (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_set_locked(m: Machine, folio: number): void {
   m.page.flags[folio] |= PG_locked;
   if (m.sched.explore) folio_waitqueue_of(m, folio).owner = m.current;
 }
 
-/** Takes the lock off a folio that nobody waits for (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
+/** Unlocks a folio that has no waiters (include/linux/page-flags.h: __PAGEFLAG(Locked)). */
 export function __folio_clear_locked(m: Machine, folio: number): void {
   m.page.flags[folio] &= ~PG_locked;
   const q = m.folio_wait.get(folio);
   if (q !== undefined) q.owner = null;
 }
 
-/** Gives the folio's lock back and wakes who waits; BUG if nobody held it (mm/filemap.c: folio_unlock()). */
+/** Unlocks the folio and wakes its waiters; BUG if it is not locked (mm/filemap.c: folio_unlock()). */
 export function folio_unlock(m: Machine, folio: number): void {
   const flags = m.page.flags[folio];
   BUG_ON((flags & PG_locked) === 0, 'mm/filemap.c: folio_unlock() of a folio that is not locked');
@@ -98,7 +98,10 @@ export function folio_unlock(m: Machine, folio: number): void {
   folio_wake(m, folio, q);
 }
 
-// Waiters in order; the first exclusive one ends the walk (mm/filemap.c: wake_page_function()).
+/**
+ * Wakes waiters in order up to and including the first exclusive one (mm/filemap.c: folio_wake_bit(), mm/filemap.c:
+ * wake_page_function()).
+ */
 function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
   while (q.waiters.length > 0) {
     const w = q.waiters[0];
@@ -116,6 +119,9 @@ function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
   if (q.waiters.length === 0 && q.owner === null) m.folio_wait.delete(folio);
 }
 
+/**
+ * Waits for PG_locked; `exclusive` takes it, `drop` drops a reference first (mm/filemap.c: folio_wait_bit_common()).
+ */
 function* folio_wait_bit_common(
   m: Machine,
   folio: number,
@@ -153,57 +159,56 @@ function* folio_wait_bit_common(
   }
 }
 
-/** Takes the folio's lock, sleeping while another task holds it (include/linux/pagemap.h: folio_lock()). */
+/** Locks the folio, sleeping while another task holds the lock (include/linux/pagemap.h: folio_lock()). */
 export function* folio_lock(m: Machine, folio: number): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
   if (!folio_trylock(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true, false);
 }
 
-/** As folio_lock(), but -EINTR when SIGKILL comes while it waits (include/linux/pagemap.h: folio_lock_killable()). */
+/** folio_lock() that returns -EINTR after SIGKILL (include/linux/pagemap.h: folio_lock_killable()). */
 export function* folio_lock_killable(m: Machine, folio: number): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
   if (folio_trylock(m, folio)) return 0;
   return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true, false);
 }
 
-/** Takes the lock of the page's folio (include/linux/pagemap.h: lock_page()). */
+/** Locks the page's folio (include/linux/pagemap.h: lock_page()). */
 export function* lock_page(m: Machine, page: number): Gen<void> {
   yield* folio_lock(m, page_folio(m, page));
 }
 
-/** Takes the lock of the page's folio if it is free (include/linux/pagemap.h: trylock_page()). */
+/** Locks the page's folio without waiting, or returns false (include/linux/pagemap.h: trylock_page()). */
 export function trylock_page(m: Machine, page: number): boolean {
   return folio_trylock(m, page_folio(m, page));
 }
 
-/** Gives the lock of the page's folio back (mm/folio-compat.c: unlock_page()). */
+/** Unlocks the page's folio (mm/folio-compat.c: unlock_page()). */
 export function unlock_page(m: Machine, page: number): void {
   folio_unlock(m, page_folio(m, page));
 }
 
-/** Sleeps until the folio is seen unlocked (include/linux/pagemap.h: folio_wait_locked()). */
+/** Waits until the folio is unlocked (include/linux/pagemap.h: folio_wait_locked()). */
 export function* folio_wait_locked(m: Machine, folio: number): Gen<void> {
   if (folio_test_locked(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, false, false);
 }
 
-/** As folio_wait_locked(), but -EINTR on SIGKILL (include/linux/pagemap.h: folio_wait_locked_killable()). */
+/** folio_wait_locked() that returns -EINTR after SIGKILL (include/linux/pagemap.h: folio_wait_locked_killable()). */
 function* folio_wait_locked_killable(m: Machine, folio: number): Gen<number> {
   if (!folio_test_locked(m, folio)) return 0;
   return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, false, false);
 }
 
 /**
- * Drops a reference, then waits for the folio to be unlocked; -EINTR on a signal (mm/filemap.c:
- * folio_put_wait_locked()).
+ * Drops a reference and waits until the folio is unlocked. Returns 0 or -EINTR (mm/filemap.c: folio_put_wait_locked()).
  */
 export function* folio_put_wait_locked(m: Machine, folio: number, state: number): Gen<number> {
   return yield* folio_wait_bit_common(m, folio, state, false, true);
 }
 
 /**
- * Waits for the folio that a migration or device-private leaf names to be unlocked, without a reference on it: the
- * page-table lock `ptl`, which is held on entry and released here, keeps it alive until the wait is queued
- * (mm/filemap.c: softleaf_entry_wait_on_locked()).
+ * Waits until the folio of a migration or device-private entry is unlocked, without taking a reference. The page-table
+ * lock `ptl` keeps the folio alive until the wait is queued and is released here (mm/filemap.c:
+ * softleaf_entry_wait_on_locked()).
  */
 export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: spinlock): Gen<void> {
   const folio = softleaf_to_folio(m, entry);
@@ -219,22 +224,21 @@ export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: s
 }
 
 /**
- * True if the fault may give mmap_lock up and be retried, for the first time (include/linux/mm.h:
+ * Returns true if the fault may drop the mmap_lock and has not done so yet (include/linux/mm.h:
  * fault_flag_allow_retry_first()).
  */
 export function fault_flag_allow_retry_first(flags: number): boolean {
   return (flags & FAULT_FLAG_ALLOW_RETRY) !== 0 && (flags & FAULT_FLAG_TRIED) === 0;
 }
 
-/** Gives up the lock that the fault runs under, mmap_lock for reading (include/linux/mm.h: release_fault_lock()). */
+/** Releases the lock of the fault, the mmap_lock for reading (include/linux/mm.h: release_fault_lock()). */
 export function release_fault_lock(m: Machine, vmf: vm_fault): void {
   mmap_read_unlock(m, vmf.vma.vm_mm);
 }
 
 /**
- * Takes the folio's lock for a fault: 0 with it held, or VM_FAULT_RETRY, before which mmap_lock was given up unless the
- * fault has FAULT_FLAG_RETRY_NOWAIT (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c:
- * __folio_lock_or_retry()).
+ * Locks the folio for a fault. Returns 0, or VM_FAULT_RETRY with the mmap_lock released unless FAULT_FLAG_RETRY_NOWAIT
+ * is set (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c: __folio_lock_or_retry()).
  */
 export function* folio_lock_or_retry(m: Machine, folio: number, vmf: vm_fault): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock_or_retry');

@@ -40,7 +40,7 @@ import { touch_pmd } from '../huge_memory/fault.ts';
 import { split_huge_pmd } from '../huge_memory/split_pmd.ts';
 import { is_huge_zero_pmd } from '../huge_memory/sysfs.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from '../hugetlb/resv.ts';
-import { handle_mm_fault, vm_normal_page } from '../memory/fault.ts';
+import { handle_mm_fault, is_zero_pfn, vm_normal_page } from '../memory/fault.ts';
 import { pte_alloc } from '../memory/pgalloc.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
@@ -106,7 +106,6 @@ import {
   gup_must_unshare,
   gup_put_folio,
   INTERNAL_GUP_FLAGS,
-  is_zero_pfn,
   mm_set_has_pinned_flag,
   try_grab_folio,
   vm_fault_to_errno,

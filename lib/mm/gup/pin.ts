@@ -28,7 +28,6 @@ import {
   folio_test_large,
   large,
   page_folio,
-  page_to_pfn,
   PageAnon,
   ZONE_DEVICE,
 } from '../page.ts';
@@ -67,11 +66,6 @@ function is_zero_page(m: Machine, page: number): boolean {
 /** Returns true for the zero page (include/linux/mm.h: is_zero_folio()). */
 function is_zero_folio(m: Machine, folio: number): boolean {
   return folio === m.zero_page;
-}
-
-/** Returns true for the pfn of the zero page (include/linux/pgtable.h: is_zero_pfn()). */
-export function is_zero_pfn(m: Machine, pfn: number): boolean {
-  return pfn === page_to_pfn(m, m.zero_page);
 }
 
 /** Returns true if the folio counts pins separately from references (include/linux/mm.h: folio_has_pincount()). */

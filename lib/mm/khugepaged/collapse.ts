@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// mm/khugepaged.c, the half that turns the ptes of 2 MiB of anonymous memory into one huge page.
+// The part of mm/khugepaged.c that collapses the ptes of 2 MiB of anonymous memory into a huge page.
 
 import { pmd_lock, pmd_populate, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
@@ -37,7 +37,7 @@ import {
   TVA_FORCED_COLLAPSE,
 } from '../huge_memory/sysfs.ts';
 import { pmd_is_migration_entry } from '../leafops.ts';
-import { do_swap_page, vm_normal_page } from '../memory/fault.ts';
+import { do_swap_page, is_zero_pfn, vm_normal_page } from '../memory/fault.ts';
 import {
   add_mm_counter,
   type anon_vma,
@@ -87,7 +87,7 @@ import { pte_swp_uffd_any } from '../userfaultfd/userfaultfd.ts';
 import { folio_pte_batch } from '../util.ts';
 import { folio_isolate_lru, folio_putback_lru } from '../vmscan.ts';
 
-/** Why a range was collapsed or was not (mm/khugepaged.c: enum scan_result). */
+/** Result of a scan or collapse (mm/khugepaged.c: enum scan_result). */
 export const scan_result = {
   SCAN_FAIL: 'SCAN_FAIL',
   SCAN_SUCCEED: 'SCAN_SUCCEED',
@@ -116,25 +116,24 @@ export const scan_result = {
 } as const;
 type scan = (typeof scan_result)[keyof typeof scan_result];
 
-/** What one request to collapse keeps (mm/khugepaged.c: struct collapse_control); only MADV_COLLAPSE makes any here. */
+/** State of a collapse (mm/khugepaged.c: struct collapse_control). */
 export interface collapse_control {
   is_khugepaged: boolean;
   progress: number;
 }
 
-function is_zero_pfn(m: Machine, pfn: number): boolean {
-  return pfn === page_to_pfn(m, m.zero_page);
-}
-
+/** mm/khugepaged.c: pte_none_or_zero() */
 function pte_none_or_zero(m: Machine, pte: number): boolean {
   return pte_none(pte) || (pte_present(pte) && is_zero_pfn(m, pte_pfn(pte)));
 }
 
+/** mm/khugepaged.c: release_pte_folio() */
 function release_pte_folio(m: Machine, folio: number): void {
   folio_unlock(m, folio);
   folio_putback_lru(m, folio);
 }
 
+/** mm/khugepaged.c: release_pte_pages() */
 function release_pte_pages(m: Machine, pt: ptdesc, end: number, compound_pagelist: PageList): void {
   for (let i = end - 1; i >= 0; i--) {
     const pteval = pt.entry[i];
@@ -152,12 +151,16 @@ function release_pte_pages(m: Machine, pt: ptdesc, end: number, compound_pagelis
   }
 }
 
+/** Returns true if the folio is on the list. NON-KERNEL: __collapse_huge_page_isolate() does it in place. */
 function on_list(m: Machine, folio: number, list: PageList): boolean {
   for (let f = list.first; f !== 0; f = m.page.lru_next[f]) if (f === folio) return true;
   return false;
 }
 
-// MADV_COLLAPSE takes any number of empty, shared and not referenced ptes: khugepaged's limits are left out.
+/**
+ * Leaves out khugepaged's limits on empty, shared and unreferenced ptes, which MADV_COLLAPSE does not apply
+ * (mm/khugepaged.c: __collapse_huge_page_isolate()).
+ */
 function __collapse_huge_page_isolate(
   m: Machine,
   vma: vm_area_struct,
@@ -193,6 +196,7 @@ function __collapse_huge_page_isolate(
   return scan_result.SCAN_SUCCEED;
 }
 
+/** mm/khugepaged.c: __collapse_huge_page_copy_succeeded() */
 function* __collapse_huge_page_copy_succeeded(
   m: Machine,
   pt: ptdesc,
@@ -232,6 +236,7 @@ function* __collapse_huge_page_copy_succeeded(
   }
 }
 
+/** Leaves out machine checks while copying (mm/khugepaged.c: __collapse_huge_page_copy()). */
 function* __collapse_huge_page_copy(
   m: Machine,
   pt: ptdesc,
@@ -250,8 +255,8 @@ function* __collapse_huge_page_copy(
 }
 
 /**
- * Finds the vma at the address again after the mmap lock was dropped, and whether its range may still be collapsed
- * (mm/khugepaged.c: hugepage_vma_revalidate()).
+ * Looks up the vma again after the mmap_lock was dropped and checks that a collapse is still possible (mm/khugepaged.c:
+ * hugepage_vma_revalidate()).
  */
 export function hugepage_vma_revalidate(
   m: Machine,
@@ -274,6 +279,7 @@ export function hugepage_vma_revalidate(
   return { result: scan_result.SCAN_SUCCEED, vma };
 }
 
+/** mm/khugepaged.c: find_pmd_or_thp_or_none(), mm/khugepaged.c: check_pmd_state() */
 function find_pmd_or_thp_or_none(m: Machine, mm: mm_struct, address: number): { result: scan; pmdt: ptdesc | null } {
   const pmdt = mm_find_pmd(m, mm, address);
   if (pmdt === null) return { result: scan_result.SCAN_NO_PTE_TABLE, pmdt };
@@ -286,7 +292,10 @@ function find_pmd_or_thp_or_none(m: Machine, mm: mm_struct, address: number): { 
   return { result, pmdt };
 }
 
-// Faults in what is not present, as device memory is. The mmap lock is dropped unless this succeeds.
+/**
+ * Faults in non-present ptes, such as those of device memory. Drops the mmap_lock on failure (mm/khugepaged.c:
+ * __collapse_huge_page_swapin()).
+ */
 function* __collapse_huge_page_swapin(
   m: Machine,
   mm: mm_struct,
@@ -325,7 +334,10 @@ function* __collapse_huge_page_swapin(
   return scan_result.SCAN_SUCCEED;
 }
 
-// Called and left without the mmap lock. The folio, if not used, is the caller's to free.
+/**
+ * The part of collapse_huge_page() after the allocation, entered and left without the mmap_lock. The caller frees a
+ * folio that was not used (mm/khugepaged.c: collapse_huge_page()).
+ */
 function* __collapse_huge_page(
   m: Machine,
   mm: mm_struct,
@@ -404,6 +416,7 @@ function* __collapse_huge_page(
   return scan_result.SCAN_SUCCEED;
 }
 
+/** mm/khugepaged.c: collapse_huge_page(), mm/khugepaged.c: alloc_charge_folio() */
 function* collapse_huge_page(
   m: Machine,
   mm: mm_struct,
@@ -425,9 +438,9 @@ function* collapse_huge_page(
 }
 
 /**
- * Looks at the ptes of one aligned 2 MiB of anonymous memory and collapses them if nothing speaks against it. Under the
- * mmap read lock, which it drops where lock_dropped says so (mm/khugepaged.c: collapse_scan_pmd()). Only what
- * MADV_COLLAPSE does: smaller orders and khugepaged's limits are left out.
+ * Scans the ptes of an aligned 2 MiB of anonymous memory and collapses them if possible. Entered under the mmap read
+ * lock; lock_dropped says whether it was dropped (mm/khugepaged.c: collapse_scan_pmd()). Leaves out smaller orders and
+ * khugepaged's limits.
  */
 export function* collapse_scan_pmd(
   m: Machine,

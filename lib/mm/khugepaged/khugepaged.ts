@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What mm/khugepaged.c does on request. The daemon itself never runs here: mms only register with it.
+// MADV_COLLAPSE and registration with khugepaged. The daemon itself is not modelled.
 
 import { ALIGN, ALIGN_DOWN, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
@@ -31,20 +31,24 @@ import { type collapse_control, collapse_scan_pmd, hugepage_vma_revalidate, scan
 const MADV_HUGEPAGE = 14;
 const MADV_NOHUGEPAGE = 15;
 
-/** Notes the advice in vm_flags, which the caller then gives to the vma; 0 (mm/khugepaged.c: hugepage_madvise()). */
+/**
+ * Applies the advice to vm_flags, which the caller stores in the vma. Returns 0 (mm/khugepaged.c: hugepage_madvise()).
+ */
 export function hugepage_madvise(m: Machine, vma: vm_area_struct, vm_flags: { val: number }, advice: number): number {
   if (advice === MADV_HUGEPAGE) vm_flags.val = (vm_flags.val & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
   else if (advice === MADV_NOHUGEPAGE) vm_flags.val = (vm_flags.val & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
   return 0;
 }
 
+/** mm/khugepaged.c: hugepage_enabled() */
 function hugepage_enabled(m: Machine): boolean {
   const thp = m.thp;
-  // shmem_hpage_pmd_enabled() is false as long as shmem_enabled is never or deny and no shmem order is on of itself
+  // shmem_hpage_pmd_enabled(): false with shmem_enabled never or deny, as no shmem order is enabled by itself.
   if (thp.shmem_enabled !== 'never' && thp.shmem_enabled !== 'deny') return true;
   return hugepage_global_enabled(m) || thp.huge_anon_orders_always !== 0 || thp.huge_anon_orders_madvise !== 0;
 }
 
+/** mm/khugepaged.c: collapse_possible() */
 function collapse_possible(m: Machine, vma: vm_area_struct, vm_flags: number, tva_flags: number): boolean {
   const anon_scan = tva_flags === TVA_KHUGEPAGED && vma_is_anonymous(vma);
   return (
@@ -52,6 +56,7 @@ function collapse_possible(m: Machine, vma: vm_area_struct, vm_flags: number, tv
   );
 }
 
+/** mm/khugepaged.c: __khugepaged_enter() */
 function __khugepaged_enter(mm: mm_struct): void {
   if (mm.flags & MMF_VM_HUGEPAGE) return;
   mm.flags |= MMF_VM_HUGEPAGE;
@@ -59,7 +64,7 @@ function __khugepaged_enter(mm: mm_struct): void {
 }
 
 /**
- * Registers the vma's mm with khugepaged if it could collapse anything in the vma (mm/khugepaged.c:
+ * Registers the vma's mm with khugepaged if a collapse in the vma is possible (mm/khugepaged.c:
  * khugepaged_enter_vma()).
  */
 export function khugepaged_enter_vma(m: Machine, vma: vm_area_struct, vm_flags: number): void {
@@ -77,13 +82,14 @@ export function khugepaged_fork(m: Machine, mm: mm_struct, oldmm: mm_struct): vo
   if (oldmm.flags & MMF_VM_HUGEPAGE) __khugepaged_enter(mm);
 }
 
-/** Takes a dying mm off khugepaged's list (include/linux/khugepaged.h: khugepaged_exit()). */
+/** Unregisters an exiting mm (include/linux/khugepaged.h: khugepaged_exit()). */
 export function khugepaged_exit(m: Machine, mm: mm_struct): void {
   if ((mm.flags & MMF_VM_HUGEPAGE) === 0) return;
   mm.flags &= ~MMF_VM_HUGEPAGE;
   mmdrop(m, mm);
 }
 
+/** mm/khugepaged.c: madvise_collapse_errno() */
 function madvise_collapse_errno(r: string): number {
   switch (r) {
     case scan_result.SCAN_ALLOC_HUGE_PAGE_FAIL:
@@ -104,6 +110,7 @@ function madvise_collapse_errno(r: string): number {
   }
 }
 
+/** results after which madvise_collapse() continues with the next 2 MiB */
 const GO_ON: readonly string[] = [
   scan_result.SCAN_NO_PTE_TABLE,
   scan_result.SCAN_PTE_NON_PRESENT,
@@ -117,6 +124,7 @@ const GO_ON: readonly string[] = [
   scan_result.SCAN_DEL_PAGE_LRU,
 ];
 
+/** Leaves out files (mm/khugepaged.c: collapse_single_pmd()). */
 function* collapse_single_pmd(
   m: Machine,
   addr: number,
@@ -130,9 +138,9 @@ function* collapse_single_pmd(
 }
 
 /**
- * MADV_COLLAPSE of [start, end) within the vma, under the mmap read lock, which it may drop and take again, as
- * lock_dropped then says: 0 if every aligned 2 MiB are a huge page now, -EINVAL, -EAGAIN, -ENOMEM or -EBUSY by the last
- * failure (mm/khugepaged.c: madvise_collapse()). Files are not modelled.
+ * MADV_COLLAPSE of [start, end) within the vma, under the mmap read lock, which may be dropped and retaken
+ * (lock_dropped). Returns 0 if every aligned 2 MiB are a huge page now, else -EINVAL, -EAGAIN, -ENOMEM or -EBUSY for
+ * the last failure (mm/khugepaged.c: madvise_collapse()). Leaves out files.
  */
 export function* madvise_collapse(
   m: Machine,

@@ -72,7 +72,7 @@ import {
 import { security_vm_enough_memory_mm, vm_mmap_pgoff, vm_unacct_memory } from '../util.ts';
 import { sysctl_max_map_count } from '../vma/merge.ts';
 import { do_brk_flags, mmap_region } from '../vma/mmap_region.ts';
-import { __vm_munmap, do_vmi_align_munmap, do_vmi_munmap, unmap_region } from '../vma/unmap.ts';
+import { __vm_munmap, do_vmi_align_munmap, do_vmi_munmap, unmap_region, vma_munmap_struct } from '../vma/unmap.ts';
 import {
   remove_vma,
   vma_find,
@@ -291,7 +291,7 @@ export function* sys_brk(m: Machine, brk: number): Gen<number> {
     ok = brkvma !== null;
     if (brkvma !== null) {
       mm.brk = brk;
-      if ((yield* do_vmi_align_munmap(m, vmi, brkvma, mm, newbrk, oldbrk, uf, true)) === 0) {
+      if ((yield* do_vmi_align_munmap(m, new vma_munmap_struct(vmi, brkvma, newbrk, oldbrk, uf, true))) === 0) {
         yield* userfaultfd_unmap_complete(m, mm, uf);
         return brk;
       }

@@ -23,7 +23,7 @@ import {
 import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { change_protection, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
-import { vma_modify_flags_uffd } from '../vma/merge.ts';
+import { vma_modify_flags_uffd, VMG_VMA_STATE } from '../vma/merge.ts';
 import { vma_find, vma_iter_set, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
 import { mfill_atomic, MFILL_ATOMIC_COPY, MFILL_ATOMIC_ZEROPAGE, vma_uffd_ops } from './mfill.ts';
 import {
@@ -45,11 +45,11 @@ import {
 } from './userfaultfd.ts';
 
 const UFFD_API = 0xaan;
-/** bits 0 to 18: this kernel has every feature that its header names */
+/** all features of include/uapi/linux/userfaultfd.h, bits 0 to 18 */
 const UFFD_API_FEATURES = 0x7ffff;
 const UFFD_FEATURE_RWP = 1 << 17;
 
-// Numbers of the requests, and their ioctl words (include/uapi/linux/userfaultfd.h).
+// Request numbers and ioctl commands (include/uapi/linux/userfaultfd.h).
 const _UFFDIO_REGISTER = 0x00;
 const _UFFDIO_UNREGISTER = 0x01;
 const _UFFDIO_WAKE = 0x02;
@@ -84,6 +84,7 @@ const UFFDIO_COPY_MODE_WP = 2;
 const UFFDIO_WRITEPROTECT_MODE_WP = 1;
 const UFFDIO_WRITEPROTECT_MODE_DONTWAKE = 2;
 
+/** Returns the mask of bit numbers. NON-KERNEL. */
 function bits(...numbers: number[]): bigint {
   return numbers.reduce((sum, n) => sum | (1n << BigInt(n)), 0n);
 }
@@ -107,37 +108,42 @@ const UFFD_API_RANGE_IOCTLS_BASIC = bits(
   _UFFDIO_RWPROTECT,
 );
 
-/** The 64-bit words of a structure in user memory, or null for a fault. Numbers above 2^53 lose their low bits. */
+/** Returns n 64-bit words of user memory, or null for a fault. Numbers above 2^53 lose their low bits. NON-KERNEL. */
 function* get_words(m: Machine, from: number, n: number): Gen<number[] | null> {
   const bytes = new Uint8Array(n * 8);
   if ((yield* copy_from_user(m, bytes, from, bytes.length)) !== 0) return null;
   return [...new BigUint64Array(bytes.buffer)].map(Number);
 }
 
+/** Writes a 64-bit word to user memory; returns 0 or -EFAULT (arch/x86/include/asm/uaccess.h: put_user()). */
 function* put_word(m: Machine, to: number, word: bigint): Gen<number> {
   return (yield* copy_to_user(m, to, new Uint8Array(new BigInt64Array([word]).buffer), 8)) !== 0 ? -EFAULT : 0;
 }
 
-/** A mode of which only the low 32 bits may be set; -1 if others are. */
+/** Returns a mode of which only the low 31 bits are defined, or -1 if another bit is set. NON-KERNEL. */
 function low_bits(mode: number): number {
   return mode < 2 ** 31 ? mode : -1;
 }
 
+/** mm/userfaultfd.c: validate_unaligned_range() */
 function validate_unaligned_range(mm: mm_struct, start: number, len: number): number {
   if (len % 4096 !== 0 || len === 0 || start >= mm.task_size || len > mm.task_size - start) return -EINVAL;
   return 0;
 }
 
+/** mm/userfaultfd.c: validate_range() */
 function validate_range(mm: mm_struct, start: number, len: number): number {
   return start % 4096 !== 0 ? -EINVAL : validate_unaligned_range(mm, start, len);
 }
 
+/** mm/userfaultfd.c: vma_can_userfault() */
 function vma_can_userfault(vma: vm_area_struct, vm_flags: number, wp_async: boolean): boolean {
   if (!is_vm_hugetlb_page(vma) && vma.vm_flags & VM_SPECIAL) return false;
   if (wp_async && (vm_flags & VM_UFFD_FLAGS) === VM_UFFD_WP) return true;
   return vma_uffd_ops(vma) !== null;
 }
 
+/** mm/userfaultfd.c: userfaultfd_api() */
 function* userfaultfd_api(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const bytes = new Uint8Array(24);
   const words = new BigUint64Array(bytes.buffer);
@@ -164,6 +170,7 @@ function* userfaultfd_api(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<nu
   return (yield* copy_to_user(m, arg, bytes, 24)) !== 0 ? -EFAULT : -EINVAL;
 }
 
+/** mm/userfaultfd.c: userfaultfd_register_range() */
 function* register_range(
   m: Machine,
   ctx: userfaultfd_ctx,
@@ -178,18 +185,9 @@ function* register_range(
   for (let cur = vma_find(vmi, end); cur !== null; cur = vma_find(vmi, end)) {
     if (cur.vm_userfaultfd_ctx !== ctx || (cur.vm_flags & vm_flags) !== vm_flags) {
       if (cur.vm_start > start) start = cur.vm_start;
-      const vma_end = Math.min(end, cur.vm_end);
-      const got: vm_area_struct | number = yield* vma_modify_flags_uffd(
-        m,
-        vmi,
-        prev,
-        cur,
-        start,
-        vma_end,
-        (cur.vm_flags & ~VM_UFFD_FLAGS) | vm_flags,
-        ctx,
-        false,
-      );
+      const vmg = VMG_VMA_STATE(vmi, prev, cur, start, Math.min(end, cur.vm_end));
+      const new_flags = (cur.vm_flags & ~VM_UFFD_FLAGS) | vm_flags;
+      const got: vm_area_struct | number = yield* vma_modify_flags_uffd(m, vmg, new_flags, ctx, false);
       if (typeof got === 'number') return got;
       cur = got;
       yield* userfaultfd_set_ctx(m, cur, ctx, vm_flags);
@@ -201,7 +199,10 @@ function* register_range(
   return 0;
 }
 
-/** The first vma in [start, end) if every one of them passes, else -errno. `check` answers 0 or -errno. */
+/**
+ * Returns the first vma in [start, end) if `check` returns 0 for each of them, else -errno. NON-KERNEL:
+ * userfaultfd_register() and userfaultfd_unregister() do it in place.
+ */
 function check_vmas(
   m: Machine,
   vmi: vma_iterator,
@@ -219,6 +220,7 @@ function check_vmas(
   return vma;
 }
 
+/** Leaves out minor mode and read-write protection (mm/userfaultfd.c: userfaultfd_register()). */
 function* userfaultfd_register(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const mm = ctx.mm;
   const words = yield* get_words(m, arg, 3);
@@ -262,6 +264,7 @@ function* userfaultfd_register(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   return yield* put_word(m, arg + 24, ioctls_out);
 }
 
+/** The part of userfaultfd_unregister() under the mmap_lock (mm/userfaultfd.c: userfaultfd_unregister()). */
 function* unregister_vmas(m: Machine, ctx: userfaultfd_ctx, start: number, end: number): Gen<number> {
   const vmi = new vma_iterator(ctx.mm, start);
   const wp_async = (ctx.features & UFFD_FEATURE_WP_ASYNC) !== 0;
@@ -288,6 +291,7 @@ function* unregister_vmas(m: Machine, ctx: userfaultfd_ctx, start: number, end: 
   return 0;
 }
 
+/** mm/userfaultfd.c: userfaultfd_unregister() */
 function* userfaultfd_unregister(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const mm = ctx.mm;
   const words = yield* get_words(m, arg, 2);
@@ -303,6 +307,7 @@ function* userfaultfd_unregister(m: Machine, ctx: userfaultfd_ctx, arg: number):
   return ret;
 }
 
+/** mm/userfaultfd.c: userfaultfd_wake() */
 function* userfaultfd_wake(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const words = yield* get_words(m, arg, 2);
   if (words === null) return -EFAULT;
@@ -313,27 +318,32 @@ function* userfaultfd_wake(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<n
   return 0;
 }
 
-/** Fills pages, reports how many bytes in the structure's last word, and wakes who waits for them. */
-function* fill(
-  m: Machine,
-  ctx: userfaultfd_ctx,
-  how: number,
-  dst: number,
-  src: number,
-  len: number,
-  wp: boolean,
-  wake: boolean,
-  result: number,
-): Gen<number> {
+/** The part that struct uffdio_copy and struct uffdio_zeropage have in common. NON-KERNEL. */
+interface fill_request {
+  /** MFILL_ATOMIC_* */
+  readonly how: number;
+  readonly dst: number;
+  readonly src: number;
+  readonly len: number;
+  readonly wp: boolean;
+  readonly wake: boolean;
+  /** user address of the word that receives the bytes filled or -errno */
+  readonly result: number;
+}
+
+/** Fills pages, reports the result to user space and wakes faults. NON-KERNEL: the end of both ioctls. */
+function* fill(m: Machine, ctx: userfaultfd_ctx, req: fill_request): Gen<number> {
+  const { dst, len } = req;
   if (!mmget_not_zero(ctx.mm)) return -ESRCH;
-  const done = yield* mfill_atomic(m, ctx, how, dst, src, len, wp);
+  const done = yield* mfill_atomic(m, ctx, req.how, dst, req.src, len, req.wp);
   yield* mmput(m, ctx.mm);
-  if ((yield* put_word(m, result, BigInt(done))) !== 0) return -EFAULT;
+  if ((yield* put_word(m, req.result, BigInt(done))) !== 0) return -EFAULT;
   if (done < 0) return done;
-  if (wake) wake_userfault(m, ctx, dst, done);
+  if (req.wake) wake_userfault(m, ctx, dst, done);
   return done === len ? 0 : -EAGAIN;
 }
 
+/** mm/userfaultfd.c: userfaultfd_copy() */
 function* userfaultfd_copy(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const words = yield* get_words(m, arg, 4);
   if (words === null) return -EFAULT;
@@ -342,19 +352,18 @@ function* userfaultfd_copy(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<n
   const err = validate_unaligned_range(ctx.mm, src, len) || validate_range(ctx.mm, dst, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~(UFFDIO_COPY_MODE_DONTWAKE | UFFDIO_COPY_MODE_WP)) return -EINVAL;
-  return yield* fill(
-    m,
-    ctx,
-    MFILL_ATOMIC_COPY,
+  return yield* fill(m, ctx, {
+    how: MFILL_ATOMIC_COPY,
     dst,
     src,
     len,
-    (mode & UFFDIO_COPY_MODE_WP) !== 0,
-    !(mode & UFFDIO_COPY_MODE_DONTWAKE),
-    arg + 32,
-  );
+    wp: (mode & UFFDIO_COPY_MODE_WP) !== 0,
+    wake: !(mode & UFFDIO_COPY_MODE_DONTWAKE),
+    result: arg + 32,
+  });
 }
 
+/** mm/userfaultfd.c: userfaultfd_zeropage() */
 function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const words = yield* get_words(m, arg, 3);
   if (words === null) return -EFAULT;
@@ -363,20 +372,21 @@ function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): G
   const err = validate_range(ctx.mm, start, len);
   if (err !== 0) return err;
   if (mode < 0 || mode & ~UFFDIO_COPY_MODE_DONTWAKE) return -EINVAL;
-  return yield* fill(
-    m,
-    ctx,
-    MFILL_ATOMIC_ZEROPAGE,
-    start,
-    0,
+  return yield* fill(m, ctx, {
+    how: MFILL_ATOMIC_ZEROPAGE,
+    dst: start,
+    src: 0,
     len,
-    false,
-    !(mode & UFFDIO_COPY_MODE_DONTWAKE),
-    arg + 24,
-  );
+    wp: false,
+    wake: !(mode & UFFDIO_COPY_MODE_DONTWAKE),
+    result: arg + 24,
+  });
 }
 
-/** Write-protects pages of a vma or lifts it: pages changed or -errno (mm/userfaultfd.c: uffd_wp_range()). */
+/**
+ * Write-protects pages of a vma or removes the protection. Returns the pages changed or -errno (mm/userfaultfd.c:
+ * uffd_wp_range()).
+ */
 function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, len: number, enable_wp: boolean): Gen<number> {
   let cp_flags = enable_wp ? MM_CP_UFFD_WP : MM_CP_UFFD_WP_RESOLVE;
   if (!enable_wp && vma_wants_manual_pte_write_upgrade(vma)) cp_flags |= MM_CP_TRY_CHANGE_WRITABLE;
@@ -388,6 +398,7 @@ function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, len: num
   return ret;
 }
 
+/** mm/userfaultfd.c: mwriteprotect_range() */
 function* mwriteprotect_range(
   m: Machine,
   ctx: userfaultfd_ctx,
@@ -418,6 +429,7 @@ function* mwriteprotect_range(
   return err;
 }
 
+/** mm/userfaultfd.c: userfaultfd_writeprotect() */
 function* userfaultfd_writeprotect(m: Machine, ctx: userfaultfd_ctx, arg: number): Gen<number> {
   const words = yield* get_words(m, arg, 3);
   if (words === null) return -EFAULT;
@@ -436,7 +448,8 @@ function* userfaultfd_writeprotect(m: Machine, ctx: userfaultfd_ctx, arg: number
 }
 
 /**
- * The requests of a userfaultfd; before the handshake only UFFDIO_API is one (mm/userfaultfd.c: userfaultfd_ioctl()).
+ * Dispatches the ioctls of a userfaultfd. Before the handshake all but UFFDIO_API return -EINVAL (mm/userfaultfd.c:
+ * userfaultfd_ioctl()).
  */
 export function* userfaultfd_ioctl(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
   const ctx = f.private_data as userfaultfd_ctx;

@@ -97,11 +97,11 @@ import { folio_mapping } from '../util.ts';
 import { vma_lookup } from '../vma/vma.ts';
 import type { userfaultfd_ctx } from './userfaultfd.ts';
 
-// What to fill a page with (include/linux/userfaultfd_k.h: enum mfill_atomic_mode).
+// Contents of a filled page (include/linux/userfaultfd_k.h: enum mfill_atomic_mode).
 export const MFILL_ATOMIC_COPY = 0;
 export const MFILL_ATOMIC_ZEROPAGE = 1;
 
-/** How a kind of mapping gets its pages (include/linux/userfaultfd_k.h: struct vm_uffd_ops). */
+/** How a type of mapping provides pages (include/linux/userfaultfd_k.h: struct vm_uffd_ops). */
 interface vm_uffd_ops {
   alloc_folio?: (m: Machine, vma: vm_area_struct, addr: number) => number;
   filemap_add?: (m: Machine, folio: number, vma: vm_area_struct, addr: number) => number;
@@ -116,14 +116,14 @@ const shmem_uffd_ops: vm_uffd_ops = {
   filemap_remove: shmem_mfill_filemap_remove,
 };
 
-/** What userfaultfd can do with the vma, or null if nothing (mm/userfaultfd.c: vma_uffd_ops()). */
+/** Returns the userfaultfd operations of the vma, or null if it supports none (mm/userfaultfd.c: vma_uffd_ops()). */
 export function vma_uffd_ops(vma: vm_area_struct): vm_uffd_ops | null {
   if (vma_is_anonymous(vma)) return anon_uffd_ops;
   if (vma_is_shmem(vma)) return shmem_uffd_ops;
   return vma.vm_ops === hugetlb_vm_ops ? hugetlb_uffd_ops : null;
 }
 
-/** A UFFDIO_COPY or UFFDIO_ZEROPAGE on its way (mm/userfaultfd.c: struct mfill_state). */
+/** State of a UFFDIO_COPY or UFFDIO_ZEROPAGE (mm/userfaultfd.c: struct mfill_state). */
 class mfill_state {
   readonly ctx: userfaultfd_ctx;
   readonly mode: number;
@@ -145,6 +145,7 @@ class mfill_state {
   }
 }
 
+/** mm/userfaultfd.c: uffd_lock_vma() */
 function* uffd_lock_vma(m: Machine, mm: mm_struct, address: number): Gen<vm_area_struct | number> {
   const fast = yield* lock_vma_under_rcu(m, mm, address);
   if (fast !== null) {
@@ -161,6 +162,7 @@ function* uffd_lock_vma(m: Machine, mm: mm_struct, address: number): Gen<vm_area
   return ret;
 }
 
+/** mm/userfaultfd.c: uffd_mfill_lock() */
 function* uffd_mfill_lock(m: Machine, mm: mm_struct, dst_start: number, len: number): Gen<vm_area_struct | number> {
   const vma = yield* uffd_lock_vma(m, mm, dst_start);
   if (typeof vma === 'number') return vma;
@@ -169,12 +171,14 @@ function* uffd_mfill_lock(m: Machine, mm: mm_struct, dst_start: number, len: num
   return -ENOENT;
 }
 
+/** mm/userfaultfd.c: mfill_put_vma() */
 function mfill_put_vma(m: Machine, state: mfill_state): void {
   if (state.vma === null) return;
   vma_end_read(m, state.vma);
   state.vma = null;
 }
 
+/** mm/userfaultfd.c: mfill_get_vma() */
 function* mfill_get_vma(m: Machine, state: mfill_state): Gen<number> {
   const vma = yield* uffd_mfill_lock(m, state.ctx.mm, state.dst_start, state.len);
   if (typeof vma === 'number') return vma;
@@ -188,6 +192,7 @@ function* mfill_get_vma(m: Machine, state: mfill_state): Gen<number> {
   return -EINVAL;
 }
 
+/** mm/userfaultfd.c: mfill_establish_pmd() */
 function* mfill_establish_pmd(m: Machine, state: mfill_state): Gen<number> {
   const mm = state.ctx.mm;
   const pmdt = yield* mm_alloc_pmd(m, mm, state.dst_addr);
@@ -201,10 +206,12 @@ function* mfill_establish_pmd(m: Machine, state: mfill_state): Gen<number> {
   return 0;
 }
 
+/** mm/userfaultfd.c: mfill_file_over_size() */
 function mfill_file_over_size(vma: vm_area_struct, addr: number): boolean {
   return vma.vm_file !== null && linear_page_index(vma, addr) >= Math.ceil(vma.vm_file.f_inode.i_size / 4096);
 }
 
+/** mm/userfaultfd.c: mfill_atomic_install_pte() */
 function* mfill_atomic_install_pte(
   m: Machine,
   pmdt: ptdesc,
@@ -238,7 +245,10 @@ function* mfill_atomic_install_pte(
   return ret;
 }
 
-/** Copies from user memory to a folio; bytes that were not copied. */
+/**
+ * Copies user memory to a folio, without page faults unless may_fault. Returns the bytes not copied (mm/userfaultfd.c:
+ * mfill_copy_folio_locked()).
+ */
 function* copy_to_folio(m: Machine, folio: number, src: number, size: number, may_fault: boolean): Gen<number> {
   const pfn = folio_pfn(m, folio);
   for (let off = 0; off < size; off += 4096) {
@@ -250,6 +260,10 @@ function* copy_to_folio(m: Machine, folio: number, src: number, size: number, ma
   return 0;
 }
 
+/**
+ * Copies without locks, then locks the vma again. Returns -EAGAIN if it changed meanwhile (mm/userfaultfd.c:
+ * mfill_copy_folio_retry()).
+ */
 function* mfill_copy_folio_retry(m: Machine, state: mfill_state, folio: number): Gen<number> {
   const was = state.vma as vm_area_struct;
   const mask = VM_UFFD_FLAGS | VM_SHARED;
@@ -273,6 +287,7 @@ function* mfill_copy_folio_retry(m: Machine, state: mfill_state, folio: number):
   return err;
 }
 
+/** mm/userfaultfd.c: __mfill_atomic_pte() */
 function* __mfill_atomic_pte(m: Machine, state: mfill_state, ops: vm_uffd_ops): Gen<number> {
   if (ops.alloc_folio === undefined) return -EOPNOTSUPP;
   const folio = ops.alloc_folio(m, state.vma as vm_area_struct, state.dst_addr);
@@ -296,6 +311,7 @@ function* __mfill_atomic_pte(m: Machine, state: mfill_state, ops: vm_uffd_ops): 
   return ret;
 }
 
+/** mm/userfaultfd.c: mfill_atomic_pte_zeropage() */
 function* mfill_atomic_pte_zeropage(m: Machine, state: mfill_state): Gen<number> {
   const vma = state.vma as vm_area_struct;
   if (vma.vm_flags & VM_SHARED) return yield* __mfill_atomic_pte(m, state, vma_uffd_ops(vma) as vm_uffd_ops);
@@ -318,11 +334,12 @@ function* mfill_atomic_pte_zeropage(m: Machine, state: mfill_state): Gen<number>
   return ret;
 }
 
-/** Where a page that user memory could not be copied to under the lock is kept meanwhile. */
+/** Receives the folio for a copy that must be done without locks. NON-KERNEL (upstream: the foliop pointer). */
 interface spare {
   folio: number;
 }
 
+/** mm/hugetlb.c: hugetlb_mfill_atomic_pte() */
 function* hugetlb_mfill_atomic_pte(
   m: Machine,
   pt: ptdesc,
@@ -405,7 +422,7 @@ function* hugetlb_mfill_atomic_pte(
   return ret;
 }
 
-/** As mfill_atomic() for a hugetlb vma, which it unlocks (mm/userfaultfd.c: mfill_atomic_hugetlb()). */
+/** mfill_atomic() for a hugetlb vma, which it unlocks (mm/userfaultfd.c: mfill_atomic_hugetlb()). */
 function* mfill_atomic_hugetlb(m: Machine, state: mfill_state): Gen<number> {
   let vma = state.vma as vm_area_struct;
   const mm = vma.vm_mm;
@@ -471,8 +488,8 @@ function* mfill_atomic_hugetlb(m: Machine, state: mfill_state): Gen<number> {
 }
 
 /**
- * Fills the pages of [dst, dst + len), which must be absent, with user memory from src or with zeroes: bytes done or
- * -errno (mm/userfaultfd.c: mfill_atomic()). wp: they are mapped write-protected.
+ * Fills the missing pages of [dst, dst + len) with user memory at src or with zeroes, write-protected if `wp`. Returns
+ * bytes or -errno (mm/userfaultfd.c: mfill_atomic()).
  */
 export function* mfill_atomic(
   m: Machine,
@@ -513,8 +530,8 @@ export function* mfill_atomic(
 }
 
 /**
- * The pmd table for the address with every table above it made; null without memory (mm/userfaultfd.c: mm_alloc_pmd(),
- * mm/mremap.c: alloc_new_pmd()).
+ * Returns the pmd table of the address and allocates missing tables above it; null without memory (mm/userfaultfd.c:
+ * mm_alloc_pmd(), mm/mremap.c: alloc_new_pmd()).
  */
 export function* mm_alloc_pmd(m: Machine, mm: mm_struct, addr: number): Gen<ptdesc | null> {
   const pudt = yield* pud_alloc(m, mm, mm.pgd, pgd_index(addr), addr);

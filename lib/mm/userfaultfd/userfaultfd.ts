@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Missing and write-protect faults that user space answers. Minor faults, read-write protection and the events of a
-// changing address space (fork, remap, remove, unmap) are not modelled: whoever asks for them gets Unmodelled, so that
-// no context ever has them, and upstream's map_changing_lock has no writer and is left out.
+// Missing and write-protect faults that user space resolves. Leaves out minor faults, read-write protection and the
+// events of a changing address space (fork, remap, remove, unmap): a request for them throws Unmodelled, so no context
+// has them. Leaves out map_changing_lock, which only those events take for writing.
 
 import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
@@ -67,12 +67,12 @@ import { mmap_write_lock, mmap_write_unlock, vma_start_write } from '../mmap_loc
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { change_protection, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
 import { pte_offset_map } from '../pgtable-generic.ts';
-import { vma_modify_flags_uffd } from '../vma/merge.ts';
+import { vma_modify_flags_uffd, VMG_VMA_STATE } from '../vma/merge.ts';
 import { vma_iterator, vma_next, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
 import { userfaultfd_ioctl } from './ioctl.ts';
 
 const UFFD_USER_MODE_ONLY = 1;
-// What user space may ask of a context (include/uapi/linux/userfaultfd.h: UFFD_FEATURE_SIGBUS and its like).
+// Features of a context (include/uapi/linux/userfaultfd.h: UFFD_FEATURE_SIGBUS and the like).
 export const UFFD_FEATURE_EVENT_FORK = 1 << 1;
 export const UFFD_FEATURE_EVENT_REMAP = 1 << 2;
 export const UFFD_FEATURE_EVENT_REMOVE = 1 << 3;
@@ -107,9 +107,9 @@ class userfaultfd_wait_queue {
 
 /** A userfaultfd (include/linux/userfaultfd_k.h: struct userfaultfd_ctx). */
 export class userfaultfd_ctx {
-  /** faults that were not read yet, oldest first */
+  /** faults not read yet, oldest first */
   fault_pending_wqh: userfaultfd_wait_queue[] = [];
-  /** faults that were read and wait for their answer, oldest first */
+  /** faults that were read and not resolved yet, oldest first */
   fault_wqh: userfaultfd_wait_queue[] = [];
   readonly fd_wqh = new wait_queue_head('userfaultfd');
   refcount = 1;
@@ -125,32 +125,32 @@ export class userfaultfd_ctx {
   }
 }
 
-/** Where a context is passed by reference (include/linux/mm_types.h: struct vm_userfaultfd_ctx). */
+/** A context passed by reference (include/linux/mm_types.h: struct vm_userfaultfd_ctx). */
 export interface vm_userfaultfd_ctx {
   ctx: userfaultfd_ctx | null;
 }
 
-/** Contexts that fork copies; always empty here (mm/userfaultfd.c: struct userfaultfd_fork_ctx). */
+/** Contexts that fork duplicates; always empty here (mm/userfaultfd.c: struct userfaultfd_fork_ctx). */
 export type userfaultfd_fork_ctxs = { orig: userfaultfd_ctx; new_ctx: userfaultfd_ctx }[];
-/** Unmappings that user space must hear of; always empty here (mm/userfaultfd.c: struct userfaultfd_unmap_ctx). */
+/** Pending unmap events; always empty here (mm/userfaultfd.c: struct userfaultfd_unmap_ctx). */
 export type userfaultfd_unmap_ctxs = { ctx: userfaultfd_ctx; start: number; end: number }[];
 
-/** True if faults on absent pages go to user space (include/linux/userfaultfd_k.h: userfaultfd_missing()). */
+/** Returns true if faults on missing pages go to user space (include/linux/userfaultfd_k.h: userfaultfd_missing()). */
 export function userfaultfd_missing(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_UFFD_MISSING) !== 0;
 }
 
-/** True if writes to protected pages go to user space (include/linux/userfaultfd_k.h: userfaultfd_wp()). */
+/** Returns true if writes to protected pages go to user space (include/linux/userfaultfd_k.h: userfaultfd_wp()). */
 export function userfaultfd_wp(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_UFFD_WP) !== 0;
 }
 
-/** False: minor mode cannot be registered here (include/linux/userfaultfd_k.h: userfaultfd_minor()). */
+/** Returns false: minor mode cannot be registered (include/linux/userfaultfd_k.h: userfaultfd_minor()). */
 export function userfaultfd_minor(_vma: vm_area_struct): boolean {
   return false;
 }
 
-/** False: read-write protection cannot be registered here (include/linux/userfaultfd_k.h: userfaultfd_rwp()). */
+/** Returns false: read-write protection cannot be registered (include/linux/userfaultfd_k.h: userfaultfd_rwp()). */
 export function userfaultfd_rwp(_vma: vm_area_struct): boolean {
   return false;
 }
@@ -160,7 +160,7 @@ export function userfaultfd_protected(vma: vm_area_struct): boolean {
   return userfaultfd_wp(vma);
 }
 
-/** True if the vma is registered in any mode (include/linux/userfaultfd_k.h: userfaultfd_armed()). */
+/** Returns true if the vma is registered in any mode (include/linux/userfaultfd_k.h: userfaultfd_armed()). */
 export function userfaultfd_armed(vma: vm_area_struct): boolean {
   return (vma.vm_flags & VM_UFFD_FLAGS) !== 0;
 }
@@ -185,12 +185,12 @@ export function userfaultfd_huge_pmd_rwp(vma: vm_area_struct, pmd: number): bool
   return userfaultfd_rwp(vma) && pte_uffd(pmd);
 }
 
-/** True if protection also marks pages that are absent (mm/userfaultfd.c: userfaultfd_wp_unpopulated()). */
+/** Returns true if protection also marks missing pages (mm/userfaultfd.c: userfaultfd_wp_unpopulated()). */
 function userfaultfd_wp_unpopulated(vma: vm_area_struct): boolean {
   return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_WP_UNPOPULATED) !== 0;
 }
 
-/** True if the kernel itself lifts write protection on a fault (mm/userfaultfd.c: userfaultfd_wp_async()). */
+/** Returns true if the kernel resolves write-protect faults itself (mm/userfaultfd.c: userfaultfd_wp_async()). */
 export function userfaultfd_wp_async(vma: vm_area_struct): boolean {
   return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_WP_ASYNC) !== 0;
 }
@@ -206,7 +206,9 @@ export function userfaultfd_wp_use_markers(vma: vm_area_struct): boolean {
   return !vma_is_anonymous(vma) || userfaultfd_wp_unpopulated(vma);
 }
 
-/** True if a fault must map its own page only (include/linux/userfaultfd_k.h: uffd_disable_fault_around()). */
+/**
+ * Returns true if a fault must not map surrounding pages (include/linux/userfaultfd_k.h: uffd_disable_fault_around()).
+ */
 export function uffd_disable_fault_around(vma: vm_area_struct): boolean {
   return userfaultfd_wp(vma);
 }
@@ -217,17 +219,15 @@ export function uffd_disable_huge_pmd_share(vma: vm_area_struct): boolean {
 }
 
 /**
- * True if moving the vma drops its registration (include/linux/userfaultfd_k.h: vma_has_uffd_without_event_remap()).
+ * Returns true if moving the vma drops its registration (include/linux/userfaultfd_k.h:
+ * vma_has_uffd_without_event_remap()).
  */
 export function vma_has_uffd_without_event_remap(vma: vm_area_struct): boolean {
   const ctx = vma.vm_userfaultfd_ctx;
   return ctx !== null && (ctx.features & UFFD_FEATURE_EVENT_REMAP) === 0;
 }
 
-/**
- * True for an entry that is not present and carries write protection (include/linux/userfaultfd_k.h:
- * pte_swp_uffd_any()).
- */
+/** Returns true for a non-present pte with uffd-wp (include/linux/userfaultfd_k.h: pte_swp_uffd_any()). */
 export function pte_swp_uffd_any(pte: number): boolean {
   return !pte_present(pte) && (pte_uffd(pte) || pte_is_uffd_wp_marker(pte));
 }
@@ -237,17 +237,18 @@ export function is_mergeable_vm_userfaultfd_ctx(vma: vm_area_struct, vm_ctx: use
   return vma.vm_userfaultfd_ctx === vm_ctx;
 }
 
-/** Takes another reference (mm/userfaultfd.c: userfaultfd_ctx_get()). */
+/** mm/userfaultfd.c: userfaultfd_ctx_get() */
 function userfaultfd_ctx_get(ctx: userfaultfd_ctx): void {
   ctx.refcount++;
 }
 
-/** Drops a reference, the last one with the hold on the mm (mm/userfaultfd.c: userfaultfd_ctx_put()). */
+/** Drops a reference; the last one also drops the mm (mm/userfaultfd.c: userfaultfd_ctx_put()). */
 function userfaultfd_ctx_put(m: Machine, ctx: userfaultfd_ctx): void {
   ctx.refcount--;
   if (ctx.refcount === 0) mmdrop(m, ctx.mm);
 }
 
+/** mm/userfaultfd.c: userfaultfd_huge_must_wait() */
 function userfaultfd_huge_must_wait(m: Machine, vmf: vm_fault, reason: number): boolean {
   const vma = vmf.vma;
   const h = hstate_vma(m, vma);
@@ -255,12 +256,14 @@ function userfaultfd_huge_must_wait(m: Machine, vmf: vm_fault, reason: number): 
   return pt === null || entry_must_wait(ptep_get(pt, huge_pte_index(h, vmf.address)), reason);
 }
 
+/** Checks one pte for userfaultfd_must_wait() (mm/userfaultfd.c: userfaultfd_must_wait()). */
 function entry_must_wait(pte: number, reason: number): boolean {
   if (pte_none(pte) || pte_is_uffd_wp_marker(pte)) return true;
   if (!pte_present(pte)) return false;
   return !pte_write(pte) && reason === VM_UFFD_WP;
 }
 
+/** Returns true if the fault is still unresolved (mm/userfaultfd.c: userfaultfd_must_wait()). */
 function userfaultfd_must_wait(m: Machine, ctx: userfaultfd_ctx, vmf: vm_fault, reason: number): boolean {
   const pmdt = pmd_off(ctx.mm, vmf.address);
   if (pmdt === null) return true;
@@ -273,24 +276,30 @@ function userfaultfd_must_wait(m: Machine, ctx: userfaultfd_ctx, vmf: vm_fault, 
   return pt === null || entry_must_wait(ptep_get(pt, pte_index(vmf.address)), reason);
 }
 
+/** mm/userfaultfd.c: userfaultfd_get_blocking_state() */
 function blocking_state(flags: number): number {
   if (flags & FAULT_FLAG_INTERRUPTIBLE) return TASK_INTERRUPTIBLE;
   return flags & FAULT_FLAG_KILLABLE ? TASK_KILLABLE : TASK_UNINTERRUPTIBLE;
 }
 
+/**
+ * Returns true if a signal is pending that ends a sleep in `state` (include/linux/sched/signal.h:
+ * signal_pending_state()).
+ */
 function interrupted(t: task_struct, state: number): boolean {
   return state === TASK_INTERRUPTIBLE ? signal_pending(t) : state === TASK_KILLABLE && fatal_signal_pending(t);
 }
 
+/** Removes a fault from a queue if it is on it. NON-KERNEL (upstream: list_del()). */
 function unqueue(list: userfaultfd_wait_queue[], uwq: userfaultfd_wait_queue): void {
   const i = list.indexOf(uwq);
   if (i >= 0) list.splice(i, 1);
 }
 
 /**
- * Lets user space resolve a fault: tells it, drops the lock that the fault holds and sleeps until woken; the fault is
- * to be tried again. VM_FAULT_SIGBUS if it cannot be (mm/userfaultfd.c: handle_userfault()). reason is VM_UFFD_MISSING
- * or VM_UFFD_WP.
+ * Lets user space resolve a fault: queues it, releases the fault's lock and sleeps until woken. Returns VM_FAULT_RETRY,
+ * or VM_FAULT_SIGBUS if the fault cannot be retried. reason is VM_UFFD_MISSING or VM_UFFD_WP (mm/userfaultfd.c:
+ * handle_userfault()).
  */
 export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Gen<number> {
   const vma = vmf.vma;
@@ -335,8 +344,12 @@ export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Ge
   return VM_FAULT_RETRY;
 }
 
+/**
+ * Wakes the faults in [start, start + len) of one queue, all if len is 0. Returns the others (mm/userfaultfd.c:
+ * __wake_userfault(), mm/userfaultfd.c: userfaultfd_wake_function()).
+ */
 function wake_list(m: Machine, list: userfaultfd_wait_queue[], start: number, len: number): userfaultfd_wait_queue[] {
-  // the newest is woken first, as on a wait queue
+  // newest first, the order of a wait queue
   for (const uwq of [...list].reverse()) {
     if (len !== 0 && (uwq.address < start || uwq.address >= start + len)) continue;
     uwq.waken = true;
@@ -345,12 +358,13 @@ function wake_list(m: Machine, list: userfaultfd_wait_queue[], start: number, le
   return list.filter((uwq) => !uwq.waken);
 }
 
-/** Wakes the faults in [start, start + len), or all of them if len is 0 (mm/userfaultfd.c: wake_userfault()). */
+/** Wakes the faults in [start, start + len), all if len is 0 (mm/userfaultfd.c: wake_userfault()). */
 export function wake_userfault(m: Machine, ctx: userfaultfd_ctx, start: number, len: number): void {
   ctx.fault_pending_wqh = wake_list(m, ctx.fault_pending_wqh, start, len);
   ctx.fault_wqh = wake_list(m, ctx.fault_wqh, start, len);
 }
 
+/** mm/userfaultfd.c: userfaultfd_set_vm_flags() */
 function set_vm_flags(vma: vm_area_struct, vm_flags: number): void {
   const uffd_wp_changed = ((vma.vm_flags ^ vm_flags) & VM_UFFD_WP) !== 0;
   vma.vm_flags = vm_flags;
@@ -358,7 +372,7 @@ function set_vm_flags(vma: vm_area_struct, vm_flags: number): void {
 }
 
 /**
- * Registers a vma as a whole; of vm_flags VM_UFFD_* count. The mmap write lock is held (mm/userfaultfd.c:
+ * Registers a whole vma with VM_UFFD_* of vm_flags. The mmap_lock is held for writing (mm/userfaultfd.c:
  * userfaultfd_set_ctx()).
  */
 export function* userfaultfd_set_ctx(
@@ -372,17 +386,14 @@ export function* userfaultfd_set_ctx(
   set_vm_flags(vma, (vma.vm_flags & ~VM_UFFD_FLAGS) | vm_flags);
 }
 
-/**
- * As upstream's, for a vma that nobody else can find yet or that is write-locked (mm/userfaultfd.c:
- * userfaultfd_reset_ctx()).
- */
+/** Unregisters a vma that is write-locked or not visible yet (mm/userfaultfd.c: userfaultfd_reset_ctx()). */
 function userfaultfd_reset_ctx(vma: vm_area_struct): void {
   vma.vm_userfaultfd_ctx = null;
   set_vm_flags(vma, vma.vm_flags & ~VM_UFFD_FLAGS);
 }
 
 /**
- * Takes the registration from [start, end) of a vma, splitting and merging: what holds the range then, or -errno
+ * Unregisters [start, end) of a vma with splits and merges. Returns the vma that contains the range then, or -errno
  * (mm/userfaultfd.c: userfaultfd_clear_vma()).
  */
 export function* userfaultfd_clear_vma(
@@ -403,21 +414,13 @@ export function* userfaultfd_clear_vma(
     if (m.sched.explore) yield* preempt_point(m, 'tlb_finish_mmu');
     tlb_finish_mmu(m, tlb);
   }
-  const ret = yield* vma_modify_flags_uffd(
-    m,
-    vmi,
-    prev,
-    vma,
-    start,
-    end,
-    vma.vm_flags & ~VM_UFFD_FLAGS,
-    null,
-    give_up_on_oom,
-  );
+  const vmg = VMG_VMA_STATE(vmi, prev, vma, start, end);
+  const ret = yield* vma_modify_flags_uffd(m, vmg, vma.vm_flags & ~VM_UFFD_FLAGS, null, give_up_on_oom);
   if (typeof ret !== 'number') yield* userfaultfd_set_ctx(m, ret, null, 0);
   return ret;
 }
 
+/** mm/userfaultfd.c: userfaultfd_release_all() */
 function* userfaultfd_release_all(m: Machine, mm: mm_struct, ctx: userfaultfd_ctx): Gen<void> {
   if (!mmget_not_zero(mm)) return;
   yield* mmap_write_lock(m, mm);
@@ -435,26 +438,26 @@ function* userfaultfd_release_all(m: Machine, mm: mm_struct, ctx: userfaultfd_ct
   yield* mmput(m, mm);
 }
 
-/** A child's vma loses its registration (mm/userfaultfd.c: dup_userfaultfd()). Answers 0. */
+/**
+ * Unregisters a child's vma, which UFFD_FEATURE_EVENT_FORK would keep. Returns 0 (mm/userfaultfd.c: dup_userfaultfd()).
+ */
 export function dup_userfaultfd(_m: Machine, vma: vm_area_struct, _fcs: userfaultfd_fork_ctxs): number {
   if (vma.vm_userfaultfd_ctx !== null) userfaultfd_reset_ctx(vma);
   return 0;
 }
 
-/** Tells user space of a fork; nobody can have asked (mm/userfaultfd.c: dup_userfaultfd_complete()). */
+/** Does nothing: no context has fork events (mm/userfaultfd.c: dup_userfaultfd_complete()). */
 export function* dup_userfaultfd_complete(_m: Machine, _fcs: userfaultfd_fork_ctxs): Gen<void> {}
 
 /** mm/userfaultfd.c: dup_userfaultfd_fail() */
 export function dup_userfaultfd_fail(_m: Machine, _fcs: userfaultfd_fork_ctxs): void {}
 
-/**
- * A vma that mremap() made loses its registration; it is write-locked (mm/userfaultfd.c: mremap_userfaultfd_prep()).
- */
+/** Unregisters the write-locked destination vma of an mremap (mm/userfaultfd.c: mremap_userfaultfd_prep()). */
 export function mremap_userfaultfd_prep(_m: Machine, vma: vm_area_struct, _vm_ctx: vm_userfaultfd_ctx): void {
   if (vma.vm_userfaultfd_ctx !== null) userfaultfd_reset_ctx(vma);
 }
 
-/** Tells user space of a move; nobody can have asked (mm/userfaultfd.c: mremap_userfaultfd_complete()). */
+/** Does nothing: no context has remap events (mm/userfaultfd.c: mremap_userfaultfd_complete()). */
 export function* mremap_userfaultfd_complete(
   _m: Machine,
   _vm_ctx: vm_userfaultfd_ctx,
@@ -467,14 +470,14 @@ export function* mremap_userfaultfd_complete(
 export function mremap_userfaultfd_fail(_m: Machine, _vm_ctx: vm_userfaultfd_ctx): void {}
 
 /**
- * Tells user space that madvise() drops pages; true: nobody asked and mmap_lock is still held (mm/userfaultfd.c:
- * userfaultfd_remove()).
+ * Reports pages that madvise() drops. Returns true, mmap_lock still held: no context has remove events
+ * (mm/userfaultfd.c: userfaultfd_remove()).
  */
 export function* userfaultfd_remove(_m: Machine, _vma: vm_area_struct, _start: number, _end: number): Gen<boolean> {
   return true;
 }
 
-/** Notes an unmapping for user space; nobody can have asked (mm/userfaultfd.c: userfaultfd_unmap_prep()). Answers 0. */
+/** Prepares unmap events. Returns 0: no context has them (mm/userfaultfd.c: userfaultfd_unmap_prep()). */
 export function userfaultfd_unmap_prep(
   _m: Machine,
   _vma: vm_area_struct,
@@ -485,9 +488,10 @@ export function userfaultfd_unmap_prep(
   return 0;
 }
 
-/** Tells user space of unmappings; nobody can have asked (mm/userfaultfd.c: userfaultfd_unmap_complete()). */
+/** Does nothing: no context has unmap events (mm/userfaultfd.c: userfaultfd_unmap_complete()). */
 export function* userfaultfd_unmap_complete(_m: Machine, _mm: mm_struct, _uf: userfaultfd_unmap_ctxs): Gen<void> {}
 
+/** Returns the bytes of struct uffd_msg (mm/userfaultfd.c: userfault_msg()). */
 function userfault_msg(uwq: userfaultfd_wait_queue): Uint8Array {
   const bytes = new Uint8Array(UFFD_MSG_SIZE);
   const v = new DataView(bytes.buffer);
@@ -499,6 +503,7 @@ function userfault_msg(uwq: userfaultfd_wait_queue): Uint8Array {
   return bytes;
 }
 
+/** Leaves out events: no context has them (mm/userfaultfd.c: userfaultfd_ctx_read()). */
 function* userfaultfd_ctx_read(
   m: Machine,
   ctx: userfaultfd_ctx,
@@ -516,7 +521,7 @@ function* userfaultfd_ctx_read(
   }
 }
 
-/** What an open userfaultfd can do (mm/userfaultfd.c: userfaultfd_fops). */
+/** Operations of an open userfaultfd (mm/userfaultfd.c: userfaultfd_fops). */
 const userfaultfd_fops: file_operations = {
   *read(m, f, buf, count): Gen<number> {
     const ctx = f.private_data as userfaultfd_ctx;
@@ -550,7 +555,10 @@ const userfaultfd_fops: file_operations = {
   },
 };
 
-/** userfaultfd(2) for a privileged caller: a descriptor, -EINVAL or -EMFILE (mm/userfaultfd.c: new_userfaultfd()). */
+/**
+ * The userfaultfd system call of a privileged caller. Returns a descriptor, -EINVAL or -EMFILE (mm/userfaultfd.c:
+ * new_userfaultfd()).
+ */
 export function* sys_userfaultfd(m: Machine, flags: number): Gen<number> {
   if (flags & ~(O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)) return -EINVAL;
   const fd = get_unused_fd_flags(m, flags);

@@ -623,19 +623,17 @@ export function* vma_modify_flags(
   return ret;
 }
 
-/** vma_modify_flags() for flags and userfaultfd context together (mm/vma.c: vma_modify_flags_uffd()). */
+/**
+ * vma_modify_flags() for flags and userfaultfd context together; `vmg` is VMG_VMA_STATE() (mm/vma.c:
+ * vma_modify_flags_uffd()).
+ */
 export function* vma_modify_flags_uffd(
   m: Machine,
-  vmi: vma_iterator,
-  prev: vm_area_struct | null,
-  vma: vm_area_struct,
-  start: number,
-  end: number,
+  vmg: vma_merge_struct,
   vma_flags: number,
   new_ctx: userfaultfd_ctx | null,
   give_up_on_oom: boolean,
 ): Gen<vm_area_struct | number> {
-  const vmg = VMG_VMA_STATE(vmi, prev, vma, start, end);
   vmg.vm_flags = vma_flags;
   vmg.uffd_ctx = new_ctx;
   vmg.give_up_on_oom = give_up_on_oom;

@@ -224,23 +224,13 @@ export function* vms_abort_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen<
 }
 
 /**
- * Unmaps the page-aligned range whose first vma is given. Drops the mmap_lock on success if `unlock` (mm/vma.c:
- * do_vmi_align_munmap()).
+ * Unmaps the page-aligned range of `vms`, which init_vma_munmap() set up. Drops the mmap_lock on success if vms.unlock
+ * (mm/vma.c: do_vmi_align_munmap()).
  */
-export function* do_vmi_align_munmap(
-  m: Machine,
-  vmi: vma_iterator,
-  vma: vm_area_struct,
-  mm: mm_struct,
-  start: number,
-  end: number,
-  uf: userfaultfd_unmap_ctxs | null,
-  unlock: boolean,
-): Gen<number> {
-  const vms = new vma_munmap_struct(vmi, vma, start, end, uf, unlock);
+export function* do_vmi_align_munmap(m: Machine, vms: vma_munmap_struct): Gen<number> {
   const error = yield* vms_gather_munmap_vmas(m, vms);
   if (error) return error;
-  vma_erase(mm, vms.detached);
+  vma_erase(vms.vmi.mm, vms.detached);
   yield* vms_complete_munmap_vmas(m, vms);
   return 0;
 }
@@ -263,7 +253,7 @@ export function* do_vmi_munmap(
     if (unlock) mmap_write_unlock(m, mm);
     return 0;
   }
-  return yield* do_vmi_align_munmap(m, vmi, vma, mm, start, end, uf, unlock);
+  return yield* do_vmi_align_munmap(m, new vma_munmap_struct(vmi, vma, start, end, uf, unlock));
 }
 
 /**
