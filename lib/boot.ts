@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { Cpu } from './arch/x86/mm/tlb.ts';
+import { initcalls, modules } from './modules.ts';
 import type { address_space } from './fs/fs.ts';
 import { vfs_state } from './fs/namei.ts';
 import { machine_init } from './init/main.ts';
@@ -143,7 +144,7 @@ export class Machine {
     this.thp = new thp_state(this);
     this.hugetlb = new hugetlb_state(this);
     this.vfs = new vfs_state(this);
-    this.modules = new module_state();
+    this.modules = new module_state(modules);
   }
 }
 
@@ -153,6 +154,6 @@ export class Machine {
  */
 export function boot(config: MachineConfig = {}): Machine {
   const m = new Machine(config);
-  machine_init(m);
+  machine_init(m, initcalls);
   return m;
 }

@@ -4,7 +4,6 @@ import type { Machine } from '../boot.ts';
 import { chr_dev_init } from '../fs/char_dev.ts';
 import { vfs_init } from '../fs/namei.ts';
 import { proc_init } from '../fs/proc/proc.ts';
-import { gup_test_init } from '../gup_test/gup_test.ts';
 import { make_task_dead } from '../kernel/exit.ts';
 import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
@@ -14,8 +13,11 @@ import { check_patches } from '../patches/check_patches.ts';
 
 const MIN_MEM = 64 * 1024 * 1024;
 
-/** Initializes memory, the file systems and the built-in drivers, in this order (init/main.c: start_kernel()). */
-export function machine_init(m: Machine): void {
+/**
+ * Brings memory, the file systems and the built-in drivers (`initcalls`) up, in that order (init/main.c:
+ * start_kernel()).
+ */
+export function machine_init(m: Machine, initcalls: readonly ((m: Machine) => void)[]): void {
   const c = m.config;
   if (c.mem % (4 * 1024 * 1024) !== 0 || c.mem < MIN_MEM) {
     throw new RangeError(`mem is ${c.mem}: expected a multiple of 4 MiB from ${MIN_MEM} bytes on`);
@@ -41,5 +43,5 @@ export function machine_init(m: Machine): void {
   proc_init(m);
   sysfs_init(m);
   hugetlb_init(m);
-  gup_test_init(m);
+  for (const init of initcalls) init(m);
 }

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { block_driver } from '../drivers/block_driver.ts';
-import { mrelease_driver } from '../drivers/mrelease_driver.ts';
-import { offset_driver } from '../drivers/offset_driver.ts';
-import { pfn_driver } from '../drivers/pfn_driver.ts';
-import { select_driver } from '../drivers/select_driver.ts';
-import { sigbus_driver } from '../drivers/sigbus_driver.ts';
 import { EAGAIN, EEXIST, ENOENT } from '../errno.ts';
-import { hmm_v14_driver } from '../series/hmm_v14/driver.ts';
-import { test_hmm } from '../test_hmm/module.ts';
 import type { Gen } from './gen.ts';
 import { printk } from './printk.ts';
 
@@ -31,25 +23,15 @@ export interface Module {
 
 /** The loaded modules. NON-KERNEL (kernel/module/main.c: modules). */
 export class module_state {
+  /** the modules that can be loaded */
+  readonly known: readonly Module[];
   readonly loaded = new Map<string, Module>();
   /** State of each loaded module. */
   readonly data = new Map<string, unknown>();
-}
 
-/** Returns the module of that name, or null. NON-KERNEL: upstream loads a file. */
-function find(name: string): Module | null {
-  return (
-    [
-      test_hmm,
-      block_driver,
-      mrelease_driver,
-      sigbus_driver,
-      select_driver,
-      offset_driver,
-      pfn_driver,
-      hmm_v14_driver,
-    ].find((mod) => mod.name === name) ?? null
-  );
+  constructor(known: readonly Module[]) {
+    this.known = known;
+  }
 }
 
 /**
@@ -57,8 +39,8 @@ function find(name: string): Module | null {
  * the error of the init function. Unknown parameters are logged and ignored (kernel/module/main.c: load_module()).
  */
 export function* load_module(m: Machine, name: string, params: ModuleParams = {}): Gen<number> {
-  const mod = find(name);
-  if (mod === null) return -ENOENT;
+  const mod = m.modules.known.find((it) => it.name === name);
+  if (mod === undefined) return -ENOENT;
   if (m.modules.loaded.has(name)) return -EEXIST;
   for (const p of Object.keys(params)) {
     if (!mod.params.includes(p)) printk(m, `${name}: unknown parameter '${p}' ignored`);
