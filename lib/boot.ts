@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { Cpu } from './arch/x86/mm/tlb.ts';
-import { initcalls, modules } from './modules.ts';
 import type { address_space } from './fs/fs.ts';
 import { vfs_state } from './fs/namei.ts';
 import { machine_init } from './init/main.ts';
@@ -21,6 +20,7 @@ import { Vmemmap } from './mm/page.ts';
 import { zone } from './mm/page_alloc.ts';
 import { PhysMem } from './mm/physmem.ts';
 import { slab_state } from './mm/slub.ts';
+import { initcalls, modules } from './modules.ts';
 import type { PatchId } from './patches/index.ts';
 
 /** How a machine is made. Everything has a default. */

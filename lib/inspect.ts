@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The one read-only view of the kernel's inside that tools outside lib get. NON-KERNEL throughout.
 
-import { flag_names } from './mm/page-flags.ts';
 import {
   _PAGE_TABLE,
   pgd_index,
@@ -42,6 +41,7 @@ import {
   softleaf_type,
 } from './mm/leafops.ts';
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
+import { flag_names } from './mm/page-flags.ts';
 import { folio_nr_pages, page_folio, pfn_to_page, ZONE_DEVICE } from './mm/page.ts';
 
 /** Where a walk of the page tables ended for an address. */

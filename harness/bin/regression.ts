@@ -10,7 +10,7 @@ import { STANDARD_MACHINE } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { differences_text, judge, read_results } from '../compare/judge.ts';
 import { type RegressionCase, run_regression } from '../regression/case.ts';
-import { PATCHES, patch_index } from '../regression/patch_index.ts';
+import { patch_index, PATCHES } from '../regression/patch_index.ts';
 
 const DIR = 'selftests/regressions';
 /** The cases in selftests/regressions, by slug; all of them if none is named. */

@@ -24,6 +24,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'mm/folio-compat.c': 'mm/filemap/folio_lock.ts',
   'mm/gup_test.c': 'gup_test/gup_test.ts',
   'mm/init-mm.c': 'mm/vma/vma.ts',
+  'mm/memory_hotplug.c': 'mm/memremap.ts',
   'mm/interval_tree.c': 'mm/rmap/anon_vma.ts',
 };
 

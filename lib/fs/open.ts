@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EBADF, EFBIG, EINVAL, ENODEV, EOPNOTSUPP } from '../errno.ts';
+import { EBADF, EFAULT, EFBIG, EINVAL, ENAMETOOLONG, ENODEV, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locking/rwsem.ts';
+import { strncpy_from_user } from '../strncpy_from_user.ts';
 import { fd_install, fget, file_close_fd, get_unused_fd_flags, put_unused_fd } from './file.ts';
 import { fput, fput_close_sync } from './file_table.ts';
 import { type file, FMODE_WRITE } from './fs.ts';
@@ -30,6 +31,9 @@ export function* do_sys_open(m: Machine, path: string, flags: number, mode: numb
   return fd;
 }
 // include/uapi/linux/falloc.h
+/** Bytes of a path, its NUL included (include/uapi/linux/limits.h: PATH_MAX). */
+export const PATH_MAX = 4096;
+
 const FALLOC_FL_ALLOCATE_RANGE = 0;
 const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
@@ -89,4 +93,11 @@ export function* ksys_fallocate(m: Machine, fd: number, mode: number, offset: nu
   const ret = yield* vfs_fallocate(m, f, mode, offset, len);
   fput(m, f);
   return ret;
+}
+/** open(2) (fs/open.c: open()). Leaves out O_LARGEFILE: all files here are small. */
+export function* sys_open(m: Machine, filename: number, flags: number, mode: number): Gen<number> {
+  const path = yield* strncpy_from_user(m, filename, PATH_MAX);
+  if (typeof path === 'number') return path < 0 ? path : -EFAULT;
+  if (path.length >= PATH_MAX) return -ENAMETOOLONG;
+  return yield* do_sys_open(m, path, flags, mode);
 }

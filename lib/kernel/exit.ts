@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { ECHILD, EINTR } from '../errno.ts';
+import { ECHILD, EFAULT, EINTR } from '../errno.ts';
 import { exit_files } from '../fs/file.ts';
 import { mmput } from './fork/mm_init.ts';
 import type { Gen } from './gen.ts';
@@ -139,4 +140,14 @@ export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ p
     if (signal_pending(m.current)) return -EINTR;
     yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
   }
+}
+/** wait4(2) (kernel/exit.c: wait4()). Leaves out struct rusage: nothing is accounted. */
+export function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number): Gen<number> {
+  const r = yield* kernel_wait4(m, pid, options);
+  if (typeof r === 'number') return r;
+  if (stat_addr !== 0) {
+    const word = new Uint8Array(new Int32Array([r.status]).buffer);
+    if ((yield* copy_to_user(m, stat_addr, word, 4)) !== 0) return -EFAULT;
+  }
+  return r.pid;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EINVAL, ESRCH } from '../errno.ts';
+import { EINTR, EINVAL, ESRCH } from '../errno.ts';
 import type { Gen } from './gen.ts';
-import { SIGCHLD, SIGKILL, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched/core.ts';
+import { SIGCHLD, SIGKILL, signal_pending, TASK_INTERRUPTIBLE, TASK_KILLABLE, type task_struct } from './sched/core.ts';
+import { wait_on, wait_queue_head } from './sched/wait.ts';
 
 /** A SIGSEGV or SIGBUS that an access by user code raised. Unwinds user code, never kernel code. NON-KERNEL. */
 export class UserSignal extends Error {
@@ -97,4 +98,10 @@ export function* do_signal(m: Machine): Gen<boolean> {
     yield* h(sig);
   }
   return handled;
+}
+/** pause(2): sleeps until a signal is pending (kernel/signal.c: pause()). */
+export function* sys_pause(m: Machine): Gen<number> {
+  const wq = new wait_queue_head('a signal');
+  while (!signal_pending(m.current)) yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
+  return -EINTR;
 }

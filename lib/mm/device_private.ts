@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import type { PatchId } from '../patches/index.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { completion, wait_for_completion } from '../kernel/sched/completion.ts';
+import type { PatchId } from '../patches/index.ts';
 import {
   MAX_SWAPFILES,
   softleaf_is_device_private,

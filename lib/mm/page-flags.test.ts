@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { bare_machine } from './testing.ts';
 import {
   ClearPageAnonExclusive,
   flag_names,
@@ -11,16 +10,17 @@ import {
   folio_test_clear_lru,
   folio_test_dirty,
   folio_test_set_dirty,
+  page_flags,
   PAGE_FLAGS_CHECK_AT_FREE,
   PAGE_FLAGS_CHECK_AT_PREP,
   PAGE_FLAGS_FIRST_BYTE,
   PAGE_FLAGS_MIGRATED,
   PAGE_FLAGS_SECOND,
   PAGE_FLAGS_SPLIT,
-  page_flags,
   PageAnonExclusive,
   SetPageAnonExclusive,
 } from './page-flags.ts';
+import { bare_machine } from './testing.ts';
 
 t.test('each flag has a bit of its own, and all fit into a positive 32-bit number', (t) => {
   const all = page_flags.reduce((sum, flag) => sum + flag.mask, 0);

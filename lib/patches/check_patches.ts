@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { type PatchId, patch_states } from './index.ts';
+import { patch_states, type PatchId } from './index.ts';
 import type { PatchState } from './patch_state.ts';
 
 const by_id: ReadonlyMap<string, PatchState> = new Map(patch_states.map((p) => [p.id, p]));

@@ -37,8 +37,8 @@ import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_remove_rmap_pte } from './rmap.ts';
 
 /**
- * Returns the locked pte table at the address if a writable pte still maps `page`, else null (mm/pagewalk.c:
- * folio_walk_start()).
+ * Returns the locked pte table at the address if a writable pte still maps `page`, else null. NON-KERNEL:
+ * upstream walks with folio_walk_start().
  */
 function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): Gen<ptdesc | null> {
   const pmdt = pmd_off(vma.vm_mm, addr);

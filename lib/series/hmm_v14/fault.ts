@@ -3,7 +3,6 @@
 
 import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
-  // December 2016 (Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com). NON-KERNEL throughout.
   pmd_index,
   pmd_none,
   pmd_pfn,

@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { sys_nanosleep } from '../../../kernel/time/hrtimer.ts';
 import type { Machine } from '../../../boot.ts';
-import { EFAULT, EINTR, EINVAL, ENAMETOOLONG, ENOSYS, ERESTARTSYS } from '../../../errno.ts';
+import { EINTR, ENOSYS, ERESTARTSYS } from '../../../errno.ts';
 import { do_eventfd } from '../../../fs/eventfd.ts';
 import { sys_ioctl } from '../../../fs/ioctl.ts';
-import { do_sys_open, ksys_close, ksys_ftruncate } from '../../../fs/open.ts';
+import { ksys_close, ksys_ftruncate, sys_open } from '../../../fs/open.ts';
 import { do_sys_poll } from '../../../fs/poll.ts';
 import { ksys_lseek, ksys_pread64, ksys_pwrite64, ksys_read, ksys_write } from '../../../fs/read_write.ts';
-import { kernel_wait4 } from '../../../kernel/exit.ts';
+import { sys_wait4 } from '../../../kernel/exit.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { sys_pidfd_open } from '../../../kernel/pid.ts';
-import { signal_pending, TASK_INTERRUPTIBLE } from '../../../kernel/sched/core.ts';
-import { wait_on, wait_queue_head } from '../../../kernel/sched/wait.ts';
-import { do_signal, sys_kill, UserExit } from '../../../kernel/signal.ts';
+import { do_signal, sys_kill, sys_pause, UserExit } from '../../../kernel/signal.ts';
 import { sys_setpgid } from '../../../kernel/sys.ts';
 import { task_work_run } from '../../../kernel/task_work.ts';
-import { schedule_timeout } from '../../../kernel/time/sleep_timeout.ts';
 import { sys_madvise } from '../../../mm/madvise/madvise.ts';
 import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
 import { sys_mprotect } from '../../../mm/mprotect.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
 import { sys_userfaultfd } from '../../../mm/userfaultfd/userfaultfd.ts';
-import { strncpy_from_user } from '../../../strncpy_from_user.ts';
 import { sys_mmap } from '../kernel/sys_x86_64.ts';
-import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 
 /** System call numbers of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl). */
 export const NR = {
@@ -56,47 +52,7 @@ export const NR = {
   pidfd_open: 434,
 } as const;
 
-const PATH_MAX = 4096;
-
 type handler = (m: Machine, a: number, b: number, c: number, d: number, e: number, f: number) => Gen<number>;
-
-/** open(2) (fs/open.c: open()). Leaves out O_LARGEFILE: all files here are small. */
-function* sys_open(m: Machine, filename: number, flags: number, mode: number): Gen<number> {
-  const path = yield* strncpy_from_user(m, filename, PATH_MAX);
-  if (typeof path === 'number') return path < 0 ? path : -EFAULT;
-  if (path.length >= PATH_MAX) return -ENAMETOOLONG;
-  return yield* do_sys_open(m, path, flags, mode);
-}
-
-/** nanosleep(2) (kernel/time/hrtimer.c: nanosleep()). Leaves out the remaining time of an interrupted sleep. */
-function* sys_nanosleep(m: Machine, rqtp: number): Gen<number> {
-  const ts = new Uint8Array(16);
-  if ((yield* copy_from_user(m, ts, rqtp, 16)) !== 0) return -EFAULT;
-  const v = new DataView(ts.buffer);
-  const sec = Number(v.getBigInt64(0, true));
-  const nsec = Number(v.getBigInt64(8, true));
-  if (sec < 0 || nsec < 0 || nsec > 999999999) return -EINVAL;
-  const left = yield* schedule_timeout(m, sec * 1e9 + nsec, TASK_INTERRUPTIBLE);
-  return left > 0 && signal_pending(m.current) ? -EINTR : 0;
-}
-
-/** pause(2): sleeps until a signal is pending (kernel/signal.c: pause()). */
-function* sys_pause(m: Machine): Gen<number> {
-  const wq = new wait_queue_head('a signal');
-  while (!signal_pending(m.current)) yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
-  return -EINTR;
-}
-
-/** wait4(2) (kernel/exit.c: wait4()). Leaves out struct rusage: nothing is accounted. */
-function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number): Gen<number> {
-  const r = yield* kernel_wait4(m, pid, options);
-  if (typeof r === 'number') return r;
-  if (stat_addr !== 0) {
-    const word = new Uint8Array(new Int32Array([r.status]).buffer);
-    if ((yield* copy_to_user(m, stat_addr, word, 4)) !== 0) return -EFAULT;
-  }
-  return r.pid;
-}
 
 const table = new Map<number, handler>([
   [NR.read, ksys_read],
