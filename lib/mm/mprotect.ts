@@ -371,7 +371,7 @@ function* change_pmd_range(m: Machine, change: prot_change, pmdt: ptdesc, addr: 
         yield* __split_huge_pmd(m, vma, pmdt, pi, addr, false);
         if (populate && (yield* pte_alloc(m, vma.vm_mm, pmdt, pi))) return -ENOMEM;
       } else {
-        const ret = yield* change_huge_pmd(m, tlb, vma, pmdt, pi, addr, newprot, cp_flags);
+        const ret = yield* change_huge_pmd(m, tlb, vma, pmdt, addr, newprot, cp_flags);
         if (ret) {
           if (ret === HPAGE_PMD_NR) pages += HPAGE_PMD_NR;
           handled = true;

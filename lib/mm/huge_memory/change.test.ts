@@ -127,7 +127,7 @@ t.test('userfaultfd protection sets and clears its bit; a pmd that is not huge i
     const change = function* (flags: number, prot = vma.vm_page_prot): Gen<number> {
       const tlb = new mmu_gather();
       tlb_gather_mmu(m, tlb, mm);
-      const ret = yield* change_huge_pmd(m, tlb, vma, leaf.table as ptdesc, leaf.index, MAP, prot, flags);
+      const ret = yield* change_huge_pmd(m, tlb, vma, leaf.table as ptdesc, MAP, prot, flags);
       tlb_finish_mmu(m, tlb);
       return ret;
     };

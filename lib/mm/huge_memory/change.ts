@@ -4,6 +4,7 @@ import {
   HPAGE_PMD_NR,
   HPAGE_PMD_SIZE,
   pmd_dirty,
+  pmd_index,
   pmd_mkwrite,
   pmd_modify,
   pmd_protnone,
@@ -102,11 +103,11 @@ export function* change_huge_pmd(
   tlb: mmu_gather,
   vma: vm_area_struct,
   pmdt: ptdesc,
-  pi: number,
   addr: number,
   newprot: number,
   cp_flags: number,
 ): Gen<number> {
+  const pi = pmd_index(addr);
   const mm = vma.vm_mm;
   const uffd_prot = (cp_flags & MM_CP_UFFD_WP) !== 0;
   const uffd_prot_resolve = (cp_flags & MM_CP_UFFD_WP_RESOLVE) !== 0;

@@ -127,10 +127,7 @@ t.test('what is no huge pmd any more is to be copied as ptes', async (t) => {
     yield* in_child(m, function* (child) {
       const to = child.pgd.child?.[0]?.child?.[8] as ptdesc;
       const before = m.zone.nr_free;
-      t.equal(
-        yield* copy_huge_pmd(m, child, mm, to, 0, pmdt, 0, MAP, vma_at(child, MAP) as vm_area_struct, vma),
-        EAGAIN,
-      );
+      t.equal(yield* copy_huge_pmd(m, to, pmdt, MAP, vma_at(child, MAP) as vm_area_struct, vma), EAGAIN);
       t.equal(m.zone.nr_free, before, 'the table allocated for it is free again');
     });
     t.equal(m.zone.nr_free, free);

@@ -4,6 +4,7 @@ import { mm_inc_nr_ptes, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x8
 import {
   HPAGE_PMD_NR,
   pmd_mkold,
+  pmd_index,
   pmd_modify,
   pmd_present,
   pmd_trans_huge,
@@ -38,14 +39,7 @@ import {
   softleaf_to_page,
   softleaf_to_pmd,
 } from '../leafops.ts';
-import {
-  add_mm_counter,
-  is_cow_mapping,
-  MM_ANONPAGES,
-  type mm_struct,
-  type vm_area_struct,
-  vma_is_anonymous,
-} from '../mm_types.ts';
+import { add_mm_counter, is_cow_mapping, MM_ANONPAGES, type vm_area_struct, vma_is_anonymous } from '../mm_types.ts';
 import { folio_get, folio_test_large, page_folio } from '../page.ts';
 import { pgtable_trans_huge_deposit } from '../pgtable-generic.ts';
 import { folio_try_dup_anon_rmap_pmd } from '../rmap/rmap.ts';
@@ -59,27 +53,26 @@ import { is_huge_zero_pmd, mm_get_huge_zero_folio } from './sysfs.ts';
  */
 function copy_huge_non_present_pmd(
   m: Machine,
-  dst_mm: mm_struct,
-  src_mm: mm_struct,
   dst_pmdt: ptdesc,
-  dst_pi: number,
   src_pmdt: ptdesc,
-  src_pi: number,
   addr: number,
   dst_vma: vm_area_struct,
   src_vma: vm_area_struct,
-  pmd: number,
   pgtable: ptdesc,
 ): void {
-  const entry = softleaf_from_pmd(pmd);
-  const old = pmd;
+  const dst_mm = dst_vma.vm_mm;
+  const src_mm = src_vma.vm_mm;
+  const pi = pmd_index(addr);
+  const old = src_pmdt.entry[pi];
+  const entry = softleaf_from_pmd(old);
+  let pmd = old;
   WARN_ON_ONCE(m, !pmd_is_valid_softleaf(pmd), 'copy_huge_non_present_pmd');
   // Both processes share the memory from now on, so the entry becomes readable in both.
   const make_readable = (readable: number): void => {
     pmd = softleaf_to_pmd(readable);
     if (pte_soft_dirty(old)) pmd = pte_mksoft_dirty(pmd);
     if (pte_uffd(old)) pmd = pte_mkuffd(pmd);
-    set_pmd_at(m, src_mm, addr, src_pmdt, src_pi, pmd);
+    set_pmd_at(m, src_mm, addr, src_pmdt, pi, pmd);
   };
   if (softleaf_is_migration_write(entry) || softleaf_is_migration_read_exclusive(entry)) {
     make_readable(make_readable_migration_entry_from_page(m, softleaf_to_page(m, entry), softleaf_to_flags(m, entry)));
@@ -93,9 +86,9 @@ function copy_huge_non_present_pmd(
   }
   add_mm_counter(dst_mm, MM_ANONPAGES, HPAGE_PMD_NR);
   mm_inc_nr_ptes(dst_mm);
-  pgtable_trans_huge_deposit(m, dst_mm, dst_pmdt, dst_pi, pgtable);
+  pgtable_trans_huge_deposit(m, dst_mm, dst_pmdt, pi, pgtable);
   if (!userfaultfd_protected(dst_vma)) pmd = pte_clear_uffd(pmd);
-  set_pmd_at(m, dst_mm, addr, dst_pmdt, dst_pi, pmd);
+  set_pmd_at(m, dst_mm, addr, dst_pmdt, pi, pmd);
 }
 
 /**
@@ -104,22 +97,21 @@ function copy_huge_non_present_pmd(
  */
 export function* copy_huge_pmd(
   m: Machine,
-  dst_mm: mm_struct,
-  src_mm: mm_struct,
   dst_pmdt: ptdesc,
-  dst_pi: number,
   src_pmdt: ptdesc,
-  src_pi: number,
   addr: number,
   dst_vma: vm_area_struct,
   src_vma: vm_area_struct,
 ): Gen<number> {
-  let pmd = src_pmdt.entry[src_pi];
+  const dst_mm = dst_vma.vm_mm;
+  const src_mm = src_vma.vm_mm;
+  const pi = pmd_index(addr);
+  let pmd = src_pmdt.entry[pi];
   if (pmd_present(pmd) && pte_special(pmd) && !is_huge_zero_pmd(m, pmd)) {
     yield* pmd_lock(m, dst_mm, dst_pmdt);
     yield* spin_lock(m, src_pmdt.ptl);
     WARN_ON_ONCE(m, is_cow_mapping(src_vma.vm_flags) && pmd_write(pmd), 'copy_huge_pmd');
-    set_pmd_at(m, dst_mm, addr, dst_pmdt, dst_pi, pmd_mkold(pmd));
+    set_pmd_at(m, dst_mm, addr, dst_pmdt, pi, pmd_mkold(pmd));
     spin_unlock(m, src_pmdt.ptl);
     spin_unlock(m, dst_pmdt.ptl);
     return 0;
@@ -134,22 +126,9 @@ export function* copy_huge_pmd(
     spin_unlock(m, src_pmdt.ptl);
     spin_unlock(m, dst_pmdt.ptl);
   };
-  pmd = src_pmdt.entry[src_pi];
+  pmd = src_pmdt.entry[pi];
   if (pmd_is_valid_softleaf(pmd)) {
-    copy_huge_non_present_pmd(
-      m,
-      dst_mm,
-      src_mm,
-      dst_pmdt,
-      dst_pi,
-      src_pmdt,
-      src_pi,
-      addr,
-      dst_vma,
-      src_vma,
-      pmd,
-      pgtable,
-    );
+    copy_huge_non_present_pmd(m, dst_pmdt, src_pmdt, addr, dst_vma, src_vma, pgtable);
     unlock();
     return 0;
   }
@@ -170,19 +149,19 @@ export function* copy_huge_pmd(
       folio_put(m, src_folio);
       pte_free(m, dst_mm, pgtable);
       unlock();
-      yield* __split_huge_pmd(m, src_vma, src_pmdt, src_pi, addr, false);
+      yield* __split_huge_pmd(m, src_vma, src_pmdt, pi, addr, false);
       return -EAGAIN;
     }
     add_mm_counter(dst_mm, MM_ANONPAGES, HPAGE_PMD_NR);
   }
   mm_inc_nr_ptes(dst_mm);
-  pgtable_trans_huge_deposit(m, dst_mm, dst_pmdt, dst_pi, pgtable);
+  pgtable_trans_huge_deposit(m, dst_mm, dst_pmdt, pi, pgtable);
   if (!userfaultfd_protected(dst_vma)) {
     if (userfaultfd_rwp(src_vma) && pte_uffd(pmd)) pmd = pmd_modify(pmd, dst_vma.vm_page_prot);
     pmd = pte_clear_uffd(pmd);
   }
-  pmdp_set_wrprotect(m, src_mm, addr, src_pmdt, src_pi);
-  set_pmd_at(m, dst_mm, addr, dst_pmdt, dst_pi, pmd_mkold(pmd_wrprotect(pmd)));
+  pmdp_set_wrprotect(m, src_mm, addr, src_pmdt, pi);
+  set_pmd_at(m, dst_mm, addr, dst_pmdt, pi, pmd_mkold(pmd_wrprotect(pmd)));
   unlock();
   return 0;
 }

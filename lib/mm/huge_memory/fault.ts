@@ -214,13 +214,13 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
 function set_huge_zero_folio(
   m: Machine,
   pgtable: ptdesc,
-  mm: mm_struct,
   vma: vm_area_struct,
   haddr: number,
   pmdt: ptdesc,
-  pi: number,
   zero_folio: number,
 ): void {
+  const mm = vma.vm_mm;
+  const pi = pmd_index(haddr);
   const entry = pte_mkspecial(folio_mk_pmd(m, zero_folio, vma.vm_page_prot));
   pgtable_trans_huge_deposit(m, mm, pmdt, pi, pgtable);
   set_pmd_at(m, mm, haddr, pmdt, pi, entry);
@@ -261,7 +261,7 @@ function* do_huge_pmd_zero_read(m: Machine, vmf: vm_fault, haddr: number): Gen<n
     ret = yield* handle_userfault(m, vmf, VM_UFFD_MISSING);
     BUG_ON((ret & VM_FAULT_FALLBACK) !== 0, 'mm/huge_memory.c: do_huge_pmd_anonymous_page()');
   } else {
-    set_huge_zero_folio(m, pgtable, mm, vma, haddr, pmdt, pi, zero_folio);
+    set_huge_zero_folio(m, pgtable, vma, haddr, pmdt, zero_folio);
     spin_unlock(m, pmdt.ptl);
   }
   return ret;

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
-import { pmd_index, type ptdesc, pte_pfn, pte_soft_dirty } from '../../arch/x86/mm/pgtable/pgtable.ts';
+import { type ptdesc, pte_pfn, pte_soft_dirty } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
@@ -84,8 +84,7 @@ t.test('a place that is taken, or nothing huge to move, is refused', async (t) =
     yield* user_store32(m, MAP + HUGE, 1);
     const vma = vma_at(mm, MAP) as vm_area_struct;
     const pmdt = mm_find_pmd(m, mm, MAP) as ptdesc;
-    const move = (from: number, to: number): Gen<boolean> =>
-      move_huge_pmd(m, vma, from, to, pmdt, pmd_index(from), pmdt, pmd_index(to));
+    const move = (from: number, to: number): Gen<boolean> => move_huge_pmd(m, vma, from, to, pmdt, pmdt);
     const before = [...pmdt.entry];
     t.notOk(yield* move(MAP, MAP + 4 * HUGE), 'a table of ptes is there');
     t.throws(() => move(MAP, MAP + HUGE).next(), Oops, 'another huge page is there');

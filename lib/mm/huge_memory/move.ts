@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import {
+  pmd_index,
   pmd_none,
   pmd_present,
   PMD_SIZE,
@@ -37,11 +38,11 @@ export function* move_huge_pmd(
   old_addr: number,
   new_addr: number,
   old_pmdt: ptdesc,
-  old_pi: number,
   new_pmdt: ptdesc,
-  new_pi: number,
 ): Gen<boolean> {
   const mm = vma.vm_mm;
+  const old_pi = pmd_index(old_addr);
+  const new_pi = pmd_index(new_addr);
   const there = new_pmdt.entry[new_pi];
   if (!pmd_none(there)) {
     BUG_ON(pmd_trans_huge(there), 'mm/huge_memory.c: move_huge_pmd()');

@@ -157,14 +157,14 @@ function with_huge_folio(): { x: ThpMachine; m: Machine; mm: mm_struct; vma: vm_
   return { x, m: x.m, mm, vma, folio: huge_folio(x, mm) };
 }
 
-/** What fork does with the pmd at BASE; `ret` is what copying it answers. */
+/** Forks with the pmd at BASE; `ret` is what copy_huge_pmd() returns. */
 function fork(x: ThpMachine, vma: vm_area_struct): { child: mm_struct; cvma: vm_area_struct; ret: number } {
-  const [m, mm, child, pi] = [x.m, vma.vm_mm, x.mm(), pmd_index(BASE)];
+  const [m, mm, child] = [x.m, vma.vm_mm, x.mm()];
   const cvma = x.vma(child, BASE, BASE + HUGE);
   x.run(mm, () => anon_vma_fork(m, cvma, vma));
   mm.write_protect_seq++;
   const cpmdt = x.run(mm, () => mm_alloc_pmd(m, child, BASE)) as ptdesc;
-  const ret = x.run(mm, () => copy_huge_pmd(m, child, mm, cpmdt, pi, x.pmdt(mm, BASE), pi, BASE, cvma, vma));
+  const ret = x.run(mm, () => copy_huge_pmd(m, cpmdt, x.pmdt(mm, BASE), BASE, cvma, vma));
   mm.write_protect_seq++;
   return { child, cvma, ret };
 }
@@ -371,7 +371,7 @@ t.test('moving a huge pmd to another pmd table takes the deposited table along',
   const { x, m, mm, vma } = with_huge_folio();
   const to = BASE + 1024 * HUGE;
   const new_pmdt = x.run(mm, () => mm_alloc_pmd(m, mm, to)) as ptdesc;
-  t.ok(x.run(mm, () => move_huge_pmd(m, vma, BASE, to, x.pmdt(mm, BASE), pmd_index(BASE), new_pmdt, pmd_index(to))));
+  t.ok(x.run(mm, () => move_huge_pmd(m, vma, BASE, to, x.pmdt(mm, BASE), new_pmdt)));
   t.equal(x.pmd(mm, BASE), 0);
   t.ok(pmd_trans_huge(x.pmd(mm, to)));
   t.equal(new_pmdt.pmd_huge_pte.length, 1);

@@ -69,7 +69,6 @@ import {
   MM_ANONPAGES,
   mm_counter,
   mm_counter_file,
-  type mm_struct,
   type vm_area_struct,
   VM_MAYBE_GUARD,
   VM_MIXEDMAP,
@@ -113,8 +112,10 @@ import { pmd_alloc, pte_alloc_map_lock, pud_alloc } from './pgalloc.ts';
 /** Vmas whose page tables cannot be rebuilt by faults (include/linux/mm.h: VM_COPY_ON_FORK). */
 const VM_COPY_ON_FORK = VM_PFNMAP | VM_MIXEDMAP | VM_UFFD_WP | VM_MAYBE_GUARD;
 
-/** State of copying one pte table. NON-KERNEL: local variables of upstream's copy_pte_range(). */
+/** State of copying one pte table. NON-KERNEL: arguments and local variables of upstream's copy_pte_range(). */
 interface pte_copy {
+  readonly dst_vma: vm_area_struct;
+  readonly src_vma: vm_area_struct;
   readonly rss: Int32Array;
   /** Folio allocated ahead for the copy of a pinned page, or 0. */
   prealloc: number;
@@ -132,18 +133,11 @@ export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number 
  * Copies a non-present pte. Returns 0, -ENOENT if a device-exclusive entry was restored in the parent, or -EBUSY if its
  * folio is locked (mm/memory.c: copy_nonpresent_pte()).
  */
-function copy_nonpresent_pte(
-  m: Machine,
-  dst_mm: mm_struct,
-  src_mm: mm_struct,
-  dst_pt: ptdesc,
-  src_pt: ptdesc,
-  i: number,
-  dst_vma: vm_area_struct,
-  src_vma: vm_area_struct,
-  addr: number,
-  rss: Int32Array,
-): number {
+function copy_nonpresent_pte(m: Machine, copy: pte_copy, dst_pt: ptdesc, src_pt: ptdesc, addr: number): number {
+  const { dst_vma, src_vma, rss } = copy;
+  const dst_mm = dst_vma.vm_mm;
+  const src_mm = src_vma.vm_mm;
+  const i = pte_index(addr);
   const orig_pte = src_pt.entry[i];
   let entry = softleaf_from_pte(orig_pte);
   let pte = orig_pte;
@@ -193,14 +187,14 @@ function copy_nonpresent_pte(
  */
 function copy_present_page(
   m: Machine,
-  dst_vma: vm_area_struct,
+  copy: pte_copy,
   dst_pt: ptdesc,
   src_pt: ptdesc,
-  i: number,
   addr: number,
-  copy: pte_copy,
   page: number,
 ): number {
+  const { dst_vma } = copy;
+  const i = pte_index(addr);
   const new_folio = copy.prealloc;
   if (new_folio === 0) return -EAGAIN;
   m.ram.copy(page_to_pfn(m, new_folio), page_to_pfn(m, page));
@@ -218,15 +212,15 @@ function copy_present_page(
 /** Sets `nr` ptes in the child and write-protects them in the parent (mm/memory.c: __copy_present_ptes()). */
 function __copy_present_ptes(
   m: Machine,
-  dst_vma: vm_area_struct,
-  src_vma: vm_area_struct,
+  copy: pte_copy,
   dst_pt: ptdesc,
   src_pt: ptdesc,
-  i: number,
   pte: number,
   addr: number,
   nr: number,
 ): void {
+  const { dst_vma, src_vma } = copy;
+  const i = pte_index(addr);
   const writable = pte_write(pte);
   if (!userfaultfd_protected(dst_vma)) pte = pte_clear_uffd(pte);
   if (is_cow_mapping(src_vma.vm_flags) && writable) {
@@ -243,27 +237,24 @@ function __copy_present_ptes(
  */
 function copy_present_ptes(
   m: Machine,
-  dst_vma: vm_area_struct,
-  src_vma: vm_area_struct,
+  copy: pte_copy,
   dst_pt: ptdesc,
   src_pt: ptdesc,
-  i: number,
   pte: number,
   addr: number,
   max_nr: number,
-  copy: pte_copy,
 ): number {
-  const rss = copy.rss;
+  const { dst_vma, src_vma, rss } = copy;
   const page = vm_normal_page(m, src_vma, addr, pte);
   if (page === 0) {
-    __copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, pte, addr, 1);
+    __copy_present_ptes(m, copy, dst_pt, src_pt, pte, addr, 1);
     return 1;
   }
   const folio = page_folio(m, page);
   if (copy.prealloc === 0 && folio_test_large(m, folio) && max_nr !== 1) {
     const ptent = { pte };
     const flags = FPB_MERGE_WRITE | (src_vma.vm_flags & VM_SHARED ? 0 : FPB_RESPECT_DIRTY);
-    const nr = folio_pte_batch_flags(m, folio, src_vma, src_pt, i, ptent, max_nr, flags);
+    const nr = folio_pte_batch_flags(m, folio, src_vma, src_pt, pte_index(addr), ptent, max_nr, flags);
     folio_ref_add(m, folio, nr);
     if (folio_test_anon(m, folio)) {
       if (folio_try_dup_anon_rmap_ptes(m, folio, page, nr, dst_vma, src_vma)) {
@@ -276,14 +267,14 @@ function copy_present_ptes(
       folio_dup_file_rmap_ptes(m, folio, page, nr, dst_vma);
       rss[mm_counter_file(m, folio)] += nr;
     }
-    __copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, ptent.pte, addr, nr);
+    __copy_present_ptes(m, copy, dst_pt, src_pt, ptent.pte, addr, nr);
     return nr;
   }
   folio_get(m, folio);
   if (folio_test_anon(m, folio)) {
     if (folio_try_dup_anon_rmap_pte(m, folio, page, dst_vma, src_vma)) {
       folio_put(m, folio);
-      return copy_present_page(m, dst_vma, dst_pt, src_pt, i, addr, copy, page) || 1;
+      return copy_present_page(m, copy, dst_pt, src_pt, addr, page) || 1;
     }
     rss[MM_ANONPAGES]++;
     WARN_ON_ONCE(m, PageAnonExclusive(m, page), 'copy_present_ptes');
@@ -291,7 +282,7 @@ function copy_present_ptes(
     folio_dup_file_rmap_pte(m, folio, page, dst_vma);
     rss[mm_counter_file(m, folio)]++;
   }
-  __copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, pte, addr, 1);
+  __copy_present_ptes(m, copy, dst_pt, src_pt, pte, addr, 1);
   return 1;
 }
 
@@ -305,14 +296,13 @@ function* copy_pte_range(
   src_vma: vm_area_struct,
   dst_pmdt: ptdesc,
   src_pmdt: ptdesc,
-  pi: number,
   addr: number,
   end: number,
 ): Gen<number> {
   const dst_mm = dst_vma.vm_mm;
-  const src_mm = src_vma.vm_mm;
+  const pi = pmd_index(addr);
   const rss = new Int32Array(4);
-  const copy: pte_copy = { rss, prealloc: 0 };
+  const copy: pte_copy = { dst_vma, src_vma, rss, prealloc: 0 };
   let ret = 0;
   do {
     ret = 0;
@@ -335,13 +325,13 @@ function* copy_pte_range(
       let ptent = src_pt.entry[i];
       if (pte_none(ptent)) continue;
       if (!pte_present(ptent)) {
-        ret = copy_nonpresent_pte(m, dst_mm, src_mm, dst_pt, src_pt, i, dst_vma, src_vma, addr, rss);
+        ret = copy_nonpresent_pte(m, copy, dst_pt, src_pt, addr);
         if (ret === -EBUSY) break;
         if (ret === 0) continue;
         ptent = src_pt.entry[i];
         WARN_ON_ONCE(m, !pte_present(ptent) || ret !== -ENOENT, 'copy_pte_range');
       }
-      ret = copy_present_ptes(m, dst_vma, src_vma, dst_pt, src_pt, i, ptent, addr, (end - addr) / PAGE_SIZE, copy);
+      ret = copy_present_ptes(m, copy, dst_pt, src_pt, ptent, addr, (end - addr) / PAGE_SIZE);
       if (ret === -EAGAIN) break;
       if (copy.prealloc !== 0) {
         folio_put(m, copy.prealloc);
@@ -381,23 +371,12 @@ function* copy_pmd_range(
     const pi = pmd_index(addr);
     if (pmd_is_huge(src_pmdt.entry[pi])) {
       BUG_ON(next - addr !== HPAGE_PMD_SIZE, 'mm/memory.c: copy_pmd_range() of part of a huge pmd');
-      const err = yield* copy_huge_pmd(
-        m,
-        dst_vma.vm_mm,
-        src_vma.vm_mm,
-        dst_pmdt,
-        pi,
-        src_pmdt,
-        pi,
-        addr,
-        dst_vma,
-        src_vma,
-      );
+      const err = yield* copy_huge_pmd(m, dst_pmdt, src_pmdt, addr, dst_vma, src_vma);
       if (err === -ENOMEM) return -ENOMEM;
       if (err === 0) continue;
     }
     if (!pmd_is_table(src_pmdt.entry[pi])) continue;
-    if (yield* copy_pte_range(m, dst_vma, src_vma, dst_pmdt, src_pmdt, pi, addr, next)) return -ENOMEM;
+    if (yield* copy_pte_range(m, dst_vma, src_vma, dst_pmdt, src_pmdt, addr, next)) return -ENOMEM;
   }
   return 0;
 }

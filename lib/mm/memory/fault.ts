@@ -311,9 +311,9 @@ function restore_exclusive_pte(
   page: number,
   address: number,
   pt: ptdesc,
-  i: number,
   orig_pte: number,
 ): void {
+  const i = pte_index(address);
   WARN_ON(m, !folio_test_locked(m, folio), 'restore_exclusive_pte');
   // Exclusive pages used to lose their mapcount.
   if (m.patches.has('no-exclusive-mapcount')) folio_add_anon_rmap_pte(m, folio, page, vma, address, RMAP_NONE);
@@ -342,7 +342,7 @@ export function try_restore_exclusive_pte(
   const page = softleaf_to_page(m, softleaf_from_pte(orig_pte));
   const folio = page_folio(m, page);
   if (!folio_trylock(m, folio)) return -EBUSY;
-  restore_exclusive_pte(m, vma, folio, page, addr, pt, i, orig_pte);
+  restore_exclusive_pte(m, vma, folio, page, addr, pt, orig_pte);
   folio_unlock(m, folio);
   return 0;
 }
@@ -369,7 +369,7 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
   vmf.pte = yield* pte_offset_map_lock(m, vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
   if (vmf.pte !== null) {
     if (vmf.pte.entry[i] === vmf.orig_pte)
-      restore_exclusive_pte(m, vma, folio, vmf.page, vmf.address, vmf.pte, i, vmf.orig_pte);
+      restore_exclusive_pte(m, vma, folio, vmf.page, vmf.address, vmf.pte, vmf.orig_pte);
     pte_unmap_unlock(m, vmf.pte);
   }
   folio_unlock(m, folio);

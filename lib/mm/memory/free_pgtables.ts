@@ -75,13 +75,13 @@ function free_pmd_range(
   m: Machine,
   tlb: mmu_gather,
   pudt: ptdesc,
-  pmdt: ptdesc,
   addr: number,
   end: number,
   floor: number,
   ceiling: number,
 ): void {
   const mm = tlb.mm as mm_struct;
+  const pmdt = pudt.child?.[pud_index(addr)] as ptdesc;
   const start = ALIGN_DOWN(addr, PUD_SIZE);
   for (let next: number; addr !== end; addr = next) {
     next = pmd_addr_end(addr, end);
@@ -103,18 +103,18 @@ function free_pud_range(
   m: Machine,
   tlb: mmu_gather,
   pgd: ptdesc,
-  pudt: ptdesc,
   addr: number,
   end: number,
   floor: number,
   ceiling: number,
 ): void {
   const mm = tlb.mm as mm_struct;
+  const pudt = pgd.child?.[pgd_index(addr)] as ptdesc;
   const start = ALIGN_DOWN(addr, PGDIR_SIZE);
   for (let next: number; addr !== end; addr = next) {
     next = pud_addr_end(addr, end);
-    const pmdt = table_or_clear_bad(m, pudt, pud_index(addr), 'pud');
-    if (pmdt !== null) free_pmd_range(m, tlb, pudt, pmdt, addr, next, floor, ceiling);
+    if (table_or_clear_bad(m, pudt, pud_index(addr), 'pud') !== null)
+      free_pmd_range(m, tlb, pudt, addr, next, floor, ceiling);
   }
   if (!table_can_go(start, end, floor, ceiling, PGDIR_SIZE)) return;
   unlink_table(pgd, pgd_index(start));
@@ -146,8 +146,8 @@ export function free_pgd_range(
   const pgd = (tlb.mm as mm_struct).pgd;
   for (let next: number; addr !== end; addr = next) {
     next = Math.min(ALIGN_DOWN(addr, PGDIR_SIZE) + PGDIR_SIZE, end);
-    const pudt = table_or_clear_bad(m, pgd, pgd_index(addr), 'pgd');
-    if (pudt !== null) free_pud_range(m, tlb, pgd, pudt, addr, next, floor, ceiling);
+    if (table_or_clear_bad(m, pgd, pgd_index(addr), 'pgd') !== null)
+      free_pud_range(m, tlb, pgd, addr, next, floor, ceiling);
   }
 }
 

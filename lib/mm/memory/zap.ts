@@ -134,8 +134,11 @@ export class zap_details {
   zap_flags = 0;
 }
 
-/** State of zapping one pte table. NON-KERNEL: out parameters of upstream's do_zap_pte_range(). */
+/** State of zapping one pte table. NON-KERNEL: common arguments and out parameters of upstream's do_zap_pte_range(). */
 interface zap_progress {
+  readonly tlb: mmu_gather;
+  readonly vma: vm_area_struct;
+  readonly details: zap_details | null;
   readonly rss: Int32Array;
   force_flush: boolean;
   force_break: boolean;
@@ -186,34 +189,31 @@ export function cond_install_uffd_wp_ptes(
  */
 function zap_install_uffd_wp_if_needed(
   m: Machine,
-  vma: vm_area_struct,
+  zap: zap_progress,
   addr: number,
   pt: ptdesc,
   i: number,
   nr: number,
-  details: zap_details | null,
   pteval: number,
 ): boolean {
-  if (zap_drop_markers(details)) return false;
-  return cond_install_uffd_wp_ptes(m, vma, addr, pt, i, pteval, nr);
+  if (zap_drop_markers(zap.details)) return false;
+  return cond_install_uffd_wp_ptes(m, zap.vma, addr, pt, i, pteval, nr);
 }
 
 /** Zaps nr present ptes that map one folio (mm/memory.c: zap_present_folio_ptes()). */
 function zap_present_folio_ptes(
   m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
+  zap: zap_progress,
   folio: number,
   page: number,
   pt: ptdesc,
-  i: number,
-  ptent: number,
   nr: number,
   addr: number,
-  details: zap_details | null,
-  zap: zap_progress,
 ): void {
+  const { tlb, vma } = zap;
   const mm = tlb.mm as mm_struct;
+  const i = pte_index(addr);
+  let ptent = pt.entry[i];
   let delay_rmap = false;
   if (!folio_test_anon(m, folio)) {
     ptent = get_and_clear_full_ptes(m, mm, addr, pt, i, nr, tlb.fullmm);
@@ -231,8 +231,7 @@ function zap_present_folio_ptes(
     zap.rss[MM_ANONPAGES] -= nr;
   }
   tlb_remove_tlb_entries(tlb, nr, addr);
-  if (userfaultfd_pte_wp(vma, ptent))
-    zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, nr, details, ptent);
+  if (userfaultfd_pte_wp(vma, ptent)) zap.any_skipped = zap_install_uffd_wp_if_needed(m, zap, addr, pt, i, nr, ptent);
   if (!delay_rmap) {
     folio_remove_rmap_ptes(m, folio, page, nr, vma);
     BUG_ON(folio_mapcount(m, folio) < 0, 'mm/memory.c: print_bad_pte() of a folio with a negative mapcount');
@@ -246,22 +245,19 @@ function zap_present_folio_ptes(
 /** Zaps one present pte or a batch of one folio. Returns the number of ptes (mm/memory.c: zap_present_ptes()). */
 function zap_present_ptes(
   m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
+  zap: zap_progress,
   pt: ptdesc,
   i: number,
   ptent: number,
   max_nr: number,
   addr: number,
-  details: zap_details | null,
-  zap: zap_progress,
 ): number {
+  const { tlb, vma, details } = zap;
   const page = vm_normal_page(m, vma, addr, ptent);
   if (page === 0) {
     ptep_get_and_clear_full(m, tlb.mm as mm_struct, addr, pt, i, tlb.fullmm);
     tlb_remove_tlb_entry(tlb, addr);
-    if (userfaultfd_pte_wp(vma, ptent))
-      zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, 1, details, ptent);
+    if (userfaultfd_pte_wp(vma, ptent)) zap.any_skipped = zap_install_uffd_wp_if_needed(m, zap, addr, pt, i, 1, ptent);
     return 1;
   }
   const folio = page_folio(m, page);
@@ -270,7 +266,7 @@ function zap_present_ptes(
     return 1;
   }
   const nr = folio_test_large(m, folio) && max_nr !== 1 ? folio_pte_batch(m, folio, pt, i, ptent, max_nr) : 1;
-  zap_present_folio_ptes(m, tlb, vma, folio, page, pt, i, ptent, nr, addr, details, zap);
+  zap_present_folio_ptes(m, zap, folio, page, pt, nr, addr);
   return nr;
 }
 
@@ -280,14 +276,13 @@ function zap_present_ptes(
  */
 function zap_nonpresent_ptes(
   m: Machine,
-  vma: vm_area_struct,
+  zap: zap_progress,
   pt: ptdesc,
   i: number,
   ptent: number,
   addr: number,
-  details: zap_details | null,
-  zap: zap_progress,
 ): number {
+  const { vma, details } = zap;
   zap.any_skipped = true;
   const entry = softleaf_from_pte(ptent);
   if (softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry)) {
@@ -315,7 +310,7 @@ function zap_nonpresent_ptes(
     WARN_ON_ONCE(m, true, 'zap_nonpresent_ptes', 'unrecognized swap entry');
   }
   clear_nonpresent_ptes(m, vma.vm_mm, addr, pt, i, 1);
-  zap.any_skipped = zap_install_uffd_wp_if_needed(m, vma, addr, pt, i, 1, details, ptent);
+  zap.any_skipped = zap_install_uffd_wp_if_needed(m, zap, addr, pt, i, 1, ptent);
   return 1;
 }
 
@@ -323,25 +318,16 @@ function zap_nonpresent_ptes(
  * Skips none ptes, then zaps one pte or one batch. Returns the number of ptes handled (mm/memory.c:
  * do_zap_pte_range()).
  */
-function do_zap_pte_range(
-  m: Machine,
-  tlb: mmu_gather,
-  vma: vm_area_struct,
-  pt: ptdesc,
-  i: number,
-  addr: number,
-  end: number,
-  details: zap_details | null,
-  zap: zap_progress,
-): number {
+function do_zap_pte_range(m: Machine, zap: zap_progress, pt: ptdesc, addr: number, end: number): number {
+  const i = pte_index(addr);
   const max_nr = (end - addr) / PAGE_SIZE;
   let nr = 0;
   while (nr < max_nr && pt.entry[i + nr] === 0) nr++;
   if (nr === max_nr) return nr;
   const ptent = pt.entry[i + nr];
   const at = addr + nr * PAGE_SIZE;
-  if (pte_present(ptent)) return nr + zap_present_ptes(m, tlb, vma, pt, i + nr, ptent, max_nr - nr, at, details, zap);
-  return nr + zap_nonpresent_ptes(m, vma, pt, i + nr, ptent, at, details, zap);
+  if (pte_present(ptent)) return nr + zap_present_ptes(m, zap, pt, i + nr, ptent, max_nr - nr, at);
+  return nr + zap_nonpresent_ptes(m, zap, pt, i + nr, ptent, at);
 }
 
 /** Returns true if the zap covers a whole pte table and may free it (mm/memory.c: pte_table_reclaim_possible()). */
@@ -388,14 +374,14 @@ function* zap_pte_range(
   tlb: mmu_gather,
   vma: vm_area_struct,
   pmdt: ptdesc,
-  pi: number,
   addr: number,
   end: number,
   details: zap_details | null,
 ): Gen<number> {
   const mm = tlb.mm as mm_struct;
+  const pi = pmd_index(addr);
   const rss = new Int32Array(4);
-  const zap: zap_progress = { rss, force_flush: false, force_break: false, any_skipped: false };
+  const zap: zap_progress = { tlb, vma, details, rss, force_flush: false, force_break: false, any_skipped: false };
   let can_reclaim_pt = pte_table_reclaim_possible(addr, end, details);
   let direct_reclaim = true;
   const start = addr;
@@ -408,7 +394,7 @@ function* zap_pte_range(
     table = pt;
     do {
       zap.any_skipped = false;
-      const nr = do_zap_pte_range(m, tlb, vma, pt, pte_index(addr), addr, end, details, zap);
+      const nr = do_zap_pte_range(m, zap, pt, addr, end);
       if (zap.any_skipped) can_reclaim_pt = false;
       addr += nr * PAGE_SIZE;
       if (zap.force_break) {
@@ -475,7 +461,7 @@ function* zap_pmd_range(
       addr = next;
       continue;
     }
-    addr = yield* zap_pte_range(m, tlb, vma, pmdt, pi, addr, next, details);
+    addr = yield* zap_pte_range(m, tlb, vma, pmdt, addr, next, details);
     yield* cond_resched(m);
   }
 }

@@ -160,8 +160,8 @@ function restore_pte(
   address: number,
   pt: ptdesc,
   i: number,
-  old_pte: number,
 ): void {
+  const old_pte = pt.entry[i];
   const entry = softleaf_from_pte(old_pte);
   folio_get(m, folio);
   const page = folio_page(folio, idx);
@@ -225,7 +225,7 @@ function* remove_migration_pte(
     const entry = softleaf_from_pte(old_pte);
     const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(entry) - pvmw.pfn : 0;
     if (zeropage && try_to_map_unused_to_zeropage(m, pvmw, folio, old_pte, idx)) continue;
-    restore_pte(m, folio, idx, vma, pvmw.address, pt, i, old_pte);
+    restore_pte(m, folio, idx, vma, pvmw.address, pt, i);
     if (page_vma_mapped_walk_last(m, pvmw)) break;
   }
   return true;
@@ -252,7 +252,7 @@ function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boole
   const old_pte = pt.entry[i];
   const entry = softleaf_from_pte(old_pte);
   if (!softleaf_is_migration(entry) || softleaf_to_page(m, entry) !== src) return false;
-  restore_pte(m, dst, 0, vma, address, pt, i, old_pte);
+  restore_pte(m, dst, 0, vma, address, pt, i);
   return true;
 }
 

@@ -106,8 +106,8 @@ function* migrate_vma_insert_huge_pmd_page(
   src: Float64Array,
   at: number,
   pmdt: ptdesc,
-  pi: number,
 ): Gen<number> {
+  const pi = pmd_index(addr);
   const vma = migrate.vma as vm_area_struct;
   const mm = vma.vm_mm;
   const folio = page_folio(m, page);
@@ -187,7 +187,7 @@ function* insert_page(
   const pi = pmd_index(addr);
 
   if (dst & MIGRATE_PFN_COMPOUND)
-    return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt, pi)) === 0;
+    return (yield* migrate_vma_insert_huge_pmd_page(m, migrate, addr, page, src, at, pmdt)) === 0;
 
   const pmd = pmdt.entry[pi];
   if (!pmd_none(pmd)) {

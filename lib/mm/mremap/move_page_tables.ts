@@ -262,7 +262,7 @@ function* move_extent(m: Machine, pmc: pagetable_move_control): Gen<number> {
     if (pmd_is_huge(old_pmdt.entry[old_pi])) {
       if (extent === PMD_SIZE) {
         if (pmc.need_rmap_locks) yield* take_rmap_locks(m, vma);
-        const moved = yield* move_huge_pmd(m, vma, pmc.old_addr, pmc.new_addr, old_pmdt, old_pi, new_pmdt, new_pi);
+        const moved = yield* move_huge_pmd(m, vma, pmc.old_addr, pmc.new_addr, old_pmdt, new_pmdt);
         if (pmc.need_rmap_locks) drop_rmap_locks(m, vma);
         if (moved) return extent;
       }
