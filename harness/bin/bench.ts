@@ -4,9 +4,9 @@
 import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { command, run_commands } from '../cli/command.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
-import { type Libc, runProgram } from '../kselftest/libc.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;

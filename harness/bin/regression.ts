@@ -2,10 +2,10 @@
 // `npm run -s regression`: the patch states, and the cases that show what each patch is for.
 
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
 import { patch_states } from '../../lib/patches/index.ts';
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { command, command_line, run_commands, text } from '../cli/command.ts';
+import { EXTENSION } from '../cli/extension.ts';
 import { STANDARD_MACHINE } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { differences_text, judge, read_results } from '../compare/judge.ts';
@@ -15,16 +15,17 @@ import { patch_index, PATCHES } from '../regression/patch_index.ts';
 const DIR = 'selftests/regressions';
 /** The cases in selftests/regressions, by slug; all of them if none is named. */
 export async function load_cases(slugs: readonly string[] = []): Promise<RegressionCase[]> {
-  const all = readdirSync(DIR)
-    .filter((f) => f.endsWith('.ts') && !f.endsWith('.test.ts'))
-    .map((f) => f.slice(0, -3))
+  const dir = new URL(`../../${DIR}/`, import.meta.url);
+  const all = readdirSync(dir)
+    .filter((f) => f.endsWith(EXTENSION) && !f.endsWith(`.test${EXTENSION}`))
+    .map((f) => f.slice(0, -EXTENSION.length))
     .sort();
   const unknown = slugs.find((s) => !all.includes(s));
   if (unknown !== undefined)
     throw new UsageError(`no case ${unknown} in ${DIR}: there are ${all.join(', ') || 'none'}`);
   const cases: RegressionCase[] = [];
   for (const slug of slugs.length > 0 ? slugs : all) {
-    const module = (await import(pathToFileURL(`${DIR}/${slug}.ts`).href)) as {
+    const module = (await import(new URL(slug + EXTENSION, dir).href)) as {
       default?: Omit<RegressionCase, 'slug'>;
     };
     if (module.default === undefined)
@@ -136,7 +137,7 @@ function create(id: string | null, subject: string | null): number {
   return 0;
 }
 
-if (process.argv[1]?.endsWith('regression.ts')) {
+if (process.argv[1]?.endsWith(`regression${EXTENSION}`)) {
   run_commands('regression', [
     command({ verb: 'list', words: '', count: [0, 0], about: 'Lists the patch states.', options: {}, run: list }),
     command({

@@ -24,6 +24,7 @@
 // all commands with every option, its range and default, and exits with 0. A mistake is a UsageError: one line on
 // standard error and exit status 2. program.ts says how other errors end.
 
+import { BUILT } from './extension.ts';
 import { run_program } from './program.ts';
 import { did_you_mean, UsageError } from './usage_error.ts';
 
@@ -184,7 +185,7 @@ export function command<O extends Options>(d: Definition<O>): Command {
 
 /** How a user starts a program of harness/bin, for messages that say what to run. */
 export function command_line(name: string, ...words: readonly string[]): string {
-  return [`npm run -s ${name} --`, ...words].join(' ');
+  return [BUILT ? `npx hmm-selftests ${name}` : `npm run -s ${name} --`, ...words].join(' ');
 }
 
 function usage_line(name: string, c: Command): string {

@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { BUILT, EXTENSION } from './extension.ts';
 
 const alive = new Set<ChildProcess>();
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -40,7 +41,7 @@ function keep(child: ChildProcess): void {
 }
 
 /**
- * Starts a program of this project in a process of its own, with a channel for messages. With `output` its standard
+ * Starts a program of this project, named as in the sources, in a process of its own, with a channel for messages. With `output` its standard
  * output is a pipe, else this program's own.
  */
 export function start_worker(
@@ -48,7 +49,9 @@ export function start_worker(
   argv: readonly string[] = [],
   output: 'pipe' | 'inherit' = 'inherit',
 ): ChildProcess {
-  const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(program), ...argv], {
+  const file = fileURLToPath(program).replace(/\.ts$/, EXTENSION);
+  const node_options = BUILT ? [...process.execArgv, '--enable-source-maps'] : process.execArgv;
+  const child = spawn(process.execPath, [...node_options, file, ...argv], {
     stdio: ['ignore', output, 'inherit', 'ipc'],
   });
   keep(child);

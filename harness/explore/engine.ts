@@ -15,7 +15,7 @@ import {
 } from '../../lib/kernel/sched/core.ts';
 import type { PatchId } from '../../lib/patches/index.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
-import { type Libc, runProgram } from '../kselftest/libc.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { type Block, type Chooser, FAIRNESS, ReplayChooser, ScheduleMismatch } from './choosers.ts';
 import type { Schedule, Switch } from './schedule.ts';
 import { Stage } from './stage.ts';

@@ -4,7 +4,7 @@ import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { PatchId } from '../../lib/patches/index.ts';
-import { type Libc, runProgram } from '../kselftest/libc.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;

@@ -5,8 +5,8 @@
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { getopt } from './getopt.ts';
 import { Ksft, KSFT_FAIL, KSFT_PASS, KSFT_SKIP, KSFT_XFAIL, KSFT_XPASS } from './kselftest.ts';
-import type { Libc } from './libc.ts';
-import { EINTR, POLLIN, SIGKILL, WEXITSTATUS, WIFEXITED, WIFSIGNALED, WTERMSIG } from './uapi.ts';
+import type { Libc } from '../../lib/user/libc.ts';
+import { EINTR, POLLIN, SIGKILL, WEXITSTATUS, WIFEXITED, WIFSIGNALED, WTERMSIG } from '../../lib/user/uapi.ts';
 
 const TEST_TIMEOUT_DEFAULT = 30;
 
@@ -69,7 +69,7 @@ function holds(expected: Value, op: string, seen: Value): boolean {
  */
 function call_line(): number {
   for (const frame of (new Error().stack ?? '').split('\n').slice(1)) {
-    if (frame.includes('kselftest_harness.ts')) continue;
+    if (frame.includes('/kselftest_harness.')) continue;
     const hit = /:(\d+):\d+\)?$/.exec(frame);
     if (hit !== null) return Number(hit[1]);
   }

@@ -8,8 +8,8 @@ import { CHUNK, type MachineOptions } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import type { Report } from '../compare/agreement.ts';
 import { runSuite, type TestList } from './kselftest_harness.ts';
-import { type Libc, runProgram } from './libc.ts';
-import { WEXITSTATUS, WIFEXITED, WTERMSIG } from './uapi.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
+import { WEXITSTATUS, WIFEXITED, WTERMSIG } from '../../lib/user/uapi.ts';
 
 /** Boots a machine without the driver. Throws UsageError for a machine that cannot be. */
 function boot_machine(o: MachineOptions): Machine {

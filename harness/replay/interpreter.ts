@@ -2,7 +2,7 @@
 // A process of a recorded program: does one op at a time with system calls, loads and stores, and words its answer.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
-import type { Libc } from '../kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import {
   type Advice,
   ARENA,
@@ -15,7 +15,7 @@ import {
   type Prot,
   type Value,
 } from './format.ts';
-import * as U from '../kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const PROT: Readonly<Record<Prot, number>> = { rw: U.PROT_READ | U.PROT_WRITE, r: U.PROT_READ, none: U.PROT_NONE };
 

@@ -15,7 +15,7 @@ import { SPM_DEFAULT } from '../cli/options.ts';
 import { judge, read_results } from '../compare/judge.ts';
 import type { CaseContext, RaceCase } from '../explore/engine.ts';
 import { explore } from '../explore/search.ts';
-import { type Libc, runProgram } from '../kselftest/libc.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { renumber_swap_types, replay_program } from './compare.ts';
 import { read_recording } from './format.ts';
 import { parse_ops } from './run.ts';

@@ -9,9 +9,9 @@ import { Deadlock } from '../../lib/kernel/sched/core.ts';
 import type { PatchId } from '../../lib/patches/index.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
 import { SPM_DEFAULT } from '../cli/options.ts';
-import { type Libc, runProgram } from '../kselftest/libc.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { prepare } from '../kselftest/run.ts';
-import { POLLIN } from '../kselftest/uapi.ts';
+import { POLLIN } from '../../lib/user/uapi.ts';
 import { type Config, MAX_PROCESSES, type Op, parse_op } from './format.ts';
 import { Process } from './interpreter.ts';
 

@@ -24,9 +24,6 @@ export class Oops extends Error {
   }
 }
 
-/** Directory of the kernel's files. */
-const LIB = new URL('..', import.meta.url).pathname;
-
 /** Returns the kernel functions on the JavaScript stack, innermost first. NON-KERNEL. */
 export function call_path(): string[] {
   const limit = Error.stackTraceLimit;
@@ -34,13 +31,19 @@ export function call_path(): string[] {
   const stack = new Error().stack ?? '';
   Error.stackTraceLimit = limit;
   const names: string[] = [];
+  // Directory of the kernel's files as the stack names it: the sources', or that of the built package.
+  let lib = '';
   for (const line of stack.split('\n')) {
     const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \((.*)\)$/.exec(line);
     if (hit === null || hit[2] === '<anonymous>') continue;
     const name = hit[1];
+    if (name === 'call_path') {
+      lib = hit[2].slice(0, hit[2].lastIndexOf('kernel/printk.'));
+      continue;
+    }
     // Frames outside of lib, or of the task, are not the kernel's.
-    if (name === 'task_entry' || !hit[2]?.includes(LIB)) break;
-    if (names[names.length - 1] !== name && name !== 'call_path') names.push(name);
+    if (name === 'task_entry' || !hit[2].startsWith(lib)) break;
+    if (names[names.length - 1] !== name) names.push(name);
   }
   return names;
 }

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What a program that imports the package gets: machines, programs that run on them, and a look inside.
+//
+// Kernel functions take the machine first. What may sleep is a generator, called with `yield*` from the program's own
+// generator; a kernel failure is a returned -errno, and a path that the model lacks throws Unmodelled.
+
+/** Checks that a machine is whole: counts, mappings, locks and lists against each other. Returns what is wrong. */
+export { audit } from './audit.ts';
+/** System calls by number, with registers in and the register's answer out, from within a running program. */
+export { do_syscall_64, NR } from './arch/x86/entry/syscall_64.ts';
+export { boot, type Machine, type MachineConfig } from './boot.ts';
+export { describe_entry, describe_page, inspect_range, type Leaf, mm_of, vma_at, walk_address } from './inspect.ts';
+export type { Gen } from './kernel/gen.ts';
+export { load_module, type ModuleParams, unload_module } from './kernel/module.ts';
+export { Oops, type Warning } from './kernel/printk.ts';
+/**
+ * The scheduler of a machine is `m.sched`. `m.sched.on_step` is called before each choice of the next task;
+ * `m.sched.explore` makes every lock, wait, TLB flush and user access such a choice, which `m.sched.strategy` decides.
+ */
+export { Deadlock, RoundRobin, type Strategy, type task_struct, type WaitPoint } from './kernel/sched/core.ts';
+export { check_patches, patch_states, type PatchState } from './patches/index.ts';
+export { Unmodelled } from './unmodelled.ts';
+export { type Libc, runProgram } from './user/libc.ts';
+/** Numbers and structures of the Linux ABI on x86-64, with the test drivers' ioctls. */
+export * as uapi from './user/uapi.ts';
