@@ -3,7 +3,7 @@
 // node_modules. Recorded results go beside the programs that read them.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('..', import.meta.url));
@@ -17,3 +17,5 @@ if (tsc.status !== 0) process.exit(tsc.status ?? 1);
 
 for (const name of readdirSync(`${top}selftests`, { recursive: true, encoding: 'utf8' }))
   if (name.endsWith('.ktap')) cpSync(`${top}selftests/${name}`, `${dist}selftests/${name}`);
+
+chmodSync(`${dist}harness/bin/hmm-selftests.js`, 0o755);

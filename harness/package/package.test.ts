@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The package as its user gets it: packed, installed in an empty folder, and used there on every Node that it is for.
+// By default on the Node that runs the tests, without the registry: what the package depends on is linked. With SLOW=1
+// npm installs everything, on Node 20, 22 and 24.
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { library_example } from './readme.ts';
+
+const top = fileURLToPath(new URL('../..', import.meta.url));
+const { version, dependencies, bin } = JSON.parse(readFileSync(`${top}package.json`, 'utf8')) as {
+  version: string;
+  dependencies: Record<string, string>;
+  bin: { 'hmm-selftests': string };
+};
+const example = library_example(top);
+
+const slow = process.env.SLOW === '1';
+
+type Asserts = Pick<typeof t, 'equal' | 'match'>;
+
+interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program in a folder as a user would: nothing of npm's or of this project's in its environment. */
+function run(cwd: string, program: string, ...argv: string[]): Ended {
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS$|NODE_V8_COVERAGE$|TAP|INIT_CWD$)/.test(name)),
+  );
+  return spawnSync(program, argv, { cwd, env, encoding: 'utf8' });
+}
+
+/** Runs what has to succeed; returns what it printed. */
+function must(cwd: string, program: string, ...argv: string[]): string {
+  const { status, stdout, stderr } = run(cwd, program, ...argv);
+  if (status !== 0) throw new Error(`${program} ${argv.join(' ')}: exit status ${status}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+/** Installs in a folder; returns what npm had to say. */
+function npm_install(dir: string, ...argv: string[]): string {
+  const { status, stderr } = run(dir, 'npm', ...argv, '--no-audit', '--no-fund', '--fetch-retries=1');
+  if (/\b(ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|ENOTCACHED)\b/.test(stderr))
+    throw new Error('npm cannot reach its registry, which this test installs from: go online, or leave SLOW=1 out');
+  if (status !== 0) throw new Error(`npm ${argv.join(' ')}: exit status ${status}\n${stderr}`);
+  return stderr;
+}
+
+const TSCONFIG = {
+  compilerOptions: { strict: true, target: 'es2022', module: 'nodenext', types: [], outDir: 'out' },
+  files: ['example.ts'],
+};
+
+/** Packs the project into a folder; returns the tarball. */
+function pack(into: string, ...options: string[]): string {
+  must(top, 'npm', 'pack', '--silent', '--pack-destination', into, ...options);
+  return `${into}/hmm-selftests-${version}.tgz`;
+}
+
+/** What a user does with the package that is installed in `dir`: `hmm` runs its command, `node` a program. */
+function use_package(
+  t: Asserts,
+  dir: string,
+  hmm: (...argv: string[]) => Ended,
+  node: (program: string) => string,
+): void {
+  const results = 'node_modules/hmm-selftests/selftests/results/smoke.ktap';
+  const compared = hmm('compare', results);
+  t.match(compared.stdout, /^compared 78 results: 78 identical, 0 differ$/m, compared.stderr);
+  t.equal(compared.status, 0);
+
+  writeFileSync(`${dir}/tsconfig.json`, JSON.stringify(TSCONFIG));
+  writeFileSync(`${dir}/example.ts`, example.program);
+  must(dir, process.execPath, `${top}node_modules/typescript/bin/tsc`, '-p', '.');
+  t.equal(node('out/example.js'), example.prints, 'the example of the README prints what stands there');
+}
+
+t.test('the package runs on the Node of these tests', (t) => {
+  const dir = t.testdir({ 'package.json': '{ "type": "module" }', node_modules: { 'hmm-selftests': {} } });
+  must(top, 'npm', 'run', '--silent', 'build');
+  const tarball = pack(dir, '--ignore-scripts');
+  const installed = `${dir}/node_modules/hmm-selftests`;
+  must(dir, 'tar', 'xzf', tarball, '--strip-components=1', '-C', installed);
+  for (const name of Object.keys(dependencies)) {
+    mkdirSync(dirname(`${dir}/node_modules/${name}`), { recursive: true });
+    symlinkSync(`${top}node_modules/${name}`, `${dir}/node_modules/${name}`);
+  }
+  const hmm = (...argv: string[]): Ended => run(dir, process.execPath, `${installed}/${bin['hmm-selftests']}`, ...argv);
+  use_package(t, dir, hmm, (program) => must(dir, process.execPath, program));
+
+  const program = 'node_modules/hmm-selftests/selftests/programs/sample.jsonl.gz';
+  const states = hmm('regression', 'list');
+  t.match(states.stdout, /^device-private-offsets$/m);
+  const commands: (readonly [RegExp, ...string[]])[] = [
+    [/^# PASSED: 2 \/ 2 tests passed\.$/m, 'hmm-tests', '-t', 'open_close'],
+    [/^replayed 2 programs: 2 identical, 0 diverge$/m, 'replay', program, '--only', '11-1', '--only', '11-6'],
+    [/^fault-vs-munmap: 5 schedules .*: none fails/m, 'explore', 'fault-vs-munmap', '--schedules=5'],
+    [
+      /^ok range-fault-in-a-hole: without the fix oops: .* in hmm_do_fault <- /m,
+      'regression',
+      'run',
+      'range-fault-in-a-hole',
+    ],
+    [/^usage: npx hmm-selftests start /m, 'start', '--help'],
+    [/^ {2}compare /m, '--help'],
+  ];
+  for (const [expected, ...argv] of commands) {
+    const { status, stdout, stderr } = hmm(...argv);
+    t.match(stdout, expected, stderr);
+    t.equal(status, 0, argv.join(' '));
+  }
+  const unknown = hmm('compar');
+  t.match(unknown.stderr, /^hmm-selftests: expected one of start, .*, got compar\n$/);
+  t.equal(unknown.status, 2);
+  t.end();
+});
+
+t.test('it installs from the registry without a warning and runs', { skip: slow ? false : 'only with SLOW=1' }, (t) => {
+  const tarball = pack(t.testdir());
+  for (const major of [20, 22, 24]) {
+    t.test(`on Node ${major}`, (t) => {
+      // the package node fetches its binary by a script
+      const dir = t.testdir({ 'package.json': '{ "type": "module", "allowScripts": { "node": true } }' });
+      const said = npm_install(dir, 'install', tarball, `node@${major}`);
+      t.notMatch(said, /npm warn/i);
+      t.match(must(dir, 'npx', 'node', '--version'), new RegExp(`^v${major}\\.`));
+      const hmm = (...argv: string[]): Ended => run(dir, 'npx', 'hmm-selftests', ...argv);
+      use_package(t, dir, hmm, (program) => must(dir, 'npx', 'node', program));
+      t.end();
+    });
+  }
+  t.end();
+});
+
+t.test('a checkout installs without a warning', { skip: slow ? false : 'only with SLOW=1' }, (t) => {
+  const dir = t.testdir();
+  for (const name of ['package.json', 'package-lock.json', '.npmrc']) cpSync(top + name, `${dir}/${name}`);
+  // What tap builds afterwards needs the rest of the checkout.
+  must(dir, 'npm', 'pkg', 'delete', 'scripts.dependencies');
+  t.notMatch(npm_install(dir, 'ci'), /npm warn/i);
+  t.end();
+});
