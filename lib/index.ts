@@ -18,7 +18,10 @@ export { Oops, type Warning } from './kernel/printk.ts';
  * `m.sched.explore` makes every lock, wait, TLB flush and user access such a choice, which `m.sched.strategy` decides.
  */
 export { Deadlock, RoundRobin, type Strategy, type task_struct, type WaitPoint } from './kernel/sched/core.ts';
-export { check_patches, patch_states, type PatchState } from './patches/index.ts';
+/** States of the kernel that differ from Linux 7.3.4, for `boot({ patches })`; check_patches() takes them as text. */
+export { check_patches } from './patches/check_patches.ts';
+export { type PatchId, patch_states } from './patches/index.ts';
+export type { PatchState } from './patches/patch_state.ts';
 export { Unmodelled } from './unmodelled.ts';
 export { type Libc, runProgram } from './user/libc.ts';
 /** Numbers and structures of the Linux ABI on x86-64, with the test drivers' ioctls. */

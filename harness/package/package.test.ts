@@ -19,6 +19,7 @@ const { version, dependencies, bin } = JSON.parse(readFileSync(`${top}package.js
 const example = library_example(top);
 
 const slow = process.env.SLOW === '1';
+t.setTimeout(slow ? 900_000 : 300_000);
 
 type Asserts = Pick<typeof t, 'equal' | 'match'>;
 
@@ -95,10 +96,7 @@ t.test('the package runs on the Node of these tests', (t) => {
   use_package(t, dir, hmm, (program) => must(dir, process.execPath, program));
 
   const program = 'node_modules/hmm-selftests/selftests/programs/sample.jsonl.gz';
-  const states = hmm('regression', 'list');
-  t.match(states.stdout, /^device-private-offsets$/m);
   const commands: (readonly [RegExp, ...string[]])[] = [
-    [/^# PASSED: 2 \/ 2 tests passed\.$/m, 'hmm-tests', '-t', 'open_close'],
     [/^replayed 2 programs: 2 identical, 0 diverge$/m, 'replay', program, '--only', '11-1', '--only', '11-6'],
     [/^fault-vs-munmap: 5 schedules .*: none fails/m, 'explore', 'fault-vs-munmap', '--schedules=5'],
     [
@@ -107,7 +105,6 @@ t.test('the package runs on the Node of these tests', (t) => {
       'run',
       'range-fault-in-a-hole',
     ],
-    [/^usage: npx hmm-selftests start /m, 'start', '--help'],
     [/^ {2}compare /m, '--help'],
   ];
   for (const [expected, ...argv] of commands) {
