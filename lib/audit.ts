@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What must hold in every machine whenever no task is inside the kernel. NON-KERNEL throughout.
+// Invariants of a machine while no task is inside the kernel. NON-KERNEL throughout.
 
 import {
   _PAGE_DIRTY,
@@ -54,9 +54,9 @@ import { PAGES_PER_SECTION } from './mm/physmem.ts';
 const TAG_SPAN = 2 ** 35;
 const MAX_FINDINGS = 20;
 
-/** What the page tables of all address spaces say about one page or folio. */
+/** How often the page tables of all address spaces map a page or folio. */
 interface Mapped {
-  /** by ptes, device private and device exclusive entries included */
+  /** by ptes, including device-private and device-exclusive entries */
   ptes: number;
   /** by pmds or puds, on a head page */
   entire: number;
@@ -66,7 +66,7 @@ class Auditor {
   readonly m: Machine;
   readonly found: string[] = [];
   readonly mapped = new Map<number, Mapped>();
-  /** references that the page tables explain, by folio */
+  /** explained references, by folio */
   readonly refs = new Map<number, number>();
   constructor(m: Machine) {
     this.m = m;
@@ -103,7 +103,7 @@ function vma_cursor(mm: mm_struct): (addr: number) => vm_area_struct | null {
   };
 }
 
-/** The rmap side of one mapping: the page's object must lead back to this vma at this address. */
+/** Checks that rmap of the page finds this vma at this address. */
 function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number): void {
   const m = a.m;
   const folio = page_folio(m, page);
@@ -177,7 +177,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     }
     const c = a.map(page);
     if (!present && softleaf_is_device_exclusive(leaf) && m.patches.has('no-exclusive-mapcount')) {
-      // counts as a reference only
+      // has a reference and no mapcount
     } else if (size === 4096) c.ptes++;
     else c.entire++;
     a.hold(folio, 1);
@@ -338,8 +338,8 @@ function audit_tlb(a: Auditor): void {
 }
 
 /**
- * Everything in the machine that contradicts something else in it, at most 20 lines; an empty list is a clean machine.
- * To be asked while every task is in user space or asleep in a wait that holds no lock.
+ * Returns the violated invariants, at most 20 lines; empty for a clean machine. Every task must be in user space or
+ * asleep without a lock.
  */
 export function audit(m: Machine): string[] {
   const a = new Auditor(m);

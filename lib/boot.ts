@@ -23,13 +23,13 @@ import { slab_state } from './mm/slub.ts';
 import { initcalls, modules } from './modules.ts';
 import type { PatchId } from './patches/index.ts';
 
-/** How a machine is made. Everything has a default. */
+/** Configuration of a machine; every field has a default. */
 export interface MachineConfig {
   /** bytes of RAM, a multiple of 4 MiB; default 6 GiB */
   mem?: number;
   /** /sys/kernel/mm/transparent_hugepage/enabled; default always */
   thp?: 'always' | 'madvise' | 'never';
-  /** physical ranges kept from the allocator (memmap=SIZE!ADDR on the command line), such as coherent device memory */
+  /** physical ranges withheld from the allocator (memmap=SIZE!ADDR), such as coherent device memory */
   reserved?: { start: number; size: number }[];
   /** bits of a physical address, 32 to 43; default 40 */
   phys_bits?: number;
@@ -39,20 +39,20 @@ export interface MachineConfig {
   cpus?: number;
   /** seed of the machine's random numbers; default 1 */
   seed?: number;
-  /** who chooses among the runnable tasks; default round robin */
+  /** chooses among the runnable tasks; default round robin */
   strategy?: Strategy;
-  /** built with CONFIG_FAULT_INJECTION: /proc/self/fail-nth makes an allocation fail; default false */
+  /** CONFIG_FAULT_INJECTION, for /proc/self/fail-nth; default false */
   fault_injection?: boolean;
   /** patch states that differ from Linux 7.3.4 (lib/patches) */
   patches?: readonly PatchId[];
 }
 
-/** A table of live kernel objects that struct page names by number; 0 is NULL. NON-KERNEL. */
+/** A table of kernel objects that struct page refers to by index; index 0 is NULL. NON-KERNEL. */
 export class Registry<T> {
   private readonly items: (T | null)[] = [null];
   private readonly free: number[] = [];
 
-  /** Makes a number for what `make` builds. */
+  /** Adds the object that `make` builds for a free index. */
   add(make: (id: number) => T): T {
     const id = this.free.pop() ?? this.items.length;
     const item = make(id);
@@ -72,14 +72,14 @@ export class Registry<T> {
 }
 
 /**
- * One modelled computer with its kernel. Kernel functions that use any of its state take it first, as `m`. NON-KERNEL.
+ * A modelled computer with its kernel. Kernel functions that use its state take it as first parameter, `m`. NON-KERNEL.
  */
 export class Machine {
   readonly config: Required<MachineConfig>;
   readonly patches: ReadonlySet<PatchId>;
   readonly log = new KernelLog();
   readonly sched: Scheduler;
-  /** the task whose kernel or user code runs now */
+  /** the running task */
   current: task_struct;
   readonly cpus: Cpu[] = [];
   readonly ram = new PhysMem();
@@ -88,9 +88,9 @@ export class Machine {
   readonly device_private: device_private_numbers;
   readonly zone = new zone();
   readonly iomem: resource_state;
-  /** anon_vmas and address_spaces by the number that page->mapping holds */
+  /** anon_vmas and address_spaces by the id in page->mapping */
   readonly mappings = new Registry<anon_vma | address_space>();
-  /** dev_pagemaps by the number that page->pgmap holds */
+  /** dev_pagemaps by the id in page->pgmap */
   readonly pgmaps = new Registry<dev_pagemap>();
   readonly lru: lru_state;
   readonly slab = new slab_state();
@@ -98,24 +98,24 @@ export class Machine {
   readonly hugetlb: hugetlb_state;
   readonly vfs: vfs_state;
   readonly modules: module_state;
-  /** who waits for a folio's lock, by folio (mm/filemap.c: folio_wait_table) */
+  /** waiters for folio locks, by folio (mm/filemap.c: folio_wait_table) */
   readonly folio_wait = new Map<number, folio_waitqueue>();
-  /** the page of zeroes that reads of untouched memory map (ZERO_PAGE(0)) */
+  /** ZERO_PAGE(0) */
   zero_page = 0;
-  /** pages promised to private writable mappings (mm/util.c: vm_committed_as) */
+  /** pages charged to private writable mappings (mm/util.c: vm_committed_as) */
   vm_committed_as = 0;
-  /** mm_structs that are not freed yet, for the audit */
+  /** mm_structs not freed yet, for the audit */
   readonly mms = new Set<mm_struct>();
-  /** tasks that exited and that nobody waited for yet */
+  /** tasks that exited and were not reaped yet */
   readonly zombies: task_struct[] = [];
-  /** who waits for children, by thread group (struct signal_struct: wait_chldexit) */
+  /** waiters for children, by thread group (struct signal_struct: wait_chldexit) */
   readonly wait_chldexit = new Map<number, wait_queue_head>();
-  /** who polls a process's pidfd, by thread group (struct pid: wait_pidfd) */
+  /** pollers of a pidfd, by thread group (struct pid: wait_pidfd) */
   readonly wait_pidfd = new Map<number, wait_queue_head>();
-  /** Called when user code reaches a page through a TLB entry after the page was freed; null: nobody looks */
+  /** called when user code accesses a freed page through a stale TLB entry; null if not checked */
   on_stale_access: ((text: string) => void) | null = null;
   next_pid = 1;
-  /** next number of an address space in the TLBs' tags, see arch/x86/mm/tlb.ts */
+  /** next context of an address space in TLB tags, see arch/x86/mm/tlb.ts */
   tlb_next_ctx = 1;
   /** TLB flushes since boot */
   tlb_flushes = 0;
@@ -148,10 +148,7 @@ export class Machine {
   }
 }
 
-/**
- * Starts a machine: memory, file systems and the built-in drivers are there, no process is. Throws on a configuration
- * out of range.
- */
+/** Boots a machine with its built-in drivers and no process. Throws on a configuration out of range. NON-KERNEL. */
 export function boot(config: MachineConfig = {}): Machine {
   const m = new Machine(config);
   machine_init(m, initcalls);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The error numbers of include/uapi/asm-generic/errno-base.h, errno.h and include/linux/errno.h; a kernel function that
-// fails returns one of them negated.
+// Error numbers of include/uapi/asm-generic/errno-base.h, errno.h and include/linux/errno.h. Kernel functions return
+// them negated.
 
 export const EPERM = 1;
 export const ENOENT = 2;

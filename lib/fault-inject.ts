@@ -3,8 +3,8 @@
 import type { Machine } from './boot.ts';
 
 /**
- * True if the current task asked for this allocation to fail (lib/fault-inject.c: should_fail_ex(), of which only
- * fail-nth).
+ * Returns true if fail-nth selects this allocation of the current task (lib/fault-inject.c: should_fail_ex()). Leaves
+ * out the other attributes of fault injection.
  */
 export function should_fail(m: Machine): boolean {
   const pid = m.current.pid;

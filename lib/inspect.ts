@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The one read-only view of the kernel's inside that tools outside lib get. NON-KERNEL throughout.
+// Read-only views of kernel state for tools outside lib. NON-KERNEL throughout.
 
 import {
   _PAGE_TABLE,
@@ -44,9 +44,9 @@ import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import { flag_names } from './mm/page-flags.ts';
 import { folio_nr_pages, page_folio, pfn_to_page, ZONE_DEVICE } from './mm/page.ts';
 
-/** Where a walk of the page tables ended for an address. */
+/** The entry at which a page-table walk of an address ends. */
 export interface Leaf {
-  /** 'pte', 'pmd' or 'pud': the level of the entry; 'none' where no table is */
+  /** level of the entry; 'none' for a missing table */
   level: 'pte' | 'pmd' | 'pud' | 'none';
   entry: number;
   /** the table that holds it, and the index in it */
@@ -56,7 +56,7 @@ export interface Leaf {
   size: number;
 }
 
-/** The leaf entry for an address, by reading the page tables. */
+/** Returns the leaf entry for an address by reading the page tables. */
 export function walk_address(mm: mm_struct, addr: number): Leaf {
   let table: ptdesc = mm.pgd;
   for (;;) {
@@ -86,10 +86,7 @@ export function walk_address(mm: mm_struct, addr: number): Leaf {
   }
 }
 
-/**
- * Calls `visit` for every entry that is not none, in order of address: its address, the entry, the bytes that it
- * covers.
- */
+/** Calls `visit` for every non-empty leaf entry in order of address, with the bytes that the entry covers. */
 export function for_each_leaf(
   mm: mm_struct,
   visit: (addr: number, entry: number, size: number, table: ptdesc, index: number) => void,
@@ -108,17 +105,17 @@ export function for_each_leaf(
   walk(mm.pgd, 0);
 }
 
-/** The address space of a process, or null if it has none. */
+/** Returns the address space of a process, or null. */
 export function mm_of(m: Machine, pid: number): mm_struct | null {
   return m.sched.tasks.find((t) => t.pid === pid)?.mm ?? null;
 }
 
-/** How often the subscribers to an address space were told so far that entries of its page tables go. */
+/** Returns the number of mmu_notifier invalidations of an address space so far. */
 export function nr_invalidations(mm: mm_struct | null): number {
   return mm?.notifier_subscriptions?.nr_invalidations ?? 0;
 }
 
-/** The vma that contains the address, or null. */
+/** Returns the vma that contains the address, or null. */
 export function vma_at(mm: mm_struct, addr: number): vm_area_struct | null {
   return mm.mm_mt.find((v) => v.vm_start <= addr && addr < v.vm_end) ?? null;
 }
@@ -138,12 +135,12 @@ const LEAF_NAMES: Record<number, string> = {
   [SOFTLEAF_MARKER]: 'marker',
 };
 
-/** The page by its pfn, or by its offset among device-private pages if that is how it is numbered. */
+/** Returns the page's pfn or, with device-private-offsets, a device-private page's offset, as text. */
 export function page_name(m: Machine, page: number): string {
   return `${m.device_private.by_offset(page) ? 'device ' : ''}pfn 0x${m.device_private.page_number(page).toString(16)}`;
 }
 
-/** One line on a page: its folio, counts and flags. */
+/** Describes a page in one line: its folio, counts and flags. */
 export function describe_page(m: Machine, page: number): string {
   const p = m.page;
   const folio = page_folio(m, page);
@@ -157,7 +154,7 @@ export function describe_page(m: Machine, page: number): string {
   return `${page_name(m, page)}${part}${where} ref ${p._refcount[folio]} map ${p._mapcount[page] + 1} [${flags.join(' ')}]`;
 }
 
-/** One line on a page-table entry and what it names. */
+/** Describes a page-table entry and its page in one line. */
 export function describe_entry(m: Machine, entry: number): string {
   if (entry === 0) return 'none';
   if (pte_present(entry)) {
@@ -178,7 +175,7 @@ export function describe_entry(m: Machine, entry: number): string {
   return `${name}${bits}: ${describe_page(m, softleaf_to_page(m, leaf))}`;
 }
 
-/** What the page tables of a process hold for `npages` pages from an address on, equal neighbours in one line. */
+/** Describes the page-table entries of `npages` pages of a process, equal neighbours in one line. */
 export function inspect_range(m: Machine, pid: number, start: number, npages: number): string[] {
   const mm = mm_of(m, pid);
   if (mm === null) return [`process ${pid} has no address space`];

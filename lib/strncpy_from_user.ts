@@ -6,7 +6,7 @@ import { EFAULT } from './errno.ts';
 import type { Gen } from './kernel/gen.ts';
 
 /**
- * A string of user memory of at most `count` bytes, without its NUL, or -EFAULT (lib/strncpy_from_user.c:
+ * Returns a string of at most `count` bytes of user memory, without its NUL, or -EFAULT (lib/strncpy_from_user.c:
  * strncpy_from_user()).
  */
 export function* strncpy_from_user(m: Machine, from: number, count: number): Gen<string | number> {

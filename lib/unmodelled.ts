@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 /**
- * A path of the kernel that this model does not have. It is never caught inside `lib`: whoever reaches it learns the
- * upstream name of what is missing instead of a made-up result. NON-KERNEL.
+ * A kernel path that the model lacks, by upstream name. lib never catches it: a program that gets there fails with that
+ * name instead of an invented result. NON-KERNEL.
  */
 export class Unmodelled extends Error {
   constructor(what: string) {

@@ -14,20 +14,20 @@ import { devtmpfs_create_node, devtmpfs_delete_node } from './namei.ts';
 
 const MINORBITS = 20;
 const MAP_SHARED = 1;
-/** include/linux/fs.h: the majors that alloc_chrdev_region() tries, each range from the top */
+/** ranges of dynamic majors, each tried from the top (include/linux/fs.h: CHRDEV_MAJOR_DYN_END) */
 const CHRDEV_MAJOR_DYN = [
   [254, 234],
   [511, 384],
 ] as const;
 
-/** A range of device numbers that somebody reserved. */
+/** A reserved range of device numbers. NON-KERNEL form of fs/char_dev.c's char_device_struct. */
 interface char_device_struct {
   readonly from: number;
   readonly count: number;
   readonly name: string;
 }
 
-/** What answers for a range of device numbers (include/linux/cdev.h: struct cdev). */
+/** A character device (include/linux/cdev.h: struct cdev). */
 export class cdev {
   ops: file_operations | null = null;
   dev = 0;
@@ -36,19 +36,19 @@ export class cdev {
   users = 0;
 }
 
-/** The part of a device that names its node (include/linux/device.h: struct device). */
+/** The part of a device that names its node in /dev (include/linux/device.h: struct device). */
 export class device {
   devt = 0;
   name = '';
 }
 
-/** Device numbers and who answers for them; lives in m.vfs. NON-KERNEL. */
+/** Reserved device numbers and registered character devices, in m.vfs. NON-KERNEL. */
 export class chrdev_state {
   readonly chrdevs: char_device_struct[] = [];
   readonly cdev_map: cdev[] = [];
 }
 
-/** A device number (include/linux/kdev_t.h: MKDEV()). */
+/** include/linux/kdev_t.h: MKDEV() */
 export function MKDEV(ma: number, mi: number): number {
   return ma * (1 << MINORBITS) + mi;
 }
@@ -63,7 +63,7 @@ export function MINOR(dev: number): number {
   return dev % (1 << MINORBITS);
 }
 
-/** Reserves given device numbers: 0 or -EBUSY (fs/char_dev.c: register_chrdev_region()). */
+/** Reserves the given device numbers. Returns 0 or -EBUSY (fs/char_dev.c: register_chrdev_region()). */
 export function register_chrdev_region(m: Machine, from: number, count: number, name: string): number {
   const all = m.vfs.chrdev.chrdevs;
   if (all.some((c) => from < c.from + c.count && c.from < from + count)) return -EBUSY;
@@ -71,7 +71,7 @@ export function register_chrdev_region(m: Machine, from: number, count: number, 
   return 0;
 }
 
-/** Reserves device numbers of a free major; answers the first one, or -EBUSY (fs/char_dev.c: alloc_chrdev_region()). */
+/** Reserves device numbers of a free major. Returns the first one or -EBUSY (fs/char_dev.c: alloc_chrdev_region()). */
 export function alloc_chrdev_region(m: Machine, baseminor: number, count: number, name: string): number {
   for (const [first, last] of CHRDEV_MAJOR_DYN) {
     for (let major = first; major >= last; major--) {
@@ -84,19 +84,19 @@ export function alloc_chrdev_region(m: Machine, baseminor: number, count: number
   return -EBUSY;
 }
 
-/** Gives reserved device numbers back (fs/char_dev.c: unregister_chrdev_region()). */
+/** Releases reserved device numbers (fs/char_dev.c: unregister_chrdev_region()). */
 export function unregister_chrdev_region(m: Machine, from: number, count: number): void {
   const all = m.vfs.chrdev.chrdevs;
   const i = all.findIndex((c) => c.from === from && c.count === count);
   if (i >= 0) all.splice(i, 1);
 }
 
-/** Sets what a cdev does (fs/char_dev.c: cdev_init()). */
+/** Sets the operations of a cdev (fs/char_dev.c: cdev_init()). */
 export function cdev_init(c: cdev, fops: file_operations): void {
   c.ops = fops;
 }
 
-/** Makes the device numbers answer (fs/char_dev.c: cdev_add()). */
+/** Registers a cdev for its device numbers (fs/char_dev.c: cdev_add()). */
 export function cdev_add(m: Machine, p: cdev, dev: number, count: number): number {
   p.dev = dev;
   p.count = count;
@@ -104,33 +104,30 @@ export function cdev_add(m: Machine, p: cdev, dev: number, count: number): numbe
   return 0;
 }
 
-/** New opens of the numbers fail from here on; open files stay (fs/char_dev.c: cdev_del()). */
+/** Unregisters a cdev: new opens fail, open files stay (fs/char_dev.c: cdev_del()). */
 export function cdev_del(m: Machine, p: cdev): void {
   const map = m.vfs.chrdev.cdev_map;
   const i = map.indexOf(p);
   if (i >= 0) map.splice(i, 1);
 }
 
-/** The cdev that answers for a device number, or null (fs/char_dev.c: chrdev_open()'s kobj_lookup()). */
+/** Returns the cdev of a device number, or null (drivers/base/map.c: kobj_lookup()). */
 export function cdev_lookup(m: Machine, dev: number): cdev | null {
   return m.vfs.chrdev.cdev_map.find((c) => dev >= c.dev && dev < c.dev + c.count) ?? null;
 }
 
-/** Prepares a device (drivers/base/core.c: device_initialize()). */
+/** Initialises a device (drivers/base/core.c: device_initialize()). */
 export function device_initialize(dev: device): void {
   dev.name = '';
 }
 
-/** Names a device's node (drivers/base/core.c: dev_set_name()); without upstream's format. */
+/** Sets the name of a device's node (drivers/base/core.c: dev_set_name()). Leaves out format strings. */
 export function dev_set_name(dev: device, name: string): number {
   dev.name = name;
   return 0;
 }
 
-/**
- * Makes the device number answer and its node in /dev appear; -EINVAL without a name (fs/char_dev.c:
- * cdev_device_add()).
- */
+/** Registers a cdev and its node in /dev. Returns 0, or -EINVAL without a name (fs/char_dev.c: cdev_device_add()). */
 export function cdev_device_add(m: Machine, c: cdev, dev: device): number {
   if (dev.name === '') return -EINVAL;
   const ret = cdev_add(m, c, dev.devt, 1);
@@ -145,6 +142,7 @@ export function cdev_device_del(m: Machine, c: cdev, dev: device): void {
   cdev_del(m, c);
 }
 
+/** /dev/null (drivers/char/mem.c: null_fops) */
 const null_fops: file_operations = {
   *read(): Gen<number> {
     return 0;
@@ -154,6 +152,7 @@ const null_fops: file_operations = {
   },
 };
 
+/** /dev/zero (drivers/char/mem.c: zero_fops) */
 const zero_fops: file_operations = {
   *read(m, _f, buf, count): Gen<number> {
     const left = yield* clear_user(m, buf, count);
@@ -174,6 +173,7 @@ const zero_fops: file_operations = {
       : thp_get_unmapped_area(m, f, addr, len, pgoff, flags),
 };
 
+/** /dev/random and /dev/urandom, from the machine's own random numbers (drivers/char/random.c: urandom_fops) */
 const urandom_fops: file_operations = {
   *read(m, _f, buf, count): Gen<number> {
     let done = 0;
@@ -194,7 +194,7 @@ const urandom_fops: file_operations = {
   },
 };
 
-/** The memory devices of major 1: null, zero and urandom (drivers/char/mem.c: chr_dev_init()). */
+/** Registers the memory devices of major 1: null, zero, random and urandom (drivers/char/mem.c: chr_dev_init()). */
 export function chr_dev_init(m: Machine): void {
   register_chrdev_region(m, MKDEV(1, 0), 256, 'mem');
   const devices: [number, string, file_operations][] = [
@@ -214,7 +214,10 @@ export function chr_dev_init(m: Machine): void {
   }
 }
 
-/** Opens the driver behind a device's inode (fs/char_dev.c: chrdev_open()): -ENXIO if there is none. */
+/**
+ * Opens the driver of a device's inode. Returns the file or -errno, -ENXIO without a driver (fs/char_dev.c:
+ * chrdev_open()).
+ */
 export function* chrdev_open(m: Machine, node: inode, path: string, flags: number): Gen<file | number> {
   const p = node.i_cdev ?? cdev_lookup(m, node.i_rdev);
   if (p === null || p.ops === null) return -ENXIO;

@@ -7,8 +7,8 @@ import { vfs_register_file, vfs_unregister } from './namei.ts';
 const ROOT = '/sys/kernel/debug';
 
 /**
- * Puts a file in debugfs, below `parent` (an absolute path) or at its top; answers its path (include/linux/debugfs.h:
- * debugfs_create_file()).
+ * Creates a file in debugfs below `parent`, an absolute path, or at its root. Returns the file's path
+ * (include/linux/debugfs.h: debugfs_create_file()).
  */
 export function debugfs_create_file(
   m: Machine,
@@ -22,7 +22,7 @@ export function debugfs_create_file(
   return path;
 }
 
-/** Takes a file out of debugfs again (fs/debugfs/inode.c: debugfs_remove()). */
+/** Removes a file from debugfs (fs/debugfs/inode.c: debugfs_remove()). */
 export function debugfs_remove(m: Machine, path: string): void {
   vfs_unregister(m, path);
 }

@@ -16,7 +16,7 @@ const EFD_CLOEXEC = O_CLOEXEC;
 const EFD_NONBLOCK = O_NONBLOCK;
 const ULLONG_MAX = 0xffffffffffffffffn;
 
-/** A counter that tasks wait on (fs/eventfd.c: struct eventfd_ctx). */
+/** The counter of an eventfd (fs/eventfd.c: struct eventfd_ctx). */
 class eventfd_ctx {
   readonly wqh = new wait_queue_head('eventfd');
   count: bigint;
@@ -28,7 +28,8 @@ class eventfd_ctx {
 }
 
 /**
- * A file that lies in no directory, such as an eventfd's, with one reference (fs/anon_inodes.c: anon_inode_getfile()).
+ * Returns a file with one reference that is in no directory, such as an eventfd's (fs/anon_inodes.c:
+ * anon_inode_getfile()).
  */
 export function anon_inode_getfile(
   m: Machine,
@@ -44,6 +45,7 @@ export function anon_inode_getfile(
   return f;
 }
 
+/** Operations of an open eventfd (fs/eventfd.c: eventfd_fops). */
 const eventfd_fops: file_operations = {
   *read(m, f, buf, count): Gen<number> {
     const ctx = f.private_data as eventfd_ctx;
@@ -89,7 +91,9 @@ const eventfd_fops: file_operations = {
   },
 };
 
-/** eventfd2(2): a descriptor, -EINVAL for an unknown flag, or -EMFILE (fs/eventfd.c: do_eventfd()). */
+/**
+ * The eventfd2 system call. Returns a descriptor, -EINVAL for an unknown flag, or -EMFILE (fs/eventfd.c: do_eventfd()).
+ */
 export function do_eventfd(m: Machine, count: number, flags: number): number {
   if (flags & ~(EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK)) return -EINVAL;
   const fd = get_unused_fd_flags(m, flags);

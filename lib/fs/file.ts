@@ -7,14 +7,16 @@ import type { task_struct } from '../kernel/sched/core.ts';
 import { fput, get_file } from './file_table.ts';
 import { type file, files_struct, O_CLOEXEC } from './fs.ts';
 
-/** RLIMIT_NOFILE's soft limit (include/uapi/linux/fs.h: INR_OPEN_CUR) */
+/** soft limit of RLIMIT_NOFILE (include/uapi/linux/fs.h: INR_OPEN_CUR) */
 const INR_OPEN_CUR = 1024;
-/** The current task's file behind a descriptor, with a reference, or null (fs/file.c: fget()). */
+
+/** Returns the current task's file of a descriptor, with a reference, or null (fs/file.c: fget()). */
 export function fget(m: Machine, fd: number): file | null {
   const f = m.current.files?.fd[fd] ?? null;
   return f === null ? null : get_file(f);
 }
 
+/** Returns the current task's descriptor table, which must exist. NON-KERNEL. */
 function current_files(m: Machine): files_struct {
   const files = m.current.files;
   BUG_ON(files === null, 'fs/file.c: a task without files');
@@ -22,7 +24,7 @@ function current_files(m: Machine): files_struct {
 }
 
 /**
- * Reserves the lowest free descriptor number, or -EMFILE; of flags only O_CLOEXEC counts (fs/file.c:
+ * Reserves the lowest free descriptor. Returns it or -EMFILE; of flags only O_CLOEXEC has an effect (fs/file.c:
  * get_unused_fd_flags()).
  */
 export function get_unused_fd_flags(m: Machine, flags: number): number {
@@ -37,19 +39,19 @@ export function get_unused_fd_flags(m: Machine, flags: number): number {
   return fd;
 }
 
-/** Gives a reserved number back (fs/file.c: put_unused_fd()). */
+/** Releases a reserved descriptor (fs/file.c: put_unused_fd()). */
 export function put_unused_fd(m: Machine, fd: number): void {
   current_files(m).open_fds.delete(fd);
 }
 
-/** Puts the file behind a reserved number; the table takes over the caller's reference (fs/file.c: fd_install()). */
+/** Installs the file at a reserved descriptor and takes over the caller's reference (fs/file.c: fd_install()). */
 export function fd_install(m: Machine, fd: number, f: file): void {
   const files = current_files(m);
   BUG_ON(files.fd[fd] !== null, 'fs/file.c: fd_install() over an open file');
   files.fd[fd] = f;
 }
 
-/** A copy of a descriptor table for a new process, sharing the open files (fs/file.c: dup_fd()). */
+/** Returns a copy of a descriptor table that shares the open files (fs/file.c: dup_fd()). */
 export function dup_fd(_m: Machine, oldf: files_struct): files_struct {
   const newf = new files_struct();
   for (const f of oldf.fd) newf.fd.push(f === null ? null : get_file(f));
@@ -61,7 +63,7 @@ export function dup_fd(_m: Machine, oldf: files_struct): files_struct {
   return newf;
 }
 
-/** Drops a task's hold on a table; the last one closes every file in it, in order (fs/file.c: put_files_struct()). */
+/** Drops a task's reference to a table; the last one closes its files in order (fs/file.c: put_files_struct()). */
 export function put_files_struct(m: Machine, files: files_struct): void {
   files.count--;
   if (files.count > 0) return;
@@ -74,7 +76,7 @@ export function put_files_struct(m: Machine, files: files_struct): void {
   files.open_fds.clear();
 }
 
-/** Takes the table from a task that exits; the files close in task_work_run() (fs/file.c: exit_files()). */
+/** Detaches the table of an exiting task; the files close in task_work_run() (fs/file.c: exit_files()). */
 export function exit_files(m: Machine, tsk: task_struct): void {
   const files = tsk.files;
   if (files === null) return;
@@ -82,6 +84,7 @@ export function exit_files(m: Machine, tsk: task_struct): void {
   put_files_struct(m, files);
 }
 
+/** Removes a descriptor from the current task's table. Returns its file, or null (fs/file.c: file_close_fd()). */
 export function file_close_fd(m: Machine, fd: number): file | null {
   const files = current_files(m);
   const f = files.fd[fd] ?? null;
@@ -92,8 +95,8 @@ export function file_close_fd(m: Machine, fd: number): file | null {
 }
 
 /**
- * Closes a descriptor from kernel code: 0 or -EBADF; the file goes when the task leaves the kernel (fs/file.c:
- * close_fd()).
+ * Closes a descriptor from kernel code; the file is released when the task leaves the kernel. Returns 0 or -EBADF
+ * (fs/file.c: close_fd()).
  */
 export function close_fd(m: Machine, fd: number): number {
   const f = file_close_fd(m, fd);

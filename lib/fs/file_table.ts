@@ -7,26 +7,27 @@ import { BUG_ON } from '../kernel/printk.ts';
 import { file, type file_operations, type inode } from './fs.ts';
 import { iput } from './inode.ts';
 
-/** An open file with one reference; it holds the inode (fs/file_table.c: alloc_file()). */
+/** Returns an open file with one reference, which holds the inode (fs/file_table.c: alloc_file()). */
 export function alloc_file(_m: Machine, node: inode, path: string, flags: number, f_op: file_operations): file {
   node.i_count++;
   return new file(f_op, node, flags, path);
 }
 
-/** Takes another reference (include/linux/fs.h: get_file()). */
+/** Takes a reference (include/linux/fs.h: get_file()). */
 export function get_file(f: file): file {
   f.f_count++;
   return f;
 }
 
+/** fs/file_table.c: __fput() */
 function* __fput(m: Machine, f: file): Gen<void> {
   if (f.f_op.release !== undefined) yield* f.f_op.release(m, f.f_inode, f);
   yield* iput(m, f.f_inode);
 }
 
 /**
- * Drops a reference; the last one closes the file, but only when the current task leaves the kernel, so that this may
- * be called under any lock (fs/file_table.c: fput()).
+ * Drops a reference. The last one releases the file when the current task leaves the kernel, so this may be called
+ * under any lock (fs/file_table.c: fput()).
  */
 export function fput(m: Machine, f: file): void {
   BUG_ON(f.f_count <= 0, 'fs/file_table.c: fput() of a file without references');
@@ -34,7 +35,7 @@ export function fput(m: Machine, f: file): void {
   if (f.f_count === 0) m.current.task_works.push(() => __fput(m, f));
 }
 
-/** As fput(), but closes the file at once; for close(2), which holds no lock (fs/file_table.c: fput_close_sync()). */
+/** fput() that releases the file at once, for close(), which holds no lock (fs/file_table.c: fput_close_sync()). */
 export function* fput_close_sync(m: Machine, f: file): Gen<void> {
   BUG_ON(f.f_count <= 0, 'fs/file_table.c: fput_close_sync() of a file without references');
   f.f_count--;
@@ -42,7 +43,7 @@ export function* fput_close_sync(m: Machine, f: file): Gen<void> {
 }
 
 /**
- * What user space is told for an error that only the kernel knows. NON-KERNEL (arch/x86/kernel/signal.c:
+ * Returns the error that user space sees for one internal to the kernel. NON-KERNEL (arch/x86/kernel/signal.c:
  * handle_signal()).
  */
 export function eintr(ret: number): number {

@@ -20,28 +20,28 @@ export const O_DIRECTORY = 0o200000;
 export const O_CLOEXEC = 0o2000000;
 export const O_TMPFILE = 0o20200000;
 
-// file->f_mode (include/linux/fs.h: FMODE_*), the bits that this model tells apart.
+// file->f_mode (include/linux/fs.h: FMODE_*), the modelled bits.
 export const FMODE_READ = 1 << 0;
 export const FMODE_WRITE = 1 << 1;
 export const FMODE_LSEEK = 1 << 2;
 export const FMODE_PREAD = 1 << 3;
 export const FMODE_PWRITE = 1 << 4;
 
-/** What a file caches and who maps it (include/linux/fs.h: struct address_space). */
+/** The page cache and mappings of an inode (include/linux/fs.h: struct address_space). */
 export class address_space {
-  /** its number in m.mappings; what page->mapping holds */
+  /** index in m.mappings; page->mapping holds it */
   readonly id: number;
   readonly host: inode;
-  /** the page cache: folio by index; a large folio stands at its first index */
+  /** the page cache: folios by their first index */
   readonly i_pages = new Map<number, number>();
   nrpages = 0;
-  /** vmas that map it; the interval tree of upstream */
+  /** vmas that map it (upstream: an interval tree) */
   readonly i_mmap = new Set<vm_area_struct>();
-  /** shared writable mappings */
+  /** number of shared writable mappings */
   i_mmap_writable = 0;
   readonly i_mmap_rwsem = new rw_semaphore('i_mmap_rwsem');
   readonly invalidate_lock = new rw_semaphore('invalidate_lock');
-  /** what kind of file: 'shmem', 'hugetlbfs', or null where nothing is cached */
+  /** file system, 'none' where nothing is cached */
   readonly kind: 'shmem' | 'hugetlbfs' | 'none';
   constructor(id: number, host: inode, kind: 'shmem' | 'hugetlbfs' | 'none') {
     this.id = id;
@@ -58,39 +58,39 @@ export class inode {
   /** major * 2^20 + minor of a device's inode */
   i_rdev = 0;
   i_nlink = 0;
-  /** open files and mappings that refer to it */
+  /** references of open files and mappings */
   i_count = 1;
   i_mapping: address_space | null = null;
-  /** called once nothing refers to the inode any more (struct super_operations: evict_inode) */
+  /** called when the last reference is dropped (struct super_operations: evict_inode) */
   evict_inode: ((m: Machine, inode: inode) => Gen<void>) | null = null;
   readonly i_rwsem = new rw_semaphore('i_rwsem');
-  /** the driver of a device's inode, once it was opened */
+  /** driver of a device's inode, set by the first open */
   i_cdev: cdev | null = null;
-  /** what the file system keeps for it */
+  /** owned by the file system */
   i_private: unknown = null;
   constructor(ino: number) {
     this.i_ino = ino;
   }
 }
 
-/** What an open file can do (include/linux/fs.h: struct file_operations). Absent members answer as upstream's do. */
+/** Operations of an open file; absent ones fail as upstream's do (include/linux/fs.h: struct file_operations). */
 export interface file_operations {
-  /** the module that must stay while a file is open */
+  /** module that an open file pins */
   owner?: { refcount: number };
   open?: (m: Machine, inode: inode, f: file) => Gen<number>;
   release?: (m: Machine, inode: inode, f: file) => Gen<number>;
-  /** buf is a user address; answers bytes or -errno */
+  /** buf is a user address; returns bytes or -errno */
   read?: (m: Machine, f: file, buf: number, count: number, pos: number) => Gen<number>;
   write?: (m: Machine, f: file, buf: number, count: number, pos: number) => Gen<number>;
   unlocked_ioctl?: (m: Machine, f: file, cmd: number, arg: number) => Gen<number>;
   mmap?: (m: Machine, f: file, vma: vm_area_struct) => Gen<number>;
-  /** decides about a mapping before it exists, instead of mmap */
+  /** used instead of mmap: sets up the mapping before its vma exists */
   mmap_prepare?: (m: Machine, desc: vm_area_desc) => number;
-  /** POLL* bits that hold now; `wait` is where to wait for a change */
+  /** returns the current EPOLL* bits and where to wait for a change */
   poll?: (m: Machine, f: file) => { mask: number; wait: wait_queue_head };
   /** mode is FALLOC_FL_*, offset and len are bytes */
   fallocate?: (m: Machine, f: file, mode: number, offset: number, len: number) => Gen<number>;
-  /** sets the size, as the inode's setattr does for ftruncate() */
+  /** sets the size for ftruncate() (struct inode_operations: setattr) */
   setattr_size?: (m: Machine, f: file, length: number) => Gen<number>;
   get_unmapped_area?: (m: Machine, f: file | null, addr: number, len: number, pgoff: number, flags: number) => number;
 }
@@ -124,7 +124,7 @@ export class files_struct {
   /** tasks that share it */
   count = 1;
   readonly fd: (file | null)[] = [];
-  /** numbers in use, also those that are reserved while their file is being opened */
+  /** descriptors in use or reserved */
   readonly open_fds = new Set<number>();
   readonly close_on_exec = new Set<number>();
 }

@@ -46,7 +46,7 @@ const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 const MAP_FIXED = 0x10;
 
-/** A new, unlinked file of huge pages of that size (fs/hugetlbfs/inode.c: hugetlbfs_get_inode()). */
+/** Returns a new, unlinked file of huge pages of one size (fs/hugetlbfs/inode.c: hugetlbfs_get_inode()). */
 function hugetlbfs_get_inode(m: Machine, h: hstate): inode {
   const node = new_inode(m);
   node.i_private = new hugetlbfs_inode_info(h);
@@ -55,6 +55,7 @@ function hugetlbfs_get_inode(m: Machine, h: hstate): inode {
   return node;
 }
 
+/** fs/hugetlbfs/inode.c: hugetlbfs_file_mmap() */
 function* hugetlbfs_file_mmap(m: Machine, f: file, vma: vm_area_struct): Gen<number> {
   const node = f.f_inode;
   const h = hstate_file(m, f);
@@ -75,7 +76,7 @@ function* hugetlbfs_file_mmap(m: Machine, f: file, vma: vm_area_struct): Gen<num
 }
 
 /**
- * Where to map a hugetlbfs file: a multiple of its page size, or -errno (fs/hugetlbfs/inode.c:
+ * Returns an address for a hugetlbfs mapping, a multiple of its page size, or -errno (fs/hugetlbfs/inode.c:
  * hugetlb_get_unmapped_area()).
  */
 export function hugetlb_get_unmapped_area(
@@ -93,6 +94,7 @@ export function hugetlb_get_unmapped_area(
   return mm_get_unmapped_area_vmaflags(m, f, addr0, len, pgoff, flags, 0);
 }
 
+/** fs/hugetlbfs/inode.c: hugetlbfs_read_iter() */
 function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   const node = f.f_inode;
   const mapping = node.i_mapping as address_space;
@@ -121,14 +123,17 @@ function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: n
   return done;
 }
 
+/** fs/hugetlbfs/inode.c: vma_offset_start() */
 function vma_offset_start(vma: vm_area_struct, start: number): number {
   return vma.vm_start + (vma.vm_pgoff < start ? (start - vma.vm_pgoff) * 4096 : 0);
 }
 
+/** fs/hugetlbfs/inode.c: vma_offset_end() */
 function vma_offset_end(vma: vm_area_struct, end: number): number {
   return end === Infinity ? vma.vm_end : Math.min(vma.vm_end, (end - vma.vm_pgoff) * 4096 + vma.vm_start);
 }
 
+/** fs/hugetlbfs/inode.c: hugetlb_vma_maps_pfn() */
 function hugetlb_vma_maps_pfn(m: Machine, h: hstate, vma: vm_area_struct, addr: number, pfn: number): boolean {
   const pt = huge_pte_offset(m, vma.vm_mm, addr, huge_page_size(h));
   if (pt === null) return false;
@@ -136,6 +141,10 @@ function hugetlb_vma_maps_pfn(m: Machine, h: hstate, vma: vm_area_struct, addr: 
   return pte_present(pte) && pte_pfn(pte) === pfn;
 }
 
+/**
+ * Leaves out waiting for a contended vma lock, which throws Unmodelled (fs/hugetlbfs/inode.c:
+ * hugetlb_unmap_file_folio()).
+ */
 function* hugetlb_unmap_file_folio(
   m: Machine,
   h: hstate,
@@ -157,6 +166,7 @@ function* hugetlb_unmap_file_folio(
   up_write(m, mapping.i_mmap_rwsem);
 }
 
+/** fs/hugetlbfs/inode.c: hugetlb_vmdelete_list() */
 function* hugetlb_vmdelete_list(
   m: Machine,
   mapping: address_space,
@@ -171,6 +181,7 @@ function* hugetlb_vmdelete_list(
   }
 }
 
+/** fs/hugetlbfs/inode.c: remove_inode_hugepages(), fs/hugetlbfs/inode.c: remove_inode_single_folio() */
 function* remove_inode_hugepages(m: Machine, node: inode, lstart: number, lend: number): Gen<void> {
   const h = hstate_inode(m, node);
   const mapping = node.i_mapping as address_space;
@@ -195,11 +206,13 @@ function* remove_inode_hugepages(m: Machine, node: inode, lstart: number, lend: 
   if (truncate_op) hugetlb_unreserve_pages(m, node, lstart / huge_page_size(h), Infinity, freed);
 }
 
+/** fs/hugetlbfs/inode.c: hugetlbfs_evict_inode() */
 function* hugetlbfs_evict_inode(m: Machine, node: inode): Gen<void> {
   yield* remove_inode_hugepages(m, node, 0, Infinity);
   m.mappings.remove((node.i_mapping as address_space).id);
 }
 
+/** fs/hugetlbfs/inode.c: hugetlbfs_setattr(), fs/hugetlbfs/inode.c: hugetlb_vmtruncate() */
 function* hugetlbfs_setattr_size(m: Machine, f: file, length: number): Gen<number> {
   const node = f.f_inode;
   const h = hstate_file(m, f);
@@ -213,6 +226,7 @@ function* hugetlbfs_setattr_size(m: Machine, f: file, length: number): Gen<numbe
   return 0;
 }
 
+/** fs/hugetlbfs/inode.c: hugetlbfs_zero_partial_page() */
 function* hugetlbfs_zero_partial_page(
   m: Machine,
   h: hstate,
@@ -229,6 +243,10 @@ function* hugetlbfs_zero_partial_page(
   folio_put(m, folio);
 }
 
+/**
+ * Leaves out preallocation, which throws Unmodelled (fs/hugetlbfs/inode.c: hugetlbfs_fallocate(), fs/hugetlbfs/inode.c:
+ * hugetlbfs_punch_hole()).
+ */
 function* hugetlbfs_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)) return -EOPNOTSUPP;
   if (!(mode & FALLOC_FL_PUNCH_HOLE))
@@ -252,7 +270,7 @@ function* hugetlbfs_fallocate(m: Machine, f: file, mode: number, offset: number,
   return 0;
 }
 
-/** What an open hugetlbfs file can do (fs/hugetlbfs/inode.c: hugetlbfs_file_operations). */
+/** Operations of an open hugetlbfs file (fs/hugetlbfs/inode.c: hugetlbfs_file_operations). */
 export const hugetlbfs_file_operations: file_operations = {
   read: hugetlbfs_read,
   mmap: hugetlbfs_file_mmap,
@@ -260,9 +278,10 @@ export const hugetlbfs_file_operations: file_operations = {
   setattr_size: hugetlbfs_setattr_size,
   get_unmapped_area: hugetlb_get_unmapped_area,
 };
+
 /**
- * A file of `size` bytes (a multiple of the huge page) for a mapping, or -errno; of acctflag only VM_NORESERVE counts
- * (fs/hugetlbfs/inode.c: hugetlb_file_setup()).
+ * Returns a file of `size` bytes, a multiple of the huge page size, for a mapping, or -errno. Of acctflag only
+ * VM_NORESERVE has an effect (fs/hugetlbfs/inode.c: hugetlb_file_setup()).
  */
 export function* hugetlb_file_setup(
   m: Machine,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The commands of ioctl(2) that every file has. The caller is root.
+// The ioctls of any file. The caller is root.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
@@ -46,7 +46,7 @@ const FS_IOC_ZERO_RANGE = 0x40305839;
 
 type file_system = 'tmpfs' | 'devtmpfs' | 'proc' | 'sysfs' | 'debugfs' | 'anon_inodefs' | 'root';
 
-/** where they are mounted, what lies within another one first */
+/** mount points, nested ones first */
 const mounts: [string, file_system][] = [
   ['/tmp', 'tmpfs'],
   ['/dev', 'devtmpfs'],
@@ -55,34 +55,38 @@ const mounts: [string, file_system][] = [
   ['/sys', 'sysfs'],
 ];
 
+/** Returns the file system of a file by its path. NON-KERNEL. */
 function file_system_of(f: file): file_system {
   const { path } = f;
   if (path.startsWith('anon_inode:')) return 'anon_inodefs';
   return mounts.find(([dir]) => path === dir || path.startsWith(`${dir}/`))?.[1] ?? 'root';
 }
 
+/** Returns true for an open directory. NON-KERNEL (upstream: S_ISDIR()). */
 function is_directory(f: file): boolean {
   return f.f_op === directory_fops;
 }
 
-/** A regular file that has a name, or had one to be. */
+/** Returns true for a regular file, linked or not. NON-KERNEL (upstream: S_ISREG()). */
 function is_regular(f: file): boolean {
   return f.f_inode.i_rdev === 0 && !is_directory(f) && file_system_of(f) !== 'anon_inodefs';
 }
 
-/** The int at a user address, or null if it cannot be read. */
+/** Returns the int at a user address, or null for a fault (arch/x86/include/asm/uaccess.h: get_user()). */
 function* get_int(m: Machine, arg: number): Gen<number | null> {
   const bytes = new Uint8Array(4);
   if ((yield* copy_from_user(m, bytes, arg, 4)) !== 0) return null;
   return new DataView(bytes.buffer).getInt32(0, true);
 }
 
+/** Writes an int to a user address; returns 0 or -EFAULT (arch/x86/include/asm/uaccess.h: put_user()). */
 function* put_int(m: Machine, value: number, arg: number): Gen<number> {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, true);
   return (yield* copy_to_user(m, arg, bytes, 4)) !== 0 ? -EFAULT : 0;
 }
 
+/** fs/ioctl.c: ioctl_fionbio() */
 function* ioctl_fionbio(m: Machine, f: file, arg: number): Gen<number> {
   const on = yield* get_int(m, arg);
   if (on === null) return -EFAULT;
@@ -91,24 +95,24 @@ function* ioctl_fionbio(m: Machine, f: file, arg: number): Gen<number> {
   return 0;
 }
 
-/** No modelled file has a fasync operation, so there is nothing that could change. */
+/** Leaves out setting FASYNC: no modelled file has a fasync operation (fs/ioctl.c: ioctl_fioasync()). */
 function* ioctl_fioasync(m: Machine, f: file, arg: number): Gen<number> {
   const on = yield* get_int(m, arg);
   if (on === null) return -EFAULT;
   return (on !== 0) !== ((f.f_flags & FASYNC) !== 0) ? -ENOTTY : 0;
 }
 
-/** Bytes on the medium: tmpfs counts the pages that a file has, and nothing else counts anything. */
+/** Returns the bytes allocated to the file, which only tmpfs counts (fs/stat.c: inode_get_bytes()). */
 function inode_get_bytes(f: file): number {
   return (f.f_inode.i_mapping?.nrpages ?? 0) * 4096;
 }
 
-/** An attribute of sysfs says that it is a page long, other made-up files are empty. */
+/** Returns the size of the file: one page for a sysfs attribute (include/linux/fs.h: i_size_read()). */
 function i_size_read(f: file): number {
   return file_system_of(f) === 'sysfs' ? 4096 : f.f_inode.i_size;
 }
 
-/** None of these file systems can say where a block lies. */
+/** Returns -EINVAL for every block: no modelled file system has bmap (fs/ioctl.c: ioctl_fibmap()). */
 function* ioctl_fibmap(m: Machine, arg: number): Gen<number> {
   const block = yield* get_int(m, arg);
   if (block === null) return -EFAULT;
@@ -116,6 +120,10 @@ function* ioctl_fibmap(m: Machine, arg: number): Gen<number> {
   return (yield* put_int(m, 0, arg)) !== 0 ? -EFAULT : -EINVAL;
 }
 
+/**
+ * The part of do_vfs_ioctl() that depends on the file system, and file_ioctl() (fs/ioctl.c: do_vfs_ioctl(), fs/ioctl.c:
+ * file_ioctl()).
+ */
 function* ioctl_fs(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
   const fs = file_system_of(f);
   if (fs === 'root') throw new Unmodelled('fs/ioctl.c: do_vfs_ioctl() on the root file system');
@@ -171,7 +179,7 @@ function* ioctl_fs(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
 }
 
 /**
- * What is the same for every file, or -ENOIOCTLCMD for what the file itself must know; cmd has 32 bits (fs/ioctl.c:
+ * Handles the ioctls of any file; returns -ENOIOCTLCMD for those of the driver. cmd has 32 bits (fs/ioctl.c:
  * do_vfs_ioctl()).
  */
 function* do_vfs_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
@@ -190,6 +198,7 @@ function* do_vfs_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number
   return yield* ioctl_fs(m, f, cmd, arg);
 }
 
+/** Calls do_vfs_ioctl(), then the driver (fs/ioctl.c: vfs_ioctl()). */
 function* do_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): Gen<number> {
   const error = yield* do_vfs_ioctl(m, fd, f, cmd, arg);
   if (error !== -ENOIOCTLCMD) return error;
@@ -198,7 +207,7 @@ function* do_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): G
   return ret === -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 
-/** ioctl(2); cmd is taken as 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). */
+/** The ioctl system call; cmd is truncated to 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). */
 export function* sys_ioctl(m: Machine, fd: number, cmd: number, arg: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;

@@ -29,15 +29,15 @@ import {
 } from './fs.ts';
 import { iput, new_inode } from './inode.ts';
 
-/** A file whose contents the kernel makes up when it is read, and parses when it is written. NON-KERNEL. */
+/** Generates and parses the text of a /proc or /sys file. NON-KERNEL. */
 interface text_handler {
-  /** the text or -errno */
+  /** returns the text or -errno */
   show?: (m: Machine) => string | number | Gen<string>;
-  /** 0 or more: all was taken; else -errno */
+  /** returns -errno, or 0 or more if it accepts the text */
   store?: (m: Machine, buf: string) => number | Gen<number>;
 }
 
-/** A file of /proc/PID; `task` is the thread that the path names. NON-KERNEL. */
+/** A file of /proc/PID; `task` is the thread of the path. NON-KERNEL. */
 export interface proc_pid_entry {
   show?: (m: Machine, task: task_struct) => string | Gen<string>;
   fops?: file_operations;
@@ -49,7 +49,7 @@ type vnode =
   | { kind: 'chr'; node: inode }
   | { kind: 'reg'; node: inode };
 
-/** Everything that has a path. Directories exist through what lies in them. NON-KERNEL. */
+/** All paths. A directory exists if a path below it does. NON-KERNEL. */
 export class vfs_state {
   readonly m: Machine;
   readonly nodes = new Map<string, vnode>();
@@ -65,28 +65,28 @@ export const DT_DIR = 4;
 export const DT_CHR = 2;
 export const DT_REG = 8;
 
-/** directories that exist though they may be empty */
+/** directories that exist even if they are empty */
 export const DIRECTORIES = ['/', '/dev', '/tmp', '/proc', '/sys', '/sys/kernel', '/sys/kernel/debug', '/sys/kernel/mm'];
 
 /**
- * Puts a file of text at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(),
+ * Creates a text file at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(),
  * include/linux/sysfs.h: sysfs_create_file()).
  */
 export function vfs_register_text(m: Machine, path: string, mode: number, handler: text_handler): void {
   m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: new_inode(m) });
 }
 
-/** Puts a file with operations of its own at an absolute path. NON-KERNEL. */
+/** Creates a file with its own operations at an absolute path. NON-KERNEL. */
 export function vfs_register_file(m: Machine, path: string, mode: number, fops: file_operations): void {
   m.vfs.nodes.set(path, { kind: 'file', mode, fops, node: new_inode(m) });
 }
 
-/** Takes a path away; open files stay. NON-KERNEL. */
+/** Removes a path; open files stay. NON-KERNEL. */
 export function vfs_unregister(m: Machine, path: string): void {
   m.vfs.nodes.delete(path);
 }
 
-/** Makes /dev/NAME (drivers/base/devtmpfs.c: devtmpfs_create_node()). */
+/** Creates /dev/NAME (drivers/base/devtmpfs.c: devtmpfs_create_node()). */
 export function devtmpfs_create_node(m: Machine, name: string, dev: number): void {
   const node = new_inode(m);
   node.i_rdev = dev;
@@ -99,7 +99,7 @@ export function devtmpfs_delete_node(m: Machine, name: string): void {
 }
 
 /**
- * The directory tree before anything registers a file in it: tmpfs mounted on /tmp and an empty debugfs (fs/dcache.c:
+ * Clears the directory tree to a tmpfs on /tmp and an empty debugfs, before anything registers files (fs/dcache.c:
  * vfs_caches_init()).
  */
 export function vfs_init(m: Machine): void {
@@ -107,6 +107,7 @@ export function vfs_init(m: Machine): void {
   m.vfs.proc_pid.clear();
 }
 
+/** Returns an absolute path without `.`, `..` and empty components. NON-KERNEL. */
 export function normalize(path: string): string {
   const parts: string[] = [];
   for (const p of path.split('/')) {
@@ -117,6 +118,7 @@ export function normalize(path: string): string {
   return `/${parts.join('/')}`;
 }
 
+/** Returns true if the path is a directory. NON-KERNEL. */
 export function is_directory(m: Machine, path: string): boolean {
   if (DIRECTORIES.includes(path)) return true;
   const prefix = `${path}/`;
@@ -125,21 +127,28 @@ export function is_directory(m: Machine, path: string): boolean {
   return pid !== null && find_proc_task(m, pid[1]) !== null;
 }
 
+/** Returns the process of a /proc/PID component, or null (fs/proc/base.c: proc_pid_lookup()). */
 function find_proc_task(m: Machine, name: string): task_struct | null {
   return find_task_by_vpid(m, name === 'self' ? m.current.tgid : Number(name));
 }
 
+/** State of an open text file. NON-KERNEL. */
 interface text_file {
   handler: text_handler;
   text: Uint8Array | null;
 }
 
+/** Returns true for a generator. NON-KERNEL. */
 function is_gen<T>(x: T | Gen<T>): x is Gen<T> {
   return typeof x === 'object' && x !== null && 'next' in x;
 }
 
 const encoder = new TextEncoder();
 
+/**
+ * Operations of a text file in /proc, /sys or debugfs (fs/seq_file.c: seq_read(), fs/kernfs/file.c:
+ * kernfs_fop_write_iter()).
+ */
 function text_fops(path: string): file_operations {
   const proc = path.startsWith('/proc/');
   const limit = path.startsWith('/sys/') ? 4096 : Number.MAX_SAFE_INTEGER;
@@ -170,13 +179,14 @@ function text_fops(path: string): file_operations {
   };
 }
 
-/** What an open directory does; its entries are read by do_scandir(). NON-KERNEL. */
+/** Operations of an open directory; do_scandir() reads its entries. NON-KERNEL. */
 export const directory_fops: file_operations = {
   *read(): Gen<number> {
     return -EISDIR;
   },
 };
 
+/** Opens a file with the given operations (fs/open.c: do_dentry_open()). */
 function* open_plain(m: Machine, node: inode, path: string, flags: number, fops: file_operations): Gen<file | number> {
   const f = alloc_file(m, node, path, flags, fops);
   f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
@@ -186,6 +196,7 @@ function* open_plain(m: Machine, node: inode, path: string, flags: number, fops:
   return ret;
 }
 
+/** Opens a text file; sysfs checks its mode even for root (fs/kernfs/file.c: kernfs_fop_open()). */
 function open_text(
   m: Machine,
   path: string,
@@ -209,6 +220,9 @@ function open_text(
   return f;
 }
 
+/**
+ * Opens a file of /proc/PID. Returns it, -errno, or null for another path (fs/proc/base.c: proc_tgid_base_lookup()).
+ */
 function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | number | null> {
   const hit = /^\/proc\/(self|\d+)\/(.+)$/.exec(path);
   if (hit === null) return null;
@@ -226,7 +240,8 @@ function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | num
 }
 
 /**
- * Opens what a path names: a file with one reference, or -errno (fs/namei.c: path_openat(), the last component only).
+ * Opens a path. Returns a file with one reference or -errno (fs/namei.c: path_openat()). Leaves out permissions, links
+ * and mounts.
  */
 export function* path_openat(m: Machine, name: string, flags: number, mode: number): Gen<file | number> {
   if (name === '') return -ENOENT;
@@ -286,7 +301,7 @@ export function* path_openat(m: Machine, name: string, flags: number, mode: numb
   }
 }
 
-/** unlink(2) of a file in /tmp: 0 or -errno (fs/namei.c: filename_unlinkat()). */
+/** The unlink system call for a file in /tmp. Returns 0 or -errno (fs/namei.c: filename_unlinkat()). */
 export function* do_unlink(m: Machine, name: string): Gen<number> {
   const path = normalize(name);
   const v = m.vfs.nodes.get(path);

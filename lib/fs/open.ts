@@ -10,7 +10,7 @@ import { fput, fput_close_sync } from './file_table.ts';
 import { type file, FMODE_WRITE } from './fs.ts';
 import { path_openat } from './namei.ts';
 
-/** close(2): 0 or -EBADF (fs/open.c: SYSCALL_DEFINE1(close)). */
+/** The close system call. Returns 0 or -EBADF (fs/open.c: SYSCALL_DEFINE1(close)). */
 export function* ksys_close(m: Machine, fd: number): Gen<number> {
   const f = file_close_fd(m, fd);
   if (f === null) return -EBADF;
@@ -18,7 +18,7 @@ export function* ksys_close(m: Machine, fd: number): Gen<number> {
   return 0;
 }
 
-/** open(2) for the current task: a descriptor or -errno (fs/open.c: do_sys_open()). Permissions are root's. */
+/** The open system call. Returns a descriptor or -errno; the caller is root (fs/open.c: do_sys_open()). */
 export function* do_sys_open(m: Machine, path: string, flags: number, mode: number): Gen<number> {
   const fd = get_unused_fd_flags(m, flags);
   if (fd < 0) return fd;
@@ -30,6 +30,7 @@ export function* do_sys_open(m: Machine, path: string, flags: number, mode: numb
   fd_install(m, fd, f);
   return fd;
 }
+
 // include/uapi/linux/falloc.h
 /** Bytes of a path, its NUL included (include/uapi/linux/limits.h: PATH_MAX). */
 export const PATH_MAX = 4096;
@@ -42,7 +43,8 @@ const FALLOC_FL_ZERO_RANGE = 0x10;
 const FALLOC_FL_INSERT_RANGE = 0x20;
 const FALLOC_FL_UNSHARE_RANGE = 0x40;
 const FALLOC_FL_WRITE_ZEROES = 0x80;
-/** ftruncate(2): 0 or -errno (fs/open.c: ksys_ftruncate()). */
+
+/** The ftruncate system call. Returns 0 or -errno (fs/open.c: ksys_ftruncate()). */
 export function* ksys_ftruncate(m: Machine, fd: number, length: number): Gen<number> {
   if (length < 0) return -EINVAL;
   const f = fget(m, fd);
@@ -56,7 +58,8 @@ export function* ksys_ftruncate(m: Machine, fd: number, length: number): Gen<num
   fput(m, f);
   return ret;
 }
-// At most one of the modes, each with or without FALLOC_FL_KEEP_SIZE as it must be.
+
+/** Returns true for at most one mode, with FALLOC_FL_KEEP_SIZE as that mode requires (fs/open.c: vfs_fallocate()). */
 function fallocate_mode_valid(mode: number): boolean {
   const keep_size = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
   switch (mode & ~FALLOC_FL_KEEP_SIZE) {
@@ -75,7 +78,10 @@ function fallocate_mode_valid(mode: number): boolean {
   }
 }
 
-/** fallocate(2) on an open file: 0 or -errno; len in bytes, above 0 (fs/open.c: vfs_fallocate()). */
+/**
+ * Allocates or punches [offset, offset + len) of an open file, in bytes. Returns 0 or -errno (fs/open.c:
+ * vfs_fallocate()).
+ */
 export function* vfs_fallocate(m: Machine, f: file, mode: number, offset: number, len: number): Gen<number> {
   if (offset < 0 || len <= 0) return -EINVAL;
   if (!fallocate_mode_valid(mode)) return -EOPNOTSUPP;
@@ -86,7 +92,7 @@ export function* vfs_fallocate(m: Machine, f: file, mode: number, offset: number
   return yield* f.f_op.fallocate(m, f, mode, offset, len);
 }
 
-/** fallocate(2): 0 or -errno (fs/open.c: ksys_fallocate()). */
+/** The fallocate system call. Returns 0 or -errno (fs/open.c: ksys_fallocate()). */
 export function* ksys_fallocate(m: Machine, fd: number, mode: number, offset: number, len: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;

@@ -17,17 +17,18 @@ const EPOLLHUP = 0x10;
 const EPOLLNVAL = 0x20;
 const EPOLLRDNORM = 0x40;
 const EPOLLWRNORM = 0x100;
-/** what a file without a poll of its own is ready for */
+/** mask of a file without a poll operation (include/linux/poll.h: DEFAULT_POLLMASK) */
 const DEFAULT_POLLMASK = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
 const INR_OPEN_CUR = 1024;
 
-/** A descriptor and what to wait for (include/uapi/asm-generic/poll.h: struct pollfd). */
+/** A descriptor and the events to wait for (include/uapi/asm-generic/poll.h: struct pollfd). */
 export interface pollfd {
   fd: number;
   events: number;
   revents: number;
 }
 
+/** fs/select.c: do_pollfd() */
 function do_pollfd(m: Machine, p: pollfd, waits: wait_queue_head[]): number {
   if (p.fd < 0) return 0;
   const f = fget(m, p.fd);
@@ -43,8 +44,8 @@ function do_pollfd(m: Machine, p: pollfd, waits: wait_queue_head[]): number {
 }
 
 /**
- * Waits until a file of the list is ready, for at most timeout_ns (below 0: for ever): sets each revents and answers
- * how many are not 0, or -EINTR (fs/select.c: do_poll()).
+ * Waits until a file of the list is ready, for at most timeout_ns (negative: without limit). Sets each revents and
+ * returns the number of those that are not 0, or -EINTR (fs/select.c: do_poll()).
  */
 export function* do_poll(m: Machine, list: pollfd[], timeout_ns: number): Gen<number> {
   const end = m.sched.now + timeout_ns;
@@ -72,7 +73,8 @@ export function* do_poll(m: Machine, list: pollfd[], timeout_ns: number): Gen<nu
 }
 
 /**
- * poll(2) on an array of struct pollfd in user memory; timeout in ms, below 0 for ever (fs/select.c: do_sys_poll()).
+ * The poll system call on an array of struct pollfd in user memory; timeout in ms, negative without limit (fs/select.c:
+ * do_sys_poll()).
  */
 export function* do_sys_poll(m: Machine, ufds: number, nfds: number, timeout_msecs: number): Gen<number> {
   if (nfds > INR_OPEN_CUR) return -EINVAL;

@@ -9,9 +9,10 @@ import { fget } from './file.ts';
 import { fput } from './file_table.ts';
 import { type file, FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, FMODE_READ, FMODE_WRITE } from './fs.ts';
 
-/** most bytes that one read or write moves (include/linux/fs.h: MAX_RW_COUNT) */
+/** maximum bytes of a read or write (include/linux/fs.h: MAX_RW_COUNT) */
 const MAX_RW_COUNT = 0x7ffff000;
 
+/** fs/read_write.c: vfs_read() */
 function* vfs_read(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   if (!(f.f_mode & FMODE_READ)) return -EBADF;
   if (f.f_op.read === undefined) return -EINVAL;
@@ -20,6 +21,7 @@ function* vfs_read(m: Machine, f: file, buf: number, count: number, pos: number)
   return yield* f.f_op.read(m, f, buf, Math.min(count, MAX_RW_COUNT), pos);
 }
 
+/** fs/read_write.c: vfs_write() */
 function* vfs_write(m: Machine, f: file, buf: number, count: number, pos: number): Gen<number> {
   if (!(f.f_mode & FMODE_WRITE)) return -EBADF;
   if (f.f_op.write === undefined) return -EINVAL;
@@ -28,7 +30,7 @@ function* vfs_write(m: Machine, f: file, buf: number, count: number, pos: number
   return yield* f.f_op.write(m, f, buf, Math.min(count, MAX_RW_COUNT), pos);
 }
 
-/** read(2) at the file's position, which moves on: bytes or -errno (fs/read_write.c: ksys_read()). */
+/** The read system call. Returns bytes or -errno (fs/read_write.c: ksys_read()). */
 export function* ksys_read(m: Machine, fd: number, buf: number, count: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;
@@ -38,7 +40,7 @@ export function* ksys_read(m: Machine, fd: number, buf: number, count: number): 
   return ret;
 }
 
-/** write(2) at the file's position, which moves on: bytes or -errno (fs/read_write.c: ksys_write()). */
+/** The write system call. Returns bytes or -errno (fs/read_write.c: ksys_write()). */
 export function* ksys_write(m: Machine, fd: number, buf: number, count: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;
@@ -48,7 +50,10 @@ export function* ksys_write(m: Machine, fd: number, buf: number, count: number):
   return ret;
 }
 
-/** pread(2): bytes or -errno; -ESPIPE where the file has no positions (fs/read_write.c: ksys_pread64()). */
+/**
+ * The pread64 system call. Returns bytes or -errno, -ESPIPE for a file without positions (fs/read_write.c:
+ * ksys_pread64()).
+ */
 export function* ksys_pread64(m: Machine, fd: number, buf: number, count: number, pos: number): Gen<number> {
   if (pos < 0) return -EINVAL;
   const f = fget(m, fd);
@@ -58,7 +63,10 @@ export function* ksys_pread64(m: Machine, fd: number, buf: number, count: number
   return ret;
 }
 
-/** pwrite(2): bytes or -errno; -ESPIPE where the file has no positions (fs/read_write.c: ksys_pwrite64()). */
+/**
+ * The pwrite64 system call. Returns bytes or -errno, -ESPIPE for a file without positions (fs/read_write.c:
+ * ksys_pwrite64()).
+ */
 export function* ksys_pwrite64(m: Machine, fd: number, buf: number, count: number, pos: number): Gen<number> {
   if (pos < 0) return -EINVAL;
   const f = fget(m, fd);
@@ -68,7 +76,10 @@ export function* ksys_pwrite64(m: Machine, fd: number, buf: number, count: numbe
   return ret;
 }
 
-/** lseek(2) with SEEK_SET, SEEK_CUR or SEEK_END: the new position or -errno (fs/read_write.c: ksys_lseek()). */
+/**
+ * The lseek system call with SEEK_SET, SEEK_CUR or SEEK_END. Returns the new position or -errno (fs/read_write.c:
+ * ksys_lseek()).
+ */
 export function ksys_lseek(m: Machine, fd: number, offset: number, whence: number): number {
   const f = fget(m, fd);
   if (f === null) return -EBADF;

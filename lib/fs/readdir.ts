@@ -6,7 +6,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { DIRECTORIES, DT_CHR, DT_DIR, DT_REG, is_directory, normalize } from './namei.ts';
 
-/** What lies in a directory, in the order in which it is listed, or -errno. NON-KERNEL (fs/readdir.c: getdents64()). */
+/** Returns the entries of a directory in order of listing, or -errno. NON-KERNEL (fs/readdir.c: getdents64()). */
 export function* do_scandir(m: Machine, name: string): Gen<{ d_name: string; d_type: number }[] | number> {
   const path = normalize(name);
   if (!is_directory(m, path)) return m.vfs.nodes.has(path) ? -ENOTDIR : -ENOENT;

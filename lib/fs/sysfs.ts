@@ -16,6 +16,10 @@ type khugepaged_setting =
   | 'khugepaged_scan_sleep_millisecs'
   | 'khugepaged_alloc_sleep_millisecs';
 
+/**
+ * Registers a numeric attribute of transparent_hugepage/khugepaged with its valid range. NON-KERNEL (mm/khugepaged.c:
+ * khugepaged_attr).
+ */
 export function khugepaged_attr(
   m: Machine,
   name: string,

@@ -6,7 +6,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { do_sys_open, ksys_close } from './open.ts';
 import { ksys_read, ksys_write } from './read_write.ts';
 
-/** What one read(2) of up to `size` bytes finds in a file, by way of the process's memory at `buf`. NON-KERNEL. */
+/** Returns the text that one read of up to `size` bytes into user memory at `buf` gives. NON-KERNEL. */
 export function* read_text(m: Machine, path: string, buf: number, size = 4096): Gen<string> {
   const fd = yield* do_sys_open(m, path, 0, 0);
   const n = yield* ksys_read(m, fd, buf, size);
@@ -15,7 +15,7 @@ export function* read_text(m: Machine, path: string, buf: number, size = 4096): 
   return text;
 }
 
-/** Writes a text to a file by way of the process's memory at `buf`; bytes written or -errno. NON-KERNEL. */
+/** Writes a text to a file from user memory at `buf`; returns bytes or -errno. NON-KERNEL. */
 export function* write_text(m: Machine, text: string, path: string, buf: number): Gen<number> {
   const fd = yield* do_sys_open(m, path, 1, 0);
   if (fd < 0) return fd;

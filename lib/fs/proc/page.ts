@@ -40,8 +40,8 @@ import {
 } from '../../mm/util.ts';
 
 /**
- * The page's KPF_* bits as one exact number (fs/proc/page.c: stable_page_flags()). KSM, slab, and the flags of file
- * systems and architectures are left out.
+ * Returns the page's KPF_* bits as an exact number (fs/proc/page.c: stable_page_flags()). Leaves out KSM, slab, and
+ * flags of file systems and architectures.
  */
 export function stable_page_flags(m: Machine, page: number): number {
   if (page === 0) return KPF_NOPAGE;

@@ -9,11 +9,12 @@ import type { file_operations } from '../fs.ts';
 import { type proc_pid_entry, vfs_register_text } from '../namei.ts';
 import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
 
+/** fs/proc/meminfo.c: show_val_kb() */
 function meminfo_line(label: string, pages: number): string {
   return `${`${label}:`.padEnd(16)}${String(pages * 4).padStart(8)} kB\n`;
 }
 
-/** The text of /proc/meminfo, of which the lines that this model counts (fs/proc/meminfo.c: meminfo_proc_show()). */
+/** Returns the text of /proc/meminfo, the modelled lines only (fs/proc/meminfo.c: meminfo_proc_show()). */
 function meminfo_proc_show(m: Machine): string {
   return (
     meminfo_line('MemTotal', m.zone.managed_pages) +
@@ -26,13 +27,14 @@ function meminfo_proc_show(m: Machine): string {
   );
 }
 
+/** fs/proc/array.c: get_task_state() */
 function state_name(t: task_struct): string {
   if (t.exit_state !== 'alive') return 'Z (zombie)';
   if (t.state === TASK_RUNNING) return 'R (running)';
   return t.state === TASK_INTERRUPTIBLE ? 'S (sleeping)' : 'D (disk sleep)';
 }
 
-/** The text of /proc/PID/status, of which the lines that this model knows (fs/proc/array.c: proc_pid_status()). */
+/** Returns the text of /proc/PID/status, the modelled lines only (fs/proc/array.c: proc_pid_status()). */
 function proc_pid_status(m: Machine, t: task_struct): string {
   return (
     `Name:\t${t.comm}\nState:\t${state_name(t)}\nTgid:\t${t.tgid}\nNgid:\t0\nPid:\t${t.pid}\nPPid:\t${t.group_leader.real_parent?.tgid ?? 0}\n` +
@@ -40,11 +42,12 @@ function proc_pid_status(m: Machine, t: task_struct): string {
   );
 }
 
-// the most characters that lib/kstrtox.c looks at: a sign, 32 binary digits and a newline
+// characters of the longest number: a sign, 32 binary digits and a newline (kstrtouint_from_user())
 const KSTRTOUINT_CHARS = 34;
 
 /**
- * A number of 32 bits in C's notation, decimal, octal or hexadecimal, that ends with a newline or nothing; or -errno.
+ * Parses a 32-bit number in C notation, decimal, octal or hexadecimal, optionally followed by a newline; returns it or
+ * -errno (lib/kstrtox.c: kstrtouint()).
  */
 function kstrtouint(text: string): number {
   const hit = /^\+?(?:0x([0-9a-f]+)|(0[0-7]*)|([1-9][0-9]*))/i.exec(text);
@@ -56,7 +59,7 @@ function kstrtouint(text: string): number {
   return value > 0xffffffffn ? -ERANGE : Number(value);
 }
 
-// The n-th allocation of the file's task that can fail does (fs/proc/base.c: proc_fail_nth_write()).
+/** Makes the n-th fallible allocation of the file's task fail (fs/proc/base.c: proc_fail_nth_operations). */
 const proc_fail_nth_operations: file_operations = {
   *read(m, f, buf, count, pos) {
     const task = f.f_inode.i_private as task_struct;
@@ -83,7 +86,7 @@ const proc_fail_nth_operations: file_operations = {
 const comm: proc_pid_entry = { show: (_m, t) => `${t.comm}\n` };
 const pagemap: file_operations = proc_pagemap_operations;
 
-/** Registers /proc: what concerns memory, of a process and of the machine (fs/proc/root.c: proc_root_init()). */
+/** Registers the memory files of /proc, of processes and of the machine (fs/proc/root.c: proc_root_init()). */
 export function proc_init(m: Machine): void {
   const pid = m.vfs.proc_pid;
   pid.set('maps', { show: (mm, t) => (t.mm === null ? '' : show_maps(mm, t.mm)) });

@@ -87,7 +87,7 @@ import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm
 import { pte_swp_uffd_any } from '../../mm/userfaultfd/userfaultfd.ts';
 import type { file_operations } from '../fs.ts';
 
-// Flags of a pagemap entry, as bits of its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and its like).
+// Flags of a pagemap entry in its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and the like).
 const PM_SOFT_DIRTY = 1 << 23;
 const PM_MMAP_EXCLUSIVE = 1 << 24;
 const PM_UFFD_WP = 1 << 25;
@@ -98,16 +98,19 @@ const PM_PRESENT = 1 << 31;
 const PM_PFRAME_HI = 0x7fffff;
 const PM_ENTRY_BYTES = 8;
 const PM_END_OF_BUFFER = 1;
-/** pages in what one lock of the address space covers */
+/** pages read under one mmap_lock section (fs/proc/task_mmu.c: PAGEMAP_WALK_SIZE) */
 const PAGEMAP_WALK_PAGES = 512;
 const MAX_SWAPFILES_SHIFT = 5;
 
-/** A read of pagemap on its way: entries as pairs of 32-bit words, low one first. */
+/**
+ * State of a pagemap read; entries are pairs of 32-bit words, low one first (fs/proc/task_mmu.c: struct pagemapread).
+ */
 class pagemapread {
   readonly buffer = new Uint32Array(PAGEMAP_WALK_PAGES * 2);
   pos = 0;
 }
 
+/** fs/proc/task_mmu.c: add_to_pagemap() */
 function add_to_pagemap(pm: pagemapread, frame: number, flags: number): number {
   pm.buffer[pm.pos * 2] = frame >>> 0;
   pm.buffer[pm.pos * 2 + 1] = ((Math.floor(frame / 2 ** 32) & PM_PFRAME_HI) | flags) >>> 0;
@@ -115,14 +118,17 @@ function add_to_pagemap(pm: pagemapread, frame: number, flags: number): number {
   return pm.pos >= PAGEMAP_WALK_PAGES ? PM_END_OF_BUFFER : 0;
 }
 
+/** Returns a frame of swap type and offset. NON-KERNEL: pte_to_pagemap_entry() does it in place. */
 function swap_frame(m: Machine, entry: number, offset: number): number {
   return swp_type(entry, m.device_private.max_swapfiles) + offset * (1 << MAX_SWAPFILES_SHIFT);
 }
 
+/** fs/proc/task_mmu.c: __folio_page_mapped_exclusively() */
 function __folio_page_mapped_exclusively(m: Machine, folio: number, page: number): boolean {
   return folio_precise_page_mapcount(m, folio, page) === 1;
 }
 
+/** fs/proc/task_mmu.c: pagemap_pte_hole() */
 function* pagemap_pte_hole(
   _m: Machine,
   start: number,
@@ -144,6 +150,7 @@ function* pagemap_pte_hole(
   return 0;
 }
 
+/** fs/proc/task_mmu.c: pte_to_pagemap_entry() */
 function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, addr: number, pte: number): number {
   let frame = 0;
   let flags = 0;
@@ -173,6 +180,7 @@ function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, 
   return add_to_pagemap(pm, frame, flags);
 }
 
+/** fs/proc/task_mmu.c: pagemap_pmd_range_thp() */
 function pagemap_pmd_range_thp(
   m: Machine,
   pmd: number,
@@ -201,7 +209,7 @@ function pagemap_pmd_range_thp(
     if (page !== 0) {
       const folio = page_folio(m, page);
       if (!folio_test_anon(m, folio)) flags |= PM_FILE;
-      // the first page stands for all of them
+      // A pmd mapping has the same mapcount for every page.
       if (flags & PM_PRESENT && __folio_page_mapped_exclusively(m, folio, page)) flags |= PM_MMAP_EXCLUSIVE;
     }
   }
@@ -213,6 +221,7 @@ function pagemap_pmd_range_thp(
   return 0;
 }
 
+/** fs/proc/task_mmu.c: pagemap_pmd_range() */
 function* pagemap_pmd_range(
   m: Machine,
   pmdt: ptdesc,
@@ -241,6 +250,7 @@ function* pagemap_pmd_range(
   return err;
 }
 
+/** fs/proc/task_mmu.c: pagemap_hugetlb_range() */
 function* pagemap_hugetlb_range(
   m: Machine,
   pt: ptdesc,
@@ -281,6 +291,7 @@ const pagemap_ops: mm_walk_ops<pagemapread> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
+/** Reads pagemap entries into user memory. Returns bytes or -errno (fs/proc/task_mmu.c: pagemap_read()). */
 function* pagemap_walk(m: Machine, mm: mm_struct, buf: number, count: number, ppos: number): Gen<number> {
   if (ppos % PM_ENTRY_BYTES !== 0 || count % PM_ENTRY_BYTES !== 0) return -EINVAL;
   if (count === 0) return 0;
@@ -310,7 +321,8 @@ function* pagemap_walk(m: Machine, mm: mm_struct, buf: number, count: number, pp
 }
 
 /**
- * /proc/PID/pagemap: 64 bits a page, by page number (fs/proc/task_mmu.c: proc_pagemap_operations). The reader is root.
+ * Operations of /proc/PID/pagemap: one 64-bit entry per page, read by root (fs/proc/task_mmu.c:
+ * proc_pagemap_operations).
  */
 export const proc_pagemap_operations: file_operations = {
   *open(_m, node, f): Gen<number> {
@@ -333,7 +345,7 @@ export const proc_pagemap_operations: file_operations = {
   },
 };
 
-/** Sums over a vma, in bytes (fs/proc/task_mmu.c: struct mem_size_stats). */
+/** Statistics of a vma, in bytes (fs/proc/task_mmu.c: struct mem_size_stats). */
 class mem_size_stats {
   resident = 0;
   shared_clean = 0;
@@ -349,7 +361,7 @@ class mem_size_stats {
   swap = 0;
   shared_hugetlb = 0;
   private_hugetlb = 0;
-  /** shifted by PSS_SHIFT */
+  /** this and the other pss fields are shifted by PSS_SHIFT */
   pss = 0;
   pss_dirty = 0;
   pss_locked = 0;
@@ -359,6 +371,7 @@ class mem_size_stats {
 const PSS_SHIFT = 12;
 const PSS_ONE = 1 << PSS_SHIFT;
 
+/** fs/proc/task_mmu.c: smaps_page_accumulate() */
 function smaps_page_accumulate(
   m: Machine,
   mss: mem_size_stats,
@@ -379,6 +392,7 @@ function smaps_page_accumulate(
   else mss.shared_clean += size;
 }
 
+/** fs/proc/task_mmu.c: smaps_account() */
 function smaps_account(
   m: Machine,
   mss: mem_size_stats,
@@ -410,6 +424,7 @@ function smaps_account(
   }
 }
 
+/** fs/proc/task_mmu.c: smaps_pte_entry() */
 function smaps_pte_entry(m: Machine, pte: number, addr: number, walk: mm_walk<mem_size_stats>): void {
   if (pte_none(pte)) return;
   const mss = walk.private;
@@ -429,6 +444,7 @@ function smaps_pte_entry(m: Machine, pte: number, addr: number, walk: mm_walk<me
   }
 }
 
+/** fs/proc/task_mmu.c: smaps_pmd_entry() */
 function smaps_pmd_entry(m: Machine, pmd: number, addr: number, walk: mm_walk<mem_size_stats>): void {
   if (pmd_none(pmd)) return;
   const mss = walk.private;
@@ -448,6 +464,7 @@ function smaps_pmd_entry(m: Machine, pmd: number, addr: number, walk: mm_walk<me
   smaps_account(m, mss, page, true, pte_young(pmd), pte_dirty(pmd), (vma.vm_flags & VM_LOCKED) !== 0, present);
 }
 
+/** fs/proc/task_mmu.c: smaps_pte_range() */
 function* smaps_pte_range(
   m: Machine,
   pmdt: ptdesc,
@@ -473,6 +490,7 @@ function* smaps_pte_range(
   return 0;
 }
 
+/** fs/proc/task_mmu.c: smaps_hugetlb_range() */
 function* smaps_hugetlb_range(
   m: Machine,
   pt: ptdesc,
@@ -503,10 +521,12 @@ const smaps_walk_ops: mm_walk_ops<mem_size_stats> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
+/** Returns x in hexadecimal with leading zeroes. NON-KERNEL (upstream: seq_put_hex_ll()). */
 function hex(x: number, width: number): string {
   return x.toString(16).padStart(width, '0');
 }
 
+/** fs/proc/task_mmu.c: get_vma_name() */
 function get_vma_name(mm: mm_struct, vma: vm_area_struct): string {
   if (vma.vm_file !== null) return vma.vm_file.path;
   const name = vma.vm_ops?.name?.(vma);
@@ -515,19 +535,20 @@ function get_vma_name(mm: mm_struct, vma: vm_area_struct): string {
   return vma.vm_flags & VM_GROWSDOWN ? '[stack]' : '';
 }
 
+/** fs/proc/task_mmu.c: show_map_vma() */
 function show_map_vma(mm: mm_struct, vma: vm_area_struct): string {
   const f = vma.vm_flags;
   const perms = `${f & VM_READ ? 'r' : '-'}${f & VM_WRITE ? 'w' : '-'}${f & VM_EXEC ? 'x' : '-'}${f & VM_MAYSHARE ? 's' : 'p'}`;
   const file = vma.vm_file;
   const pgoff = file === null ? 0 : vma.vm_pgoff * 4096;
-  // file systems have no device numbers here: all are on 00:01
+  // All file systems have device number 00:01 here.
   const dev = file === null ? '00:00' : '00:01';
   const line = `${hex(vma.vm_start, 8)}-${hex(vma.vm_end, 8)} ${perms} ${hex(pgoff, 8)} ${dev} ${file === null ? 0 : file.f_inode.i_ino} `;
   const name = get_vma_name(mm, vma);
   return name === '' ? `${line}\n` : `${line.padEnd(73)}${name}\n`;
 }
 
-/** The text of /proc/PID/maps (fs/proc/task_mmu.c: show_map()). Takes mmap_lock, not the locks of single vmas. */
+/** Returns the text of /proc/PID/maps (fs/proc/task_mmu.c: show_map()). Takes the mmap_lock instead of vma locks. */
 export function* show_maps(m: Machine, mm: mm_struct): Gen<string> {
   if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
   const text = mm.mm_mt.map((vma) => show_map_vma(mm, vma)).join('');
@@ -535,10 +556,12 @@ export function* show_maps(m: Machine, mm: mm_struct): Gen<string> {
   return text;
 }
 
+/** fs/proc/task_mmu.c: SEQ_PUT_DEC */
 function kb(label: string, bytes: number): string {
   return `${label.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`;
 }
 
+/** fs/proc/task_mmu.c: __show_smap() */
 function __show_smap(mss: mem_size_stats): string {
   return (
     kb('Rss:', mss.resident) +
@@ -563,7 +586,7 @@ function __show_smap(mss: mem_size_stats): string {
   );
 }
 
-/** Two letters for each bit of vm_flags; empty: not shown, and ?? for what the kernel has no letters for. */
+/** two letters per bit of vm_flags (fs/proc/task_mmu.c: show_smap_vma_flags()) */
 const mnemonics = [
   'rd',
   'wr',
@@ -599,6 +622,7 @@ const mnemonics = [
   'mg',
 ];
 
+/** fs/proc/task_mmu.c: show_smap_vma_flags() */
 function show_smap_vma_flags(vma: vm_area_struct): string {
   let s = 'VmFlags: ';
   mnemonics.forEach((name, bit) => {
@@ -607,7 +631,7 @@ function show_smap_vma_flags(vma: vm_area_struct): string {
   return `${s}\n`;
 }
 
-/** The text of /proc/PID/smaps (fs/proc/task_mmu.c: show_smap()). Takes mmap_lock, not the locks of single vmas. */
+/** Returns the text of /proc/PID/smaps (fs/proc/task_mmu.c: show_smap()). Takes the mmap_lock instead of vma locks. */
 export function* show_smaps(m: Machine, mm: mm_struct): Gen<string> {
   if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
   let text = '';
@@ -629,13 +653,14 @@ export function* show_smaps(m: Machine, mm: mm_struct): Gen<string> {
   return text;
 }
 
+/** Returns a line of /proc/PID/status. NON-KERNEL (upstream: SEQ_PUT_DEC). */
 function pages_kb(label: string, pages: number): string {
   return `${label}:\t${String(pages * 4).padStart(8)} kB\n`;
 }
 
 /**
- * The memory lines of /proc/PID/status (fs/proc/task_mmu.c: task_mem()). Without the high-water marks, which are not
- * kept, and sizes of a program's text.
+ * Returns the memory lines of /proc/PID/status (fs/proc/task_mmu.c: task_mem()). Leaves out high-water marks and text
+ * sizes, which are not counted.
  */
 export function task_mem(_m: Machine, mm: mm_struct): string {
   const anon = mm.rss_stat[MM_ANONPAGES];
