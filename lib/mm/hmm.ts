@@ -44,7 +44,7 @@ import {
   softleaf_to_page,
   softleaf_to_pfn,
 } from './leafops.ts';
-import { handle_mm_fault, is_zero_pfn, vm_normal_page } from './memory/fault.ts';
+import { check_stable_address_space, handle_mm_fault, is_zero_pfn, vm_normal_page } from './memory/fault.ts';
 import { page_pgmap } from './memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from './migrate/entry.ts';
 import {
@@ -53,7 +53,6 @@ import {
   FAULT_FLAG_REMOTE,
   FAULT_FLAG_WRITE,
   type mm_struct,
-  MMF_UNSTABLE,
   type vm_area_struct,
   VM_FAULT_COMPLETED,
   VM_FAULT_ERROR,
@@ -517,8 +516,7 @@ export function* hmm_range_fault_unlocked_timeout(m: Machine, range: hmm_range, 
     range.notifier_seq = yield* mmu_interval_read_begin(m, range.notifier);
     ret = yield* mmap_read_lock_killable(m, mm);
     if (ret !== 0) return ret;
-    // check_stable_address_space()
-    if (mm.flags & MMF_UNSTABLE) {
+    if (check_stable_address_space(mm) !== 0) {
       mmap_read_unlock(m, mm);
       return -EFAULT;
     }

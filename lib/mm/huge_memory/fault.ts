@@ -22,7 +22,7 @@ import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.t
 import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
 import { softleaf_from_pmd, softleaf_to_page } from '../leafops.ts';
-import { folio_zero_user, vmf_anon_prepare } from '../memory/fault.ts';
+import { check_stable_address_space, folio_zero_user, vmf_anon_prepare } from '../memory/fault.ts';
 import { page_pgmap } from '../memremap.ts';
 import {
   add_mm_counter,
@@ -31,13 +31,11 @@ import {
   FAULT_FLAG_WRITE,
   MM_ANONPAGES,
   type mm_struct,
-  MMF_UNSTABLE,
   type vm_area_struct,
   type vm_fault,
   VM_FAULT_FALLBACK,
   VM_FAULT_OOM,
   VM_FAULT_RETRY,
-  VM_FAULT_SIGBUS,
   VM_UFFD_MISSING,
 } from '../mm_types.ts';
 import { vma_end_read } from '../mmap_lock.ts';
@@ -69,10 +67,6 @@ import {
   transparent_hugepage_use_zero_page,
   vma_thp_gfp_mask,
 } from './sysfs.ts';
-
-function check_stable_address_space(mm: mm_struct): number {
-  return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
-}
 
 /**
  * Allocates and zeroes a PMD-sized folio for an anonymous fault. Returns 0 if there is no memory (mm/huge_memory.c:
