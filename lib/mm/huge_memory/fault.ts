@@ -30,7 +30,6 @@ import {
   FAULT_FLAG_VMA_LOCK,
   FAULT_FLAG_WRITE,
   MM_ANONPAGES,
-  type mm_struct,
   type vm_area_struct,
   type vm_fault,
   VM_FAULT_FALLBACK,
