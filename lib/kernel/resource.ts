@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EBUSY, EINVAL, ERANGE } from '../errno.ts';
+import { EBUSY, ERANGE } from '../errno.ts';
 import { printk } from './printk.ts';
 
 // resource flags and descriptors (include/linux/ioport.h)
@@ -279,29 +279,4 @@ export function request_free_mem_region(
     return res;
   }
   return -ERANGE;
-}
-
-/** Returns the child of `root` that starts at the address, or null (kernel/resource.c: lookup_resource()). */
-export function lookup_resource(root: resource, start: number): resource | null {
-  return root.children.find((r) => r.start === start) ?? null;
-}
-
-/** Removes a resource; its children move to its parent. Returns 0 or -EINVAL (kernel/resource.c: remove_resource()). */
-export function remove_resource(old: resource): number {
-  const parent = old.parent;
-  const i = parent === null ? -1 : parent.children.indexOf(old);
-  if (parent === null || i < 0) return -EINVAL;
-  for (const child of old.children) child.parent = parent;
-  parent.children.splice(i, 1, ...old.children);
-  old.children.length = 0;
-  old.parent = null;
-  return 0;
-}
-
-/**
- * Inserts a resource into a free range of the parent. Returns 0 or -EBUSY (kernel/resource.c: insert_resource()).
- * Leaves out the adoption of resources that it covers: nothing modelled inserts over one.
- */
-export function insert_resource(parent: resource, res: resource): number {
-  return __request_resource(parent, res) === null ? 0 : -EBUSY;
 }

@@ -4,11 +4,9 @@ import type { Machine } from '../../boot.ts';
 import { ERESTARTSYS } from '../../errno.ts';
 import type { Gen } from '../gen.ts';
 import {
-  fatal_signal_pending,
   schedule,
   signal_pending,
   TASK_INTERRUPTIBLE,
-  TASK_KILLABLE,
   type task_struct,
   TASK_UNINTERRUPTIBLE,
   type WaitPoint,
@@ -72,17 +70,6 @@ export function* wait_event_interruptible(m: Machine, wq: wait_queue_head, cond:
   while (!cond()) {
     if (signal_pending(m.current)) return -ERESTARTSYS;
     yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
-  }
-  return 0;
-}
-
-/**
- * Sleeps until `cond()` holds. Returns 0, or -ERESTARTSYS for SIGKILL (include/linux/wait.h: wait_event_killable()).
- */
-export function* wait_event_killable(m: Machine, wq: wait_queue_head, cond: () => boolean): Gen<number> {
-  while (!cond()) {
-    if (fatal_signal_pending(m.current)) return -ERESTARTSYS;
-    yield* wait_on(m, wq, TASK_KILLABLE);
   }
   return 0;
 }

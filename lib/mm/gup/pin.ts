@@ -31,7 +31,7 @@ import {
   PageAnon,
   ZONE_DEVICE,
 } from '../page.ts';
-import { folio_maybe_dma_pinned, GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
+import { GUP_PIN_COUNTING_BIAS } from '../rmap/rmap.ts';
 
 // Flags of get_user_pages() and its like (include/linux/mm_types.h: FOLL_WRITE and on, mm/internal.h: FOLL_TOUCH and
 // on).
@@ -176,26 +176,6 @@ export function unpin_folio(m: Machine, folio: number): void {
   gup_put_folio(m, folio, 1, FOLL_PIN);
 }
 
-/** Adds a pin to a folio that is pinned (mm/gup.c: folio_add_pin()). */
-export function folio_add_pin(m: Machine, folio: number): void {
-  if (is_zero_folio(m, folio)) return;
-  if (folio_has_pincount(m, folio)) {
-    const l = large(m, folio);
-    WARN_ON_ONCE(m, l._pincount < 1, 'folio_add_pin', 'pincount');
-    folio_ref_add(m, folio, 1);
-    l._pincount++;
-  } else {
-    WARN_ON_ONCE(m, m.page._refcount[folio] < GUP_PIN_COUNTING_BIAS, 'folio_add_pin', 'refcount');
-    folio_ref_add(m, folio, GUP_PIN_COUNTING_BIAS);
-  }
-}
-
-/** Adds pins to a folio that is pinned. Returns 0 or -ENOMEM (mm/gup.c: folio_add_pins()). */
-export function folio_add_pins(m: Machine, folio: number, pins: number): number {
-  WARN_ON_ONCE(m, !folio_maybe_dma_pinned(m, folio), 'folio_add_pins');
-  return try_grab_folio(m, folio, pins, FOLL_PIN);
-}
-
 /** Returns the number of entries from index `i` on that belong to the same folio (mm/gup.c: gup_folio_next()). */
 function gup_folio_next(m: Machine, list: ArrayLike<number>, npages: number, i: number): number {
   const folio = page_folio(m, list[i]);
@@ -249,11 +229,6 @@ export function* unpin_user_pages_dirty_lock(
     }
     gup_put_folio(m, folio, nr, FOLL_PIN);
   }
-}
-
-/** Drops `npages` pins of the folio (mm/gup.c: unpin_user_folio()). */
-export function unpin_user_folio(m: Machine, folio: number, npages: number): void {
-  gup_put_folio(m, folio, npages, FOLL_PIN);
 }
 
 /** Sets MMF_HAS_PINNED, which fork tests (mm/gup.c: mm_set_has_pinned_flag()). */

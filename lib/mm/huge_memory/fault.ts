@@ -408,11 +408,3 @@ export function* do_huge_pmd_wp_page(m: Machine, vmf: vm_fault): Gen<number> {
 export function* do_huge_pmd_numa_page(_m: Machine, _vmf: vm_fault): Gen<number> {
   throw new Unmodelled('do_huge_pmd_numa_page');
 }
-
-/**
- * Handles a fault on a pmd under userfaultfd read-write protection; Unmodelled (mm/huge_memory.c:
- * do_huge_pmd_uffd_rwp()).
- */
-export function* do_huge_pmd_uffd_rwp(_m: Machine, _vmf: vm_fault): Gen<number> {
-  throw new Unmodelled('do_huge_pmd_uffd_rwp');
-}

@@ -12,7 +12,6 @@ import { signal_pending } from '../../kernel/sched/core.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { __filemap_add_folio } from '../filemap/filemap.ts';
 import { __folio_clear_locked, __folio_set_locked } from '../filemap/folio_lock.ts';
-import { folio_put } from '../folio.ts';
 import {
   type mm_struct,
   type vm_area_struct,
@@ -28,10 +27,8 @@ import {
   folio_size,
   folio_test_anon,
   folio_test_hugetlb,
-  folio_try_get,
   large,
   list_add,
-  list_add_tail,
   list_del,
   PageList,
   PGTY_hugetlb,
@@ -111,11 +108,6 @@ export function huge_page_size(h: hstate): number {
 /** Returns the order of a huge page (include/linux/hugetlb.h: huge_page_order()). */
 export function huge_page_order(h: hstate): number {
   return h.order;
-}
-
-/** Returns log2 of the size of a huge page in bytes (include/linux/hugetlb.h: huge_page_shift()). */
-export function huge_page_shift(h: hstate): number {
-  return h.order + 12;
 }
 
 /** Returns the number of base pages in a huge page (include/linux/hugetlb.h: pages_per_huge_page()). */
@@ -577,41 +569,6 @@ function* set_max_huge_pages(m: Machine, h: hstate, count: number): Gen<number> 
 /** Allocates the default pool for the command line's hugepages= (mm/hugetlb.c: hugetlb_init()). */
 export function hugetlb_init(m: Machine): void {
   resize_pool(m, m.hugetlb.default_hstate, m.config.nr_hugepages);
-}
-
-/**
- * Moves a folio in use from the active list to `list` and takes a reference. Returns false if it cannot be migrated
- * (mm/hugetlb.c: folio_isolate_hugetlb()).
- */
-export function folio_isolate_hugetlb(m: Machine, folio: number, list: PageList): boolean {
-  if (!folio_test_hugetlb(m, folio) || !folio_test_hpg(m, folio, HPG_migratable) || !folio_try_get(m, folio))
-    return false;
-  folio_clear_hpg(m, folio, HPG_migratable);
-  take_off_list(m, folio_hstate(m, folio), folio);
-  list_add_tail(m, folio, list);
-  return true;
-}
-
-/**
- * Undoes folio_isolate_hugetlb() after the caller removed the folio from its list (mm/hugetlb.c:
- * folio_putback_hugetlb()).
- */
-export function folio_putback_hugetlb(m: Machine, folio: number): void {
-  const h = folio_hstate(m, folio);
-  folio_set_hpg(m, folio, HPG_migratable | HPG_active);
-  list_add_tail(m, folio, h.hugepage_activelist);
-  folio_put(m, folio);
-}
-
-/** Moves the pool state of a migrated folio to the new one (mm/hugetlb.c: move_hugetlb_state()). */
-export function move_hugetlb_state(m: Machine, old_folio: number, new_folio: number): void {
-  const h = folio_hstate(m, old_folio);
-  if (folio_test_hpg(m, new_folio, HPG_temporary)) {
-    folio_set_hpg(m, old_folio, HPG_temporary);
-    folio_clear_hpg(m, new_folio, HPG_temporary);
-  }
-  put_on_active(m, h, new_folio);
-  folio_set_hpg(m, new_folio, HPG_migratable);
 }
 
 /** Returns the hugetlb lines of /proc/meminfo (mm/hugetlb.c: hugetlb_report_meminfo()). */

@@ -109,7 +109,7 @@ import {
   TTU_RMAP_LOCKED,
   TTU_USE_SHARED_ZEROPAGE,
 } from '../rmap/walk.ts';
-import { folio_anon_vma, folio_copy } from '../util.ts';
+import { folio_anon_vma } from '../util.ts';
 
 /** Returns true if the page contains only zeroes (include/linux/mm.h: pages_identical()). Leaves out KSM's checksum. */
 function pages_identical_to_zero(m: Machine, pfn: number): boolean {
@@ -366,21 +366,6 @@ export function folio_migrate_mapping(
   const expected_count = folio_expected_ref_count(m, folio) + extra_count + 1;
   if (folio_ref_count(m, folio) !== expected_count) return -EAGAIN;
   return __folio_migrate_mapping(m, mapping, newfolio, folio, expected_count);
-}
-
-/** Replaces a hugetlb folio in its mapping (mm/migrate.c: migrate_huge_page_move_mapping()). */
-export function migrate_huge_page_move_mapping(m: Machine, mapping: address_space, dst: number, src: number): number {
-  const p = m.page;
-  const expected_count = folio_expected_ref_count(m, src) + 1;
-  if (folio_ref_count(m, src) !== expected_count) return -EAGAIN;
-  folio_copy(m, dst, src);
-  if (!folio_ref_freeze(m, src, expected_count)) return -EAGAIN;
-  p.index[dst] = p.index[src];
-  p.mapping[dst] = p.mapping[src];
-  folio_ref_add(m, dst, folio_nr_pages(m, dst));
-  mapping.i_pages.set(p.index[src], dst);
-  folio_ref_unfreeze(m, src, expected_count - folio_nr_pages(m, src));
-  return 0;
 }
 
 /**

@@ -606,14 +606,6 @@ export function folio_dup_file_rmap_pte(m: Machine, folio: number, page: number,
 }
 
 /**
- * Duplicates a pmd mapping of a file folio for a child; like upstream it counts HPAGE_PMD_NR pte mappings
- * (include/linux/rmap.h: folio_dup_file_rmap_pmd()).
- */
-export function folio_dup_file_rmap_pmd(m: Machine, folio: number, page: number, dst_vma: vm_area_struct): void {
-  __folio_dup_file_rmap(m, folio, page, HPAGE_PMD_NR, dst_vma, false);
-}
-
-/**
  * Duplicates mappings of an anonymous folio for a child. Returns 0, or -EBUSY if the folio may be pinned
  * (include/linux/rmap.h: __folio_try_dup_anon_rmap()).
  */
@@ -761,20 +753,6 @@ export function hugetlb_try_dup_anon_rmap(m: Machine, folio: number, vma: vm_are
   const l = large(m, folio);
   l._entire_mapcount++;
   l._large_mapcount++;
-  return 0;
-}
-
-/**
- * Clears PageAnonExclusive of a hugetlb folio. Returns 0 or -EBUSY (include/linux/rmap.h:
- * hugetlb_try_share_anon_rmap()).
- */
-export function hugetlb_try_share_anon_rmap(m: Machine, folio: number): number {
-  const fn = 'hugetlb_try_share_anon_rmap';
-  if (!folio_test_hugetlb(m, folio)) warn(m, fn, 'not hugetlb');
-  if (!folio_test_anon(m, folio)) warn(m, fn, 'not anonymous');
-  if (!PageAnonExclusive(m, folio)) warn(m, fn, 'not exclusive');
-  if (folio_maybe_dma_pinned(m, folio)) return -EBUSY;
-  m.page.flags[folio] &= ~PG_anon_exclusive;
   return 0;
 }
 

@@ -499,12 +499,3 @@ export function* try_to_unmap(m: Machine, folio: number, flags: number): Gen<voi
   if (flags & TTU_RMAP_LOCKED) yield* rmap_walk_locked(m, folio, rwc);
   else yield* rmap_walk(m, folio, rwc);
 }
-
-/**
- * Write-protects and cleans the shared mappings of a folio (mm/rmap.c: folio_mkclean()). Nothing is written back here.
- */
-export function* folio_mkclean(m: Machine, folio: number): Gen<number> {
-  if (m.sched.explore) yield* cond_resched(m);
-  if (!folio_mapped(m, folio)) return 0;
-  throw new Unmodelled('folio_mkclean: write protection for writeback');
-}

@@ -52,11 +52,6 @@ export class Cpu {
   }
 }
 
-/** Returns the CPU that runs the current task (include/linux/smp.h: smp_processor_id()). */
-export function this_cpu(m: Machine): Cpu {
-  return m.cpus[m.current.cpu];
-}
-
 /**
  * Assigns the mm a context number that no TLB entry has, which flushes all of its entries on every CPU. Empties all
  * TLBs when the numbers run out. NON-KERNEL (arch/x86/mm/tlb.c: choose_new_asid()).
@@ -213,20 +208,6 @@ export function flush_tlb_range(m: Machine, vma: vm_area_struct, start: number, 
 /** Flushes pmd mappings of [start, end) (include/linux/pgtable.h: flush_pmd_tlb_range()). */
 export function flush_pmd_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
   flush_tlb_range(m, vma, start, end);
-}
-
-/** Flushes pud mappings of [start, end) (include/linux/pgtable.h: flush_pud_tlb_range()). */
-export function flush_pud_tlb_range(m: Machine, vma: vm_area_struct, start: number, end: number): void {
-  flush_tlb_range(m, vma, start, end);
-}
-
-/** Flushes everything on every CPU (arch/x86/mm/tlb.c: flush_tlb_all()). */
-export function flush_tlb_all(m: Machine): void {
-  m.tlb_flushes++;
-  for (const cpu of m.cpus) {
-    cpu.rtag.fill(-1);
-    cpu.wtag.fill(-1);
-  }
 }
 
 /** Clears a pte and returns the old one; no flush (arch/x86/include/asm/pgtable.h: ptep_get_and_clear()). */

@@ -19,7 +19,6 @@ import {
   pfn_pte,
   pgd_index,
   ptdesc,
-  pte_advance_pfn,
   pte_mkwrite,
   pud_index,
 } from './pgtable.ts';
@@ -104,19 +103,9 @@ export function mm_inc_nr_pmds(mm: mm_struct): void {
   mm.pgtables_bytes += PAGE_SIZE;
 }
 
-/** Uncounts a pmd table (include/linux/mm.h: mm_dec_nr_pmds()). */
-export function mm_dec_nr_pmds(mm: mm_struct): void {
-  mm.pgtables_bytes -= PAGE_SIZE;
-}
-
 /** Counts a pud table (include/linux/mm.h: mm_inc_nr_puds()). */
 export function mm_inc_nr_puds(mm: mm_struct): void {
   mm.pgtables_bytes += PAGE_SIZE;
-}
-
-/** Uncounts a pud table (include/linux/mm.h: mm_dec_nr_puds()). */
-export function mm_dec_nr_puds(mm: mm_struct): void {
-  mm.pgtables_bytes -= PAGE_SIZE;
 }
 
 /** Points the pmd at (pmdt, pi) to a pte table (arch/x86/include/asm/pgalloc.h: pmd_populate()). */
@@ -152,12 +141,6 @@ export function pud_clear(pudt: ptdesc, ui: number): void {
   (pudt.child as (ptdesc | null)[])[ui] = null;
 }
 
-/** Clears the pgd entry (arch/x86/include/asm/pgtable.h: p4d_clear()). */
-export function p4d_clear(pgdt: ptdesc, gi: number): void {
-  pgdt.entry[gi] = 0;
-  (pgdt.child as (ptdesc | null)[])[gi] = null;
-}
-
 /** Locks a pmd table (include/linux/mm.h: pmd_lock()). */
 export function* pmd_lock(m: Machine, mm: mm_struct, pmdt: ptdesc): Gen<spinlock> {
   yield* spin_lock(m, pmdt.ptl);
@@ -183,9 +166,6 @@ export function pmd_off(mm: mm_struct, addr: number): ptdesc | null {
   return pud_table(mm, addr)?.child?.[pud_index(addr)] ?? null;
 }
 
-/** Ends pte_offset_map() (include/linux/pgtable.h: pte_unmap()). */
-export function pte_unmap(_pt: ptdesc): void {}
-
 /** Unlocks what pte_offset_map_lock() locked (include/linux/mm.h: pte_unmap_unlock()). */
 export function pte_unmap_unlock(m: Machine, pt: ptdesc): void {
   spin_unlock(m, pt.ptl);
@@ -209,9 +189,4 @@ export function folio_mk_pte(m: Machine, folio: number, prot: number): number {
 /** Sets the huge bit of a pmd (arch/x86/include/asm/pgtable.h: pmd_mkhuge()). */
 export function pmd_mkhuge(pmd: number): number {
   return pmd + (pmd & _PAGE_PSE ? 0 : _PAGE_PSE);
-}
-
-/** Returns the entry with the next pfn (include/linux/pgtable.h: pte_next_pfn()). */
-export function pte_next_pfn(pte: number): number {
-  return pte_advance_pfn(pte, 1);
 }

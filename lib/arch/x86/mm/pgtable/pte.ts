@@ -193,27 +193,6 @@ export function clear_ptes(m: Machine, mm: mm_struct, addr: number, pt: ptdesc, 
   clear_full_ptes(m, mm, addr, pt, i, nr, false);
 }
 
-/**
- * Starts a change of protection: clears the pte and returns the old one
- * (include/linux/pgtable.h: ptep_modify_prot_start()).
- */
-export function ptep_modify_prot_start(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): number {
-  return ptep_get_and_clear_full(m, vma.vm_mm, addr, pt, i, false);
-}
-
-/** Ends a change of protection: writes the new pte (include/linux/pgtable.h: ptep_modify_prot_commit()). */
-export function ptep_modify_prot_commit(
-  m: Machine,
-  vma: vm_area_struct,
-  addr: number,
-  pt: ptdesc,
-  i: number,
-  old_pte: number,
-  pte: number,
-): void {
-  set_pte_at(m, vma.vm_mm, addr, pt, i, pte);
-}
-
 /** Starts a change of protection of nr ptes of one folio (include/linux/pgtable.h: modify_prot_start_ptes()). */
 export function modify_prot_start_ptes(
   m: Machine,
