@@ -51,6 +51,14 @@ export const TLB_LAYOUT = {
 } as const;
 export const TLB_BYTES = 0x18000;
 
+/** Where the dispatcher finds translated code by address: direct-mapped, byte offsets in the memory's first slab. */
+export const JUMP_CACHE = {
+  AT: 0x10000,
+  ENTRIES: 1024,
+  /** u64 the address, u32 the function's index in the table, u32 the block's index in the region */
+  ENTRY_BYTES: 16,
+} as const;
+
 /** Kinds of access in CTX.FAULT_KIND. */
 export const ACCESS = { READ: 0, WRITE: 1, EXEC: 2 } as const;
 
@@ -88,5 +96,9 @@ export const EXIT = {
   STEP: 14,
   /** a store hit a page that holds translated code; not seen outside of the CPU */
   CODE_WRITE: 15,
+  /** RFLAGS.TF or AC may have changed, which changes how code runs; not seen outside of the CPU */
+  MODE: 16,
+  /** the instruction at CTX.RIP is one that interpret.ts executes; not seen outside of the CPU */
+  INTERPRET: 17,
 } as const;
 export type Exit = (typeof EXIT)[keyof typeof EXIT];

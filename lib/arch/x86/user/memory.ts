@@ -16,7 +16,7 @@ export class UserMemory {
   readonly u8: Uint8Array;
   readonly view: DataView;
   private readonly free: number[] = [];
-  /** the first slab holds nothing, so that 0 is no valid offset */
+  /** the first slab is the CPU's own (layout.ts: JUMP_CACHE), so that small offsets are none of a page */
   private next = SLAB_BYTES;
   private readonly end: number;
 

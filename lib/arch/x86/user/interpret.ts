@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+// Instructions that are rare and long: they are executed here, one by one, on a context at rest.
+
+import { cpuid } from './cpuid.ts';
+import type { Mmu, UserCpu } from './cpu.ts';
+import type { ImmOperand, Insn, MemOperand, XmmOperand } from './insn.ts';
+import { CTX, EXIT, type Exit } from './layout.ts';
+
+const MASK_64 = 2n ** 64n - 1n;
+/** The bits of MXCSR that exist, and what they are while no exception is unmasked and results are rounded to nearest. */
+const MXCSR_BITS = 0xffff;
+const MXCSR_STICKY = 0x3f;
+const MXCSR_PLAIN = 0x1f80;
+const FXSAVE_BYTES = 512;
+
+/** One instruction in execution. */
+class Interpreter {
+  readonly cpu: UserCpu;
+  readonly mmu: Mmu;
+  readonly ctx: number;
+  readonly i: Insn;
+  readonly view: DataView;
+
+  constructor(cpu: UserCpu, mmu: Mmu, ctx: number, i: Insn) {
+    this.cpu = cpu;
+    this.mmu = mmu;
+    this.ctx = ctx;
+    this.i = i;
+    this.view = cpu.memory.view;
+  }
+
+  gpr(reg: number): bigint {
+    return this.view.getBigUint64(this.ctx + CTX.GPR + reg * 8, true);
+  }
+
+  set_gpr(reg: number, value: bigint): void {
+    this.view.setBigUint64(this.ctx + CTX.GPR + reg * 8, BigInt.asUintN(64, value), true);
+  }
+
+  /** The effective address of a memory operand; those beyond 2^53 are not exact and not user memory. */
+  address(n: number): number {
+    const m = this.i.ops[n] as MemOperand;
+    let ea = BigInt(m.disp);
+    if (m.base >= 0) ea += this.gpr(m.base);
+    if (m.index >= 0) ea += this.gpr(m.index) << BigInt(m.scale);
+    ea &= m.addr32 ? 0xffffffffn : MASK_64;
+    if (m.segment !== null) ea += this.view.getBigUint64(this.ctx + (m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE), true);
+    return Number(ea & MASK_64);
+  }
+
+  /** Ends the instruction. */
+  next(): Exit {
+    this.cpu.set_rip(this.ctx, this.i.pc + this.i.length);
+    return EXIT.JUMP;
+  }
+
+  /** Ends the instruction if its store was done. */
+  stored(addr: number, bytes: Uint8Array): Exit {
+    const exit = this.cpu.store_bytes(this.ctx, addr, bytes);
+    return exit === EXIT.JUMP ? this.next() : exit;
+  }
+}
+
+function set_mxcsr(x: Interpreter, value: number): Exit {
+  if ((value & ~MXCSR_BITS) !== 0) return EXIT.GP;
+  if ((value & ~MXCSR_STICKY) !== MXCSR_PLAIN) return EXIT.UNIMPLEMENTED;
+  x.view.setUint32(x.ctx + CTX.MXCSR, value, true);
+  return EXIT.JUMP;
+}
+
+function ldmxcsr(x: Interpreter): Exit {
+  const bytes = x.cpu.load_bytes(x.ctx, x.address(0), 4);
+  if (typeof bytes === 'number') return bytes;
+  const exit = set_mxcsr(x, new DataView(bytes.buffer).getUint32(0, true));
+  return exit === EXIT.JUMP ? x.next() : exit;
+}
+
+function stmxcsr(x: Interpreter): Exit {
+  return x.stored(x.address(0), x.cpu.memory.u8.slice(x.ctx + CTX.MXCSR, x.ctx + CTX.MXCSR + 4));
+}
+
+function fxsave(x: Interpreter): Exit {
+  const addr = x.address(0);
+  if (addr % 16 !== 0) return EXIT.GP;
+  const old = x.cpu.load_bytes(x.ctx, addr, FXSAVE_BYTES);
+  if (typeof old === 'number') return old;
+  const out = new DataView(old.buffer);
+  const { view, ctx } = x;
+  old.fill(0, 0, 24);
+  out.setUint16(0, view.getUint16(ctx + CTX.FCW, true), true);
+  out.setUint16(2, view.getUint16(ctx + CTX.FSW, true), true);
+  out.setUint8(4, view.getUint8(ctx + CTX.FTW));
+  out.setUint32(24, view.getUint32(ctx + CTX.MXCSR, true), true);
+  out.setUint32(28, MXCSR_BITS, true);
+  const { u8 } = x.cpu.memory;
+  const top = (view.getUint16(ctx + CTX.FSW, true) >> 11) & 7;
+  for (let k = 0; k < 8; k++) {
+    // the registers from the top of the stack on
+    const from = ctx + CTX.X87 + ((top + k) & 7) * 16;
+    old.set(u8.subarray(from, from + 10), 32 + k * 16);
+    old.fill(0, 42 + k * 16, 48 + k * 16);
+  }
+  for (let k = 0; k < 16; k++) old.set(u8.subarray(ctx + CTX.YMM + k * 32, ctx + CTX.YMM + k * 32 + 16), 160 + k * 16);
+  return x.stored(addr, old);
+}
+
+function fxrstor(x: Interpreter): Exit {
+  const addr = x.address(0);
+  if (addr % 16 !== 0) return EXIT.GP;
+  const bytes = x.cpu.load_bytes(x.ctx, addr, FXSAVE_BYTES);
+  if (typeof bytes === 'number') return bytes;
+  const from = new DataView(bytes.buffer);
+  const { view, ctx } = x;
+  const exit = set_mxcsr(x, from.getUint32(24, true));
+  if (exit !== EXIT.JUMP) return exit;
+  view.setUint16(ctx + CTX.FCW, from.getUint16(0, true), true);
+  view.setUint16(ctx + CTX.FSW, from.getUint16(2, true), true);
+  view.setUint16(ctx + CTX.FTW, from.getUint8(4), true);
+  const { u8 } = x.cpu.memory;
+  const top = (from.getUint16(2, true) >> 11) & 7;
+  for (let k = 0; k < 8; k++) u8.set(bytes.subarray(32 + k * 16, 42 + k * 16), ctx + CTX.X87 + ((top + k) & 7) * 16);
+  for (let k = 0; k < 16; k++) u8.set(bytes.subarray(160 + k * 16, 176 + k * 16), ctx + CTX.YMM + k * 32);
+  return x.next();
+}
+
+/** Stores the bytes of the first register whose byte in the second has bit 7 set. */
+function maskmovdqu(x: Interpreter): Exit {
+  const [value, mask] = x.i.ops as [XmmOperand, XmmOperand];
+  const addr = x.address(2);
+  const { u8 } = x.cpu.memory;
+  const old = x.cpu.load_bytes(x.ctx, addr, 16);
+  if (typeof old === 'number') return old;
+  for (let k = 0; k < 16; k++) {
+    if ((u8[x.ctx + CTX.YMM + mask.reg * 32 + k] as number) & 0x80) old[k] = u8[x.ctx + CTX.YMM + value.reg * 32 + k] as number;
+  }
+  return x.stored(addr, old);
+}
+
+function enter(x: Interpreter): Exit {
+  const bytes = (x.i.ops[0] as ImmOperand).value & 0xffff;
+  const level = (x.i.ops[1] as ImmOperand).value & 0x1f;
+  if (level !== 0 || x.i.size !== 8) return EXIT.UNIMPLEMENTED;
+  const sp = Number(x.gpr(4)) - 8;
+  const frame = new Uint8Array(8);
+  new DataView(frame.buffer).setBigUint64(0, x.gpr(5), true);
+  const exit = x.cpu.store_bytes(x.ctx, sp, frame);
+  if (exit !== EXIT.JUMP) return exit;
+  x.set_gpr(5, BigInt(sp));
+  x.set_gpr(4, BigInt(sp) - BigInt(bytes));
+  return x.next();
+}
+
+const ZF = 0x40;
+
+function cmpxchg16b(x: Interpreter): Exit {
+  const addr = x.address(0);
+  if (addr % 16 !== 0) return EXIT.GP;
+  const old = x.cpu.load_bytes(x.ctx, addr, 16);
+  if (typeof old === 'number') return old;
+  const v = new DataView(old.buffer);
+  const [low, high] = [v.getBigUint64(0, true), v.getBigUint64(8, true)];
+  const equal = low === x.gpr(0) && high === x.gpr(2);
+  if (equal) {
+    v.setBigUint64(0, x.gpr(3), true);
+    v.setBigUint64(8, x.gpr(1), true);
+  }
+  const exit = x.cpu.store_bytes(x.ctx, addr, old);
+  if (exit !== EXIT.JUMP) return exit;
+  const flags = x.view.getUint32(x.ctx + CTX.FLAGS, true);
+  x.view.setUint32(x.ctx + CTX.FLAGS, equal ? flags | ZF : flags & ~ZF, true);
+  if (!equal) {
+    x.set_gpr(0, low);
+    x.set_gpr(2, high);
+  }
+  return x.next();
+}
+
+function run_cpuid(x: Interpreter): Exit {
+  const [a, b, c, d] = cpuid(x.cpu.level, Number(x.gpr(0) & 0xffffffffn), Number(x.gpr(1) & 0xffffffffn));
+  x.set_gpr(0, BigInt(a));
+  x.set_gpr(3, BigInt(b));
+  x.set_gpr(1, BigInt(c));
+  x.set_gpr(2, BigInt(d));
+  return x.next();
+}
+
+function rdtsc(x: Interpreter): Exit {
+  const t = BigInt(Math.floor(x.mmu.tsc()));
+  x.set_gpr(0, t & 0xffffffffn);
+  x.set_gpr(2, (t >> 32n) & 0xffffffffn);
+  return x.next();
+}
+
+const INSTRUCTIONS: Readonly<Record<string, (x: Interpreter) => Exit>> = {
+  cpuid: run_cpuid, rdtsc, ldmxcsr, stmxcsr, fxsave, fxrstor, maskmovdqu, enter, cmpxchg16b, fwait: (x) => x.next(),
+};
+
+/** Executes the instruction at RIP; EXIT.JUMP if it is done. */
+export function interpret(cpu: UserCpu, mmu: Mmu, ctx: number, i: Insn): Exit {
+  const run = INSTRUCTIONS[i.name];
+  return run === undefined ? EXIT.UNIMPLEMENTED : run(new Interpreter(cpu, mmu, ctx, i));
+}
