@@ -31,8 +31,9 @@ interface Placed {
   readonly block: number;
   /** Mmu.generation() when the region was last seen to be what the pages hold */
   generation: number;
-  /** byte offsets of the pieces' pages then */
+  /** byte offsets of the pieces' pages then, and what Mmu.guard() said of them */
   readonly pages: number[];
+  readonly guards: number[];
 }
 
 /** Functions that translated code imports; they act for the CPU that runs. */
@@ -132,10 +133,11 @@ export class CodeCache {
     const found = this.match(mmu, pc, level, stepping) ?? this.translate(mmu, pc, level, stepping);
     if (found === null) return null;
     const [region, pages] = found;
+    const guards = pages.map((page) => mmu.guard(page));
     // every entry of the region, so that what returns into it finds it
     for (const [addr, block] of region.entries) {
       const at = stepping ? -1 - addr : addr;
-      if (addr === pc || !placed.has(at)) placed.set(at, { region, block, generation: mmu.generation(), pages });
+      if (addr === pc || !placed.has(at)) placed.set(at, { region, block, generation: mmu.generation(), pages, guards });
     }
     return placed.get(key) as Placed;
   }
@@ -146,10 +148,11 @@ export class CodeCache {
       const piece = p.region.pieces[k] as Piece;
       const page = mmu.fetch(piece.addr);
       if (page < 0) return false;
-      if (page !== p.pages[k] || !mmu.guarded(page)) {
+      const guard = mmu.guard(page);
+      if (page !== p.pages[k] || guard !== p.guards[k]) {
         if (!this.same_bytes(page, piece)) return false;
         p.pages[k] = page;
-        mmu.guard(page);
+        p.guards[k] = guard;
       }
     }
     p.generation = generation;
@@ -168,7 +171,6 @@ export class CodeCache {
     for (const region of this.regions.get(this.key(pc, level, stepping)) ?? []) {
       const pages = region.pieces.map((p) => mmu.fetch(p.addr));
       if (region.pieces.every((p, k) => (pages[k] as number) >= 0 && this.same_bytes(pages[k] as number, p))) {
-        for (const page of pages) mmu.guard(page);
         return [region, pages];
       }
     }
@@ -214,7 +216,6 @@ export class CodeCache {
     this.stats.wasm_bytes += wasm.length;
     for (const b of blocks) this.stats.insns += b.insns.length;
     const at = pieces.map((p) => pages.get(Math.floor(p.addr / PAGE_SIZE)) as number);
-    for (const page of at) mmu.guard(page);
     return [region, at];
   }
 }

@@ -53,15 +53,16 @@ export interface Mmu {
   /**
    * Translates the address as a load (or store) does: the TLB, or else the hardware walk, which sets accessed and dirty
    * bits and fills the TLB. Returns the byte offset of the byte, or -1 for a page fault. A store to a page that
-   * `guard()` was called for ends that page's guard.
+   * `guard()` watches ends the watch and moves generation().
    */
   walk(addr: number, write: boolean): number;
   /** The byte offset of the page with the address for an instruction fetch, or -1 for a page fault (NX too). */
   fetch(addr: number): number;
-  /** Says that code of the page at a byte offset was translated: from now on a store to it makes guarded() false. */
-  guard(page: number): void;
-  /** True if nobody, the kernel included, could have written to the page since guard(). */
-  guarded(page: number): boolean;
+  /**
+   * Watches the page at a byte offset, since code of it is translated. Returns a number that stays the same until
+   * somebody, user code or the kernel, could have written to the page.
+   */
+  guard(page: number): number;
   /** The time stamp counter. */
   tsc(): number;
 }
@@ -115,7 +116,7 @@ export class UserCpu {
   private done = 0;
   private readonly steps = new Map<number, (Uint8Array | null)[]>();
 
-  constructor(memory: UserMemory, level: CpuLevel = 'v1') {
+  constructor(memory: UserMemory, level: CpuLevel) {
     this.memory = memory;
     this.level = level;
     this.code = new CodeCache(memory, {

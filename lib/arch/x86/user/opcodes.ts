@@ -151,7 +151,7 @@ const TWO_BYTE = `
 05 syscall
 06 privileged
 08-09 privileged
-0d nop Ep
+0d m nop Ep
 18 nop Ep
 19-1f nop Ep
 20-23 privileged Ed

@@ -33,6 +33,9 @@ export const LEAVING = new Set([
   'maskmovdqu', 'enter', 'cmpxchg16b', 'x87', 'fwait',
 ]);
 
+/** Those of them that raise an exception, after which the next instruction is not expected. */
+const FINAL = new Set(['int3', 'privileged', 'invalid', 'unimplemented', 'too_long']);
+
 /** The end that an instruction makes of its block, or null. */
 function end_of(i: Insn): End | null {
   const next = i.pc + i.length;
@@ -47,7 +50,7 @@ function end_of(i: Insn): End | null {
     case 'ret':
       return { kind: 'leave', next: -1 };
     default:
-      return LEAVING.has(i.name) ? { kind: 'leave', next } : null;
+      return LEAVING.has(i.name) ? { kind: 'leave', next: FINAL.has(i.name) ? -1 : next } : null;
   }
 }
 

@@ -185,12 +185,22 @@ function cmpxchg(e: Emitter, i: Insn): void {
   const a = e.temp(size);
   const equal = e.temp_i32();
   e.get_reg(0, size).c.set(acc);
-  e.modify(op(i, 0), (old) => {
-    e.c.get(old).tee(a).get(acc);
-    e.sized(size, OP.i32_eq, OP.i64_eq).c.set(equal);
-    e.c.get(b).get(a).get(equal).op(OP.select).set(value);
-    return value;
-  });
+  const dst = op(i, 0);
+  if (dst.kind === 'reg') {
+    // a register that differs keeps its upper half too
+    e.read_reg(dst).c.tee(a).get(acc);
+    e.sized(size, OP.i32_eq, OP.i64_eq).c.tee(equal);
+    e.c.if();
+    e.c.get(b);
+    e.write_reg(dst).c.end();
+  } else {
+    e.modify(dst, (old) => {
+      e.c.get(old).tee(a).get(acc);
+      e.sized(size, OP.i32_eq, OP.i64_eq).c.set(equal);
+      e.c.get(b).get(a).get(equal).op(OP.select).set(value);
+      return value;
+    });
+  }
   e.c.get(equal).op(OP.i32_eqz);
   e.c.if();
   e.c.get(a);

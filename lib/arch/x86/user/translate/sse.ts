@@ -353,6 +353,40 @@ function float_family(name: string, op: FloatOp): Record<string, Translator> {
   };
 }
 
+/** haddps and its kind: neighbours are added, those of the destination first. */
+function horizontal(f: Format, op: FloatOp): Translator {
+  const even = f.bytes === 4 ? [0, 2, 4, 6] : [0, 2];
+  return binary_temps((e, a, b) => {
+    const x = e.temp_v128();
+    const y = e.temp_v128();
+    e.c.get(a).get(b);
+    shuffle(e, lanes(f.bytes, ...even));
+    e.c.set(x).get(a).get(b);
+    shuffle(e, lanes(f.bytes, ...even.map((k) => k + 1)));
+    e.c.set(y);
+    op(e, f, x, y);
+  });
+}
+
+/** addsubps, addsubpd: even elements are subtracted, odd ones added. */
+function add_sub(f: Format): Translator {
+  return binary_temps((e, a, b) => {
+    arithmetic(229, 241)(e, f, a, b);
+    arithmetic(228, 240)(e, f, a, b);
+    shuffle(e, lanes(f.bytes, ...(f.bytes === 4 ? [0, 5, 2, 7] : [0, 3])));
+  });
+}
+
+/** Elements of the source alone, as often as they are named. */
+function duplicate(size: number, ...elements: number[]): Translator {
+  return (e, i) => {
+    const b = vector_temp(e, i, 1);
+    e.c.get(b).get(b);
+    shuffle(e, lanes(size, ...elements));
+    result(e, i);
+  };
+}
+
 /** eq lt le unord neq nlt nle ord */
 function compare_elements(e: Emitter, f: Format, a: number, b: number, predicate: number): void {
   const c = e.c;
@@ -491,7 +525,7 @@ const PACKED_INT: Readonly<Record<string, number>> = {
 
 export const SSE: Readonly<Record<string, Translator>> = {
   ...Object.fromEntries(Object.entries(PACKED_INT).map(([name, op]) => [name, simd(op)])),
-  pandn: and_not, pmulhw: multiply_high(156, 157), pmulhuw: multiply_high(158, 159), pmuludq: multiply_even, psadbw: sum_of_differences,
+  pandn: and_not, pmulhw: multiply_high(188, 189), pmulhuw: multiply_high(190, 191), pmuludq: multiply_even, psadbw: sum_of_differences,
   punpcklbw: shuffled(interleave(1, false)), punpcklwd: shuffled(interleave(2, false)), punpckldq: shuffled(interleave(4, false)),
   punpcklqdq: shuffled(interleave(8, false)), punpckhbw: shuffled(interleave(1, true)), punpckhwd: shuffled(interleave(2, true)),
   punpckhdq: shuffled(interleave(4, true)), punpckhqdq: shuffled(interleave(8, true)),
@@ -505,7 +539,9 @@ export const SSE: Readonly<Record<string, Translator>> = {
   pmovmskb: bitmask(100), movmskps: bitmask(164), movmskpd: bitmask(196),
   ...float_family('add', arithmetic(228, 240)), ...float_family('sub', arithmetic(229, 241)), ...float_family('mul', arithmetic(230, 242)),
   ...float_family('div', arithmetic(231, 243)), ...float_family('min', extreme(234, 246)), ...float_family('max', extreme(235, 247)),
-  ...float_family('sqrt', square_root), rcpps: packed(PS, reciprocal(false)), rcpss: scalar(PS, reciprocal(false)),
+  haddps: horizontal(PS, arithmetic(228, 240)), haddpd: horizontal(PD, arithmetic(228, 240)), hsubps: horizontal(PS, arithmetic(229, 241)),
+  hsubpd: horizontal(PD, arithmetic(229, 241)), addsubps: add_sub(PS), addsubpd: add_sub(PD), movsldup: duplicate(4, 0, 0, 2, 2),
+  movshdup: duplicate(4, 1, 1, 3, 3), movddup: duplicate(8, 0, 0), ...float_family('sqrt', square_root), rcpps: packed(PS, reciprocal(false)), rcpss: scalar(PS, reciprocal(false)),
   rsqrtps: packed(PS, reciprocal(true)), rsqrtss: scalar(PS, reciprocal(true)),
   cmpps: compare_packed(PS), cmppd: compare_packed(PD), cmpss: compare_scalar(PS), cmpsd: compare_scalar(PD),
   comiss: compare_flags(PS), comisd: compare_flags(PD), cvtsi2ss: int_to_float(PS), cvtsi2sd: int_to_float(PD),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Insn, MemOperand } from '../insn.ts';
-import { CTX } from '../layout.ts';
+import { CTX, EXIT } from '../layout.ts';
 import { MEM, OP } from '../wasm.ts';
 import { DF, type Emitter, KIND } from './emitter.ts';
 import type { Translator } from './integer.ts';
@@ -84,13 +84,24 @@ function string(e: Emitter, i: Insn): void {
   c.i64(1).op(OP.i64_sub);
   e.set_gpr(1).element_done();
   c.i32(1).set(any);
+  const go_on = (): void => {
+    if (!e.stepping) {
+      c.br(again);
+      return;
+    }
+    count();
+    c.op(OP.i64_eqz, OP.i32_eqz);
+    e.exit_if(EXIT.JUMP);
+  };
   if (compares) {
     c.get(a).get(b);
     e.sized(size, OP.i32_eq, OP.i64_eq);
     if (i.rep === 'repne') c.op(OP.i32_eqz);
-    c.br_if(again);
+    c.if();
+    go_on();
+    c.end();
   } else {
-    c.br(again);
+    go_on();
   }
   c.end().end();
   // A fault in the middle leaves the flags as they were before the instruction.
