@@ -76,7 +76,11 @@ export class CodeCache {
       new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: imports }).exports;
     const helpers = module(helper_module(this.pages), { memory: memory.memory });
     this.imports = { m: { memory: memory.memory, ...helpers, ...callbacks } };
-    const { dispatch } = module(dispatch_module(this.pages), { memory: memory.memory, table: this.table, any: () => 0 });
+    const { dispatch } = module(dispatch_module(this.pages), {
+      memory: memory.memory,
+      table: this.table,
+      any: () => 0,
+    });
     this.dispatch = dispatch as (ctx: number, tlb: number) => number;
     this.forget();
   }
@@ -116,7 +120,9 @@ export class CodeCache {
   /** Code for the one instruction at an address that makes each access by a call, or null for a page fault. */
   single(mmu: Mmu, pc: number, level: CpuLevel): ((ctx: number, tlb: number, block: number) => number) | null {
     const found = this.find(mmu, pc, level, true);
-    return found === null ? null : (this.table.get(found.region.index) as (ctx: number, tlb: number, block: number) => number);
+    return found === null
+      ? null
+      : (this.table.get(found.region.index) as (ctx: number, tlb: number, block: number) => number);
   }
 
   private find(mmu: Mmu, pc: number, level: CpuLevel, stepping: boolean): Placed | null {
@@ -137,7 +143,8 @@ export class CodeCache {
     // every entry of the region, so that what returns into it finds it
     for (const [addr, block] of region.entries) {
       const at = stepping ? -1 - addr : addr;
-      if (addr === pc || !placed.has(at)) placed.set(at, { region, block, generation: mmu.generation(), pages, guards });
+      if (addr === pc || !placed.has(at))
+        placed.set(at, { region, block, generation: mmu.generation(), pages, guards });
     }
     return placed.get(key) as Placed;
   }
@@ -145,7 +152,7 @@ export class CodeCache {
   // Looks whether an address space still has the bytes that a region was made of.
   private still_valid(mmu: Mmu, p: Placed, generation: number): boolean {
     for (let k = 0; k < p.pages.length; k++) {
-      const piece = p.region.pieces[k] as Piece;
+      const piece = p.region.pieces[k];
       const page = mmu.fetch(piece.addr);
       if (page < 0) return false;
       const guard = mmu.guard(page);
@@ -170,7 +177,7 @@ export class CodeCache {
   private match(mmu: Mmu, pc: number, level: CpuLevel, stepping: boolean): [Region, number[]] | null {
     for (const region of this.regions.get(this.key(pc, level, stepping)) ?? []) {
       const pages = region.pieces.map((p) => mmu.fetch(p.addr));
-      if (region.pieces.every((p, k) => (pages[k] as number) >= 0 && this.same_bytes(pages[k] as number, p))) {
+      if (region.pieces.every((p, k) => pages[k] >= 0 && this.same_bytes(pages[k], p))) {
         return [region, pages];
       }
     }
@@ -193,7 +200,7 @@ export class CodeCache {
         if (page < 0) throw new FetchFault();
         pages.set(vpn, page);
       }
-      return u8[page + offset] as number;
+      return u8[page + offset];
     };
     let blocks: Block[];
     try {
@@ -202,7 +209,10 @@ export class CodeCache {
       if (error instanceof FetchFault) return null;
       throw error;
     }
-    const pieces = pieces_of(blocks, (addr) => u8[(pages.get(Math.floor(addr / PAGE_SIZE)) as number) + (addr % PAGE_SIZE)] as number);
+    const pieces = pieces_of(
+      blocks,
+      (addr) => u8[(pages.get(Math.floor(addr / PAGE_SIZE)) as number) + (addr % PAGE_SIZE)],
+    );
     const wasm = translate_region(blocks, stepping, this.pages);
     const { run } = new WebAssembly.Instance(new WebAssembly.Module(wasm), this.imports).exports;
     const index = this.table.grow(1);
@@ -237,5 +247,8 @@ function pieces_of(blocks: readonly Block[], byte: (addr: number) => number): Pi
       }
     }
   }
-  return [...ranges.values()].map(([from, to]) => ({ addr: from, bytes: Uint8Array.from({ length: to - from }, (_, k) => byte(from + k)) }));
+  return [...ranges.values()].map(([from, to]) => ({
+    addr: from,
+    bytes: Uint8Array.from({ length: to - from }, (_, k) => byte(from + k)),
+  }));
 }

@@ -5,7 +5,8 @@
 //
 //   memory    One UserMemory (memory.ts) holds page contents, contexts and TLBs. A virtual address reaches its bytes
 //             through the inline TLB of the CPU that the task runs on; a miss calls Mmu.walk(), the model's hardware
-//             walk. Translated code keeps no other translation of an address, so what a TLB flush drops is gone at once.
+//             walk. Translated code keeps no other translation of an address, so what a TLB flush drops is gone at
+//             once.
 //   context   What a task has in registers (layout.ts: CTX). `new_context()` makes one, `fork_context()` copies it,
 //             `free_context()` gives it back; RIP, RFLAGS and every register are exact whenever `run()` returned.
 //   exits     `run()` is a plain function: it returns an EXIT as soon as something needs the kernel, and the caller (a
@@ -191,8 +192,8 @@ export class UserCpu {
     const fetch = (addr: number): number => {
       const page = mmu.fetch(addr);
       if (page < 0) throw new RangeError(`no code at 0x${addr.toString(16)}`);
-      bytes[addr - pc] = this.memory.u8[page + (addr % PAGE_SIZE)] as number;
-      return bytes[addr - pc] as number;
+      bytes[addr - pc] = this.memory.u8[page + (addr % PAGE_SIZE)];
+      return bytes[addr - pc];
     };
     try {
       decode_any(pc, fetch, this.level);
@@ -251,7 +252,11 @@ export class UserCpu {
       return exit;
     }
     if (exit !== EXIT.INTERPRET) return exit;
-    const insn = decode_any(this.rip(ctx), (addr) => this.memory.u8[this.mmu.fetch(addr) + (addr % PAGE_SIZE)] as number, this.level);
+    const insn = decode_any(
+      this.rip(ctx),
+      (addr) => this.memory.u8[this.mmu.fetch(addr) + (addr % PAGE_SIZE)],
+      this.level,
+    );
     const result = interpret(this, this.mmu, ctx, insn);
     if (result === EXIT.JUMP) this.memory.view.setInt32(ctx + CTX.FUEL, this.fuel(ctx) - 1, true);
     return result;
@@ -301,8 +306,10 @@ export class UserCpu {
   }
 
   /**
-   * The byte offset of `size` bytes at an address in one page; bytes in two pages are copied to the context, and a change
-   * ends with flush(); of a `store` the bytes are there. An EXIT, which is below FIRST_OFFSET, if there is no translation.
+   * The byte offset of `size` bytes at an address in one page; bytes in two pages are copied to the context, and a
+   * change
+   * ends with flush(); of a `store` the bytes are there. An EXIT, which is below FIRST_OFFSET, if there is no
+   * translation.
    */
   private translate(ctx: number, low: number, high: number, info: number, store: boolean): number {
     const size = info & INFO.SIZE;

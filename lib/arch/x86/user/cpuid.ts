@@ -26,22 +26,32 @@ const XSAVE_BYTES = 832;
 /** "AuthenticAMD" in the order ebx, ecx, edx. */
 const VENDOR = [0x68747541, 0x444d4163, 0x69746e65] as const;
 
-/** eax, ebx, ecx and edx of CPUID: the level of the x86-64 psABI and nothing beyond it, so that libraries choose its variants. */
+/**
+ * eax, ebx, ecx and edx of CPUID: the level of the x86-64 psABI and nothing beyond it, so that libraries choose its
+ * variants.
+ */
 export function cpuid(level: CpuLevel, leaf: number, subleaf: number): readonly [number, number, number, number] {
   const v2 = level !== 'v1';
   const v3 = level === 'v3';
   switch (leaf) {
-    case 0: return [v3 ? 13 : 1, ...VENDOR];
-    case 1: return [SIGNATURE, CACHE_LINE_64, (v2 ? V2_ECX : 0) + (v3 ? V3_ECX : 0), BASE_EDX];
-    case 7: return subleaf === 0 && v3 ? [0, V3_EBX, 0, 0] : [0, 0, 0, 0];
+    case 0:
+      return [v3 ? 13 : 1, ...VENDOR];
+    case 1:
+      return [SIGNATURE, CACHE_LINE_64, (v2 ? V2_ECX : 0) + (v3 ? V3_ECX : 0), BASE_EDX];
+    case 7:
+      return subleaf === 0 && v3 ? [0, V3_EBX, 0, 0] : [0, 0, 0, 0];
     case 13: {
       if (!v3) return [0, 0, 0, 0];
       if (subleaf === 0) return [7, XSAVE_BYTES, XSAVE_BYTES, 0];
       return subleaf === 2 ? [256, 576, 0, 0] : [0, 0, 0, 0];
     }
-    case 0x80000000: return [0x80000008, ...VENDOR];
-    case 0x80000001: return [SIGNATURE, 0, (v2 ? LAHF : 0) + (v3 ? LZCNT : 0), EXTENDED_EDX];
-    case 0x80000008: return [ADDRESS_BITS, 0, 0, 0];
-    default: return [0, 0, 0, 0];
+    case 0x80000000:
+      return [0x80000008, ...VENDOR];
+    case 0x80000001:
+      return [SIGNATURE, 0, (v2 ? LAHF : 0) + (v3 ? LZCNT : 0), EXTENDED_EDX];
+    case 0x80000008:
+      return [ADDRESS_BITS, 0, 0, 0];
+    default:
+      return [0, 0, 0, 0];
   }
 }

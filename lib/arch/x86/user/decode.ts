@@ -15,7 +15,25 @@ export type FetchByte = (addr: number) => number;
 
 const LEVELS: readonly CpuLevel[] = ['v1', 'v2', 'v3'];
 const LOCKABLE = new Set([
-  'add', 'adc', 'and', 'btc', 'btr', 'bts', 'cmpxchg', 'cmpxchg8b', 'cmpxchg16b', 'dec', 'inc', 'neg', 'not', 'or', 'sbb', 'sub', 'xor', 'xadd', 'xchg',
+  'add',
+  'adc',
+  'and',
+  'btc',
+  'btr',
+  'bts',
+  'cmpxchg',
+  'cmpxchg8b',
+  'cmpxchg16b',
+  'dec',
+  'inc',
+  'neg',
+  'not',
+  'or',
+  'sbb',
+  'sub',
+  'xor',
+  'xadd',
+  'xchg',
 ]);
 /** Instructions that the prefix f2 or f3 repeats. */
 const STRING = new Set(['movs', 'cmps', 'stos', 'lods', 'scas']);
@@ -137,22 +155,40 @@ class Decoder {
   // The operand size in bytes that a size letter stands for.
   private size_of(letter: string, v: number): number {
     switch (letter) {
-      case 'b': return 1;
-      case 'w': return 2;
-      case 'd': return 4;
-      case 'q': return 8;
-      case 'v': case 'z': return v;
-      case 'y': return this.w ? 8 : 4;
-      case 'n': return this.opsize ? 2 : 8;
-      case 'o': return 16;
-      case 'p': return v;
-      default: throw new Error(`operand size ${letter}`);
+      case 'b':
+        return 1;
+      case 'w':
+        return 2;
+      case 'd':
+        return 4;
+      case 'q':
+        return 8;
+      case 'v':
+      case 'z':
+        return v;
+      case 'y':
+        return this.w ? 8 : 4;
+      case 'n':
+        return this.opsize ? 2 : 8;
+      case 'o':
+        return 16;
+      case 'p':
+        return v;
+      default:
+        throw new Error(`operand size ${letter}`);
     }
   }
 
   private mem(size: number): MemOperand {
     return {
-      kind: 'mem', size, base: this.base, index: this.index, scale: this.scale, disp: this.disp, disp_high: null, segment: this.segment,
+      kind: 'mem',
+      size,
+      base: this.base,
+      index: this.index,
+      scale: this.scale,
+      disp: this.disp,
+      disp_high: null,
+      segment: this.segment,
       addr32: this.addr32,
     };
   }
@@ -180,9 +216,12 @@ class Decoder {
     const letter = spec.charAt(0);
     const size = spec.charAt(1);
     switch (letter) {
-      case 'A': return { kind: 'reg', reg: 0, size: this.size_of(size, v), high: false };
-      case 'C': return { kind: 'reg', reg: 1, size: 1, high: false };
-      case '1': return { kind: 'imm', value: 1, high: null };
+      case 'A':
+        return { kind: 'reg', reg: 0, size: this.size_of(size, v), high: false };
+      case 'C':
+        return { kind: 'reg', reg: 1, size: 1, high: false };
+      case '1':
+        return { kind: 'imm', value: 1, high: null };
       case 'Z': {
         const reg = (this.opcode & 7) | ((this.rex & 1) << 3);
         return this.gpr(reg, this.size_of(size, v));
@@ -190,19 +229,23 @@ class Decoder {
       case 'G':
         this.read_modrm();
         return this.gpr(this.reg, this.size_of(size, v));
-      case 'E': case 'M': case 'R':
+      case 'E':
+      case 'M':
+      case 'R':
         this.read_modrm();
         if (this.mod3 ? letter === 'M' : letter === 'R') throw new InvalidOpcode();
         return this.mod3 ? this.gpr(this.rm, this.size_of(size, v)) : this.mem(this.size_of(size, v));
       case 'V':
         this.read_modrm();
         return { kind: 'xmm', reg: this.reg, size: this.vector_size(size) };
-      case 'W': case 'U':
+      case 'W':
+      case 'U':
         this.read_modrm();
         if (letter === 'U' && !this.mod3) throw new InvalidOpcode();
         if (this.mod3) return { kind: 'xmm', reg: this.rm, size: this.vector_size(size) };
         return this.mem(this.vector_size(size));
-      case 'I': return this.immediate(size, v);
+      case 'I':
+        return this.immediate(size, v);
       case 'J': {
         const rel = size === 'b' ? this.i8() : this.i32();
         return { kind: 'rel', target: rel };
@@ -211,13 +254,25 @@ class Decoder {
         const lo = this.i32();
         const hi = this.addr32 ? 0 : this.i32();
         return {
-          kind: 'mem', size: this.size_of(size, v), base: -1, index: -1, scale: 0, disp: lo, disp_high: hi, segment: this.segment, addr32: this.addr32,
+          kind: 'mem',
+          size: this.size_of(size, v),
+          base: -1,
+          index: -1,
+          scale: 0,
+          disp: lo,
+          disp_high: hi,
+          segment: this.segment,
+          addr32: this.addr32,
         };
       }
-      case 'S': return this.string_operand(6, this.segment, this.size_of(size, v));
-      case 'D': return this.string_operand(7, this.opcode === 0xf7 ? this.segment : null, this.size_of(size, v));
-      case 'B': return this.string_operand(3, this.segment, this.size_of(size, v));
-      default: return null;
+      case 'S':
+        return this.string_operand(6, this.segment, this.size_of(size, v));
+      case 'D':
+        return this.string_operand(7, this.opcode === 0xf7 ? this.segment : null, this.size_of(size, v));
+      case 'B':
+        return this.string_operand(3, this.segment, this.size_of(size, v));
+      default:
+        return null;
     }
   }
 
@@ -240,10 +295,11 @@ class Decoder {
       map = MAP_0F;
       this.opcode = this.u8();
     }
-    const rows = map[this.opcode] as readonly Row[];
+    const rows = map[this.opcode];
     const row = rows.find((r) => this.matches(r));
     if (row === undefined) {
-      if (map === MAP_0F && this.rep === 0 && !this.opsize && is_mmx(this.opcode)) throw new Unimplemented('an MMX instruction');
+      if (map === MAP_0F && this.rep === 0 && !this.opsize && is_mmx(this.opcode))
+        throw new Unimplemented('an MMX instruction');
       throw new InvalidOpcode();
     }
     if (row.name === 'unimplemented') throw new Unimplemented('an instruction outside of what compilers use');

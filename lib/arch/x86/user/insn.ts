@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** How the decoder hands an instruction to the translator. Registers have the numbers of the encoding: 0 rax to 15 r15. */
+/**
+ * How the decoder hands an instruction to the translator. Registers have the numbers of the encoding: 0 rax to 15 r15.
+ */
 
 export interface RegOperand {
   readonly kind: 'reg';

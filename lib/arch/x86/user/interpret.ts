@@ -8,7 +8,9 @@ import type { ImmOperand, Insn, MemOperand, XmmOperand } from './insn.ts';
 import { CTX, EXIT, type Exit } from './layout.ts';
 
 const MASK_64 = 2n ** 64n - 1n;
-/** The bits of MXCSR that exist, and what they are while no exception is unmasked and results are rounded to nearest. */
+/**
+ * The bits of MXCSR that exist, and what they are while no exception is unmasked and results are rounded to nearest.
+ */
 const MXCSR_BITS = 0xffff;
 const MXCSR_STICKY = 0x3f;
 const MXCSR_PLAIN = 0x1f80;
@@ -45,7 +47,8 @@ class Interpreter {
     if (m.base >= 0) ea += this.gpr(m.base);
     if (m.index >= 0) ea += this.gpr(m.index) << BigInt(m.scale);
     ea &= m.addr32 ? 0xffffffffn : MASK_64;
-    if (m.segment !== null) ea += this.view.getBigUint64(this.ctx + (m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE), true);
+    if (m.segment !== null)
+      ea += this.view.getBigUint64(this.ctx + (m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE), true);
     return Number(ea & MASK_64);
   }
 
@@ -132,7 +135,7 @@ function maskmovdqu(x: Interpreter): Exit {
   const old = x.cpu.load_bytes(x.ctx, addr, 16);
   if (typeof old === 'number') return old;
   for (let k = 0; k < 16; k++) {
-    if ((u8[x.ctx + CTX.YMM + mask.reg * 32 + k] as number) & 0x80) old[k] = u8[x.ctx + CTX.YMM + value.reg * 32 + k] as number;
+    if (u8[x.ctx + CTX.YMM + mask.reg * 32 + k] & 0x80) old[k] = u8[x.ctx + CTX.YMM + value.reg * 32 + k];
   }
   return x.stored(addr, old);
 }
@@ -193,7 +196,16 @@ function rdtsc(x: Interpreter): Exit {
 }
 
 const INSTRUCTIONS: Readonly<Record<string, (x: Interpreter) => Exit>> = {
-  cpuid: run_cpuid, rdtsc, ldmxcsr, stmxcsr, fxsave, fxrstor, maskmovdqu, enter, cmpxchg16b, fwait: (x) => x.next(),
+  cpuid: run_cpuid,
+  rdtsc,
+  ldmxcsr,
+  stmxcsr,
+  fxsave,
+  fxrstor,
+  maskmovdqu,
+  enter,
+  cmpxchg16b,
+  fwait: (x) => x.next(),
 };
 
 /** Executes the instruction at RIP; EXIT.JUMP if it is done. */

@@ -43,10 +43,16 @@ export const CONTEXT_BYTES = 0x800;
 
 /** A CPU's TLB as translated code reads it: direct-mapped by virtual page number, byte offsets from its start. */
 export const TLB_LAYOUT = {
-  /** f64 an entry: 2^52 + address space * 2^35 + virtual page number, which as bits can be compared as an integer; -1 none */
+  /**
+   * f64 an entry: 2^52 + address space * 2^35 + virtual page number, which as bits can be compared as an integer; -1
+   * none
+   */
   READ_TAG: 0x00000,
   WRITE_TAG: 0x08000,
-  /** i32 in the first half of 8 bytes an entry: what to add to the low 32 bits of an address (mod 2^32) for its byte offset */
+  /**
+   * i32 in the first half of 8 bytes an entry: what to add to the low 32 bits of an address (mod 2^32) for its byte
+   * offset
+   */
   ADDEND: 0x10000,
 } as const;
 export const TLB_BYTES = 0x18000;
@@ -66,7 +72,9 @@ export const ACCESS = { READ: 0, WRITE: 1, EXEC: 2 } as const;
 export const EXIT = {
   /** control went to an address outside of the region; not seen outside of the CPU */
   JUMP: 0,
-  /** the access in CTX.FAULT_* found no translation: the instruction at CTX.RIP is undone and runs again after the fault */
+  /**
+   * the access in CTX.FAULT_* found no translation: the instruction at CTX.RIP is undone and runs again after the fault
+   */
   FAULT: 1,
   /** a syscall instruction; CTX.RIP is after it, rcx and r11 are set as the hardware does */
   SYSCALL: 2,

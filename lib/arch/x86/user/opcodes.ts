@@ -3,13 +3,16 @@
 import type { CpuLevel } from './cpu.ts';
 
 /**
- * The opcode maps, in the notation of the processor manuals' appendix A. A row is `opcode mnemonic operands`; rows of one
+ * The opcode maps, in the notation of the processor manuals' appendix A. A row is `opcode mnemonic operands`; rows of
+ * one
  * opcode differ by `/n` (the reg field of ModRM), by a mandatory prefix (66, f3, f2; np is none of the three) or by
  * `m` and `r` (memory or register form). A range such as 40-47 is eight rows. Operand letters:
  *
  *   E r/m   G reg   M memory only   R register r/m only   Z low three bits of the opcode   I immediate   J relative
- *   S memory at rsi   D memory at rdi   B memory at rbx   O absolute address   A accumulator   C cl   1 one      W xmm or memory   V xmm of reg   U xmm of r/m only   H VEX.vvvv
- *   sizes: b w d q bytes 1 2 4 8   v operand size   z immediate of at most 32 bits   y 4 or 8 (REX.W)   n 8, or 2 with 66
+ *   S memory at rsi   D memory at rdi   B memory at rbx   O absolute address   A accumulator   C cl   1 one      W
+ *   xmm or memory   V xmm of reg   U xmm of r/m only   H VEX.vvvv
+ *   sizes: b w d q bytes 1 2 4 8   v operand size   z immediate of at most 32 bits   y 4 or 8 (REX.W)   n 8, or 2
+ *   with 66
  *          x whole vector, o 16, s d of W: 4 and 8 (ss, sd)   h half a vector   p memory of any size
  *
  * A word after the operands: the level that has the instruction (v2, v3), `nolock`, or `w1`/`w0` for the REX.W that
@@ -33,13 +36,25 @@ const SHIFT = ['rol', 'ror', 'rcl', 'rcr', 'shl', 'shr', 'shl', 'sar'];
 const ALU_ROWS = ALU.flatMap((name, k) => {
   const at = (i: number): string => (k * 8 + i).toString(16).padStart(2, '0');
   return [
-    `${at(0)} ${name} Eb Gb`, `${at(1)} ${name} Ev Gv`, `${at(2)} ${name} Gb Eb`, `${at(3)} ${name} Gv Ev`, `${at(4)} ${name} Ab Ib`,
-    `${at(5)} ${name} Av Iz`, `80 /${k} ${name} Eb Ib`, `81 /${k} ${name} Ev Iz`, `83 /${k} ${name} Ev Ib`,
+    `${at(0)} ${name} Eb Gb`,
+    `${at(1)} ${name} Ev Gv`,
+    `${at(2)} ${name} Gb Eb`,
+    `${at(3)} ${name} Gv Ev`,
+    `${at(4)} ${name} Ab Ib`,
+    `${at(5)} ${name} Av Iz`,
+    `80 /${k} ${name} Eb Ib`,
+    `81 /${k} ${name} Ev Iz`,
+    `83 /${k} ${name} Ev Ib`,
   ];
 });
 
 const SHIFT_ROWS = SHIFT.flatMap((name, k) => [
-  `c0 /${k} ${name} Eb Ib`, `c1 /${k} ${name} Ev Ib`, `d0 /${k} ${name} Eb 1`, `d1 /${k} ${name} Ev 1`, `d2 /${k} ${name} Eb C`, `d3 /${k} ${name} Ev C`,
+  `c0 /${k} ${name} Eb Ib`,
+  `c1 /${k} ${name} Ev Ib`,
+  `d0 /${k} ${name} Eb 1`,
+  `d1 /${k} ${name} Ev 1`,
+  `d2 /${k} ${name} Eb C`,
+  `d3 /${k} ${name} Ev C`,
 ]);
 
 const ONE_BYTE = `
@@ -423,7 +438,16 @@ function parse(text: string): Row[][] {
     if (line === '') continue;
     const words = line.trim().split(/\s+/);
     const [from, to] = (words.shift() as string).split('-') as [string, string | undefined];
-    const row = { name: '', operands: [] as string[], group: -1, prefix: null, form: null, w: null, level: 'v1', cc: false } as {
+    const row = {
+      name: '',
+      operands: [] as string[],
+      group: -1,
+      prefix: null,
+      form: null,
+      w: null,
+      level: 'v1',
+      cc: false,
+    } as {
       -readonly [K in keyof Row]: Row[K];
     } & { operands: string[] };
     for (const word of words) {
@@ -441,7 +465,7 @@ function parse(text: string): Row[][] {
     }
     row.cc = row.name.endsWith('cc');
     const last = Number.parseInt(to ?? from, 16);
-    for (let op = Number.parseInt(from, 16); op <= last; op++) (map[op] as Row[]).push(row);
+    for (let op = Number.parseInt(from, 16); op <= last; op++) map[op].push(row);
   }
   return map;
 }

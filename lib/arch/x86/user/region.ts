@@ -29,8 +29,24 @@ export interface Block {
 
 /** Instructions that end a block and let the kernel or interpret.ts go on. */
 export const LEAVING = new Set([
-  'syscall', 'int3', 'privileged', 'popf', 'invalid', 'unimplemented', 'too_long', 'cpuid', 'rdtsc', 'fxsave', 'fxrstor', 'ldmxcsr', 'stmxcsr',
-  'maskmovdqu', 'enter', 'cmpxchg16b', 'x87', 'fwait',
+  'syscall',
+  'int3',
+  'privileged',
+  'popf',
+  'invalid',
+  'unimplemented',
+  'too_long',
+  'cpuid',
+  'rdtsc',
+  'fxsave',
+  'fxrstor',
+  'ldmxcsr',
+  'stmxcsr',
+  'maskmovdqu',
+  'enter',
+  'cmpxchg16b',
+  'x87',
+  'fwait',
 ]);
 
 /** Those of them that raise an exception, after which the next instruction is not expected. */
@@ -41,7 +57,11 @@ function end_of(i: Insn): End | null {
   const next = i.pc + i.length;
   const first = i.ops[0];
   switch (i.name) {
-    case 'jcc': case 'loop': case 'loope': case 'loopne': case 'jrcxz':
+    case 'jcc':
+    case 'loop':
+    case 'loope':
+    case 'loopne':
+    case 'jrcxz':
       return { kind: 'branch', target: (first as RelOperand).target, next };
     case 'jmp':
       return first?.kind === 'rel' ? { kind: 'jump', target: first.target } : { kind: 'leave', next: -1 };
@@ -54,14 +74,28 @@ function end_of(i: Insn): End | null {
   }
 }
 
-/** decode(), with an instruction of its own for what raises #UD, #GP or is unimplemented, as long as the bytes that say so. */
+/**
+ * decode(), with an instruction of its own for what raises #UD, #GP or is unimplemented, as long as the bytes that
+ * say so.
+ */
 export function decode_any(pc: number, fetch: FetchByte, level: CpuLevel): Insn {
   let length = 1;
   const counted: FetchByte = (addr) => {
     length = addr - pc + 1;
     return fetch(addr);
   };
-  const none = (name: string): Insn => ({ pc, length, name, ops: [], size: 4, cc: 0, rep: null, lock: false, addr32: false, vex: 0 });
+  const none = (name: string): Insn => ({
+    pc,
+    length,
+    name,
+    ops: [],
+    size: 4,
+    cc: 0,
+    rep: null,
+    lock: false,
+    addr32: false,
+    vex: 0,
+  });
   try {
     return decode(pc, counted, level);
   } catch (error) {
@@ -82,7 +116,7 @@ export function discover(pc: number, fetch: FetchByte, level: CpuLevel, max_insn
   const leaders = new Set<number>();
   const work = [pc];
   for (let w = 0; w < work.length; w++) {
-    let at = work[w] as number;
+    let at = work[w];
     leaders.add(at);
     while (insns.size < max_insns && !insns.has(at)) {
       let insn: Insn;
@@ -144,7 +178,12 @@ function successors(b: Block): number[] {
 }
 
 // Cooper, Harvey and Kennedy's dominators. `root` is blocks.length.
-function dominators(order: readonly number[], post: readonly number[], preds: readonly (readonly number[])[], root: number): number[] {
+function dominators(
+  order: readonly number[],
+  post: readonly number[],
+  preds: readonly (readonly number[])[],
+  root: number,
+): number[] {
   const idom: number[] = new Array<number>(root + 1).fill(-1);
   idom[root] = root;
   for (let changed = true; changed; ) {
@@ -152,7 +191,7 @@ function dominators(order: readonly number[], post: readonly number[], preds: re
     for (const b of order) {
       if (b === root) continue;
       let found = -1;
-      for (const p of preds[b] as readonly number[]) {
+      for (const p of preds[b]) {
         if (idom[p] === -1) continue;
         if (found === -1) {
           found = p;
@@ -161,8 +200,8 @@ function dominators(order: readonly number[], post: readonly number[], preds: re
         let x = found;
         let y = p;
         while (x !== y) {
-          while ((post[x] as number) < (post[y] as number)) x = idom[x] as number;
-          while ((post[y] as number) < (post[x] as number)) y = idom[y] as number;
+          while (post[x] < post[y]) x = idom[x];
+          while (post[y] < post[x]) y = idom[y];
         }
         found = x;
       }
@@ -175,11 +214,18 @@ function dominators(order: readonly number[], post: readonly number[], preds: re
   return idom;
 }
 
-/** Analyses blocks for structured control flow (Ramsey, "Beyond Relooper"): loops that have two ways in get a further entry. */
+/**
+ * Analyses blocks for structured control flow (Ramsey, "Beyond Relooper"): loops that have two ways in get a further
+ * entry.
+ */
 export function analyse(blocks: readonly Block[]): Graph {
   const at = new Map(blocks.map((b, k) => [b.pc, k]));
   const root = blocks.length;
-  const succs: number[][] = blocks.map((b) => successors(b).map((pc) => at.get(pc) ?? -1).filter((k) => k >= 0));
+  const succs: number[][] = blocks.map((b) =>
+    successors(b)
+      .map((pc) => at.get(pc) ?? -1)
+      .filter((k) => k >= 0),
+  );
   const entries = new Set([0]);
   for (const b of blocks) {
     const next = b.end.kind === 'call' || b.end.kind === 'leave' ? at.get(b.end.next) : undefined;
@@ -192,19 +238,19 @@ export function analyse(blocks: readonly Block[]): Graph {
     const seen = new Set<number>();
     const visit = (b: number): void => {
       seen.add(b);
-      for (const s of succs[b] as number[]) if (!seen.has(s)) visit(s);
+      for (const s of succs[b]) if (!seen.has(s)) visit(s);
       post[b] = order.length;
       order.push(b);
     };
     visit(root);
     order.reverse();
     const preds: number[][] = Array.from({ length: root + 1 }, () => []);
-    for (const b of order) for (const s of succs[b] as number[]) (preds[s] as number[]).push(b);
+    for (const b of order) for (const s of succs[b]) preds[s].push(b);
     const idom = dominators(order, post, preds, root);
     const position: number[] = new Array<number>(root + 1).fill(-1);
     order.forEach((b, k) => (position[b] = k));
     const dominates = (a: number, b: number): boolean => {
-      while (b !== a && b !== root) b = idom[b] as number;
+      while (b !== a && b !== root) b = idom[b];
       return a === b;
     };
     const headers = new Set<number>();
@@ -213,8 +259,8 @@ export function analyse(blocks: readonly Block[]): Graph {
     for (const b of order) {
       if (b === root) continue;
       let forward = 0;
-      for (const p of preds[b] as number[]) {
-        if ((position[p] as number) < (position[b] as number)) forward++;
+      for (const p of preds[b]) {
+        if (position[p] < position[b]) forward++;
         else if (dominates(b, p)) headers.add(b);
         else if (!entries.has(b)) {
           entries.add(b);
@@ -225,7 +271,7 @@ export function analyse(blocks: readonly Block[]): Graph {
     }
     if (grown) continue;
     const children: number[][] = Array.from({ length: root + 1 }, () => []);
-    for (const b of order) if (b !== root) (children[idom[b] as number] as number[]).push(b);
+    for (const b of order) if (b !== root) children[idom[b]].push(b);
     return { blocks, entries: [...entries], order: position, headers, merges, children, at };
   }
 }

@@ -21,7 +21,15 @@ function flags_function(): Func {
   c.get(R).op(OP.i64_eqz).i32(6).op(OP.i32_shl);
   c.get(R);
   top().i32(7).op(OP.i32_shl, OP.i32_or);
-  c.get(R).op(OP.i32_wrap_i64).i32(0xff).op(OP.i32_and, OP.i32_popcnt).i32(1).op(OP.i32_and, OP.i32_eqz).i32(2).op(OP.i32_shl, OP.i32_or).set(OUT);
+  c.get(R)
+    .op(OP.i32_wrap_i64)
+    .i32(0xff)
+    .op(OP.i32_and, OP.i32_popcnt)
+    .i32(1)
+    .op(OP.i32_and, OP.i32_eqz)
+    .i32(2)
+    .op(OP.i32_shl, OP.i32_or)
+    .set(OUT);
   kind(KIND.LOGIC);
   c.if();
   c.get(OUT).op(OP.return).end();
@@ -29,18 +37,37 @@ function flags_function(): Func {
   c.if();
   c.get(OUT).get(A).op(OP.i32_wrap_i64, OP.i32_or, OP.return).end();
   // INC and DEC by one: OF and AF follow from the result alone
-  for (const [k, overflow, half] of [[KIND.INC, 0, 0], [KIND.DEC, 1, 15]] as const) {
+  for (const [k, overflow, half] of [
+    [KIND.INC, 0, 0],
+    [KIND.DEC, 1, 15],
+  ] as const) {
     kind(k);
     c.if();
     c.get(OUT).get(A).op(OP.i32_wrap_i64, OP.i32_or);
     c.get(R).i64(1).get(SIGN).op(OP.i64_shl).i64(overflow).op(OP.i64_sub, OP.i64_eq).i32(11).op(OP.i32_shl, OP.i32_or);
-    c.get(R).op(OP.i32_wrap_i64).i32(15).op(OP.i32_and).i32(half).op(OP.i32_eq).i32(4).op(OP.i32_shl, OP.i32_or, OP.return);
+    c.get(R)
+      .op(OP.i32_wrap_i64)
+      .i32(15)
+      .op(OP.i32_and)
+      .i32(half)
+      .op(OP.i32_eq)
+      .i32(4)
+      .op(OP.i32_shl, OP.i32_or, OP.return);
     c.end();
   }
   // What each bit carries to the next: of a sum (a & b) | ((a | b) & ~r), of a difference (~a & b) | ((~a | b) & r)
   kind(KIND.ADD);
   c.if();
-  c.get(A).get(B).op(OP.i64_and).get(A).get(B).op(OP.i64_or).get(R).i64(-1).op(OP.i64_xor, OP.i64_and, OP.i64_or).set(CARRIES);
+  c.get(A)
+    .get(B)
+    .op(OP.i64_and)
+    .get(A)
+    .get(B)
+    .op(OP.i64_or)
+    .get(R)
+    .i64(-1)
+    .op(OP.i64_xor, OP.i64_and, OP.i64_or)
+    .set(CARRIES);
   c.get(A).get(R).op(OP.i64_xor).get(B).get(R).op(OP.i64_xor, OP.i64_and);
   top().i32(11).op(OP.i32_shl).get(OUT).op(OP.i32_or).set(OUT);
   c.else();
@@ -52,8 +79,18 @@ function flags_function(): Func {
   c.get(OUT).get(CARRIES);
   top().op(OP.i32_or);
   c.get(CARRIES).op(OP.i32_wrap_i64).i32(8).op(OP.i32_and).i32(1).op(OP.i32_shl, OP.i32_or);
-  if (CF !== 1 || PF !== 4 || AF !== 16 || ZF !== 64 || SF !== 128 || OF !== 2048) throw new Error('positions of the flags');
-  return { name: 'flags', type: { params: [I32, I64, I64, I64], results: [I32] }, locals: [[1, I64], [1, I32], [1, I64]], body: c.view() };
+  if (CF !== 1 || PF !== 4 || AF !== 16 || ZF !== 64 || SF !== 128 || OF !== 2048)
+    throw new Error('positions of the flags');
+  return {
+    name: 'flags',
+    type: { params: [I32, I64, I64, I64], results: [I32] },
+    locals: [
+      [1, I64],
+      [1, I32],
+      [1, I64],
+    ],
+    body: c.view(),
+  };
 }
 
 // mulhu(a, b): bits 64 to 127 of the unsigned product
@@ -84,16 +121,40 @@ function dispatch_function(): Func {
   const [CONTEXT, TLB, ENTRY, EXIT_CODE, PC] = [0, 1, 2, 3, 4];
   const c = new Code();
   const again = c.loop(I32);
-  c.get(CONTEXT).mem(MEM.i64_load, CTX.RIP).tee(PC).op(OP.i32_wrap_i64).tee(ENTRY).get(ENTRY).i32(10).op(OP.i32_shr_u, OP.i32_xor);
-  c.i32(JUMP_CACHE.ENTRIES - 1).op(OP.i32_and).i32(JUMP_CACHE.ENTRY_BYTES).op(OP.i32_mul).tee(ENTRY);
+  c.get(CONTEXT)
+    .mem(MEM.i64_load, CTX.RIP)
+    .tee(PC)
+    .op(OP.i32_wrap_i64)
+    .tee(ENTRY)
+    .get(ENTRY)
+    .i32(10)
+    .op(OP.i32_shr_u, OP.i32_xor);
+  c.i32(JUMP_CACHE.ENTRIES - 1)
+    .op(OP.i32_and)
+    .i32(JUMP_CACHE.ENTRY_BYTES)
+    .op(OP.i32_mul)
+    .tee(ENTRY);
   c.mem(MEM.i64_load, JUMP_CACHE.AT).get(PC).op(OP.i64_ne);
   c.if();
   c.i32(EXIT.JUMP).op(OP.return).end();
-  c.get(CONTEXT).get(TLB).get(ENTRY).mem(MEM.i32_load, JUMP_CACHE.AT + 12).get(ENTRY).mem(MEM.i32_load, JUMP_CACHE.AT + 8);
+  c.get(CONTEXT)
+    .get(TLB)
+    .get(ENTRY)
+    .mem(MEM.i32_load, JUMP_CACHE.AT + 12)
+    .get(ENTRY)
+    .mem(MEM.i32_load, JUMP_CACHE.AT + 8);
   // the functions of the table have the type of import 0
   c.byte(0x11).u32(0).u32(0).tee(EXIT_CODE).op(OP.i32_eqz).br_if(again);
   c.get(EXIT_CODE).end();
-  return { name: 'dispatch', type: { params: [I32, I32], results: [I32] }, locals: [[2, I32], [1, I64]], body: c.view() };
+  return {
+    name: 'dispatch',
+    type: { params: [I32, I32], results: [I32] },
+    locals: [
+      [2, I32],
+      [1, I64],
+    ],
+    body: c.view(),
+  };
 }
 
 /** The module with the functions `flags` and `mulhu`. */
@@ -101,7 +162,9 @@ export function helper_module(pages: number): Uint8Array {
   return module_bytes(pages, [], [flags_function(), mulhu_function()]);
 }
 
-/** The module with the function `dispatch`; its import `any` is never called and gives the table's functions their type. */
+/**
+ * The module with the function `dispatch`; its import `any` is never called and gives the table's functions their type.
+ */
 export function dispatch_module(pages: number): Uint8Array {
   if (EXIT.JUMP !== 0) throw new Error('the dispatcher goes on at zero');
   return module_bytes(pages, [{ name: 'any', type: REGION_TYPE }], [dispatch_function()], true);

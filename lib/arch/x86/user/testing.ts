@@ -59,14 +59,14 @@ export class TestMmu implements Mmu {
     for (let k = 0; k < bytes.length; k++) {
       const page = this.pages.get(Math.floor((addr + k) / PAGE_SIZE)) as TestPage;
       this.unguard(page.at);
-      this.memory.u8[page.at + ((addr + k) % PAGE_SIZE)] = bytes[k] as number;
+      this.memory.u8[page.at + ((addr + k) % PAGE_SIZE)] = bytes[k];
     }
   }
 
   peek(addr: number, n: number): Uint8Array {
     return Uint8Array.from({ length: n }, (_, k) => {
       const page = this.pages.get(Math.floor((addr + k) / PAGE_SIZE)) as TestPage;
-      return this.memory.u8[page.at + ((addr + k) % PAGE_SIZE)] as number;
+      return this.memory.u8[page.at + ((addr + k) % PAGE_SIZE)];
     });
   }
 
@@ -101,7 +101,7 @@ export class TestMmu implements Mmu {
     const old = view.getFloat64(entry + TLB_LAYOUT.WRITE_TAG, true);
     view.setFloat64(entry + TLB_LAYOUT.READ_TAG, TAG + vpn, true);
     view.setFloat64(entry + TLB_LAYOUT.WRITE_TAG, write || old === TAG + vpn ? TAG + vpn : -1, true);
-    view.setInt32(entry + TLB_LAYOUT.ADDEND, (page.at - vpn * PAGE_SIZE) % 2 ** 32 | 0, true);
+    view.setInt32(entry + TLB_LAYOUT.ADDEND, ((page.at - vpn * PAGE_SIZE) % 2 ** 32) | 0, true);
     return page.at + (addr % PAGE_SIZE);
   }
 
@@ -115,7 +115,8 @@ export class TestMmu implements Mmu {
     if (old !== undefined) return old;
     this.guards.set(at, ++this.guard_count);
     for (const [vpn, page] of this.pages) {
-      if (page.at === at) this.memory.view.setFloat64(this.tlb_at + (vpn % TLB_ENTRIES) * 8 + TLB_LAYOUT.WRITE_TAG, -1, true);
+      if (page.at === at)
+        this.memory.view.setFloat64(this.tlb_at + (vpn % TLB_ENTRIES) * 8 + TLB_LAYOUT.WRITE_TAG, -1, true);
     }
     return this.guard_count;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-// The part of the WebAssembly JavaScript interface that the CPU uses; neither ES2023's library nor @types/node declares it.
+// The part of the WebAssembly JavaScript interface that the CPU uses; neither ES2023's library nor @types/node
+// declares it.
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array);

@@ -47,7 +47,11 @@ const XMM_LOCAL = 53;
 const TEMP_V128 = 69;
 const TEMPS_V128 = 10;
 export const REGION_LOCALS: readonly (readonly [number, ValType])[] = [
-  [21, I64], [5, I32], [12, I64], [12, I32], [16 + TEMPS_V128, V128],
+  [21, I64],
+  [5, I32],
+  [12, I64],
+  [12, I32],
+  [16 + TEMPS_V128, V128],
 ];
 
 /** The status flags: those that arithmetic sets. */
@@ -62,9 +66,11 @@ export const TF = 0x100;
 export const DF = 0x400;
 
 /**
- * How the status flags follow from the locals FA, FB and FR. RAW: FA holds them. ADD, SUB: FR is the sum or difference of
+ * How the status flags follow from the locals FA, FB and FR. RAW: FA holds them. ADD, SUB: FR is the sum or
+ * difference of
  * FA and FB, perhaps with a carry. LOGIC: FR is the result, CF and OF are clear. RES: ZF, SF and PF follow from FR, FA
- * holds the others. SBB: as SUB, with a borrow that FA and FB do not show. INC, DEC: as RES, but FA holds CF alone. A flag kind is KIND * 4 + log2 of the operand size; values
+ * holds the others. SBB: as SUB, with a borrow that FA and FB do not show. INC, DEC: as RES, but FA holds CF alone. A
+ * flag kind is KIND * 4 + log2 of the operand size; values
  * are zero-extended.
  */
 export const KIND = { RAW: 0, ADD: 1, SUB: 2, LOGIC: 3, RES: 4, INC: 5, DEC: 6, SBB: 7 } as const;
@@ -72,7 +78,9 @@ export type Kind = (typeof KIND)[keyof typeof KIND];
 
 const LOG2: Readonly<Record<number, number>> = { 1: 0, 2: 1, 4: 2, 8: 3 };
 
-/** Emits the code of one region: registers are locals, memory goes through the TLB, and any exit leaves a whole context. */
+/**
+ * Emits the code of one region: registers are locals, memory goes through the TLB, and any exit leaves a whole context.
+ */
 export class Emitter {
   readonly c = new Code();
   /** no inline TLB: each access is a call and may end the step */
@@ -264,7 +272,12 @@ export class Emitter {
   /** Leaves after the current instruction, whose successor's address is the i64 on the stack. */
   exit_indirect(code: number): void {
     this.c.set(PC_LOCAL).i32(code);
-    if (this.unspent > 1) this.c.get(FUEL_LOCAL).i32(this.unspent - 1).op(OP.i32_add).set(FUEL_LOCAL);
+    if (this.unspent > 1)
+      this.c
+        .get(FUEL_LOCAL)
+        .i32(this.unspent - 1)
+        .op(OP.i32_add)
+        .set(FUEL_LOCAL);
     this.c.br(this.exit_label);
   }
 
@@ -284,7 +297,11 @@ export class Emitter {
   /** Spends one for an element of `rep`, or leaves before it. */
   spend_element(): void {
     const c = this.c;
-    c.get(FUEL_LOCAL).i32(this.unspent - 1).op(OP.i32_add).i32(0).op(OP.i32_lt_s);
+    c.get(FUEL_LOCAL)
+      .i32(this.unspent - 1)
+      .op(OP.i32_add)
+      .i32(0)
+      .op(OP.i32_lt_s);
     c.if();
     this.exit_before(EXIT.BUDGET);
     c.end();
@@ -307,16 +324,32 @@ export class Emitter {
     const body = this.c;
     body.op(OP.unreachable).end();
     const c = new Code();
-    for (let r = 0; r < 16; r++) if (this.gprs & (1 << r)) c.get(CTX_LOCAL).mem(MEM.i64_load, CTX.GPR + r * 8).set(GPR_LOCAL + r);
-    for (let r = 0; r < 16; r++) if (this.xmms & (1 << r)) c.get(CTX_LOCAL).simd_mem(0, CTX.YMM + r * 32).set(XMM_LOCAL + r);
+    for (let r = 0; r < 16; r++)
+      if (this.gprs & (1 << r))
+        c.get(CTX_LOCAL)
+          .mem(MEM.i64_load, CTX.GPR + r * 8)
+          .set(GPR_LOCAL + r);
+    for (let r = 0; r < 16; r++)
+      if (this.xmms & (1 << r))
+        c.get(CTX_LOCAL)
+          .simd_mem(0, CTX.YMM + r * 32)
+          .set(XMM_LOCAL + r);
     c.get(CTX_LOCAL).mem(MEM.i64_load, CTX.TAG).set(TAG_LOCAL);
     c.get(CTX_LOCAL).mem(MEM.i32_load, CTX.FUEL).set(FUEL_LOCAL);
     c.get(CTX_LOCAL).mem(MEM.i64_load32_u, CTX.FLAGS).i64(STATUS).op(OP.i64_and).set(FA);
     c.get(ENTRY_LOCAL).set(NEXT_LOCAL);
     c.bytes(body.view());
     // the exit code stays on the stack
-    for (let r = 0; r < 16; r++) if (this.gprs_written & (1 << r)) c.get(CTX_LOCAL).get(GPR_LOCAL + r).mem(MEM.i64_store, CTX.GPR + r * 8);
-    for (let r = 0; r < 16; r++) if (this.xmms_written & (1 << r)) c.get(CTX_LOCAL).get(XMM_LOCAL + r).simd_mem(11, CTX.YMM + r * 32);
+    for (let r = 0; r < 16; r++)
+      if (this.gprs_written & (1 << r))
+        c.get(CTX_LOCAL)
+          .get(GPR_LOCAL + r)
+          .mem(MEM.i64_store, CTX.GPR + r * 8);
+    for (let r = 0; r < 16; r++)
+      if (this.xmms_written & (1 << r))
+        c.get(CTX_LOCAL)
+          .get(XMM_LOCAL + r)
+          .simd_mem(11, CTX.YMM + r * 32);
     c.get(CTX_LOCAL).get(PC_LOCAL).mem(MEM.i64_store, CTX.RIP);
     c.get(CTX_LOCAL).get(FUEL_LOCAL).mem(MEM.i32_store, CTX.FUEL);
     c.get(CTX_LOCAL).get(CTX_LOCAL).mem(MEM.i32_load, CTX.FLAGS).i32(~STATUS).op(OP.i32_and);
@@ -327,7 +360,7 @@ export class Emitter {
   // Flags. The setters are called when the instruction can no longer fault.
 
   private set_kind(kind: Kind, size: number): void {
-    this.c.i32(kind * 4 + (LOG2[size] as number)).set(FK);
+    this.c.i32(kind * 4 + LOG2[size]).set(FK);
     this.known = { kind, size };
   }
 
@@ -381,7 +414,9 @@ export class Emitter {
     if (res && mask === ZF) {
       c.get(FR).op(OP.i64_eqz);
     } else if (res && mask === SF) {
-      c.get(FR).i64(k.size * 8 - 1).op(OP.i64_shr_u, OP.i32_wrap_i64);
+      c.get(FR)
+        .i64(k.size * 8 - 1)
+        .op(OP.i64_shr_u, OP.i32_wrap_i64);
     } else if (res && mask === PF) {
       c.get(FR).op(OP.i32_wrap_i64).i32(0xff).op(OP.i32_and, OP.i32_popcnt).i32(1).op(OP.i32_and, OP.i32_eqz);
     } else if (k?.kind === KIND.LOGIC && (mask === CF || mask === OF)) {
@@ -428,18 +463,33 @@ export class Emitter {
       if (test === 1) this.compare(k.size, 0, negate ? OP.i64_ge_u : OP.i64_lt_u, false);
       else if (test === 2) this.compare(k.size, 0, negate ? OP.i64_ne : OP.i64_eq, false);
       else if (test === 3) this.compare(k.size, 0, negate ? OP.i64_gt_u : OP.i64_le_u, false);
-      else if (test === 6) this.compare(k.size, negate ? OP.i32_ge_s : OP.i32_lt_s, negate ? OP.i64_ge_s : OP.i64_lt_s, true);
+      else if (test === 6)
+        this.compare(k.size, negate ? OP.i32_ge_s : OP.i32_lt_s, negate ? OP.i64_ge_s : OP.i64_lt_s, true);
       else this.compare(k.size, negate ? OP.i32_gt_s : OP.i32_le_s, negate ? OP.i64_gt_s : OP.i64_le_s, true);
       return this;
     }
     switch (test) {
-      case 0: this.flag(OF); break;
-      case 1: this.flag(CF); break;
-      case 2: this.flag(ZF); break;
-      case 3: this.either(CF, ZF); break;
-      case 4: this.flag(SF); break;
-      case 5: this.flag(PF); break;
-      case 6: this.less(); break;
+      case 0:
+        this.flag(OF);
+        break;
+      case 1:
+        this.flag(CF);
+        break;
+      case 2:
+        this.flag(ZF);
+        break;
+      case 3:
+        this.either(CF, ZF);
+        break;
+      case 4:
+        this.flag(SF);
+        break;
+      case 5:
+        this.flag(PF);
+        break;
+      case 6:
+        this.less();
+        break;
       default:
         if (k?.kind === KIND.LOGIC) {
           this.flag(SF).flag(ZF).c.op(OP.i32_or);
@@ -457,7 +507,10 @@ export class Emitter {
 
   private either(a: number, b: number): void {
     if (this.known?.kind === KIND.LOGIC) this.flag(b);
-    else this.all_flags().c.i32(a | b).op(OP.i32_and);
+    else
+      this.all_flags()
+        .c.i32(a | b)
+        .op(OP.i32_and);
   }
 
   private less(): void {
@@ -494,7 +547,8 @@ export class Emitter {
       add();
     }
     if (m.addr32) c.i64(0xffffffff).op(OP.i64_and);
-    if (m.segment !== null) this.load_ctx(MEM.i64_load, m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE).c.op(OP.i64_add);
+    if (m.segment !== null)
+      this.load_ctx(MEM.i64_load, m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE).c.op(OP.i64_add);
     return this;
   }
 
@@ -509,11 +563,18 @@ export class Emitter {
     return size | flags | (stack ? INFO.STACK : 0);
   }
 
-  // Leaves 1 if the inline TLB has the translation: compares the page of the last byte, so that an access that crosses a
+  // Leaves 1 if the inline TLB has the translation: compares the page of the last byte, so that an access that
+  // crosses a
   // page misses, and no address beyond 2^47 matches another address space's tag.
   private probe(ea: number, size: number, write: boolean): void {
     const c = this.c;
-    c.get(TLB_LOCAL).get(ea).i64(9).op(OP.i64_shr_u, OP.i32_wrap_i64).i32(0x7ff8).op(OP.i32_and, OP.i32_add).tee(PROBE_LOCAL);
+    c.get(TLB_LOCAL)
+      .get(ea)
+      .i64(9)
+      .op(OP.i64_shr_u, OP.i32_wrap_i64)
+      .i32(0x7ff8)
+      .op(OP.i32_and, OP.i32_add)
+      .tee(PROBE_LOCAL);
     c.mem(MEM.i64_load, write ? TLB_LAYOUT.WRITE_TAG : TLB_LAYOUT.READ_TAG);
     c.get(ea);
     if (size > 1) c.i64(size - 1).op(OP.i64_add);
@@ -561,7 +622,7 @@ export class Emitter {
   /** Loads `size` bytes, 1 to 8, at the address in a temporary. */
   load_at(ea: number, size: number, stack: boolean): this {
     this.translate(ea, size, HOST_LOCAL, this.info(size, stack, 0));
-    this.c.get(HOST_LOCAL).mem(LOAD[size] as number, 0);
+    this.c.get(HOST_LOCAL).mem(LOAD[size], 0);
     return this;
   }
 
@@ -569,7 +630,7 @@ export class Emitter {
   store_at(ea: number, size: number, value: number, stack: boolean): void {
     const c = this.c;
     const slow = (): void => {
-      c.get(CTX_LOCAL).get(value).mem(STORE[size] as number, CTX.SCRATCH);
+      c.get(CTX_LOCAL).get(value).mem(STORE[size], CTX.SCRATCH);
       this.slow_store(ea, size, stack);
     };
     if (this.stepping) {
@@ -579,7 +640,7 @@ export class Emitter {
     this.probe(ea, size, true);
     c.if();
     this.hit(ea);
-    c.get(value).mem(STORE[size] as number, 0).else();
+    c.get(value).mem(STORE[size], 0).else();
     slow();
     c.end();
   }
@@ -642,13 +703,16 @@ export class Emitter {
   /** Leaves the operand's value; of a memory operand it may leave the region first. */
   read(o: Operand, size = o.kind === 'imm' || o.kind === 'rel' ? this.insn.size : o.size): this {
     switch (o.kind) {
-      case 'reg': return this.read_reg(o);
-      case 'mem': return this.load_at(this.address(o), size, this.is_stack(o));
+      case 'reg':
+        return this.read_reg(o);
+      case 'mem':
+        return this.load_at(this.address(o), size, this.is_stack(o));
       case 'imm':
         if (o.high !== null) this.c.i64_halves(o.value, o.high);
         else this.constant(size, o.value);
         return this;
-      default: throw new Error(`read of ${o.kind}`);
+      default:
+        throw new Error(`read of ${o.kind}`);
     }
   }
 
@@ -665,7 +729,8 @@ export class Emitter {
   }
 
   /**
-   * A read-modify-write: `compute` gets a temporary with the old value and returns one with the new value. Nothing of the
+   * A read-modify-write: `compute` gets a temporary with the old value and returns one with the new value. Nothing of
+   * the
    * instruction may fault after it, and flags are set by the caller afterwards.
    */
   modify(o: Operand, compute: (old: number) => number): void {
@@ -688,13 +753,13 @@ export class Emitter {
     const host = this.temp_i32();
     const old = this.temp(o.size);
     this.translate(ea, o.size, host, this.info(o.size, stack, INFO.WRITE | INFO.RMW | (locked ? INFO.LOCK : 0)));
-    c.get(host).mem(LOAD[o.size] as number, 0).set(old);
+    c.get(host).mem(LOAD[o.size], 0).set(old);
     const value = compute(old);
     if (this.stepping && !locked) {
       this.store_at(ea, o.size, value, stack);
       return;
     }
-    c.get(host).get(value).mem(STORE[o.size] as number, 0);
+    c.get(host).get(value).mem(STORE[o.size], 0);
     c.get(host).get(CTX_LOCAL).i32(CTX.SCRATCH).op(OP.i32_add, OP.i32_eq);
     c.if();
     c.call(FN.flush).end();
@@ -714,7 +779,10 @@ export class Emitter {
     this.store_ctx(MEM.i64_store, CTX.HELP, () => this.c.get(low));
     this.store_ctx(MEM.i64_store, CTX.HELP + 8, () => this.gpr(2));
     this.store_ctx(MEM.i64_store, CTX.HELP + 16, () => this.c.get(divisor));
-    this.c.get(CTX_LOCAL).i32(signed ? HELP.idiv : HELP.div).call(FN.help);
+    this.c
+      .get(CTX_LOCAL)
+      .i32(signed ? HELP.idiv : HELP.div)
+      .call(FN.help);
     this.exit_if(EXIT.DE);
     this.load_ctx(MEM.i64_load, CTX.HELP).c.set(quotient);
     this.load_ctx(MEM.i64_load, CTX.HELP + 8).c.set(rest);
@@ -727,5 +795,15 @@ export class Emitter {
   }
 }
 
-const LOAD: Readonly<Record<number, number>> = { 1: MEM.i32_load8_u, 2: MEM.i32_load16_u, 4: MEM.i32_load, 8: MEM.i64_load };
-const STORE: Readonly<Record<number, number>> = { 1: MEM.i32_store8, 2: MEM.i32_store16, 4: MEM.i32_store, 8: MEM.i64_store };
+const LOAD: Readonly<Record<number, number>> = {
+  1: MEM.i32_load8_u,
+  2: MEM.i32_load16_u,
+  4: MEM.i32_load,
+  8: MEM.i64_load,
+};
+const STORE: Readonly<Record<number, number>> = {
+  1: MEM.i32_store8,
+  2: MEM.i32_store16,
+  4: MEM.i32_store,
+  8: MEM.i64_store,
+};

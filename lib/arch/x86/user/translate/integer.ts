@@ -7,7 +7,7 @@ import { AF, CF, DF, type Emitter, FN, KIND, type Kind, OF, PF, SF, STATUS, ZF }
 
 export type Translator = (e: Emitter, i: Insn) => void;
 
-const op = (i: Insn, n: number): Operand => i.ops[n] as Operand;
+const op = (i: Insn, n: number): Operand => i.ops[n];
 const reg = (i: Insn, n: number): RegOperand => i.ops[n] as RegOperand;
 const mem = (i: Insn, n: number): MemOperand => i.ops[n] as MemOperand;
 
@@ -34,7 +34,7 @@ function set_alu_flags(e: Emitter, kind: Kind, size: number, a: number, b: numbe
 }
 
 function alu(e: Emitter, i: Insn): void {
-  const [o32, o64, kind] = ALU_OPS[i.name] as (typeof ALU_OPS)[string];
+  const [o32, o64, kind] = ALU_OPS[i.name];
   const b = source(e, i, 1);
   const r = e.temp(i.size);
   let a = -1;
@@ -48,7 +48,7 @@ function alu(e: Emitter, i: Insn): void {
 }
 
 function compare(e: Emitter, i: Insn): void {
-  const [o32, o64, kind] = ALU_OPS[i.name] as (typeof ALU_OPS)[string];
+  const [o32, o64, kind] = ALU_OPS[i.name];
   const a = source(e, i, 0);
   const b = source(e, i, 1);
   if (!e.flags_live) return;
@@ -213,7 +213,9 @@ function cmpxchg(e: Emitter, i: Insn): void {
 /** Changes the flags of `mask` to what `bits` leaves; the others stay. */
 function set_some(e: Emitter, mask: number, bits: () => void): void {
   e.set_raw(() => {
-    e.all_flags().c.i32(STATUS & ~mask).op(OP.i32_and);
+    e.all_flags()
+      .c.i32(STATUS & ~mask)
+      .op(OP.i32_and);
     bits();
     e.c.op(OP.i32_or);
   });
@@ -253,10 +255,17 @@ function bswap(e: Emitter, i: Insn): void {
     c.i32(0);
   } else if (i.size === 4) {
     c.get(t).i32(8).op(OP.i32_rotl).i32(0x00ff00ff).op(OP.i32_and);
-    c.get(t).i32(8).op(OP.i32_rotr).i32(0xff00ff00 | 0).op(OP.i32_and, OP.i32_or);
+    c.get(t)
+      .i32(8)
+      .op(OP.i32_rotr)
+      .i32(0xff00ff00 | 0)
+      .op(OP.i32_and, OP.i32_or);
   } else {
     // bytes, pairs, halves
-    for (const [shift, lo, hi] of [[8, 0x00ff00ff, 0x00ff00ff], [16, 0x0000ffff, 0x0000ffff]] as const) {
+    for (const [shift, lo, hi] of [
+      [8, 0x00ff00ff, 0x00ff00ff],
+      [16, 0x0000ffff, 0x0000ffff],
+    ] as const) {
       c.get(t).i64(shift).op(OP.i64_shr_u).i64_halves(lo, hi).op(OP.i64_and);
       c.get(t).i64_halves(lo, hi).op(OP.i64_and).i64(shift).op(OP.i64_shl, OP.i64_or).set(t);
     }
@@ -274,7 +283,9 @@ function cbw(e: Emitter, i: Insn): void {
 
 function cwd(e: Emitter, i: Insn): void {
   e.get_reg(0, i.size).sign_extend(i.size);
-  e.constant(i.size === 8 ? 8 : 4, i.size === 8 ? 63 : 31).sized(i.size, OP.i32_shr_s, OP.i64_shr_s).clean(i.size);
+  e.constant(i.size === 8 ? 8 : 4, i.size === 8 ? 63 : 31)
+    .sized(i.size, OP.i32_shr_s, OP.i64_shr_s)
+    .clean(i.size);
   e.set_reg(2, i.size);
 }
 
@@ -394,7 +405,10 @@ function set_direction(e: Emitter, i: Insn): void {
 function xlat(e: Emitter, i: Insn): void {
   const m = mem(i, 0);
   const ea = e.temp_i64();
-  e.ea({ ...m, segment: null, addr32: false }).gpr(0).c.i64(0xff).op(OP.i64_and, OP.i64_add);
+  e.ea({ ...m, segment: null, addr32: false })
+    .gpr(0)
+    .c.i64(0xff)
+    .op(OP.i64_and, OP.i64_add);
   if (m.addr32) e.c.i64(0xffffffff).op(OP.i64_and);
   if (m.segment !== null) e.load_ctx(MEM.i64_load, m.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE).c.op(OP.i64_add);
   e.c.set(ea);
@@ -424,17 +438,23 @@ function bit_test(e: Emitter, i: Insn): void {
   const bits = size * 8;
   const n = e.temp(size);
   const bit = e.temp_i32();
-  e.read(index, size).constant(size, bits - 1).sized(size, OP.i32_and, OP.i64_and).c.set(n);
+  e.read(index, size)
+    .constant(size, bits - 1)
+    .sized(size, OP.i32_and, OP.i64_and)
+    .c.set(n);
   let ea = -1;
   if (dst.kind === 'mem') {
     ea = e.temp_i64();
     if (index.kind === 'reg') {
       // The bit may lie outside of the operand: the index counts from its address, signed.
-      e.ea({ ...dst, addr32: false, segment: null }).read_reg(index).sign_extend(size);
+      e.ea({ ...dst, addr32: false, segment: null })
+        .read_reg(index)
+        .sign_extend(size);
       if (size !== 8) c.op(OP.i64_extend_i32_s);
       c.i64(Math.log2(bits)).op(OP.i64_shr_s).i64(Math.log2(size)).op(OP.i64_shl, OP.i64_add);
       if (dst.addr32) c.i64(0xffffffff).op(OP.i64_and);
-      if (dst.segment !== null) e.load_ctx(MEM.i64_load, dst.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE).c.op(OP.i64_add);
+      if (dst.segment !== null)
+        e.load_ctx(MEM.i64_load, dst.segment === 'fs' ? CTX.FS_BASE : CTX.GS_BASE).c.op(OP.i64_add);
     } else {
       e.ea(dst);
     }
@@ -457,7 +477,8 @@ function bit_test(e: Emitter, i: Insn): void {
       c.get(old);
       e.constant(size, 1).c.get(n);
       e.sized(size, OP.i32_shl, OP.i64_shl);
-      if (i.name === 'btr') e.constant(size, -1).sized(size, OP.i32_xor, OP.i64_xor).sized(size, OP.i32_and, OP.i64_and);
+      if (i.name === 'btr')
+        e.constant(size, -1).sized(size, OP.i32_xor, OP.i64_xor).sized(size, OP.i32_and, OP.i64_and);
       else if (i.name === 'bts') e.sized(size, OP.i32_or, OP.i64_or);
       else e.sized(size, OP.i32_xor, OP.i64_xor);
       e.clean(size).c.set(old);
@@ -526,7 +547,14 @@ function zero_count(e: Emitter, i: Insn): void {
 
 /** CF and OF of a product as the i32 on the stack says. */
 function set_product(e: Emitter, size: number, low: number, overflow: number): void {
-  e.set_result(KIND.RES, size, low, () => e.c.i32(0).get(overflow).op(OP.i32_sub).i32(CF | OF).op(OP.i32_and));
+  e.set_result(KIND.RES, size, low, () =>
+    e.c
+      .i32(0)
+      .get(overflow)
+      .op(OP.i32_sub)
+      .i32(CF | OF)
+      .op(OP.i32_and),
+  );
 }
 
 function multiply(e: Emitter, i: Insn): void {
@@ -545,7 +573,11 @@ function multiply(e: Emitter, i: Insn): void {
     c.get(a).get(b).op(OP.i64_mul).set(low);
     c.get(a).get(b).call(FN.mulhu);
     if (signed) {
-      for (const [x, y] of [[a, b], [b, a]] as const) c.get(x).i64(63).op(OP.i64_shr_s).get(y).op(OP.i64_and, OP.i64_sub);
+      for (const [x, y] of [
+        [a, b],
+        [b, a],
+      ] as const)
+        c.get(x).i64(63).op(OP.i64_shr_s).get(y).op(OP.i64_and, OP.i64_sub);
     }
     c.tee(high);
     if (signed) c.get(low).i64(63).op(OP.i64_shr_s, OP.i64_ne);
@@ -580,7 +612,9 @@ function multiply(e: Emitter, i: Insn): void {
       if (single) e.set_reg(0, size);
       else e.write_reg(reg(i, 0));
       if (single) {
-        c.get(product).i64(size * 8).op(OP.i64_shr_u, OP.i32_wrap_i64);
+        c.get(product)
+          .i64(size * 8)
+          .op(OP.i64_shr_u, OP.i32_wrap_i64);
         e.clean(size).set_reg(2, size);
       }
     }
@@ -608,8 +642,14 @@ function divide(e: Emitter, i: Insn): void {
       c.get(dividend).i64_halves(0, 0x80000000).op(OP.i64_eq).get(divisor).i64(-1).op(OP.i64_eq, OP.i32_and);
       e.exit_if(EXIT.DE);
     }
-    c.get(dividend).get(divisor).op(signed ? OP.i64_div_s : OP.i64_div_u).set(quotient);
-    c.get(dividend).get(divisor).op(signed ? OP.i64_rem_s : OP.i64_rem_u).set(rest);
+    c.get(dividend)
+      .get(divisor)
+      .op(signed ? OP.i64_div_s : OP.i64_div_u)
+      .set(quotient);
+    c.get(dividend)
+      .get(divisor)
+      .op(signed ? OP.i64_rem_s : OP.i64_rem_u)
+      .set(rest);
   };
   if (size === 8) {
     // rdx mostly extends rax, and then 64 bits suffice.
@@ -632,7 +672,10 @@ function divide(e: Emitter, i: Insn): void {
     if (signed) c.op(OP.i32_extend16_s, OP.i64_extend_i32_s);
     else c.op(OP.i64_extend_i32_u);
   } else {
-    e.get_reg(2, size).c.op(OP.i64_extend_i32_u).i64(size * 8).op(OP.i64_shl);
+    e.get_reg(2, size)
+      .c.op(OP.i64_extend_i32_u)
+      .i64(size * 8)
+      .op(OP.i64_shl);
     e.get_reg(0, size).c.op(OP.i64_extend_i32_u, OP.i64_or);
     if (signed && size === 2) c.op(OP.i64_extend32_s);
   }
@@ -646,15 +689,70 @@ function divide(e: Emitter, i: Insn): void {
   c.get(quotient).op(OP.i32_wrap_i64);
   e.clean(size).set_reg(0, size);
   c.get(rest).op(OP.i32_wrap_i64);
-  e.clean(size).write_reg(size === 1 ? { kind: 'reg', reg: 0, size: 1, high: true } : { kind: 'reg', reg: 2, size, high: false });
+  e.clean(size).write_reg(
+    size === 1 ? { kind: 'reg', reg: 0, size: 1, high: true } : { kind: 'reg', reg: 2, size, high: false },
+  );
 }
 
 function nop(): void {}
 
 export const INTEGER: Readonly<Record<string, Translator>> = {
-  add: alu, or: alu, and: alu, sub: alu, xor: alu, cmp: compare, test: compare, adc: with_carry, sbb: with_carry, inc: inc_dec, dec: inc_dec, neg, not,
-  mov, movnti: mov, movzx, movsx, movsxd: movsx, lea, xchg, xadd, cmpxchg, cmpxchg8b, bswap, cbw, cwd, setcc, cmovcc, push, pop, leave, pushf, popf,
-  lahf, sahf, clc: set_carry, stc: set_carry, cmc: set_carry, cld: set_direction, std: set_direction, xlat, movseg,
-  bt: bit_test, bts: bit_test, btr: bit_test, btc: bit_test, bsf: bit_scan, bsr: bit_scan, popcnt, tzcnt: zero_count, lzcnt: zero_count,
-  mul: multiply, imul: multiply, div: divide, idiv: divide, nop, fence: nop, clflush: nop,
+  add: alu,
+  or: alu,
+  and: alu,
+  sub: alu,
+  xor: alu,
+  cmp: compare,
+  test: compare,
+  adc: with_carry,
+  sbb: with_carry,
+  inc: inc_dec,
+  dec: inc_dec,
+  neg,
+  not,
+  mov,
+  movnti: mov,
+  movzx,
+  movsx,
+  movsxd: movsx,
+  lea,
+  xchg,
+  xadd,
+  cmpxchg,
+  cmpxchg8b,
+  bswap,
+  cbw,
+  cwd,
+  setcc,
+  cmovcc,
+  push,
+  pop,
+  leave,
+  pushf,
+  popf,
+  lahf,
+  sahf,
+  clc: set_carry,
+  stc: set_carry,
+  cmc: set_carry,
+  cld: set_direction,
+  std: set_direction,
+  xlat,
+  movseg,
+  bt: bit_test,
+  bts: bit_test,
+  btr: bit_test,
+  btc: bit_test,
+  bsf: bit_scan,
+  bsr: bit_scan,
+  popcnt,
+  tzcnt: zero_count,
+  lzcnt: zero_count,
+  mul: multiply,
+  imul: multiply,
+  div: divide,
+  idiv: divide,
+  nop,
+  fence: nop,
+  clflush: nop,
 };

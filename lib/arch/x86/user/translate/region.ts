@@ -10,14 +10,62 @@ import { SHIFT } from './shift.ts';
 import { SSE } from './sse.ts';
 import { STRING } from './string.ts';
 
-const TRANSLATORS: ReadonlyMap<string, Translator> = new Map(Object.entries({ ...INTEGER, ...SHIFT, ...STRING, ...SSE }));
+const TRANSLATORS: ReadonlyMap<string, Translator> = new Map(
+  Object.entries({ ...INTEGER, ...SHIFT, ...STRING, ...SSE }),
+);
 
 const READS_FLAGS = new Set([
-  'adc', 'sbb', 'rcl', 'rcr', 'rol', 'ror', 'jcc', 'setcc', 'cmovcc', 'pushf', 'lahf', 'sahf', 'cmc', 'clc', 'stc', 'inc', 'dec', 'bt', 'bts', 'btr',
-  'btc', 'bsf', 'bsr', 'tzcnt', 'lzcnt', 'cmpxchg8b', 'loope', 'loopne', 'div', 'idiv',
+  'adc',
+  'sbb',
+  'rcl',
+  'rcr',
+  'rol',
+  'ror',
+  'jcc',
+  'setcc',
+  'cmovcc',
+  'pushf',
+  'lahf',
+  'sahf',
+  'cmc',
+  'clc',
+  'stc',
+  'inc',
+  'dec',
+  'bt',
+  'bts',
+  'btr',
+  'btc',
+  'bsf',
+  'bsr',
+  'tzcnt',
+  'lzcnt',
+  'cmpxchg8b',
+  'loope',
+  'loopne',
+  'div',
+  'idiv',
 ]);
 const WRITES_FLAGS = new Set([
-  'add', 'or', 'and', 'sub', 'xor', 'cmp', 'test', 'neg', 'mul', 'imul', 'xadd', 'cmpxchg', 'comiss', 'comisd', 'popcnt', 'inc', 'dec', 'adc', 'sbb',
+  'add',
+  'or',
+  'and',
+  'sub',
+  'xor',
+  'cmp',
+  'test',
+  'neg',
+  'mul',
+  'imul',
+  'xadd',
+  'cmpxchg',
+  'comiss',
+  'comisd',
+  'popcnt',
+  'inc',
+  'dec',
+  'adc',
+  'sbb',
 ]);
 const TOUCHES_STACK = new Set(['push', 'pop', 'call', 'ret', 'leave', 'pushf', 'popf']);
 
@@ -32,7 +80,7 @@ function live_flags(b: Block): boolean[] {
   const live: boolean[] = [];
   let later = true;
   for (let k = b.insns.length - 1; k >= 0; k--) {
-    const i = b.insns[k] as Insn;
+    const i = b.insns[k];
     live[k] = later;
     if (READS_FLAGS.has(i.name) || may_leave(i)) later = true;
     else if (WRITES_FLAGS.has(i.name)) later = false;
@@ -56,12 +104,20 @@ class RegionTranslator {
     const { e, g } = this;
     e.prologue();
     this.dispatch = e.c.loop();
-    const root = g.children[g.blocks.length] as readonly number[];
-    this.within(root.filter((b) => g.merges.has(b)), () => {
-      // a block's number is its index, and those that are no entry are never asked for
-      const first = this.labels.get(0) as Label;
-      e.c.get(NEXT_LOCAL).br_table([...g.blocks.map((_, k) => (g.entries.includes(k) ? (this.labels.get(k) as Label) : first)), first]);
-    });
+    const root = g.children[g.blocks.length];
+    this.within(
+      root.filter((b) => g.merges.has(b)),
+      () => {
+        // a block's number is its index, and those that are no entry are never asked for
+        const first = this.labels.get(0) as Label;
+        e.c
+          .get(NEXT_LOCAL)
+          .br_table([
+            ...g.blocks.map((_, k) => (g.entries.includes(k) ? (this.labels.get(k) as Label) : first)),
+            first,
+          ]);
+      },
+    );
     e.c.end();
     return e.finish();
   }
@@ -82,7 +138,11 @@ class RegionTranslator {
 
   private tree(n: number): void {
     const { e, g } = this;
-    const inner = (): void => this.within((g.children[n] as readonly number[]).filter((c) => g.merges.has(c)), () => this.block(n));
+    const inner = (): void =>
+      this.within(
+        g.children[n].filter((c) => g.merges.has(c)),
+        () => this.block(n),
+      );
     if (!g.headers.has(n)) {
       inner();
       return;
@@ -102,7 +162,7 @@ class RegionTranslator {
       return;
     }
     const label = this.labels.get(to);
-    const back = (g.order[to] as number) <= (g.order[from] as number);
+    const back = g.order[to] <= g.order[from];
     if (back && !this.is_loop_around(to, from)) e.c.i32(to).set(NEXT_LOCAL).br(this.dispatch);
     else if (label !== undefined && (back || g.merges.has(to))) e.c.br(label);
     else this.tree(to);
@@ -110,17 +170,17 @@ class RegionTranslator {
 
   private is_loop_around(header: number, n: number): boolean {
     if (!this.g.headers.has(header)) return false;
-    const inside = (b: number): boolean => b === n || (this.g.children[b] as readonly number[]).some(inside);
+    const inside = (b: number): boolean => b === n || this.g.children[b].some(inside);
     return inside(header);
   }
 
   private block(n: number): void {
     const { e, g } = this;
-    const b = g.blocks[n] as Block;
+    const b = g.blocks[n];
     const live = live_flags(b);
     e.spend(b.pc, b.insns.length, g.headers.has(n) || g.entries.includes(n));
     b.insns.forEach((i, k) => {
-      e.begin(i, b.insns.length - k, live[k] as boolean);
+      e.begin(i, b.insns.length - k, live[k]);
       const translate = TRANSLATORS.get(i.name);
       if (translate !== undefined) translate(e, i);
       else this.control(n, i);
@@ -144,7 +204,7 @@ class RegionTranslator {
   private control(n: number, i: Insn): void {
     const { e } = this;
     const next = i.pc + i.length;
-    const first = i.ops[0] as Operand;
+    const first = i.ops[0];
     switch (i.name) {
       case 'jcc':
         e.condition(i.cc);
@@ -155,7 +215,9 @@ class RegionTranslator {
         e.c.op(OP.i64_eqz);
         this.branch(n, i);
         break;
-      case 'loop': case 'loope': case 'loopne':
+      case 'loop':
+      case 'loope':
+      case 'loopne':
         this.loop(n, i);
         break;
       case 'jmp':
@@ -167,12 +229,24 @@ class RegionTranslator {
       case 'ret':
         this.ret(i);
         break;
-      case 'syscall': e.exit_to(EXIT.SYSCALL, next); break;
-      case 'int3': e.exit_to(EXIT.BP, next); break;
-      case 'privileged': case 'too_long': e.exit_before(EXIT.GP); break;
-      case 'invalid': e.exit_before(EXIT.UD); break;
-      case 'unimplemented': e.exit_before(EXIT.UNIMPLEMENTED); break;
-      default: e.exit_before(LEAVING.has(i.name) ? EXIT.INTERPRET : EXIT.UNIMPLEMENTED);
+      case 'syscall':
+        e.exit_to(EXIT.SYSCALL, next);
+        break;
+      case 'int3':
+        e.exit_to(EXIT.BP, next);
+        break;
+      case 'privileged':
+      case 'too_long':
+        e.exit_before(EXIT.GP);
+        break;
+      case 'invalid':
+        e.exit_before(EXIT.UD);
+        break;
+      case 'unimplemented':
+        e.exit_before(EXIT.UNIMPLEMENTED);
+        break;
+      default:
+        e.exit_before(LEAVING.has(i.name) ? EXIT.INTERPRET : EXIT.UNIMPLEMENTED);
     }
   }
 
@@ -187,7 +261,10 @@ class RegionTranslator {
     e.c.i64(1).op(OP.i64_sub);
     if (i.addr32) e.c.i64(0xffffffff).op(OP.i64_and);
     e.set_gpr(1).gpr(1).c.op(OP.i64_eqz, OP.i32_eqz);
-    if (i.name !== 'loop') e.condition(i.name === 'loope' ? 4 : 5).c.i32(0).op(OP.i32_ne, OP.i32_and);
+    if (i.name !== 'loop')
+      e.condition(i.name === 'loope' ? 4 : 5)
+        .c.i32(0)
+        .op(OP.i32_ne, OP.i32_and);
     this.branch(n, i);
   }
 
@@ -227,7 +304,10 @@ class RegionTranslator {
     const extra = i.ops[0]?.kind === 'imm' ? i.ops[0].value : 0;
     e.gpr(4).c.set(sp);
     e.load_at(sp, 8, true).c.set(target);
-    e.c.get(sp).i64(8 + extra).op(OP.i64_add);
+    e.c
+      .get(sp)
+      .i64(8 + extra)
+      .op(OP.i64_add);
     e.set_gpr(4).c.get(target);
     e.exit_indirect(EXIT.JUMP);
   }
@@ -241,5 +321,5 @@ export function translate_region(blocks: readonly Block[], stepping: boolean, pa
 
 /** The indices at which a region can be entered, by address. */
 export function entries_of(blocks: readonly Block[]): Map<number, number> {
-  return new Map(analyse(blocks).entries.map((k) => [(blocks[k] as Block).pc, k]));
+  return new Map(analyse(blocks).entries.map((k) => [blocks[k].pc, k]));
 }

@@ -58,11 +58,17 @@ function emit_count(e: Emitter, o: Operand, bits: number, n: number): number {
 }
 
 /** Runs a shift of operand 0: `compute` sets r from a and n, `flags` sets the flags of a count that is not zero. */
-function shift_operand(e: Emitter, i: Insn, count: Operand, compute: (s: Shift) => void, flags: (s: Shift) => void): void {
+function shift_operand(
+  e: Emitter,
+  i: Insn,
+  count: Operand,
+  compute: (s: Shift) => void,
+  flags: (s: Shift) => void,
+): void {
   const c = e.c;
   const s: Shift = { e, bits: i.size * 8, a: e.temp_i64(), n: e.temp_i64(), r: e.temp_i64() };
   const known_count = emit_count(e, count, s.bits, s.n);
-  e.modify(i.ops[0] as Operand, (old) => {
+  e.modify(i.ops[0], (old) => {
     c.get(old);
     e.to_i64(i.size).c.set(s.a);
     compute(s);
@@ -87,7 +93,10 @@ function result_flags(s: Shift, cf: number, of: number): void {
 /** CF and OF from temporaries; the other flags stay. */
 function carry_flags(s: Shift, cf: number, of: number): void {
   s.e.set_raw(() => {
-    s.e.all_flags().c.i32(STATUS & ~(CF | OF)).op(OP.i32_and);
+    s.e
+      .all_flags()
+      .c.i32(STATUS & ~(CF | OF))
+      .op(OP.i32_and);
     join(s, cf, of);
     s.e.c.op(OP.i32_or);
   });
@@ -103,7 +112,10 @@ function shift(e: Emitter, i: Insn): void {
     } else if (name === 'shr') {
       c.get(s.a).get(s.n).op(OP.i64_shr_u);
     } else {
-      if (s.bits < 64) c.get(s.a).op(s.bits === 8 ? OP.i64_extend8_s : s.bits === 16 ? OP.i64_extend16_s : OP.i64_extend32_s).set(s.a);
+      if (s.bits < 64)
+        c.get(s.a)
+          .op(s.bits === 8 ? OP.i64_extend8_s : s.bits === 16 ? OP.i64_extend16_s : OP.i64_extend32_s)
+          .set(s.a);
       c.get(s.a).get(s.n).op(OP.i64_shr_s);
       mask(s);
     }
@@ -117,7 +129,10 @@ function shift(e: Emitter, i: Insn): void {
       if (s.bits === 64) c.get(s.a).i64(64).get(s.n).op(OP.i64_sub, OP.i64_shr_u);
       else c.get(s.a).get(s.n).op(OP.i64_shl).i64(s.bits).op(OP.i64_shr_u);
     } else {
-      c.get(s.a).get(s.n).i64(1).op(OP.i64_sub, name === 'sar' ? OP.i64_shr_s : OP.i64_shr_u);
+      c.get(s.a)
+        .get(s.n)
+        .i64(1)
+        .op(OP.i64_sub, name === 'sar' ? OP.i64_shr_s : OP.i64_shr_u);
     }
     c.op(OP.i32_wrap_i64).i32(1).op(OP.i32_and).set(cf);
     if (name === 'shl') {
@@ -131,7 +146,7 @@ function shift(e: Emitter, i: Insn): void {
     c.set(of);
     result_flags(s, cf, of);
   };
-  shift_operand(e, i, i.ops[1] as Operand, compute, flags);
+  shift_operand(e, i, i.ops[1], compute, flags);
 }
 
 function rotate(e: Emitter, i: Insn): void {
@@ -139,13 +154,24 @@ function rotate(e: Emitter, i: Insn): void {
   const left = i.name === 'rol';
   const compute = (s: Shift): void => {
     if (s.bits === 64) {
-      c.get(s.a).get(s.n).op(left ? OP.i64_rotl : OP.i64_rotr).set(s.r);
+      c.get(s.a)
+        .get(s.n)
+        .op(left ? OP.i64_rotl : OP.i64_rotr)
+        .set(s.r);
       return;
     }
     const n = e.temp_i64();
-    c.get(s.n).i64(s.bits - 1).op(OP.i64_and).set(n);
-    c.get(s.a).get(n).op(left ? OP.i64_shl : OP.i64_shr_u);
-    c.get(s.a).i64(s.bits).get(n).op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+    c.get(s.n)
+      .i64(s.bits - 1)
+      .op(OP.i64_and)
+      .set(n);
+    c.get(s.a)
+      .get(n)
+      .op(left ? OP.i64_shl : OP.i64_shr_u);
+    c.get(s.a)
+      .i64(s.bits)
+      .get(n)
+      .op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
     mask(s);
     c.set(s.r);
   };
@@ -158,7 +184,7 @@ function rotate(e: Emitter, i: Insn): void {
     c.get(cf).op(OP.i32_xor).set(of);
     carry_flags(s, cf, of);
   };
-  shift_operand(e, i, i.ops[1] as Operand, compute, flags);
+  shift_operand(e, i, i.ops[1], compute, flags);
 }
 
 /** rcl and rcr: operands of 8 and 16 bits rotate modulo 9 and 17. */
@@ -197,8 +223,14 @@ function rotate_carry(e: Emitter, i: Insn): void {
     if (s.bits < 32) c.i64(width).op(OP.i64_rem_u);
     c.set(n);
     c.get(s.a).get(carry).i64(s.bits).op(OP.i64_shl, OP.i64_or).set(v);
-    c.get(v).get(n).op(left ? OP.i64_shl : OP.i64_shr_u);
-    c.get(v).i64(width).get(n).op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or).set(v);
+    c.get(v)
+      .get(n)
+      .op(left ? OP.i64_shl : OP.i64_shr_u);
+    c.get(v)
+      .i64(width)
+      .get(n)
+      .op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or)
+      .set(v);
     c.get(v).i64(s.bits).op(OP.i64_shr_u, OP.i32_wrap_i64).i32(1).op(OP.i32_and).set(cf);
     c.get(v);
     mask(s);
@@ -216,7 +248,7 @@ function rotate_carry(e: Emitter, i: Insn): void {
     c.set(of);
     carry_flags(s, cf, of);
   };
-  shift_operand(e, i, i.ops[1] as Operand, compute, flags);
+  shift_operand(e, i, i.ops[1], compute, flags);
 }
 
 /** shld and shrd; of 16-bit operands counts above 16 are undefined. */
@@ -224,14 +256,20 @@ function double_shift(e: Emitter, i: Insn): void {
   const c = e.c;
   const left = i.name === 'shld';
   const b = e.temp_i64();
-  e.read(i.ops[1] as Operand).to_i64(i.size).c.set(b);
+  e.read(i.ops[1]).to_i64(i.size).c.set(b);
   const compute = (s: Shift): void => {
     if (s.bits === 64) {
       c.get(s.n).op(OP.i64_eqz);
       c.if();
       c.get(s.a).set(s.r).else();
-      c.get(s.a).get(s.n).op(left ? OP.i64_shl : OP.i64_shr_u);
-      c.get(b).i64(64).get(s.n).op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or).set(s.r);
+      c.get(s.a)
+        .get(s.n)
+        .op(left ? OP.i64_shl : OP.i64_shr_u);
+      c.get(b)
+        .i64(64)
+        .get(s.n)
+        .op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or)
+        .set(s.r);
       c.end();
       return;
     }
@@ -254,9 +292,17 @@ function double_shift(e: Emitter, i: Insn): void {
     c.op(OP.i32_xor).set(of);
     result_flags(s, cf, of);
   };
-  shift_operand(e, i, i.ops[2] as Operand, compute, flags);
+  shift_operand(e, i, i.ops[2], compute, flags);
 }
 
 export const SHIFT: Readonly<Record<string, Translator>> = {
-  shl: shift, shr: shift, sar: shift, rol: rotate, ror: rotate, rcl: rotate_carry, rcr: rotate_carry, shld: double_shift, shrd: double_shift,
+  shl: shift,
+  shr: shift,
+  sar: shift,
+  rol: rotate,
+  ror: rotate,
+  rcl: rotate_carry,
+  rcr: rotate_carry,
+  shld: double_shift,
+  shrd: double_shift,
 };

@@ -19,7 +19,7 @@ export function vector(e: Emitter, o: Operand, aligned = true): void {
 /** The vector of operand n in a temporary. */
 function vector_temp(e: Emitter, i: Insn, n: number): number {
   const t = e.temp_v128();
-  vector(e, i.ops[n] as Operand);
+  vector(e, i.ops[n]);
   e.c.set(t);
   return t;
 }
@@ -47,7 +47,10 @@ function merge_low(e: Emitter, i: Insn, size: number): void {
   const t = e.temp_v128();
   e.c.set(t);
   e.xmm(dst(i)).c.get(t);
-  shuffle(e, Array.from({ length: 16 }, (_, k) => (k < size ? 16 + k : k)));
+  shuffle(
+    e,
+    Array.from({ length: 16 }, (_, k) => (k < size ? 16 + k : k)),
+  );
   result(e, i);
 }
 
@@ -104,7 +107,10 @@ function movd(e: Emitter, i: Insn): void {
     const size = (from as RegOperand).size;
     const t = e.temp(size);
     e.read(from).c.set(t);
-    e.c.v128(ZERO).get(t).simd(size === 8 ? 30 : 28, 0);
+    e.c
+      .v128(ZERO)
+      .get(t)
+      .simd(size === 8 ? 30 : 28, 0);
     result(e, i);
     return;
   }
@@ -125,7 +131,9 @@ function move_half(half: 0 | 1): Translator {
       e.xmm(to.reg).c.get(t).simd(30, half);
       result(e, i);
     } else {
-      e.xmm((from as XmmOperand).reg).c.simd(29, half).set(t);
+      e.xmm((from as XmmOperand).reg)
+        .c.simd(29, half)
+        .set(t);
       e.store_at(e.address(to as MemOperand), 8, t, e.is_stack(to as MemOperand));
     }
   };
@@ -192,11 +200,14 @@ const sum_of_differences = binary_temps((e, a, b) => {
 function shift_vector(width: number, op: number, arithmetic: boolean): Translator {
   return (e, i) => {
     const c = e.c;
-    const source = i.ops[1] as Operand;
+    const source = i.ops[1];
     if (source.kind === 'imm') {
       const n = source.value & 0xff;
       if (n >= width && !arithmetic) c.v128(ZERO);
-      else e.xmm(dst(i)).c.i32(Math.min(n, width - 1)).simd(op);
+      else
+        e.xmm(dst(i))
+          .c.i32(Math.min(n, width - 1))
+          .simd(op);
       result(e, i);
       return;
     }
@@ -204,7 +215,14 @@ function shift_vector(width: number, op: number, arithmetic: boolean): Translato
     vector(e, source);
     c.simd(29, 0).set(n);
     if (arithmetic) {
-      e.xmm(dst(i)).c.get(n).op(OP.i32_wrap_i64).i32(width - 1).get(n).i64(width).op(OP.i64_lt_u, OP.select).simd(op);
+      e.xmm(dst(i))
+        .c.get(n)
+        .op(OP.i32_wrap_i64)
+        .i32(width - 1)
+        .get(n)
+        .i64(width)
+        .op(OP.i64_lt_u, OP.select)
+        .simd(op);
     } else {
       e.xmm(dst(i)).c.get(n).op(OP.i32_wrap_i64).simd(op).v128(ZERO).get(n).i64(width).op(OP.i64_lt_u, OP.select);
     }
@@ -246,20 +264,22 @@ const shufpd = binary((e, i) => shuffle(e, lanes(8, imm(i, 2) & 1, 2 + ((imm(i, 
 
 function pinsrw(e: Emitter, i: Insn): void {
   const t = e.temp_i32();
-  e.read(i.ops[1] as Operand).c.set(t);
-  e.xmm(dst(i)).c.get(t).simd(26, imm(i, 2) & 7);
+  e.read(i.ops[1]).c.set(t);
+  e.xmm(dst(i))
+    .c.get(t)
+    .simd(26, imm(i, 2) & 7);
   result(e, i);
 }
 
 function pextrw(e: Emitter, i: Insn): void {
-  vector(e, i.ops[1] as Operand);
+  vector(e, i.ops[1]);
   e.c.simd(25, imm(i, 2) & 7);
   e.write_reg(gpr(i, 0));
 }
 
 function bitmask(op: number): Translator {
   return (e, i) => {
-    vector(e, i.ops[1] as Operand);
+    vector(e, i.ops[1]);
     e.c.simd(op);
     e.write_reg(gpr(i, 0));
   };
@@ -275,10 +295,18 @@ interface Format {
   readonly indefinite: readonly number[];
 }
 
-const repeat = (bytes: readonly number[]): number[] => Array.from({ length: 16 }, (_, k) => bytes[k % bytes.length] as number);
-export const PS: Format = { bytes: 4, op: (f32) => f32, quiet: repeat([0, 0, 0x40, 0]), indefinite: repeat([0, 0, 0xc0, 0xff]) };
+const repeat = (bytes: readonly number[]): number[] => Array.from({ length: 16 }, (_, k) => bytes[k % bytes.length]);
+export const PS: Format = {
+  bytes: 4,
+  op: (f32) => f32,
+  quiet: repeat([0, 0, 0x40, 0]),
+  indefinite: repeat([0, 0, 0xc0, 0xff]),
+};
 export const PD: Format = {
-  bytes: 8, op: (_, f64) => f64, quiet: repeat([0, 0, 0, 0, 0, 0, 8, 0]), indefinite: repeat([0, 0, 0, 0, 0, 0, 0xf8, 0xff]),
+  bytes: 8,
+  op: (_, f64) => f64,
+  quiet: repeat([0, 0, 0, 0, 0, 0, 8, 0]),
+  indefinite: repeat([0, 0, 0, 0, 0, 0, 0xf8, 0xff]),
 };
 
 /** Leaves which elements of a temporary are NaN. */
@@ -312,26 +340,33 @@ function fix_nan(e: Emitter, f: Format, r: number, a: number, b: number): void {
 
 type FloatOp = (e: Emitter, f: Format, a: number, b: number) => void;
 
-const arithmetic = (f32: number, f64: number): FloatOp => (e, f, a, b) => {
-  const r = e.temp_v128();
-  e.c.get(a).get(b).simd(f.op(f32, f64)).set(r);
-  fix_nan(e, f, r, a, b);
-};
+const arithmetic =
+  (f32: number, f64: number): FloatOp =>
+  (e, f, a, b) => {
+    const r = e.temp_v128();
+    e.c.get(a).get(b).simd(f.op(f32, f64)).set(r);
+    fix_nan(e, f, r, a, b);
+  };
 // The second operand is the result if the operands are zeros or any is NaN, which is pmin and pmax of them reversed.
-const extreme = (f32: number, f64: number): FloatOp => (e, f, a, b) => e.c.get(b).get(a).simd(f.op(f32, f64));
+const extreme =
+  (f32: number, f64: number): FloatOp =>
+  (e, f, a, b) =>
+    e.c.get(b).get(a).simd(f.op(f32, f64));
 const square_root: FloatOp = (e, f, _, b) => {
   const r = e.temp_v128();
   e.c.get(b).simd(f.op(227, 239)).set(r);
   fix_nan(e, f, r, b, b);
 };
 const ONE = { 4: repeat([0, 0, 0x80, 0x3f]), 8: repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x3f]) };
-const reciprocal = (root: boolean): FloatOp => (e, f, _, b) => {
-  const r = e.temp_v128();
-  e.c.v128(ONE[f.bytes]).get(b);
-  if (root) e.c.simd(f.op(227, 239));
-  e.c.simd(f.op(231, 243)).set(r);
-  fix_nan(e, f, r, b, b);
-};
+const reciprocal =
+  (root: boolean): FloatOp =>
+  (e, f, _, b) => {
+    const r = e.temp_v128();
+    e.c.v128(ONE[f.bytes]).get(b);
+    if (root) e.c.simd(f.op(227, 239));
+    e.c.simd(f.op(231, 243)).set(r);
+    fix_nan(e, f, r, b, b);
+  };
 
 /** The packed instruction, and the scalar one, which leaves the upper part of the destination. */
 function packed(f: Format, op: FloatOp): Translator {
@@ -349,7 +384,10 @@ function scalar(f: Format, op: FloatOp): Translator {
 
 function float_family(name: string, op: FloatOp): Record<string, Translator> {
   return {
-    [`${name}ps`]: packed(PS, op), [`${name}pd`]: packed(PD, op), [`${name}ss`]: scalar(PS, op), [`${name}sd`]: scalar(PD, op),
+    [`${name}ps`]: packed(PS, op),
+    [`${name}pd`]: packed(PD, op),
+    [`${name}ss`]: scalar(PS, op),
+    [`${name}sd`]: scalar(PD, op),
   };
 }
 
@@ -395,7 +433,9 @@ function compare_elements(e: Emitter, f: Format, a: number, b: number, predicate
     if (predicate === 3) c.simd(77);
     return;
   }
-  c.get(a).get(b).simd([f.op(65, 71), f.op(67, 73), f.op(69, 75)][predicate & 3] as number);
+  c.get(a)
+    .get(b)
+    .simd([f.op(65, 71), f.op(67, 73), f.op(69, 75)][predicate & 3]);
   if (predicate >= 4) c.simd(77);
 }
 
@@ -432,7 +472,12 @@ function compare_flags(f: Format): Translator {
       right();
       c.op(f.op(OP.f32_ne, OP.f64_ne), OP.i32_or).i32(0).op(OP.i32_ne);
       const unordered = e.temp_i32();
-      c.set(unordered).i32(0).get(unordered).op(OP.i32_sub).i32(CF | ZF | PF).op(OP.i32_and, OP.i32_or);
+      c.set(unordered)
+        .i32(0)
+        .get(unordered)
+        .op(OP.i32_sub)
+        .i32(CF | ZF | PF)
+        .op(OP.i32_and, OP.i32_or);
     });
   };
 }
@@ -444,7 +489,7 @@ function int_to_float(f: Format): Translator {
     const size = gpr(i, 1).size;
     const r = e.temp_v128();
     const t = e.temp(size);
-    e.read(i.ops[1] as Operand).c.set(t);
+    e.read(i.ops[1]).c.set(t);
     e.c.v128(ZERO).get(t);
     if (f.bytes === 4) e.c.op(size === 8 ? OP.f32_convert_i64_s : OP.f32_convert_i32_s).simd(32, 0);
     else e.c.op(size === 8 ? OP.f64_convert_i64_s : OP.f64_convert_i32_s).simd(34, 0);
@@ -459,14 +504,17 @@ function float_to_int(f: Format, truncate: boolean): Translator {
     const c = e.c;
     const size = gpr(i, 0).size;
     const v = e.temp_v128();
-    vector(e, i.ops[1] as Operand);
+    vector(e, i.ops[1]);
     if (!truncate) c.simd(f.op(106, 148));
     c.set(v);
     const limit = e.temp_i32();
     // not below the limit, or NaN
     c.get(v).simd(f.op(31, 33), 0);
     if (f.bytes === 4) c.op(OP.f64_promote_f32);
-    c.byte(0x44).bytes(new Uint8Array(new Float64Array([2 ** (size * 8 - 1)]).buffer)).op(OP.f64_lt, OP.i32_eqz).set(limit);
+    c.byte(0x44)
+      .bytes(new Uint8Array(new Float64Array([2 ** (size * 8 - 1)]).buffer))
+      .op(OP.f64_lt, OP.i32_eqz)
+      .set(limit);
     if (size === 8) c.i64_halves(0, 0x80000000);
     else c.i32(0x80000000);
     c.get(v).simd(f.op(31, 33), 0);
@@ -483,10 +531,12 @@ function floats_to_ints(f: Format, truncate: boolean): Translator {
   return (e, i) => {
     const c = e.c;
     const v = e.temp_v128();
-    vector(e, i.ops[1] as Operand);
+    vector(e, i.ops[1]);
     if (!truncate) c.simd(f.op(106, 148));
     c.set(v);
-    c.get(v).simd(f.op(248, 252)).v128(repeat([0, 0, 0, 0x80]));
+    c.get(v)
+      .simd(f.op(248, 252))
+      .v128(repeat([0, 0, 0, 0x80]));
     // elements below the limit keep their integer; of doubles the mask is narrowed
     c.get(v).v128(limit).simd(f.op(67, 73));
     if (f.bytes === 8) {
@@ -502,7 +552,7 @@ function floats_to_ints(f: Format, truncate: boolean): Translator {
 
 function convert(op: number): Translator {
   return (e, i) => {
-    vector(e, i.ops[1] as Operand);
+    vector(e, i.ops[1]);
     e.c.simd(op);
     result(e, i);
   };
@@ -510,43 +560,141 @@ function convert(op: number): Translator {
 
 function convert_scalar(op: number, size: number): Translator {
   return (e, i) => {
-    vector(e, i.ops[1] as Operand);
+    vector(e, i.ops[1]);
     e.c.simd(op);
     merge_low(e, i, size);
   };
 }
 
 const PACKED_INT: Readonly<Record<string, number>> = {
-  paddb: 110, paddw: 142, paddd: 174, paddq: 206, psubb: 113, psubw: 145, psubd: 177, psubq: 209, paddsb: 111, paddsw: 143, paddusb: 112, paddusw: 144,
-  psubsb: 114, psubsw: 146, psubusb: 115, psubusw: 147, pmullw: 149, pmaddwd: 186, pavgb: 123, pavgw: 155, pminub: 119, pmaxub: 121, pminsw: 150,
-  pmaxsw: 152, pcmpeqb: 35, pcmpeqw: 45, pcmpeqd: 55, pcmpgtb: 39, pcmpgtw: 49, pcmpgtd: 59, pand: 78, por: 80, pxor: 81, packsswb: 101,
-  packuswb: 102, packssdw: 133,
+  paddb: 110,
+  paddw: 142,
+  paddd: 174,
+  paddq: 206,
+  psubb: 113,
+  psubw: 145,
+  psubd: 177,
+  psubq: 209,
+  paddsb: 111,
+  paddsw: 143,
+  paddusb: 112,
+  paddusw: 144,
+  psubsb: 114,
+  psubsw: 146,
+  psubusb: 115,
+  psubusw: 147,
+  pmullw: 149,
+  pmaddwd: 186,
+  pavgb: 123,
+  pavgw: 155,
+  pminub: 119,
+  pmaxub: 121,
+  pminsw: 150,
+  pmaxsw: 152,
+  pcmpeqb: 35,
+  pcmpeqw: 45,
+  pcmpeqd: 55,
+  pcmpgtb: 39,
+  pcmpgtw: 49,
+  pcmpgtd: 59,
+  pand: 78,
+  por: 80,
+  pxor: 81,
+  packsswb: 101,
+  packuswb: 102,
+  packssdw: 133,
 };
 
 export const SSE: Readonly<Record<string, Translator>> = {
   ...Object.fromEntries(Object.entries(PACKED_INT).map(([name, op]) => [name, simd(op)])),
-  pandn: and_not, pmulhw: multiply_high(188, 189), pmulhuw: multiply_high(190, 191), pmuludq: multiply_even, psadbw: sum_of_differences,
-  punpcklbw: shuffled(interleave(1, false)), punpcklwd: shuffled(interleave(2, false)), punpckldq: shuffled(interleave(4, false)),
-  punpcklqdq: shuffled(interleave(8, false)), punpckhbw: shuffled(interleave(1, true)), punpckhwd: shuffled(interleave(2, true)),
-  punpckhdq: shuffled(interleave(4, true)), punpckhqdq: shuffled(interleave(8, true)),
-  unpcklps: shuffled(interleave(4, false)), unpckhps: shuffled(interleave(4, true)),
-  movhlps: shuffled(lanes(8, 3, 1)), movlhps: shuffled(lanes(8, 0, 2)), movlps: move_half(0), movhps: move_half(1),
-  movups: move(false), movdqu: move(false), movaps: move(true), movdqa: move(true), movntps: move(true), movss: move_scalar, movsd: move_scalar, movq, movd,
-  psrlw: shift_vector(16, 141, false), psrld: shift_vector(32, 173, false), psrlq: shift_vector(64, 205, false),
-  psllw: shift_vector(16, 139, false), pslld: shift_vector(32, 171, false), psllq: shift_vector(64, 203, false),
-  psraw: shift_vector(16, 140, true), psrad: shift_vector(32, 172, true), pslldq: shift_bytes, psrldq: shift_bytes,
-  pshufd: pick(4, 0), pshuflw: pick(2, 0), pshufhw: pick(2, 4), shufps, shufpd, pinsrw, pextrw,
-  pmovmskb: bitmask(100), movmskps: bitmask(164), movmskpd: bitmask(196),
-  ...float_family('add', arithmetic(228, 240)), ...float_family('sub', arithmetic(229, 241)), ...float_family('mul', arithmetic(230, 242)),
-  ...float_family('div', arithmetic(231, 243)), ...float_family('min', extreme(234, 246)), ...float_family('max', extreme(235, 247)),
-  haddps: horizontal(PS, arithmetic(228, 240)), haddpd: horizontal(PD, arithmetic(228, 240)), hsubps: horizontal(PS, arithmetic(229, 241)),
-  hsubpd: horizontal(PD, arithmetic(229, 241)), addsubps: add_sub(PS), addsubpd: add_sub(PD), movsldup: duplicate(4, 0, 0, 2, 2),
-  movshdup: duplicate(4, 1, 1, 3, 3), movddup: duplicate(8, 0, 0), ...float_family('sqrt', square_root), rcpps: packed(PS, reciprocal(false)), rcpss: scalar(PS, reciprocal(false)),
-  rsqrtps: packed(PS, reciprocal(true)), rsqrtss: scalar(PS, reciprocal(true)),
-  cmpps: compare_packed(PS), cmppd: compare_packed(PD), cmpss: compare_scalar(PS), cmpsd: compare_scalar(PD),
-  comiss: compare_flags(PS), comisd: compare_flags(PD), cvtsi2ss: int_to_float(PS), cvtsi2sd: int_to_float(PD),
-  cvtss2si: float_to_int(PS, false), cvtsd2si: float_to_int(PD, false), cvttss2si: float_to_int(PS, true), cvttsd2si: float_to_int(PD, true),
-  cvtps2dq: floats_to_ints(PS, false), cvttps2dq: floats_to_ints(PS, true), cvtpd2dq: floats_to_ints(PD, false), cvttpd2dq: floats_to_ints(PD, true),
-  cvtdq2ps: convert(250), cvtdq2pd: convert(254), cvtps2pd: convert(95), cvtpd2ps: convert(94),
-  cvtss2sd: convert_scalar(95, 8), cvtsd2ss: convert_scalar(94, 4),
+  pandn: and_not,
+  pmulhw: multiply_high(188, 189),
+  pmulhuw: multiply_high(190, 191),
+  pmuludq: multiply_even,
+  psadbw: sum_of_differences,
+  punpcklbw: shuffled(interleave(1, false)),
+  punpcklwd: shuffled(interleave(2, false)),
+  punpckldq: shuffled(interleave(4, false)),
+  punpcklqdq: shuffled(interleave(8, false)),
+  punpckhbw: shuffled(interleave(1, true)),
+  punpckhwd: shuffled(interleave(2, true)),
+  punpckhdq: shuffled(interleave(4, true)),
+  punpckhqdq: shuffled(interleave(8, true)),
+  unpcklps: shuffled(interleave(4, false)),
+  unpckhps: shuffled(interleave(4, true)),
+  movhlps: shuffled(lanes(8, 3, 1)),
+  movlhps: shuffled(lanes(8, 0, 2)),
+  movlps: move_half(0),
+  movhps: move_half(1),
+  movups: move(false),
+  movdqu: move(false),
+  movaps: move(true),
+  movdqa: move(true),
+  movntps: move(true),
+  movss: move_scalar,
+  movsd: move_scalar,
+  movq,
+  movd,
+  psrlw: shift_vector(16, 141, false),
+  psrld: shift_vector(32, 173, false),
+  psrlq: shift_vector(64, 205, false),
+  psllw: shift_vector(16, 139, false),
+  pslld: shift_vector(32, 171, false),
+  psllq: shift_vector(64, 203, false),
+  psraw: shift_vector(16, 140, true),
+  psrad: shift_vector(32, 172, true),
+  pslldq: shift_bytes,
+  psrldq: shift_bytes,
+  pshufd: pick(4, 0),
+  pshuflw: pick(2, 0),
+  pshufhw: pick(2, 4),
+  shufps,
+  shufpd,
+  pinsrw,
+  pextrw,
+  pmovmskb: bitmask(100),
+  movmskps: bitmask(164),
+  movmskpd: bitmask(196),
+  ...float_family('add', arithmetic(228, 240)),
+  ...float_family('sub', arithmetic(229, 241)),
+  ...float_family('mul', arithmetic(230, 242)),
+  ...float_family('div', arithmetic(231, 243)),
+  ...float_family('min', extreme(234, 246)),
+  ...float_family('max', extreme(235, 247)),
+  haddps: horizontal(PS, arithmetic(228, 240)),
+  haddpd: horizontal(PD, arithmetic(228, 240)),
+  hsubps: horizontal(PS, arithmetic(229, 241)),
+  hsubpd: horizontal(PD, arithmetic(229, 241)),
+  addsubps: add_sub(PS),
+  addsubpd: add_sub(PD),
+  movsldup: duplicate(4, 0, 0, 2, 2),
+  movshdup: duplicate(4, 1, 1, 3, 3),
+  movddup: duplicate(8, 0, 0),
+  ...float_family('sqrt', square_root),
+  rcpps: packed(PS, reciprocal(false)),
+  rcpss: scalar(PS, reciprocal(false)),
+  rsqrtps: packed(PS, reciprocal(true)),
+  rsqrtss: scalar(PS, reciprocal(true)),
+  cmpps: compare_packed(PS),
+  cmppd: compare_packed(PD),
+  cmpss: compare_scalar(PS),
+  cmpsd: compare_scalar(PD),
+  comiss: compare_flags(PS),
+  comisd: compare_flags(PD),
+  cvtsi2ss: int_to_float(PS),
+  cvtsi2sd: int_to_float(PD),
+  cvtss2si: float_to_int(PS, false),
+  cvtsd2si: float_to_int(PD, false),
+  cvttss2si: float_to_int(PS, true),
+  cvttsd2si: float_to_int(PD, true),
+  cvtps2dq: floats_to_ints(PS, false),
+  cvttps2dq: floats_to_ints(PS, true),
+  cvtpd2dq: floats_to_ints(PD, false),
+  cvttpd2dq: floats_to_ints(PD, true),
+  cvtdq2ps: convert(250),
+  cvtdq2pd: convert(254),
+  cvtps2pd: convert(95),
+  cvtpd2ps: convert(94),
+  cvtss2sd: convert_scalar(95, 8),
+  cvtsd2ss: convert_scalar(94, 4),
 };

@@ -16,10 +16,10 @@ function advance(e: Emitter, m: MemOperand, step: number): void {
 function element(e: Emitter, i: Insn, a: number, b: number, step: number): void {
   const size = i.size;
   const [x, y] = i.ops as MemOperand[];
-  const first = x as MemOperand;
+  const first = x;
   switch (i.name) {
     case 'movs': {
-      const source = y as MemOperand;
+      const source = y;
       e.load_at(e.address(source), size, false).c.set(a);
       e.store_at(e.address(first), size, a, false);
       advance(e, source, step);
@@ -37,7 +37,7 @@ function element(e: Emitter, i: Insn, a: number, b: number, step: number): void 
       e.load_at(e.address(first), size, false).c.set(b);
       break;
     default: {
-      const second = y as MemOperand;
+      const second = y;
       e.load_at(e.address(first), size, false).c.set(a);
       e.load_at(e.address(second), size, false).c.set(b);
       advance(e, second, step);
@@ -115,4 +115,10 @@ function string(e: Emitter, i: Insn): void {
   }
 }
 
-export const STRING: Readonly<Record<string, Translator>> = { movs: string, stos: string, lods: string, scas: string, cmps: string };
+export const STRING: Readonly<Record<string, Translator>> = {
+  movs: string,
+  stos: string,
+  lods: string,
+  scas: string,
+  cmps: string,
+};

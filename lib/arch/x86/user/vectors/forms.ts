@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-// Encodings of every row of the opcode maps, in the operand sizes, register and memory forms and immediates that it has,
+// Encodings of every row of the opcode maps, in the operand sizes, register and memory forms and immediates that it
+// has,
 // as lines for record.c.
 
 import { MAP_0F, MAP_1, type Row } from '../opcodes.ts';
@@ -8,8 +9,25 @@ import { AT, DATA, MID } from './state.ts';
 
 /** Not executed one by one natively: control flow, modes, values that depend on the machine. */
 const LEFT_OUT = new Set([
-  'unimplemented', 'privileged', 'jcc', 'jmp', 'call', 'ret', 'loop', 'loope', 'loopne', 'jrcxz', 'syscall', 'int3', 'popf', 'cpuid', 'rdtsc', 'fxsave',
-  'fxrstor', 'ldmxcsr', 'fwait',
+  'unimplemented',
+  'privileged',
+  'jcc',
+  'jmp',
+  'call',
+  'ret',
+  'loop',
+  'loope',
+  'loopne',
+  'jrcxz',
+  'syscall',
+  'int3',
+  'popf',
+  'cpuid',
+  'rdtsc',
+  'fxsave',
+  'fxrstor',
+  'ldmxcsr',
+  'fwait',
 ]);
 const STRINGS = new Set(['movs', 'cmps', 'stos', 'lods', 'scas']);
 const BIT_TESTS = new Set(['bt', 'bts', 'btr', 'btc']);
@@ -49,7 +67,14 @@ const PLACES: readonly Place[] = [
 
 /** reg and rm of register forms, and whether a REX prefix without bits is wanted. */
 const REGISTERS: readonly (readonly [number, number, boolean])[] = [
-  [1, 3, false], [3, 3, false], [5, 6, false], [7, 0, false], [6, 5, true], [9, 14, true], [2, 12, true], [11, 1, true],
+  [1, 3, false],
+  [3, 3, false],
+  [5, 6, false],
+  [7, 0, false],
+  [6, 5, true],
+  [9, 14, true],
+  [2, 12, true],
+  [11, 1, true],
 ];
 
 /** How many of the register forms and of the places an encoding is tried with, in turn. */
@@ -62,10 +87,15 @@ class Lines {
 
   /** The next `n` of a list, from where the last ones ended. */
   some<T>(list: readonly T[], n: number): T[] {
-    return Array.from({ length: n }, () => list[this.turn++ % list.length] as T);
+    return Array.from({ length: n }, () => list[this.turn++ % list.length]);
   }
 
-  add(bytes: readonly number[], p: { base: number; index: number; scale: number; disp: number }, setup: string, reg: number): void {
+  add(
+    bytes: readonly number[],
+    p: { base: number; index: number; scale: number; disp: number },
+    setup: string,
+    reg: number,
+  ): void {
     const hex = bytes.map((b) => b.toString(16).padStart(2, '0')).join('');
     this.lines.push(`${hex} ${p.base} ${p.index} ${p.scale} ${p.disp} ${setup} ${reg}`);
   }
@@ -88,12 +118,19 @@ function immediates(row: Row, v: number): number[][] {
   if (row.name === 'enter') return v === 2 ? [] : [[0x20, 0, 0]];
   if (spec === 'Ib') {
     if (COUNTED.has(row.name)) return COUNTS.map((n) => [n]);
-    return row.operands[0]?.startsWith('V') || row.operands[0]?.startsWith('U') ? [[0], [0x1b], [0x4e], [0x7], [0xe4], [0x81]] : [[0x05], [0x9c]];
+    return row.operands[0]?.startsWith('V') || row.operands[0]?.startsWith('U')
+      ? [[0], [0x1b], [0x4e], [0x7], [0xe4], [0x81]]
+      : [[0x05], [0x9c]];
   }
   if (spec === 'Iw') return [[0x34, 0x92]];
   const full = [0x78, 0x56, 0x34, 0x92];
   if (spec === 'Iv' && v === 8) return [[...full, 0xf0, 0xde, 0xbc, 0x8a]];
-  return v === 2 ? [[0x34, 0x92], [0x12, 0]] : [full, [0x10, 0, 0, 0]];
+  return v === 2
+    ? [
+        [0x34, 0x92],
+        [0x12, 0],
+      ]
+    : [full, [0x10, 0, 0, 0]];
 }
 
 /** All lines of a row. */
@@ -110,9 +147,25 @@ function add_row(out: Lines, escape: readonly number[], opcode: number, row: Row
   const has_modrm = spec.some((o) => 'EGMRVWU'.includes(o.charAt(0))) || row.group >= 0;
   for (const [size_prefix, w, v] of sizes) {
     for (const imm of immediates(row, v)) {
-      const emit = (prefix: readonly number[], rex: number, want_rex: boolean, tail: readonly number[], p: Place, setup: [string, number]): void => {
+      const emit = (
+        prefix: readonly number[],
+        rex: number,
+        want_rex: boolean,
+        tail: readonly number[],
+        p: Place,
+        setup: [string, number],
+      ): void => {
         const all = rex | w;
-        const bytes = [...prefix, ...size_prefix, ...mandatory, ...(all !== 0 || want_rex ? [0x40 | all] : []), ...escape, opcode, ...tail, ...imm];
+        const bytes = [
+          ...prefix,
+          ...size_prefix,
+          ...mandatory,
+          ...(all !== 0 || want_rex ? [0x40 | all] : []),
+          ...escape,
+          opcode,
+          ...tail,
+          ...imm,
+        ];
         if (p.rip) {
           const at = bytes.length - imm.length - 4;
           word(MID - (AT + bytes.length)).forEach((b, k) => (bytes[at + k] = b));
@@ -131,22 +184,44 @@ function add_row(out: Lines, escape: readonly number[], opcode: number, row: Row
       if (registers) {
         for (const [reg, rm, rex] of out.some(REGISTERS, few ? 1 : REGISTERS_EACH)) {
           const field = group ? row.group : row.name === 'movseg' ? reg % 6 : reg;
-          emit([], (field >> 3) * 4 + (rm >> 3), rex, [0xc0 | ((field & 7) << 3) | (rm & 7)], { ...NOWHERE, mod_rm: 0 }, setup_of(row, false, field, rm));
+          emit(
+            [],
+            (field >> 3) * 4 + (rm >> 3),
+            rex,
+            [0xc0 | ((field & 7) << 3) | (rm & 7)],
+            { ...NOWHERE, mod_rm: 0 },
+            setup_of(row, false, field, rm),
+          );
         }
       }
       if (memory) {
         for (const p of out.some(PLACES, few ? 1 : PLACES_EACH)) {
           const reg = p.rest.length % 2 === 0 ? 1 : 10;
           const field = group ? row.group : row.name === 'movseg' ? 4 : reg;
-          const lock = LOCKED.has(row.name) && spec[0]?.startsWith('E') && out.some([0, 1, 2], 1)[0] === 0 ? [0xf0] : [];
-          emit([...lock, ...p.prefix], p.rex | ((field >> 3) * 4), p.index >= 0, [p.mod_rm | ((field & 7) << 3), ...p.rest], p, setup_of(row, true, field, -1));
+          const lock =
+            LOCKED.has(row.name) && spec[0]?.startsWith('E') && out.some([0, 1, 2], 1)[0] === 0 ? [0xf0] : [];
+          emit(
+            [...lock, ...p.prefix],
+            p.rex | ((field >> 3) * 4),
+            p.index >= 0,
+            [p.mod_rm | ((field & 7) << 3), ...p.rest],
+            p,
+            setup_of(row, true, field, -1),
+          );
         }
       }
     }
   }
 }
 
-type Emit = (prefix: readonly number[], rex: number, want_rex: boolean, tail: readonly number[], p: Place, setup: [string, number]) => void;
+type Emit = (
+  prefix: readonly number[],
+  rex: number,
+  want_rex: boolean,
+  tail: readonly number[],
+  p: Place,
+  setup: [string, number],
+) => void;
 
 // Rows without ModRM.
 function add_plain(row: Row, opcode: number, emit: Emit): void {
@@ -175,7 +250,16 @@ function add_branches(out: Lines): void {
     out.add([0x70 | cc, 1, 0xf5], none, '-', -1);
     out.add([0x0f, 0x80 | cc, 1, 0, 0, 0, 0xf5], none, '-', -1);
     // the flags of a comparison, of a logical operation and of a decrement, which are known when it is translated
-    for (const before of [[0x48, 0x39, 0xc8], [0x39, 0xc8], [0x66, 0x39, 0xc8], [0x38, 0xc8], [0x85, 0xc8], [0xff, 0xc8], [0x48, 0x19, 0xc8], [0x48, 0x01, 0xc8]]) {
+    for (const before of [
+      [0x48, 0x39, 0xc8],
+      [0x39, 0xc8],
+      [0x66, 0x39, 0xc8],
+      [0x38, 0xc8],
+      [0x85, 0xc8],
+      [0xff, 0xc8],
+      [0x48, 0x19, 0xc8],
+      [0x48, 0x01, 0xc8],
+    ]) {
       out.add([...before, 0x70 | cc, 1, 0xf5], none, '-', -1);
       out.add([...before, 0x0f, 0x90 | cc, 0xc3], none, '-', -1);
     }
@@ -191,12 +275,33 @@ function add_branches(out: Lines): void {
   out.add([0xe9, 1, 0, 0, 0, 0xf5], none, '-', -1);
 }
 
-const LOCKED = new Set(['add', 'adc', 'and', 'or', 'sbb', 'sub', 'xor', 'inc', 'dec', 'neg', 'not', 'bts', 'btr', 'btc', 'xadd', 'cmpxchg', 'cmpxchg8b']);
+const LOCKED = new Set([
+  'add',
+  'adc',
+  'and',
+  'or',
+  'sbb',
+  'sub',
+  'xor',
+  'inc',
+  'dec',
+  'neg',
+  'not',
+  'bts',
+  'btr',
+  'btc',
+  'xadd',
+  'cmpxchg',
+  'cmpxchg8b',
+]);
 
 /** The lines, without repetition. */
 export function forms(): string[] {
   const out = new Lines();
-  for (const [escape, map] of [[[], MAP_1], [[0x0f], MAP_0F]] as const) {
+  for (const [escape, map] of [
+    [[], MAP_1],
+    [[0x0f], MAP_0F],
+  ] as const) {
     map.forEach((rows, opcode) => {
       for (const row of rows) {
         if (LEFT_OUT.has(row.name) || row.level === 'v3') continue;

@@ -10,8 +10,10 @@ import { forms } from './forms.ts';
 import { Replay, Results } from './replay.ts';
 import { parse_encoding } from './state.ts';
 
-// encodings.gz: a line an encoding, those that Linux's mm selftests execute and those of forms.ts. results.gz: what an AMD
-// EPYC (Zen 5) made of 32 states of each. `RECORD=1 npx tap lib/arch/x86/user/vectors/replay.test.ts` records them again.
+// encodings.gz: a line an encoding, those that Linux's mm selftests execute and those of forms.ts. results.gz: what
+// an AMD
+// EPYC (Zen 5) made of 32 states of each. `RECORD=1 npx tap lib/arch/x86/user/vectors/replay.test.ts` records them
+// again.
 
 const SLOW = process.env['SLOW'] !== undefined;
 const STATES = 32;

@@ -11,10 +11,33 @@ import { AT, DATA, DATA_BYTES, make_state, type Encoding, type State } from './s
 
 const PAGE_SIZE = 4096;
 const INT3 = 0xcc;
-const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 /** Linux's signals by exit. */
 const SIGNALS: Readonly<Partial<Record<Exit, number>>> = {
-  [EXIT.FAULT]: 11, [EXIT.GP]: 11, [EXIT.SS]: 7, [EXIT.DE]: 8, [EXIT.UD]: 4, [EXIT.AC]: 7, [EXIT.DB]: 5,
+  [EXIT.FAULT]: 11,
+  [EXIT.GP]: 11,
+  [EXIT.SS]: 7,
+  [EXIT.DE]: 8,
+  [EXIT.UD]: 4,
+  [EXIT.AC]: 7,
+  [EXIT.DB]: 5,
 };
 const [CF, PF, AF, ZF, SF, DF, OF] = [1, 4, 0x10, 0x40, 0x80, 0x400, 0x800];
 const SEEN = CF | PF | AF | ZF | SF | DF | OF;
@@ -142,10 +165,17 @@ export class Replay {
       }
       const shift = insn.ops[insn.ops.length - 1];
       const width = insn.size === 8 ? 63 : 31;
-      const counted = shift?.kind === 'imm' ? shift.value & width : Number((before.gpr[1] as bigint) & BigInt(width));
+      const counted = shift?.kind === 'imm' ? shift.value & width : Number(before.gpr[1] & BigInt(width));
       // a shift of 16 bits by more of them is undefined altogether
       const any_result = /^sh[lr]d$/.test(insn.name) && insn.size === 2 && counted > 16;
-      const difference = this.compare(s, exit, signal, undefined_flags(insn.name, counted), any_result, /^(rcp|rsqrt)/.test(insn.name));
+      const difference = this.compare(
+        s,
+        exit,
+        signal,
+        undefined_flags(insn.name, counted),
+        any_result,
+        /^(rcp|rsqrt)/.test(insn.name),
+      );
       if (difference !== null) wrong.push(`${hex(e.bytes)} (${insn.name}) state ${k}: ${difference}`);
     }
     return wrong;
@@ -169,26 +199,37 @@ export class Replay {
     }
   }
 
-  private compare(s: State, exit: Exit, signal: number, undefined_mask: number, any_result: boolean, approximate: boolean): string | null {
+  private compare(
+    s: State,
+    exit: Exit,
+    signal: number,
+    undefined_mask: number,
+    any_result: boolean,
+    approximate: boolean,
+  ): string | null {
     const { view, u8 } = this.memory;
     const expected = signal === 0 ? 'no signal' : `signal ${signal}`;
     const got = exit === EXIT.BP ? 0 : SIGNALS[exit];
     if (got !== signal) return `exit ${exit}, the processor: ${expected}`;
     for (let r = 0; r < 16; r++) {
       const value = view.getBigUint64(this.ctx + CTX.GPR + r * 8, true);
-      if (value !== s.gpr[r] && !any_result) return `${NAMES[r]} 0x${value.toString(16)}, the processor 0x${(s.gpr[r] as bigint).toString(16)}`;
+      if (value !== s.gpr[r] && !any_result)
+        return `${NAMES[r]} 0x${value.toString(16)}, the processor 0x${(s.gpr[r]).toString(16)}`;
     }
     const flags = view.getUint32(this.ctx + CTX.FLAGS, true);
     const mask = SEEN & ~(any_result ? SEEN : undefined_mask);
-    if (((flags ^ s.flags) & mask) !== 0) return `flags 0x${(flags & mask).toString(16)}, the processor 0x${(s.flags & mask).toString(16)}`;
+    if (((flags ^ s.flags) & mask) !== 0)
+      return `flags 0x${(flags & mask).toString(16)}, the processor 0x${(s.flags & mask).toString(16)}`;
     for (let r = 0; r < 16; r++) {
       const value = u8.subarray(this.ctx + CTX.YMM + r * 32, this.ctx + CTX.YMM + r * 32 + 16);
       const real = s.xmm.subarray(r * 16, r * 16 + 16);
-      if (hex(value) !== hex(real) && !(approximate && close(value, real))) return `xmm${r} ${hex(value)}, the processor ${hex(real)}`;
+      if (hex(value) !== hex(real) && !(approximate && close(value, real)))
+        return `xmm${r} ${hex(value)}, the processor ${hex(real)}`;
     }
     const data = u8.subarray(this.data, this.data + DATA_BYTES);
     for (let k = 0; k < DATA_BYTES; k++) {
-      if (data[k] !== s.data[k] && !any_result) return `memory at ${k}: ${hex(data.subarray(k, k + 16))}, the processor ${hex(s.data.subarray(k, k + 16))}`;
+      if (data[k] !== s.data[k] && !any_result)
+        return `memory at ${k}: ${hex(data.subarray(k, k + 16))}, the processor ${hex(s.data.subarray(k, k + 16))}`;
     }
     return null;
   }
@@ -199,7 +240,7 @@ function close(a: Uint8Array, b: Uint8Array): boolean {
   const x = new Float32Array(a.slice().buffer);
   const y = new Float32Array(b.slice().buffer);
   return x.every((v, k) => {
-    const w = y[k] as number;
+    const w = y[k];
     return Object.is(v, w) || (Number.isNaN(v) && Number.isNaN(w)) || Math.abs(v - w) <= Math.abs(w) * 2 ** -10;
   });
 }
