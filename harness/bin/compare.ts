@@ -1,26 +1,59 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `npm run -s compare -- FILE.ktap`: somebody's results against the model's, test by test.
+// `npm run -s compare -- FILE`: somebody's results against the model's, test by test.
 
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { command, run_commands } from '../cli/command.ts';
+import { command, flag, type Option, run_commands } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
-import { differences_text, judge, read_results } from '../compare/judge.ts';
+import { Progress } from '../cli/progress.ts';
+import { compare_file } from '../compare/comparison.ts';
+import { agrees, read_results } from '../compare/judge.ts';
+import type { Thp } from '../compare/machine.ts';
+import { Pool } from '../compare/pool.ts';
+import { serve } from '../compare/worker.ts';
+import { comparison_json, comparison_ktap, comparison_text } from '../compare/text.ts';
+
+const thp: Option<Thp | null> = {
+  ...machine_options.thp,
+  help: 'transparent huge pages (as fits the file)',
+  standard: null,
+  read: (word, name) => machine_options.thp.read(word, name, 'always'),
+};
 
 run_commands('compare', [
   command({
-    words: 'FILE.ktap',
+    words: 'FILE',
     count: [1, 1],
-    about: `FILE holds what hmm-tests printed: raw, from the kselftest runner, or with a console's lines in between.
+    about: `FILE holds what hmm-tests printed, - is standard input: raw, from the kselftest runner or run_vmtests.sh, with
+the kernel's log in between, stamped by a console, a journal or a CI system, as .gz or .xz.
+Exit status: 0 if all is the same, 1 if something differs or is missing, 2 if the file cannot be used.
 What the file does not tell, the options say:`,
-    options: machine_options,
-    run: (options, [file]) => {
-      const judgement = judge(read_results(file, hmm_tests), hmm_tests, options);
-      const differ = judgement.differences.length;
-      process.stdout.write(differences_text(judgement));
-      process.stdout.write(
-        `compared ${judgement.compared} results: ${judgement.compared - differ} identical, ${differ} differ\n`,
-      );
-      return differ === 0 && judgement.errors.length === 0 ? 0 : 1;
+    options: {
+      ...machine_options,
+      thp,
+      spm: { ...machine_options.spm, help: 'the two devices with coherent memory (if tests of the file used it)' },
+      'ignore-log': flag("compares no reports of the kernel's log"),
+      json: flag('prints the answer as JSON'),
+      ktap: flag('prints the answer as KTAP'),
+      quiet: flag('shows no progress'),
+      worker: flag('only runs tests for another process of this program'),
+    },
+    run: async (o, [path]) => {
+      if (o.worker) return serve(hmm_tests);
+      const file = await read_results(path, hmm_tests);
+      const progress = new Progress(o.quiet);
+      const pool = new Pool(new URL(import.meta.url), ['--worker', '-']);
+      try {
+        const found = await compare_file(pool, file, hmm_tests, { ...o, ignore_log: o['ignore-log'] }, (done, total) =>
+          progress.tick(() => `compare: ${done} of ${total} tests`),
+        );
+        progress.clear();
+        const print = o.json ? comparison_json : o.ktap ? comparison_ktap : comparison_text;
+        process.stdout.write(print(found));
+        return agrees(found.judgement) ? 0 : 1;
+      } finally {
+        progress.clear();
+        pool.close();
+      }
     },
   }),
 ]);

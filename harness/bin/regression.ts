@@ -8,7 +8,7 @@ import { command, command_line, run_commands, text } from '../cli/command.ts';
 import { EXTENSION } from '../cli/extension.ts';
 import { STANDARD_MACHINE } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
-import { differences_text, judge, read_results } from '../compare/judge.ts';
+import { agrees, differences_text, judge, read_results } from '../compare/judge.ts';
 import { type RegressionCase, run_regression } from '../regression/case.ts';
 import { patch_index, PATCHES } from '../regression/patch_index.ts';
 
@@ -52,7 +52,7 @@ function list(): number {
  * Results that the author recorded beside a case, SLUG.before.ktap and SLUG.after.ktap, against the model's in each
  * state.
  */
-function compare_recorded(c: RegressionCase): string[] {
+async function compare_recorded(c: RegressionCase): Promise<string[]> {
   const wrong: string[] = [];
   for (const [when, patches] of [
     ['before', c.without],
@@ -61,14 +61,13 @@ function compare_recorded(c: RegressionCase): string[] {
     const path = `${DIR}/${c.slug}.${when}.ktap`;
     if (!existsSync(path)) continue;
     const options = STANDARD_MACHINE;
-    const j = judge(read_results(path, hmm_tests), hmm_tests, {
+    const j = judge(await read_results(path, hmm_tests), hmm_tests, {
       ...options,
       patches,
       thp: c.config?.thp ?? options.thp,
       mem: c.config?.mem ?? options.mem,
     });
-    if (j.differences.length > 0 || j.errors.length > 0)
-      wrong.push(`${path}: the model differs\n${differences_text(j)}`);
+    if (!agrees(j)) wrong.push(`${path}: the model differs\n${differences_text(j)}`);
   }
   return wrong;
 }
@@ -77,7 +76,7 @@ async function run(slugs: readonly string[]): Promise<number> {
   let bad = 0;
   for (const c of await load_cases(slugs)) {
     const v = run_regression(c);
-    const wrong = [...(v.wrong === null ? [] : [v.wrong]), ...compare_recorded(c)];
+    const wrong = [...(v.wrong === null ? [] : [v.wrong]), ...(await compare_recorded(c))];
     if (wrong.length === 0) process.stdout.write(`ok ${c.slug}: without the fix ${v.without}\n`);
     else {
       bad++;

@@ -7,7 +7,7 @@ import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { command, flag, run_commands, text } from '../cli/command.ts';
 import { type MachineOptions, patches_option, SPM_DEFAULT } from '../cli/options.ts';
 import { end_with_parent, start_worker } from '../cli/workers.ts';
-import { differences_text, judge, type Judgement, read_results } from '../compare/judge.ts';
+import { agrees, differences_text, judge, type Judgement, NO_JUDGEMENT, read_results } from '../compare/judge.ts';
 
 type Configuration = Pick<MachineOptions, 'thp' | 'spm'>;
 
@@ -33,10 +33,10 @@ function results_file(name: string): string {
 }
 
 /** One configuration, in a process of its own that tells its parent how it goes. */
-function worker(name: string, patches: readonly PatchId[]): number {
+async function worker(name: string, patches: readonly PatchId[]): Promise<number> {
   end_with_parent();
   const send = (message: Message): void => void process.send?.(message);
-  const file = read_results(results_file(name), hmm_tests);
+  const file = await read_results(results_file(name), hmm_tests);
   send({ total: file.runs.reduce((sum, run) => sum + run.results.length, 0) });
   const machine: MachineOptions = { mem: 6 * 1024 ** 3, patches, ...{ ...WHOLE_SUITE, ...ISOLATED }[name] };
   send({ judgement: judge(file, hmm_tests, machine, (result) => send({ result })) });
@@ -94,7 +94,7 @@ function run_configuration(name: string, monitor: Monitor, patches: readonly Pat
       monitor.running.delete(name);
       monitor.say(`${name}: ${((performance.now() - progress.since) / 1000).toFixed(1)} s`);
       const ended = `${name}: the process ended with ${signal ?? `status ${code}`}`;
-      resolve(judgement ?? { compared: 0, differences: [], pass: 0, fail: 0, skip: 0, errors: [ended] });
+      resolve(judgement ?? { ...NO_JUDGEMENT, errors: [ended] });
     });
   });
 }
@@ -111,10 +111,8 @@ function table(rows: readonly (readonly string[])[]): string {
   return `${rows.map(line).join('\n')}\n`;
 }
 
-const agrees = (j: Judgement): boolean => j.differences.length === 0 && j.errors.length === 0;
-
 function row(name: string, j: Judgement): string[] {
-  const same = j.compared - j.differences.length;
+  const { same } = j;
   return [
     name,
     String(j.pass),

@@ -37,6 +37,9 @@ interface Variant {
   xfails: Set<string>;
 }
 
+/** Sees each process of a test (the one that judges it left out) before the test's own code runs in it. NON-KERNEL. */
+export type Watch = (c: Libc, test: string) => void;
+
 type Teardown = (in_parent: boolean, c: Libc) => Gen<void>;
 
 const exact = (v: Value): bigint => BigInt(v);
@@ -93,6 +96,7 @@ export class TestMeta {
   /** the source file's name in messages */
   file = '';
   log: (text: string) => void = () => {};
+  watch: Watch | undefined;
 
   constructor(
     name: string,
@@ -227,8 +231,14 @@ function* bail(c: Libc, t: TestMeta): Gen<number> {
  */
 function* process_body(c: Libc, t: TestMeta, body: (c: Libc) => Gen<number | void>): Gen<number> {
   const { fork, pthread_create } = c;
-  c.fork = (child) => fork.call(c, (own) => process_body(own, t, child));
-  c.pthread_create = (start) => pthread_create.call(c, (own) => process_body(own, t, start));
+  const watched =
+    (inner: (own: Libc) => Gen<number | void>) =>
+    (own: Libc): Gen<number> => {
+      t.watch?.(own, t.name);
+      return process_body(own, t, inner);
+    };
+  c.fork = (child) => fork.call(c, watched(child));
+  c.pthread_create = (start) => pthread_create.call(c, watched(start));
   try {
     return (yield* body(c)) ?? 0;
   } catch (e) {
@@ -595,6 +605,7 @@ export function filter_of_nothing(list: TestList, argv: readonly string[]): { fi
 interface RunHooks {
   /** called when a test's result has been printed */
   after_test?: (name: string) => void;
+  watch?: Watch;
 }
 
 function* main(
@@ -627,6 +638,7 @@ function* main(
   for (const { variant, test, name } of chosen) {
     test.file = list.file;
     test.log = print;
+    test.watch = hooks.watch;
     yield* run_test(c, ksft, variant, test, name);
     if (test_passed(test)) pass_count++;
     hooks.after_test?.(name);

@@ -7,7 +7,7 @@ import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { CHUNK, type MachineOptions } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import type { Report } from '../compare/agreement.ts';
-import { runSuite, type TestList } from './kselftest_harness.ts';
+import { runSuite, type TestList, type Watch } from './kselftest_harness.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { WEXITSTATUS, WIFEXITED, WTERMSIG } from '../../lib/user/uapi.ts';
 
@@ -32,21 +32,39 @@ export function* prepare(m: Machine, c: Libc, o: MachineOptions): Gen<void> {
   if (ret !== 0) throw new Error(`loading test_hmm failed with ${ret}`);
 }
 
-/** What the machine's kernel reported so far. */
-function reports(m: Machine): Report[] {
-  return [
-    ...m.log.warnings.map(({ fn, path }): Report => ({ kind: 'WARNING', fn, path })),
-    ...m.log.oopses.map(
-      ({ bug, path }): Report => ({ kind: bug.startsWith('kernel BUG') ? 'BUG' : 'OOPS', fn: path[0] ?? '?', path }),
-    ),
-  ];
+/** Takes what a machine's kernel reported since the last time. */
+class ReportTaker {
+  private warnings = 0;
+  private oopses = 0;
+  private readonly m: Machine;
+  constructor(m: Machine) {
+    this.m = m;
+  }
+  /** `test` is the one that ran, null between tests. */
+  take(test: string | null): Report[] {
+    const { log } = this.m;
+    const taken = [
+      ...log.warnings
+        .slice(this.warnings)
+        .map(({ fn, path, once }): Report => ({ kind: 'WARNING', fn, path, test, once: once === true })),
+      ...log.oopses.slice(this.oopses).map(({ bug, path }): Report => {
+        // BUG_ON() is a macro upstream: the function is the one that it stands in.
+        const within = path.filter((fn) => fn !== 'BUG_ON');
+        const kind = bug.startsWith('kernel BUG') ? 'BUG' : 'OOPS';
+        return { kind, fn: within[0] ?? '?', path: within, test, once: false };
+      }),
+    ];
+    this.warnings = log.warnings.length;
+    this.oopses = log.oopses.length;
+    return taken;
+  }
 }
 
 /** What a run of a suite leaves behind. */
 interface Outcome {
   /** exit status as a shell shows it */
   code: number;
-  /** what the kernel reported */
+  /** what the kernel reported, with the test during which it did */
   reports: Report[];
   /** the kernel's log */
   log: readonly string[];
@@ -62,10 +80,14 @@ export function run_suite(
   o: MachineOptions,
   argv: readonly string[],
   print: (text: string) => void,
+  watch?: Watch,
 ): Outcome {
   const m = boot_machine(o);
+  const taker = new ReportTaker(m);
+  const reports: Report[] = [];
   const findings: Outcome['findings'] = [];
   const after_test = (name: string): void => {
+    reports.push(...taker.take(name));
     // An oops leaves locks and references behind, as it does on Linux.
     const found = m.log.oopses.length === 0 ? audit(m) : [];
     if (found.length > 0) findings.push({ name, found });
@@ -74,13 +96,14 @@ export function run_suite(
     m,
     function* (c) {
       yield* prepare(m, c, o);
-      return yield* runSuite(c, list, argv, print, { after_test });
+      return yield* runSuite(c, list, argv, print, { after_test, watch });
     },
     print,
   );
+  reports.push(...taker.take(null));
   return {
     code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-    reports: reports(m),
+    reports,
     log: m.log.lines,
     findings,
   };

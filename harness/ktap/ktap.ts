@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Reads what a kselftest_harness.h program printed: raw, or in the kselftest runner's nested form ('# ' before each
-// line, once for each level), with lines of a kernel console in between, one run after the other or each test by
-// itself.
+// line, once for each level), with lines of a kernel's log in between, one run after the other or each test by itself.
 
 import { Parser } from 'tap-parser';
 import type { Result as TapResult } from 'tap-parser';
+import { type KernelReport, ReportReader, type ReportKind, summed } from './kernel_log.ts';
+import { type Line, log_lines, separate } from './lines.ts';
 
 type Verdict = 'pass' | 'FAIL' | 'skip' | 'xfail' | 'XPASS';
 
 export interface KtapResult {
   /** fixture.variant.test */
   name: string;
+  /** its place in the plan, from 1; 0 if the line has none */
+  number: number;
   verdict: Verdict;
   /** what follows the directive: why it was skipped */
   reason: string;
@@ -20,53 +23,50 @@ export interface KtapResult {
   end: string;
 }
 
-/** What the kernel reported while one test ran: `KERNEL 2 WARNING memremap_pages`. */
-export interface KernelReport {
-  kind: 'WARNING' | 'BUG' | 'OOPS';
-  count: number;
-  fn: string;
-}
-
 export interface KtapRun {
   /** the test that a `---ISO` line announced, null for a run that is not one of many */
   iso: string | null;
   /** number of tests that the plan names, null without a plan */
   plan: number | null;
   results: KtapResult[];
+  /** tests that were started (`#  RUN`) */
+  started: string[];
   /** tests that were started and have no result: the run ended in them */
   unfinished: string[];
+  /** true if the harness's summary (`# Totals:`) is there */
+  ended: boolean;
+  /** what somebody else says about its end: a timeout, a signal, `Bail out!`; empty if nobody does */
+  stopped: string;
+  /** what the kernel reported meanwhile */
   kernel: KernelReport[];
+  /** true if anything of the kernel's log stands in it, so that no report means that there was none */
+  logged: boolean;
+  /** other lines that say why nothing ran: a missing device, module or right */
+  notes: string[];
 }
 
 export interface KtapFile {
   runs: KtapRun[];
   /** results of other test programs in the same file */
   foreign: number;
+  /** lines outside of the runs that say why nothing ran: a missing module or right */
+  notes: string[];
+  /** what the kernel reported before the first run and during other programs */
+  elsewhere: KernelReport[];
 }
 
-// ESC [ ... letter, as a console colours its lines
-const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, 'g');
-/** A line of the kernel log as a console shows it: level, time stamp, task or CPU, text. */
-const CONSOLE = /(?:<\d+>)?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? .*$/;
-/** What a line of a test program begins with, so that it is no rest of the line before. */
-const OWN_LINE = /^(?:# |#$|ok |not ok |\d+\.\.\d+|K?TAP version|---ISO|KERNEL |Bail out!)/;
-
-/** The lines without the console's; a line that the console broke into two is put together again. */
-function program_lines(text: string): string[] {
-  const lines: string[] = [];
-  let broken = false;
-  for (const raw of text.replace(COLOUR, '').split(/\r*\n/)) {
-    const at = raw.search(CONSOLE);
-    const own = at < 0 ? raw : raw.slice(0, at);
-    if (broken && own !== '' && !OWN_LINE.test(own)) lines[lines.length - 1] += own;
-    else if (at !== 0) lines.push(own);
-    else continue;
-    broken = at >= 0;
-  }
-  return lines;
-}
-
-const levels = (prefix: string): number => prefix.length / 2;
+export const NO_RUN: KtapRun = {
+  iso: null,
+  plan: null,
+  results: [],
+  started: [],
+  unfinished: [],
+  ended: false,
+  stopped: '',
+  kernel: [],
+  logged: false,
+  notes: [],
+};
 
 /** Takes away up to `depth` of the runner's prefixes; a line with fewer comes from somebody else. */
 function unnest(line: string, depth: number): string | null {
@@ -102,60 +102,187 @@ function result_of(tap: TapResult, notes: string[]): KtapResult {
     const ended = /^# \w+: (Test (?:terminated|failed|exited|ended).*)$/.exec(note);
     if (ended !== null) end = ended[1];
   }
-  return { name, verdict, reason, asserts, end };
+  return { name, number: tap.id > 0 ? tap.id : 0, verdict, reason, asserts, end };
 }
 
 /** Lines of one program at one level, from its plan on. */
 interface Section {
   depth: number;
-  lines: string[];
+  /** begins with a version line or a plan */
+  headed: boolean;
+  lines: Line[];
 }
 
-/** Cuts the lines of a run where a plan begins or the level changes, and takes the prefixes away. */
-function sections(lines: readonly string[]): Section[] {
-  const found: Section[] = [];
-  let now: Section = { depth: 0, lines: [] };
+type IsOurs = (name: string) => boolean;
+
+/** Cuts the lines of a piece where a plan begins or the level of the suite's results changes. */
+function sections(lines: readonly Line[], ours: IsOurs): Section[] {
+  let now: Section = { depth: 0, headed: false, lines: [] };
+  const found = [now];
   let planned = false;
   for (const line of lines) {
-    const head = /^((?:# )*)(?:(K?TAP version \d+)|(\d+\.\.\d+)|(?:not )?ok \d+ )/.exec(line);
+    const head = line.kernel
+      ? null
+      : /^((?:# )*)(?:(K?TAP version \d+)|(\d+\.\.\d+)(?: |$)|(?:not )?ok \d+ (\S+))/.exec(line.text);
     if (head !== null) {
-      const depth = levels(head[1]);
+      const depth = head[1].length / 2;
+      const headed = head[2] !== undefined || head[3] !== undefined;
       const starts = head[2] !== undefined || (head[3] !== undefined && planned);
-      if (starts || depth !== now.depth) {
-        now = { depth, lines: [] };
+      if (starts || (depth !== now.depth && (headed || ours(head[4])))) {
+        now = { depth, headed, lines: [] };
         found.push(now);
         planned = false;
       }
       if (head[3] !== undefined) planned = true;
+      if (headed) now.headed = true;
     }
-    if (found.length === 0) found.push(now);
-    const own = unnest(line, now.depth);
-    if (own !== null) now.lines.push(own);
+    now.lines.push(line);
   }
   return found;
 }
 
-function read_section(section: Section): Pick<KtapRun, 'plan' | 'results' | 'unfinished'> {
+/** What stops a run from outside, as the runner, timeout(1), a shell or a TAP producer say it. */
+const STOPPED: readonly (readonly [RegExp, string])[] = [
+  [/^not ok \d+ selftests: .* # TIMEOUT (\d+) seconds/, "the kselftest runner's timeout of $1 seconds stopped it"],
+  [/^not ok \d+ selftests: .* # TIMEOUT/, "the kselftest runner's timeout stopped it"],
+  [/^not ok \d+ .* # exit=124\b/, 'a timeout stopped it (exit=124)'],
+  [/^not ok \d+ .* # exit=(130|137|143)\b/, 'a signal stopped it (exit=$1)'],
+  [/^timeout: sending signal (\S+)/, 'timeout(1) stopped it with $1'],
+  [/^exit status (124|130|137|143)$/, 'a signal or a timeout stopped it (exit status $1)'],
+  [/^Bail out!\s*(.*)$/, 'it gave up: Bail out! $1'],
+  [/^(?:\S+: line \d+: +\d+ )?(Killed|Terminated|Hangup|Segmentation fault)\b/, 'a signal stopped it ($1)'],
+  [/^\^C/, 'somebody pressed Ctrl-C'],
+];
+
+function stopped_by(text: string): string {
+  for (const [pattern, words] of STOPPED) {
+    const hit = pattern.exec(text);
+    if (hit !== null) return words.replace('$1', hit[1] ?? '').trim();
+  }
+  return '';
+}
+
+/** Lines that say why a run holds nothing about the kernel. */
+const WHY_NOT =
+  /could not open hmm dmirror driver|Must be run as root|Please run this (?:test )?as root|modprobe: (?:FATAL|ERROR)|CONFIG_TEST_HMM|You need modprobe/;
+
+function read_section(section: Section, ours: IsOurs): { run: KtapRun; foreign: number } {
   const results: KtapResult[] = [];
   const started = new Set<string>();
+  const open = new Set<string>();
+  const notes: string[] = [];
+  const reader = new ReportReader();
+  let stopped = '';
+  let ended = false;
+  let logged = false;
+  let current: string | null = null;
+  let foreign = 0;
+  const tap: string[] = [];
+  for (const { text, kernel } of section.lines) {
+    const bare = text.replace(/^(?:# )+/, '');
+    if (kernel) logged = true;
+    if (reader.line(bare, current)) logged = true;
+    if (kernel) continue;
+    if (WHY_NOT.test(bare)) notes.push(bare);
+    stopped ||= stopped_by(bare);
+    const own = unnest(text, section.depth);
+    if (own === null) {
+      if (/^(?:not )?ok \d+ /.test(bare)) foreign++;
+      continue;
+    }
+    tap.push(own);
+    const run = /^# {2}RUN +(\S+) \.\.\.$/.exec(own);
+    const done = /^(?:not )?ok \d+ (\S+)/.exec(own);
+    if (run !== null && ours(run[1])) current = run[1];
+    else if (done !== null && done[1] === current) current = null;
+    if (/^# Totals: pass:\d+ .* error:\d+$/.test(own)) {
+      ended = true;
+      current = null;
+    }
+  }
   let plan: number | null = null;
-  let notes: string[] = [];
-  for (const event of Parser.parse(`${section.lines.join('\n')}\n`)) {
+  let comments: string[] = [];
+  for (const event of Parser.parse(`${tap.join('\n')}\n`)) {
     if (event[0] === 'plan') plan = event[1].end;
     if (event[0] === 'comment') {
       const note = event[1].trimEnd();
-      notes.push(note);
+      comments.push(note);
       const run = /^# {2}RUN +(\S+) \.\.\.$/.exec(note);
-      if (run !== null) started.add(run[1]);
+      if (run !== null) {
+        started.add(run[1]);
+        open.add(run[1]);
+      }
     }
     if (event[0] === 'assert') {
-      const result = result_of(event[1], notes);
+      const result = result_of(event[1], comments);
+      comments = [];
+      // A name that the end of the file cut is no result: its test stays open.
+      if (!open.has(result.name) && [...open].some((name) => name.startsWith(result.name))) continue;
+      if (!ours(result.name)) {
+        foreign++;
+        continue;
+      }
       results.push(result);
-      started.delete(result.name);
-      notes = [];
+      open.delete(result.name);
     }
   }
-  return { plan, results, unfinished: [...started] };
+  const run: KtapRun = {
+    ...NO_RUN,
+    plan,
+    results,
+    started: [...started],
+    unfinished: [...open].filter(ours),
+    ended,
+    stopped,
+    kernel: reader.reports,
+    logged,
+    notes,
+  };
+  return { run, foreign };
+}
+
+/** Adds what a later section says about a run: its continuation after lines of somebody else. */
+function joined(a: KtapRun, b: KtapRun): KtapRun {
+  const done = new Set([...a.results, ...b.results].map((r) => r.name));
+  return {
+    iso: a.iso,
+    plan: a.plan,
+    results: [...a.results, ...b.results],
+    started: [...new Set([...a.started, ...b.started])],
+    unfinished: [...new Set([...a.unfinished, ...b.unfinished])].filter((name) => !done.has(name)),
+    ended: a.ended || b.ended,
+    stopped: a.stopped || b.stopped,
+    kernel: [...a.kernel, ...b.kernel],
+    logged: a.logged || b.logged,
+    notes: [...a.notes, ...b.notes],
+  };
+}
+
+interface Piece {
+  iso: string | null;
+  lines: Line[];
+  kernel: KernelReport[];
+}
+
+/** Cuts a file where `---ISO` announces a test by itself; takes the `KERNEL` lines out. */
+function pieces_of(lines: readonly Line[]): Piece[] {
+  const pieces: Piece[] = [{ iso: null, lines: [], kernel: [] }];
+  for (const line of lines) {
+    const piece = pieces[pieces.length - 1];
+    const iso = line.kernel ? null : /^---ISO (\S+)$/.exec(line.text);
+    const kernel = line.kernel ? null : /^KERNEL (\d+) (WARNING|BUG|OOPS) (\S+)$/.exec(line.text);
+    if (iso !== null) pieces.push({ iso: iso[1], lines: [], kernel: [] });
+    else if (kernel !== null)
+      piece.kernel.push({
+        count: Number(kernel[1]),
+        kind: kernel[2] as ReportKind,
+        fn: kernel[3],
+        test: piece.iso,
+        text: '',
+      });
+    else piece.lines.push(line);
+  }
+  return pieces;
 }
 
 /**
@@ -163,29 +290,38 @@ function read_section(section: Section): Pick<KtapRun, 'plan' | 'results' | 'unf
  * counted and left out. A text without any result of the suite gives no runs.
  */
 export function read_ktap(text: string, fixtures: ReadonlySet<string>): KtapFile {
-  const file: KtapFile = { runs: [], foreign: 0 };
-  const ours = (name: string): boolean => name.includes('.') && fixtures.has(name.slice(0, name.indexOf('.')));
-  const pieces: { iso: string | null; lines: string[]; kernel: KernelReport[] }[] = [
-    { iso: null, lines: [], kernel: [] },
-  ];
-  for (const line of program_lines(text)) {
-    const iso = /^---ISO (\S+)$/.exec(line);
-    const kernel = /^KERNEL (\d+) (WARNING|BUG|OOPS) (\S+)$/.exec(line);
-    const piece = pieces[pieces.length - 1];
-    if (iso !== null) pieces.push({ iso: iso[1], lines: [], kernel: [] });
-    else if (kernel !== null)
-      piece.kernel.push({ count: Number(kernel[1]), kind: kernel[2] as KernelReport['kind'], fn: kernel[3] });
-    else piece.lines.push(line);
-  }
-  for (const { iso, lines, kernel } of pieces) {
+  const file: KtapFile = { runs: [], foreign: 0, notes: [], elsewhere: [] };
+  const ours: IsOurs = (name) => name.includes('.') && fixtures.has(name.slice(0, name.indexOf('.')));
+  const last = (): KtapRun | undefined => file.runs.at(-1);
+  for (const { iso, lines, kernel } of pieces_of(separate(log_lines(text)))) {
     const before = file.runs.length;
-    for (const section of sections(lines)) {
-      const { plan, results, unfinished } = read_section(section);
-      if (![...results.map((r) => r.name), ...unfinished].some(ours)) file.foreign += results.length;
-      else file.runs.push({ iso, plan, results, unfinished, kernel });
+    for (const section of sections(lines, ours)) {
+      const { run, foreign } = read_section(section, ours);
+      file.foreign += foreign;
+      const now = file.runs.length > before ? last() : undefined;
+      if (run.results.length > 0 || run.unfinished.length > 0) {
+        const goes_on = now !== undefined && !section.headed && now.results.length < (now.plan ?? Infinity);
+        if (goes_on) file.runs[file.runs.length - 1] = joined(now, run);
+        else file.runs.push({ ...run, iso });
+        continue;
+      }
+      // What the runner or the log says after a run is about it; what came during another program is not.
+      if (now !== undefined && (run.started.length === 0 || (run.stopped !== '' && !now.ended))) {
+        now.stopped ||= run.stopped;
+        now.kernel.push(...run.kernel);
+        now.logged ||= run.logged;
+      } else {
+        file.elsewhere.push(...run.kernel);
+        file.notes.push(...run.notes);
+      }
     }
-    if (iso !== null && file.runs.length === before)
-      file.runs.push({ iso, plan: null, results: [], unfinished: [iso], kernel });
+    if (iso !== null && file.runs.length === before) file.runs.push({ ...NO_RUN, iso, unfinished: [iso] });
+    const run = last();
+    if (run !== undefined && file.runs.length > before) {
+      run.kernel = summed([...run.kernel, ...kernel]);
+      run.logged ||= iso !== null || kernel.length > 0;
+    }
   }
+  file.elsewhere = summed(file.elsewhere);
   return file;
 }

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The model's own run of some tests of a suite.
+
+import type { MachineOptions } from '../cli/options.ts';
+import { UsageError } from '../cli/usage_error.ts';
+import type { TestList } from '../kselftest/kselftest_harness.ts';
+import { run_suite } from '../kselftest/run.ts';
+import { type KtapRun, NO_RUN, read_ktap } from '../ktap/ktap.ts';
+import type { Report } from './agreement.ts';
+
+/** What the model answers. */
+export interface ModelRun {
+  run: KtapRun;
+  reports: Report[];
+  /** what is wrong with the model itself: a path that is not modelled, a finding of the audit */
+  errors: string[];
+}
+
+/** Tests that take seconds, left out where a run only serves to find something out. */
+export const HEAVY = /\.benchmark_\w+$/;
+
+export const fixtures_of = (list: TestList): Set<string> => new Set(list.fixtures.map((f) => f.name));
+
+/** Runs tests, in the suite's order, on a fresh machine. `on_result` hears of each result as it comes. */
+export function model_run(
+  suite: () => TestList,
+  tests: ReadonlySet<string>,
+  o: MachineOptions,
+  on_result: (name: string) => void = () => {},
+): ModelRun {
+  const list = suite();
+  const all = list.names();
+  const known = all.filter((name) => tests.has(name));
+  const errors: string[] = [];
+  let out = '';
+  let reports: Report[] = [];
+  if (known.length > 0) {
+    const argv = known.length === all.length ? [] : known.flatMap((name) => ['-r', name]);
+    let current = known[0];
+    try {
+      const outcome = run_suite(list, o, argv, (text) => {
+        out += text;
+        const begun = /^# {2}RUN +(\S+) \.\.\.$/m.exec(text);
+        if (begun !== null) current = begun[1];
+        const result = /^(?:not )?ok \d+ (\S+)/.exec(text);
+        if (result !== null) on_result(result[1]);
+      });
+      reports = outcome.reports;
+      errors.push(...outcome.findings.map(({ name, found }) => `${name}: the audit found\n  ${found.join('\n  ')}`));
+    } catch (e) {
+      if (e instanceof UsageError) throw e;
+      errors.push(`${current}: the model stopped: ${e instanceof Error ? (e.stack ?? e.message) : String(e)}`);
+    }
+  }
+  const [run] = read_ktap(out, fixtures_of(list)).runs;
+  return { run: run ?? NO_RUN, reports, errors };
+}

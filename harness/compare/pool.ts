@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+import type { ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import type { MachineOptions } from '../cli/options.ts';
+import { start_worker } from '../cli/workers.ts';
+import { NO_RUN } from '../ktap/ktap.ts';
+import type { ModelRun } from './model.ts';
+
+/** Tests to run on one machine. */
+export interface Job {
+  tests: readonly string[];
+  machine: MachineOptions;
+}
+
+export type Answer = { result: string } | { done: ModelRun };
+
+interface Waiting {
+  job: Job;
+  seconds: number;
+  on_result: (name: string) => void;
+  resolve: (run: ModelRun) => void;
+}
+
+/** More processes would only hold more memory. */
+const MOST = 4;
+/** A machine that gives no result for so long is in a loop that its own clock does not see: seconds. */
+const STUCK_SECONDS = 120;
+
+/** Runs tests on machines of the model. */
+export interface Runner {
+  /**
+   * The model's run of a job. `seconds` is how long one test may take in real time: a run that takes longer is
+   * stopped, and has no result for the test that it was in.
+   */
+  run(job: Job, seconds?: number, on_result?: (name: string) => void): Promise<ModelRun>;
+}
+
+/** Processes that run tests on machines, each job on the first one that is free. */
+export class Pool implements Runner {
+  private readonly idle: ChildProcess[] = [];
+  private readonly busy = new Set<ChildProcess>();
+  private readonly queue: Waiting[] = [];
+  private readonly program: URL;
+  private readonly argv: readonly string[];
+  private readonly size: number;
+
+  /** `program` with `argv` is a process that calls serve(). */
+  constructor(program: URL, argv: readonly string[], size = Math.min(MOST, availableParallelism())) {
+    this.program = program;
+    this.argv = argv;
+    this.size = size;
+  }
+
+  run(job: Job, seconds = STUCK_SECONDS, on_result: (name: string) => void = () => {}): Promise<ModelRun> {
+    return new Promise((resolve) => {
+      this.queue.push({ job, seconds, on_result, resolve });
+      this.next();
+    });
+  }
+
+  /** Ends all processes, and with them what they run. */
+  close(): void {
+    this.queue.length = 0;
+    for (const child of [...this.idle, ...this.busy]) child.kill('SIGKILL');
+  }
+
+  private next(): void {
+    if (this.queue.length === 0 || (this.idle.length === 0 && this.busy.size >= this.size)) return;
+    const waiting = this.queue.shift() as Waiting;
+    const child = this.idle.pop() ?? start_worker(this.program, this.argv);
+    this.busy.add(child);
+    void this.run_in(child, waiting).then(({ run, alive }) => {
+      this.busy.delete(child);
+      if (alive) this.idle.push(child);
+      waiting.resolve(run);
+      this.next();
+    });
+  }
+
+  private run_in(child: ChildProcess, waiting: Waiting): Promise<{ run: ModelRun; alive: boolean }> {
+    const { job, seconds, on_result } = waiting;
+    return new Promise((resolve) => {
+      const settle = (run: ModelRun, alive: boolean): void => {
+        clearTimeout(timer);
+        child.removeAllListeners('message');
+        child.removeListener('exit', on_exit);
+        resolve({ run, alive });
+      };
+      const lost = (why: string): ModelRun => ({ run: NO_RUN, reports: [], errors: [`the model's run ${why}`] });
+      const on_exit = (code: number | null, signal: string | null): void =>
+        settle(lost(`ended with ${signal ?? `status ${code}`}`), false);
+      const stop = (): void => {
+        settle(lost(`gave no result for ${seconds} s`), false);
+        child.kill('SIGKILL');
+      };
+      let timer = setTimeout(stop, seconds * 1000);
+      child.on('message', (answer: Answer) => {
+        if ('done' in answer) {
+          settle(answer.done, true);
+          return;
+        }
+        clearTimeout(timer);
+        timer = setTimeout(stop, seconds * 1000);
+        on_result(answer.result);
+      });
+      child.on('exit', on_exit);
+      child.send(job);
+    });
+  }
+}
