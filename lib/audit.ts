@@ -50,6 +50,7 @@ import {
 } from './mm/page.ts';
 import { MAX_PAGE_ORDER } from './mm/page_alloc.ts';
 import { PAGES_PER_SECTION } from './mm/physmem.ts';
+import { device_exclusive_is_mapping } from './mm/rmap/device_exclusive.ts';
 
 const TAG_SPAN = 2 ** 35;
 const MAX_FINDINGS = 20;
@@ -176,7 +177,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
       return;
     }
     const c = a.map(page);
-    if (!present && softleaf_is_device_exclusive(leaf) && m.patches.has('no-exclusive-mapcount')) {
+    if (!present && softleaf_is_device_exclusive(leaf) && !device_exclusive_is_mapping(m)) {
       // has a reference and no mapcount
     } else if (size === 4096) c.ptes++;
     else c.entire++;

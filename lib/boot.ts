@@ -9,7 +9,7 @@ import { KernelLog } from './kernel/printk.ts';
 import { resource_state } from './kernel/resource.ts';
 import { RoundRobin, Scheduler, type Strategy, task_struct } from './kernel/sched/core.ts';
 import type { wait_queue_head } from './kernel/sched/wait.ts';
-import { device_private_numbering, type device_private_numbers } from './mm/device_private.ts';
+import type { device_private_numbers } from './mm/device_private.ts';
 import type { folio_waitqueue } from './mm/filemap/folio_lock.ts';
 import { lru_state } from './mm/folio.ts';
 import { thp_state } from './mm/huge_memory/sysfs.ts';
@@ -21,7 +21,9 @@ import { zone } from './mm/page_alloc.ts';
 import { PhysMem } from './mm/physmem.ts';
 import { slab_state } from './mm/slub.ts';
 import { initcalls, modules } from './modules.ts';
-import type { PatchId } from './patches/index.ts';
+import { apply_patches } from './patches/apply.ts';
+import type { Patch, PatchId } from './patches/index.ts';
+import type { Seams } from './patches/seams.ts';
 
 /** Configuration of a machine; every field has a default. */
 export interface MachineConfig {
@@ -77,6 +79,10 @@ export class Registry<T> {
 export class Machine {
   readonly config: Required<MachineConfig>;
   readonly patches: ReadonlySet<PatchId>;
+  /** what the patch states set */
+  readonly patch: Patch;
+  /** the functions of which patch states have variants */
+  readonly seam: Seams;
   readonly log = new KernelLog();
   readonly sched: Scheduler;
   /** the running task */
@@ -134,9 +140,12 @@ export class Machine {
       patches: config.patches ?? [],
     };
     this.patches = new Set(this.config.patches);
+    const { patch, seam, layout } = apply_patches(this.config.patches);
+    this.patch = patch;
+    this.seam = seam;
     this.sched = new Scheduler(this, this.config.strategy);
     this.page = new Vmemmap(this);
-    this.device_private = device_private_numbering(this);
+    this.device_private = seam.device_private_numbers(this, layout);
     for (let i = 0; i < this.config.cpus; i++) this.cpus.push(new Cpu(i));
     this.current = new task_struct(0, 'swapper');
     this.iomem = new resource_state(this);

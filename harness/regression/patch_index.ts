@@ -31,8 +31,15 @@ ${files.map(({ id }) => `  '${id}',\n`).join('')}] as const;
 /** A way in which a machine can differ from Linux 7.3.4. */
 export type PatchId = (typeof patch_ids)[number];
 
+const states = [
+${files.map(({ id }) => `  ${name(id)},\n`).join('')}] as const;
+
 /** Every state in which a machine can differ from Linux 7.3.4: series applied, fixes taken back out, fixes proposed. */
-export const patch_states: readonly PatchState[] = [
-${files.map(({ id }) => `  ${name(id)},\n`).join('')}];
+export const patch_states: readonly PatchState[] = states;
+
+type Sets<State> = State extends { readonly sets: readonly (infer Name extends string)[] } ? Name : never;
+
+/** What the lines of the kernel ask for that differ in some state: false on Linux 7.3.4. */
+export type Patch = Readonly<Record<Sets<(typeof states)[number]>, boolean>>;
 `;
 }

@@ -3,6 +3,7 @@
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { null_dereference } from '../kernel/null_pointer.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { completion, wait_for_completion } from '../kernel/sched/completion.ts';
 import type { PatchId } from '../patches/index.ts';
@@ -35,25 +36,48 @@ import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 /** HMM_PFN_DEVICE_PRIVATE in the layout of mm/hmm.ts: above the five bits of the order */
 const HMM_PFN_DEVICE_PRIVATE = 1 << 11;
 /** the highest of the five bits of the order */
-const HMM_PFN_ORDER_TOP = 1 << 10;
+export const HMM_PFN_ORDER_TOP = 1 << 10;
 const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
+/** of a page_vma_mapped_walk: pfn is an offset (mm/page_vma_mapped.ts) */
+const PVMW_DEVICE_PRIVATE = 1 << 2;
+/** of a page_snapshot: pfn is an offset (mm/util.ts) */
+const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
 const MAX_PHYSMEM_BITS = 46;
 
-/** How the machine numbers device-private pages. NON-KERNEL. */
-export interface device_private_numbers {
-  /** true with device-private-offsets */
-  readonly offsets: boolean;
+/** Where a number says that it is the offset of a device-private page, and not a pfn. NON-KERNEL. */
+export interface offset_layout {
   /** flag of an mpfn (mm/migrate_device/migrate_vma.ts) that holds an offset, 0 if none is set */
   readonly mpfn_flag: number;
   /** flag of an hmm_pfn (mm/hmm.ts) that holds an offset, 0 if none is set */
   readonly hmm_flag: number;
+  /** flag of a page_vma_mapped_walk (mm/page_vma_mapped.ts) for an offset, 0 if none is set */
+  readonly pvmw_flag: number;
+  /** flag of a page_snapshot (mm/util.ts) that holds an offset, 0 if none is set */
+  readonly snapshot_flag: number;
   /** lowest bit of the order in the 64 bits of an hmm_pfn (include/linux/hmm.h: HMM_PFN_ORDER_SHIFT) */
   readonly hmm_order_shift: number;
   /** whether migration entries of private pages have types of their own */
   readonly private_migration: boolean;
   /** swap types that are left for swap devices (include/linux/swap.h: MAX_SWAPFILES) */
   readonly max_swapfiles: number;
+}
+
+/** The layout of the series as corrected up to v6. */
+export const linux_offset_layout: offset_layout = {
+  mpfn_flag: MIGRATE_PFN_DEVICE_PRIVATE,
+  hmm_flag: HMM_PFN_DEVICE_PRIVATE,
+  pvmw_flag: PVMW_DEVICE_PRIVATE,
+  snapshot_flag: PAGE_SNAPSHOT_DEVICE_PRIVATE,
+  hmm_order_shift: 52,
+  private_migration: true,
+  max_swapfiles: MAX_SWAPFILES - 3,
+};
+
+/** How the machine numbers device-private pages. NON-KERNEL. */
+export interface device_private_numbers extends offset_layout {
+  /** true with device-private-offsets */
+  readonly offsets: boolean;
   /** Returns true if the page is encoded as an offset. */
   by_offset(page: number): boolean;
   /** Returns the page's offset or pfn. */
@@ -69,10 +93,12 @@ export interface device_private_numbers {
 }
 
 /** Linux 7.3.4: private pages have pfns. NON-KERNEL (an implementation of device_private_numbers). */
-class by_pfn implements device_private_numbers {
+export class by_pfn implements device_private_numbers {
   readonly offsets = false;
   readonly mpfn_flag = 0;
   readonly hmm_flag = 0;
+  readonly pvmw_flag = 0;
+  readonly snapshot_flag = 0;
   readonly hmm_order_shift = 53;
   readonly private_migration = false;
   readonly max_swapfiles = MAX_SWAPFILES;
@@ -106,10 +132,12 @@ class by_pfn implements device_private_numbers {
 }
 
 /** device-private-offsets: private pages have offsets. NON-KERNEL (an implementation of device_private_numbers). */
-class by_offset implements device_private_numbers {
+export class by_offset implements device_private_numbers {
   readonly offsets = true;
   readonly mpfn_flag: number;
   readonly hmm_flag: number;
+  readonly pvmw_flag: number;
+  readonly snapshot_flag: number;
   readonly hmm_order_shift: number;
   readonly private_migration: boolean;
   readonly max_swapfiles: number;
@@ -119,15 +147,15 @@ class by_offset implements device_private_numbers {
   /** struct pages of removed pagemaps, by number of sections */
   private readonly free_rows = new Map<number, number[]>();
 
-  constructor(m: Machine) {
-    const without = (patch: PatchId): boolean => m.patches.has(patch);
+  constructor(m: Machine, layout: offset_layout) {
     this.m = m;
-    this.mpfn_flag = without('offsets-no-mpfn-flag') ? 0 : MIGRATE_PFN_DEVICE_PRIVATE;
-    this.hmm_order_shift = without('offsets-rfc-order-shift') || without('offsets-no-hmm-flag') ? 53 : 52;
-    if (without('offsets-no-hmm-flag')) this.hmm_flag = 0;
-    else this.hmm_flag = without('offsets-rfc-order-shift') ? HMM_PFN_ORDER_TOP : HMM_PFN_DEVICE_PRIVATE;
-    this.private_migration = !without('offsets-no-migration-types');
-    this.max_swapfiles = this.private_migration ? MAX_SWAPFILES - 3 : MAX_SWAPFILES;
+    this.mpfn_flag = layout.mpfn_flag;
+    this.hmm_flag = layout.hmm_flag;
+    this.pvmw_flag = layout.pvmw_flag;
+    this.snapshot_flag = layout.snapshot_flag;
+    this.hmm_order_shift = layout.hmm_order_shift;
+    this.private_migration = layout.private_migration;
+    this.max_swapfiles = layout.max_swapfiles;
   }
   by_offset(page: number): boolean {
     return is_device_private_page(this.m, page);
@@ -141,7 +169,7 @@ class by_offset implements device_private_numbers {
     return softleaf_is_device_private(entry) || softleaf_is_migration_device_private(entry);
   }
   is_migration_read(entry: number): boolean {
-    return this.m.patches.has('offsets-v1-migration-read')
+    return this.m.patch.private_migration_not_read
       ? softleaf_type(entry) === SOFTLEAF_MIGRATION_READ
       : softleaf_is_migration_read(entry);
   }
@@ -192,15 +220,10 @@ class by_offset implements device_private_numbers {
   }
 }
 
-/** Returns the numbering that the machine's patch states select. NON-KERNEL. */
-export function device_private_numbering(m: Machine): device_private_numbers {
-  return m.patches.has('device-private-offsets') ? new by_offset(m) : new by_pfn(m);
-}
-
 /** Returns a device-private page's offset. NON-KERNEL (20260202113642.59295-1: device_private_page_to_offset()). */
 export function device_private_page_to_offset(m: Machine, page: number): number {
   const pgmap = page_pgmap(m, page) as dev_pagemap | null;
-  if (pgmap === null) throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
+  if (pgmap === null) throw null_dereference(32);
   WARN_ON_ONCE(m, pgmap.type !== MEMORY_DEVICE_PRIVATE, 'device_private_page_to_offset');
   return pgmap.range.start / PAGE_SIZE + (page - pgmap.pages);
 }
@@ -220,7 +243,7 @@ export function memremap_device_private_pagemap(m: Machine, pgmap: dev_pagemap, 
   if (!(space instanceof by_offset)) throw new Oops(`kernel BUG: ${fn}() of a kernel where private pages have pfns`);
   if (!space.add(pgmap)) return -ENOMEM;
   pgmap.nr_range = 1;
-  pgmap.nid = nid < 0 && !m.patches.has('offsets-v2-nid') ? 0 : nid;
+  pgmap.nid = nid < 0 && !m.patch.no_node_as_it_is ? 0 : nid;
   pgmap.done = new completion('dev_pagemap');
   pgmap.ref = 1;
   pgmap.ref_dying = false;

@@ -24,7 +24,7 @@ import type { Machine } from '../boot.ts';
 import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';
-import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point } from '../kernel/sched/core.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { vm_fault_to_errno } from './gup/pin.ts';
@@ -53,6 +53,7 @@ import {
   FAULT_FLAG_REMOTE,
   FAULT_FLAG_WRITE,
   type mm_struct,
+  NULL_VMA,
   type vm_area_struct,
   VM_FAULT_COMPLETED,
   VM_FAULT_ERROR,
@@ -220,7 +221,7 @@ function hmm_range_need_fault(range: hmm_range, first: number, npages: number, c
 function walk_hole(m: Machine, addr: number, end: number, walk: walk_t): number {
   const range = walk.private.range;
   const required_fault = hmm_range_need_fault(range, (addr - range.start) / PAGE_SIZE, (end - addr) / PAGE_SIZE, 0);
-  if (walk.vma === null && !(required_fault !== 0 && m.patches.has('no-hmm-hole-check'))) {
+  if (walk.vma === null && !(required_fault !== 0 && m.patch.hmm_faults_holes)) {
     if (required_fault !== 0) return -EFAULT;
     return hmm_pfns_fill(addr, end, range, HMM_PFN_ERROR);
   }
@@ -298,12 +299,32 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
     set_pfn(hmm_pfns, i, 0, 0);
     return 0;
   }
-  const non_owner = softleaf_is_device_private(entry) && !m.patches.has('no-8a295dbbaf72');
+  const non_owner = softleaf_is_device_private(entry) && !m.patch.hmm_foreign_private_is_error;
   if (softleaf_is_swap(entry) || non_owner || softleaf_is_device_exclusive(entry)) {
     return hmm_record_fault(m, addr, end, required_fault, walk);
   }
   if (softleaf_is_migration(entry)) return WAIT_FOR_MIGRATION;
   return -EFAULT;
+}
+
+/** Returns the flag of an hmm_pfn whose number is an offset. NON-KERNEL. */
+function absent_pmd_flag(m: Machine): number {
+  return m.patch.hmm_absent_pmd_unmarked ? 0 : m.device_private.hmm_flag;
+}
+
+/**
+ * Returns the number that a walk of a huge private page starts from. NON-KERNEL: a line of upstream's
+ * hmm_vma_handle_absent_pmd().
+ */
+function absent_pmd_pfn(m: Machine, entry: number, start: number): number {
+  // Upstream starts from the entry's own pfn even where the walk starts in the middle of the huge page.
+  const inside = m.patch.hmm_absent_pmd_inside ? (start % PMD_SIZE) / PAGE_SIZE : 0;
+  return softleaf_to_pfn(entry) + inside;
+}
+
+/** Returns HMM_NEED_* of pages behind an absent pmd. NON-KERNEL: a line of upstream's hmm_vma_handle_absent_pmd(). */
+function absent_pmd_need_fault(m: Machine, range: hmm_range, first: number, npages: number): number {
+  return m.patch.hmm_error_is_no_fault ? 0 : hmm_range_need_fault(range, first, npages, 0);
 }
 
 /** Handles a non-present pmd that is no migration entry (mm/hmm.c: hmm_vma_handle_absent_pmd()). */
@@ -318,18 +339,15 @@ function hmm_vma_handle_absent_pmd(
   const range = walk.private.range;
   const npages = (end - start) / PAGE_SIZE;
   const entry = softleaf_from_pmd(pmd);
-  const device_private = softleaf_is_device_private(entry) && !m.patches.has('no-10b9feee2d0d');
+  const device_private = softleaf_is_device_private(entry) && !m.patch.hmm_absent_pmd_is_error;
   if (device_private && page_pgmap(m, softleaf_to_folio(m, entry)).owner === range.dev_private_owner) {
-    let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT);
+    let cpu_flags = HMM_PFN_VALID | (HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT) | absent_pmd_flag(m);
     if (softleaf_is_device_private_write(entry)) cpu_flags |= HMM_PFN_WRITE;
-    if (!m.patches.has('offsets-rfc-absent-pmd')) cpu_flags |= m.device_private.hmm_flag;
-    // Upstream starts from the entry's own pfn even where the walk starts in the middle of the huge page.
-    const inside = m.patches.has('fix-hmm-absent-pmd-pfn') ? (start % PMD_SIZE) / PAGE_SIZE : 0;
-    const pfn = softleaf_to_pfn(entry) + inside;
+    const pfn = absent_pmd_pfn(m, entry, start);
     for (let i = 0; i < npages; i++) set_pfn(range.hmm_pfns, first + i, pfn + i, cpu_flags);
     return 0;
   }
-  const required_fault = m.patches.has('no-hmm-error-efault') ? 0 : hmm_range_need_fault(range, first, npages, 0);
+  const required_fault = absent_pmd_need_fault(m, range, first, npages);
   if (required_fault !== 0) return device_private ? hmm_record_fault(m, start, end, required_fault, walk) : -EFAULT;
   return hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);
 }
@@ -353,7 +371,7 @@ function* hmm_vma_walk_pmd(
     if (pmd_none(pmd)) return walk_hole(m, start, end, walk);
     if (pmd_is_migration_entry(pmd)) {
       if (hmm_range_need_fault(range, first, npages, 0) === 0) {
-        return m.patches.has('no-hmm-walk-pmd-pfns') ? 0 : hmm_pfns_fill(start, end, range, 0);
+        return m.patch.hmm_migrating_pmd_unset ? 0 : hmm_pfns_fill(start, end, range, 0);
       }
       hmm_vma_walk.last = start;
       yield* pmd_migration_entry_wait(m, walk.mm, pmdt, pi);
@@ -438,6 +456,11 @@ const hmm_walk_ops: mm_walk_ops<hmm_vma_walk> = {
   walk_lock: PGWALK_RDLOCK,
 };
 
+/** Returns the vma to fault in, or null if that is an error. NON-KERNEL: lines of upstream's hmm_do_fault(). */
+function vma_of_fault(m: Machine, mm: mm_struct, addr: number): vm_area_struct | null {
+  return vma_lookup(mm, addr) ?? (m.patch.hmm_faults_holes ? NULL_VMA : null);
+}
+
 /**
  * Faults in the recorded range page by page, with no page-table lock held. Returns -EBUSY on success, so that the walk
  * starts again (mm/hmm.c: hmm_do_fault()).
@@ -446,14 +469,10 @@ function* hmm_do_fault(m: Machine, mm: mm_struct, hmm_vma_walk: hmm_vma_walk): G
   const { end, required_fault, locked } = hmm_vma_walk;
   let fault_flags = FAULT_FLAG_REMOTE;
   if (locked !== null) fault_flags |= FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_KILLABLE;
-  const vma = vma_lookup(mm, hmm_vma_walk.last);
-  if (vma === null) {
-    if (m.patches.has('no-hmm-hole-check'))
-      throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
-    return -EFAULT;
-  }
+  const vma = vma_of_fault(m, mm, hmm_vma_walk.last);
+  if (vma === null) return -EFAULT;
   if (required_fault & HMM_NEED_WRITE_FAULT) {
-    if ((vma.vm_flags & VM_WRITE) === 0 && !m.patches.has('no-hmm-write-check')) return -EPERM;
+    if ((vma.vm_flags & VM_WRITE) === 0 && !m.patch.hmm_ignores_vm_write) return -EPERM;
     fault_flags |= FAULT_FLAG_WRITE;
   }
   for (let addr = hmm_vma_walk.last; addr < end; addr += PAGE_SIZE) {

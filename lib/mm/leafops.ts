@@ -194,7 +194,7 @@ export function softleaf_to_page(m: Machine, entry: number): number {
  * (20260202113642.59295-1: softleaf_to_flags()).
  */
 export function softleaf_to_flags(m: Machine, entry: number): number {
-  return m.patches.has('offsets-v1-young-dirty') ? 0 : entry & (_PAGE_ACCESSED | _PAGE_DIRTY);
+  return m.patch.migration_forgets_young_dirty ? 0 : entry & (_PAGE_ACCESSED | _PAGE_DIRTY);
 }
 
 /** include/linux/leafops.h: softleaf_to_folio() */

@@ -273,6 +273,11 @@ export function* memunmap_pages(m: Machine, pgmap: dev_pagemap): Gen<void> {
   pgmap.id = 0;
 }
 
+/** Returns the reference count of a device page that nobody uses. NON-KERNEL. */
+function free_refcount(m: Machine, pgmap: dev_pagemap): number {
+  return pgmap.type === MEMORY_DEVICE_GENERIC || m.patch.free_device_pages_counted ? 1 : 0;
+}
+
 /**
  * Leaves out page attribute tracking, KASAN shadow and node placement: nothing modelled can see them (mm/memremap.c:
  * pagemap_range()).
@@ -311,9 +316,9 @@ function pagemap_range(m: Machine, pgmap: dev_pagemap, range_id: number): number
       return pgmap;
     });
   if (!is_private) m.ram.set_linear(start_pfn, nr, true);
-  const counts_free = pgmap.type === MEMORY_DEVICE_GENERIC || m.patches.has('no-ef233450898f');
+  const refcount = free_refcount(m, pgmap);
   for_each_run(m, start_pfn, nr, (page, n) => {
-    reset_pages(m, page, n, PG_reserved, ZONE_DEVICE, pgmap.id, counts_free ? 1 : 0);
+    reset_pages(m, page, n, PG_reserved, ZONE_DEVICE, pgmap.id, refcount);
   });
   if (!is_private && pgmap.type !== MEMORY_DEVICE_COHERENT) pgmap.ref += nr;
   return 0;
@@ -378,6 +383,11 @@ export function* memremap_pages(m: Machine, pgmap: dev_pagemap, nid: number): Ge
   return pgmap.range.start;
 }
 
+/** Makes a device page no part of a mapping. NON-KERNEL. */
+function clear_mapping(m: Machine, page: number): void {
+  if (!m.patch.device_page_keeps_mapping) m.page.mapping[page] = 0;
+}
+
 /** Returns a device folio without references to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
   const p = m.page;
@@ -385,12 +395,10 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
   if (p.mapping[folio] & FOLIO_MAPPING_ANON) {
-    if (nr > 1 && !m.patches.has('no-zone-device-nr-anon'))
-      mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
+    if (nr > 1 && !m.patch.freed_device_folio_counted) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
     for (let i = folio; i < folio + nr; i++) p.flags[i] &= ~PG_anon_exclusive;
   }
-  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC && !m.patches.has('no-7ab0ad0e74f8'))
-    p.mapping[folio] = 0;
+  if (pgmap.type !== MEMORY_DEVICE_FS_DAX && pgmap.type !== MEMORY_DEVICE_GENERIC) clear_mapping(m, folio);
   switch (pgmap.type) {
     case MEMORY_DEVICE_PRIVATE:
     case MEMORY_DEVICE_COHERENT:
@@ -399,7 +407,7 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
       if (WARN_ON_ONCE(m, folio_free === undefined, 'free_zone_device_folio', 'folio_free') || folio_free === undefined)
         return;
       folio_free(m, folio);
-      if (m.patches.has('no-ef233450898f')) p._refcount[folio] = 1;
+      p._refcount[folio] = free_refcount(m, pgmap);
       if (pgmap.type !== MEMORY_DEVICE_PCI_P2PDMA) percpu_ref_put_many(m, pgmap, nr);
       return;
     }
@@ -411,6 +419,7 @@ export function free_zone_device_folio(m: Machine, folio: number): void {
 /** Clears what free device pages keep of a former folio (mm/memremap.c: zone_device_page_init()). */
 function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number): void {
   const p = m.page;
+  const refcount = free_refcount(m, pgmap);
   // The first tail page holds its folio's order upstream, so clearing the tail clears the order.
   if (p.flags[page - 1] & PG_head && p.zone[page - 1] === ZONE_DEVICE) p.order[page - 1] = 0;
   for (let i = page; i < page + nr; i++) {
@@ -420,11 +429,10 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
       p.order[i] = 0;
     }
     p.flags[i] = flags & ~(PAGE_FLAGS_FIRST_BYTE | PAGE_FLAGS_SECOND);
-    if (!m.patches.has('no-7ab0ad0e74f8')) p.mapping[i] = 0;
+    clear_mapping(m, i);
     p.compound_head[i] = 0;
     p.pgmap[i] = pgmap.id;
-    if (p._refcount[i] !== 0 && !m.patches.has('no-ef233450898f'))
-      WARN_ON(m, true, 'zone_device_page_init', 'page has references');
+    if (p._refcount[i] > refcount) WARN_ON(m, true, 'zone_device_page_init', 'page has references');
     if (p.zone[i] !== ZONE_DEVICE) WARN_ON(m, true, 'zone_device_page_init', 'not a device page');
   }
 }
@@ -432,7 +440,7 @@ function reinitialize(m: Machine, page: number, pgmap: dev_pagemap, nr: number):
 /** Makes 2^order free device pages a folio with one reference, locked (mm/memremap.c: zone_device_page_init()). */
 function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, order: number): void {
   const nr = 1 << order;
-  const as_it_is = m.patches.has('no-12b2285bf3d1');
+  const as_it_is = m.patch.device_page_init_as_it_is;
   if (!as_it_is) reinitialize(m, page, pgmap, nr);
   if (WARN_ON_ONCE(m, pgmap.ref === 0, 'zone_device_page_init', 'pgmap is gone')) return;
   pgmap.ref += nr;

@@ -6,6 +6,7 @@ import type { address_space, file } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { rw_semaphore } from '../kernel/locking/rwsem.ts';
 import { spinlock } from '../kernel/locking/spinlock.ts';
+import { null_pointer } from '../kernel/null_pointer.ts';
 import { wait_queue_head } from '../kernel/sched/wait.ts';
 import type { mmu_notifier_subscriptions } from './mmu_notifier.ts';
 import { PG_swapbacked } from './page-flags.ts';
@@ -144,6 +145,11 @@ export class vm_area_struct {
     this.vm_end = end;
   }
 }
+
+const VMA_OFFSETS = { vm_start: 0, vm_end: 8, vm_mm: 16, vm_page_prot: 24, vm_flags: 32 } as const;
+
+/** A vma that is not there, for code that does not look whether it is. NON-KERNEL. */
+export const NULL_VMA = null_pointer<vm_area_struct>((member) => VMA_OFFSETS[member as keyof typeof VMA_OFFSETS]);
 
 /** An address space (include/linux/mm_types.h: struct mm_struct). */
 export class mm_struct {

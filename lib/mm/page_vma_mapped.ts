@@ -74,9 +74,7 @@ export interface page_vma_mapped_walk {
 
 /** Returns the PVMW_* flags of a walk for the folio. NON-KERNEL (20260202113642.59295-1: page_vma_walk_flags()). */
 function page_vma_walk_flags(m: Machine, folio: number, flags: number): number {
-  return m.device_private.by_offset(folio) && !m.patches.has('offsets-no-pvmw-flag')
-    ? flags | PVMW_DEVICE_PRIVATE
-    : flags;
+  return m.device_private.by_offset(folio) ? flags | m.device_private.pvmw_flag : flags;
 }
 
 /**
@@ -162,10 +160,8 @@ function pfn_in_walk(pvmw: page_vma_mapped_walk, pfn: number, nr: number): boole
  * pages. NON-KERNEL (device-private-offsets).
  */
 function same_space(m: Machine, pvmw: page_vma_mapped_walk, entry: number): boolean {
-  return (
-    m.device_private.entry_by_offset(entry) === ((pvmw.flags & PVMW_DEVICE_PRIVATE) !== 0) ||
-    m.patches.has('offsets-no-pvmw-flag')
-  );
+  const { pvmw_flag } = m.device_private;
+  return pvmw_flag === 0 || m.device_private.entry_by_offset(entry) === ((pvmw.flags & pvmw_flag) !== 0);
 }
 
 /** Checks a pte that maps pte_nr pages against the walk (mm/page_vma_mapped.c: check_pte()). */
@@ -258,7 +254,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
       pvmw.pi = pi;
       pmde = pmdt.entry[pi];
       let skip = false;
-      if (pmd_is_device_private_entry(pmde) && m.patches.has('no-f84ca9b1888d')) {
+      if (pmd_is_device_private_entry(pmde) && m.patch.walk_stops_at_private_pmd) {
         yield* lock_ptl(m, pmdt.ptl);
         pvmw.ptl = pmdt.ptl;
         return true;
@@ -346,7 +342,7 @@ export function* page_mapped_in_vma(m: Machine, page: number, vma: vm_area_struc
   if (address < 0) return -EFAULT;
   const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, address, PVMW_SYNC);
   pvmw.nr_pages = 1;
-  if (!m.patches.has('offsets-tail-of-large')) pvmw.pfn = m.device_private.page_number(page);
+  if (!m.patch.walks_for_first_page) pvmw.pfn = m.device_private.page_number(page);
   if (!(yield* page_vma_mapped_walk(m, pvmw))) return -EFAULT;
   page_vma_mapped_walk_done(m, pvmw);
   return pvmw.address;

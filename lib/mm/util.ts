@@ -41,8 +41,7 @@ export function snapshot_page(m: Machine, page: number): page_snapshot {
   let flags = PAGE_SNAPSHOT_FAITHFUL;
   if (m.page.page_type[page] === PGTY_buddy) flags |= PAGE_SNAPSHOT_PG_BUDDY;
   if (folio_test_idle(m, folio)) flags |= PAGE_SNAPSHOT_PG_IDLE;
-  if (m.device_private.by_offset(page) && !m.patches.has('offsets-no-snapshot-flag'))
-    flags |= PAGE_SNAPSHOT_DEVICE_PRIVATE;
+  if (m.device_private.by_offset(page)) flags |= m.device_private.snapshot_flag;
   return { pfn: m.device_private.page_number(page), idx: page - folio, flags };
 }
 

@@ -166,8 +166,7 @@ export const patch_ids = [
 /** A way in which a machine can differ from Linux 7.3.4. */
 export type PatchId = (typeof patch_ids)[number];
 
-/** Every state in which a machine can differ from Linux 7.3.4: series applied, fixes taken back out, fixes proposed. */
-export const patch_states: readonly PatchState[] = [
+const states = [
   coherent_v3,
   device_private_offsets,
   exclusive_range,
@@ -246,4 +245,12 @@ export const patch_states: readonly PatchState[] = [
   fix_hmm_absent_pmd_pfn,
   fix_migrate_alloc_null,
   fix_split_other_pmds,
-];
+] as const;
+
+/** Every state in which a machine can differ from Linux 7.3.4: series applied, fixes taken back out, fixes proposed. */
+export const patch_states: readonly PatchState[] = states;
+
+type Sets<State> = State extends { readonly sets: readonly (infer Name extends string)[] } ? Name : never;
+
+/** What the lines of the kernel ask for that differ in some state: false on Linux 7.3.4. */
+export type Patch = Readonly<Record<Sets<(typeof states)[number]>, boolean>>;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import type { offset_layout } from '../mm/device_private.ts';
 import type { PatchId } from './index.ts';
+import type { Seams } from './seams.ts';
 
 /** One way in which a machine can differ from Linux 7.3.4: the default export of the file of its name. NON-KERNEL. */
 export interface PatchState {
@@ -27,4 +29,10 @@ export interface PatchState {
   needs?: readonly PatchId[];
   /** states that cannot hold at the same time */
   excludes?: readonly PatchId[];
+  /** what is true of m.patch in this state, and else false; the lines that differ ask for it */
+  sets?: readonly string[];
+  /** its own implementations of whole functions */
+  seams?: Partial<Seams>;
+  /** what is different in the numbers of device-private pages that have offsets */
+  offsets?: Partial<offset_layout>;
 }

@@ -6,6 +6,7 @@ import { MINOR } from '../fs/char_dev.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { spin_lock_leaf, spin_unlock } from '../kernel/locking/spinlock.ts';
+import { null_dereference, null_pointer } from '../kernel/null_pointer.ts';
 import { printk, WARN_ON } from '../kernel/printk.ts';
 import { release_mem_region, request_free_mem_region } from '../kernel/resource.ts';
 import { preempt_point } from '../kernel/sched/core.ts';
@@ -62,7 +63,6 @@ import {
   dmirror_is_private_zone,
   dmirror_page_to_chunk,
   dmirror_page_to_device,
-  null_page,
   PAGE_SIZE,
   set_zone_device_data,
   zone_device_data,
@@ -114,6 +114,15 @@ function split_free_folio(m: Machine, mdevice: dmirror_device): number {
 }
 
 /**
+ * Returns the physical address of a coherent device's memory, which depends on its number. NON-KERNEL: a line of
+ * upstream's dmirror_allocate_chunk().
+ */
+function coherent_range_start(m: Machine, mdevice: dmirror_device): number {
+  const devt = m.patch.coherent_range_by_cdev ? mdevice.cdevice.dev : mdevice.device.devt;
+  return MINOR(devt) - 2 !== 0 ? mdevice.mod.spm_addr_dev0 : mdevice.mod.spm_addr_dev1;
+}
+
+/**
  * Adds 256 MiB of device memory, as 2 MiB folios or as pages, and takes the first of them if `ppage` is given. Returns
  * 0, -ENOMEM, -EINVAL or the error of memremap_pages() (lib/test_hmm.c: dmirror_allocate_chunk()).
  */
@@ -136,15 +145,14 @@ export function* dmirror_allocate_chunk(
     range.end = res.end;
     pagemap.type = MEMORY_DEVICE_PRIVATE;
   } else if (mdevice.zone_device_type === HMM_DMIRROR_MEMORY_DEVICE_COHERENT) {
-    const devt = m.patches.has('no-coherent-devt') ? mdevice.cdevice.dev : mdevice.device.devt;
-    range.start = MINOR(devt) - 2 !== 0 ? mdevice.mod.spm_addr_dev0 : mdevice.mod.spm_addr_dev1;
+    range.start = coherent_range_start(m, mdevice);
     range.end = range.start + DEVMEM_CHUNK_SIZE - 1;
     pagemap.type = MEMORY_DEVICE_COHERENT;
   } else {
     return -EINVAL;
   }
   // A coherent device has the one range only.
-  if (pagemap.type === MEMORY_DEVICE_COHERENT && mdevice.devmem_chunks !== null && m.patches.has('fix-coherent-chunk'))
+  if (pagemap.type === MEMORY_DEVICE_COHERENT && mdevice.devmem_chunks !== null && m.patch.one_coherent_chunk)
     return -ENOMEM;
   pagemap.nr_range = 1;
   pagemap.ops = dmirror_devmem_ops;
@@ -202,8 +210,7 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
   if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
   spin_lock_leaf(m, mdevice.lock);
   let dpage = take_free(m, mdevice, is_large);
-  if (dpage === 0 && !is_large && rpage === 0 && m.patches.has('fix-coherent-chunk'))
-    dpage = split_free_folio(m, mdevice);
+  if (dpage === 0 && !is_large && rpage === 0 && m.patch.one_coherent_chunk) dpage = split_free_folio(m, mdevice);
   spin_unlock(m, mdevice.lock);
   if (dpage === 0) {
     const got = { page: 0 };
@@ -239,6 +246,15 @@ function pfns_in_use(m: Machine, pagemap: dev_pagemap): { first: number; npages:
 }
 
 /**
+ * Returns an array of an eviction, whose first entry is that of page `at` of the chunk; NULL where the allocation may
+ * fail and does. NON-KERNEL: a line of upstream's dmirror_device_evict_chunk().
+ */
+function eviction_pfns(m: Machine, npages: number, at: number): Float64Array {
+  if (!m.patch.eviction_may_lack_memory) return kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
+  return kcalloc(m, npages, GFP_KERNEL) ?? null_pointer<Float64Array>((i) => (at + Number(i)) * 8);
+}
+
+/**
  * Migrates every page of the chunk that is in use to system memory, as far as possible
  * (lib/test_hmm.c: dmirror_device_evict_chunk()).
  */
@@ -248,10 +264,10 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
   const { offsets, mpfn_flag } = m.device_private;
   const flag = chunk.pagemap.type === MEMORY_DEVICE_PRIVATE ? mpfn_flag : 0;
   const start = offsets ? migrate_pfn(start_pfn) + flag : start_pfn;
-  const may_fail = m.patches.has('no-c2af060d1c18');
-  const src_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
-  const dst_pfns = may_fail ? kcalloc(m, npages, GFP_KERNEL) : kvcalloc(m, npages, GFP_KERNEL | __GFP_NOFAIL);
-  if (src_pfns === null || dst_pfns === null) throw null_page(0);
+  const src_pfns = eviction_pfns(m, npages, 0);
+  const dst_pfns = eviction_pfns(m, npages, start_pfn - Math.floor(chunk.pagemap.range.start / PAGE_SIZE));
+  // Upstream's array is that of the whole chunk, which migrate_device_range() writes from its first page on.
+  src_pfns[0] = 0;
   yield* migrate_device_range(m, src_pfns, start, npages);
   for (let i = 0; i < npages; i++) {
     const src = src_pfns[i];
@@ -272,7 +288,7 @@ export function* dmirror_device_evict_chunk(m: Machine, chunk: dmirror_chunk): G
       if (dpage === 0) throw new Unmodelled('alloc_page: __GFP_NOFAIL without free memory');
       order = 0;
     }
-    if (dpage === 0) throw null_page(8);
+    if (dpage === 0) throw null_dereference(8);
     yield* lock_page(m, dpage);
     dst_pfns[i] = migrate_pfn_from_page(m, dpage) + (src & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
     folio_copy(m, page_folio(m, dpage), page_folio(m, spage));
@@ -330,7 +346,7 @@ export function* dmirror_device_remove_chunks(m: Machine, mdevice: dmirror_devic
 function dmirror_devmem_free(m: Machine, folio: number): void {
   const page = folio;
   const rpage = BACKING_PAGE(m, page);
-  if (rpage === 0) throw null_page(8);
+  if (rpage === 0) throw null_dereference(8);
   const order = folio_order(m, page_folio(m, rpage));
   if (rpage !== page) __free_pages(m, rpage, order);
   const mdevice = dmirror_page_to_device(m, page);
@@ -367,7 +383,7 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
   let offset: number;
   if (m.device_private.by_offset(head)) {
     // pgmap shares its word with compound_head, which was set until now.
-    p.pgmap[tail] = m.patches.has('offsets-split-tail') ? 0 : p.pgmap[head];
+    p.pgmap[tail] = m.patch.split_tail_without_pgmap ? 0 : p.pgmap[head];
     offset = device_private_page_to_offset(m, tail) - device_private_page_to_offset(m, head);
   } else {
     offset = page_to_pfn(m, tail) - page_to_pfn(m, head);

@@ -6,6 +6,7 @@ import { cdev, device } from '../fs/char_dev.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { spinlock } from '../kernel/locking/spinlock.ts';
+import { null_dereference } from '../kernel/null_pointer.ts';
 import { Oops } from '../kernel/printk.ts';
 import { type dev_pagemap, is_device_private_page, page_pgmap } from '../mm/memremap.ts';
 import {
@@ -166,13 +167,6 @@ export function dmirror_is_private_zone(mdevice: dmirror_device): boolean {
 }
 
 /**
- * Returns the oops of an access to a member of a NULL struct page. NON-KERNEL (arch/x86/mm/fault.c: page_fault_oops()).
- */
-export function null_page(offset: number): Oops {
-  return new Oops(`BUG: kernel NULL pointer dereference, address: ${offset.toString(16).padStart(16, '0')}`);
-}
-
-/**
  * Returns struct page's zone_device_data: the next free page, the page that backs a private one, or a mirror's id.
  * NON-KERNEL: a member access.
  */
@@ -182,7 +176,7 @@ export function zone_device_data(m: Machine, page: number): number {
 
 /** Sets struct page's zone_device_data. NON-KERNEL: a member access. */
 export function set_zone_device_data(m: Machine, page: number, data: number): void {
-  if (page === 0) throw null_page(16);
+  if (page === 0) throw null_dereference(16);
   m.page.private[page] = data;
 }
 
@@ -191,7 +185,7 @@ export function set_zone_device_data(m: Machine, page: number, data: number): vo
  * (lib/test_hmm.c: BACKING_PAGE()).
  */
 export function BACKING_PAGE(m: Machine, page: number): number {
-  if (page === 0) throw null_page(8);
+  if (page === 0) throw null_dereference(8);
   return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
 }
 
@@ -208,9 +202,9 @@ export function backing_page_in_folio(m: Machine, page: number): number {
  * Returns the mirror that a backing page belongs to; oopses if it was freed. NON-KERNEL: upstream follows a pointer.
  */
 export function page_to_dmirror(m: Machine, mod: test_hmm_state, rpage: number): dmirror {
-  if (rpage === 0) throw null_page(16);
+  if (rpage === 0) throw null_dereference(16);
   const id = zone_device_data(m, rpage);
-  if (id === 0) throw null_page(0);
+  if (id === 0) throw null_dereference(0);
   const d = mod.dmirrors.get(id);
   if (d === undefined) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror of a device page was closed');
   return d;

@@ -94,7 +94,7 @@ function new_range(d: dmirror, write: boolean): hmm_range {
 /** Enters the faulted pages of the range into the mirror's page table (lib/test_hmm.c: dmirror_do_fault()). */
 function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
   const end = range.end / PAGE_SIZE;
-  const backing = m.patches.has('fix-dmirror-backing-page');
+  const backing = m.patch.mirrors_backing_page;
   for (let pfn = range.start / PAGE_SIZE, i = 0; pfn < end; pfn++, i++) {
     const entry = range.hmm_pfns[i];
     const flags = hmm_pfn_flags(entry);
@@ -111,7 +111,7 @@ function dmirror_do_fault(m: Machine, d: dmirror, range: hmm_range): number {
 
 /** Returns true if an invalidation came since the range was read. NON-KERNEL: a call of mmu_interval_read_retry(). */
 function must_retry(m: Machine, range: hmm_range): boolean {
-  return mmu_interval_read_retry(range.notifier, range.notifier_seq) && !m.patches.has('no-read-retry');
+  return mmu_interval_read_retry(range.notifier, range.notifier_seq) && !m.patch.no_read_retry;
 }
 
 /**
@@ -169,7 +169,7 @@ function* dmirror_range_fault_unlocked(m: Machine, d: dmirror, range: hmm_range,
 /** Faults [start, end) into the mirror, 32 pages at a time (lib/test_hmm.c: dmirror_fault()). */
 function* dmirror_fault(m: Machine, d: dmirror, start: number, end: number, write: boolean): Gen<number> {
   const mm = d.notifier.mm;
-  if (!mmget_not_zero(mm)) return m.patches.has('no-dmirror-fault-mm-gone') ? 0 : -EFAULT;
+  if (!mmget_not_zero(mm)) return m.patch.fault_without_mm_succeeds ? 0 : -EFAULT;
   const range = new_range(d, write);
   let ret = 0;
   for (let addr = start; addr < end && ret === 0; addr = range.end) {
@@ -191,7 +191,7 @@ function* dmirror_fault_unlocked(
   timeout: number,
 ): Gen<number> {
   const mm = d.notifier.mm;
-  if (!mmget_not_zero(mm)) return m.patches.has('no-dmirror-fault-mm-gone') ? 0 : -EFAULT;
+  if (!mmget_not_zero(mm)) return m.patch.fault_without_mm_succeeds ? 0 : -EFAULT;
   const range = new_range(d, write);
   let ret = 0;
   for (let addr = start; addr < end && ret === 0; addr = range.end) {

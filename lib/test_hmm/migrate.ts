@@ -84,10 +84,18 @@ function fill_pages(m: Machine, dst: number, src: number, n: number): void {
 }
 
 /** Returns true once per HMM_DMIRROR_FLAG_FAIL_ALLOC that user space set. NON-KERNEL: lines that upstream repeats. */
-function fail_alloc(d: dmirror): boolean {
-  if ((d.flags & HMM_DMIRROR_FLAG_FAIL_ALLOC) === 0) return false;
+function fail_alloc(m: Machine, d: dmirror, is_large: boolean): boolean {
+  if ((d.flags & HMM_DMIRROR_FLAG_FAIL_ALLOC) === 0 || (!is_large && m.patch.fails_huge_only)) return false;
   d.flags &= ~HMM_DMIRROR_FLAG_FAIL_ALLOC;
   return true;
+}
+
+/**
+ * Warns of a device page among those that were selected; without flags there may be some. NON-KERNEL: a line of
+ * upstream's dmirror_migrate_alloc_and_copy().
+ */
+function already_in_device(m: Machine): void {
+  if (m.seam.migrate_selection.by_flags) WARN_ON(m, true, 'dmirror_migrate_alloc_and_copy', 'page already in device');
 }
 
 /**
@@ -97,9 +105,6 @@ function fail_alloc(d: dmirror): boolean {
 function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<void> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
-  const fail_huge_only = m.patches.has('fix-fail-alloc-huge');
-  // Without flags device pages may be among those that are selected, and are passed over.
-  const by_flags = !m.patches.has('src-owner') && !m.patches.has('no-800bb1c8dc80');
   let k = 0;
   let addr = args.start;
   while (addr < args.end) {
@@ -112,14 +117,14 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
       continue;
     }
     const spage = migrate_pfn_to_page(m, s);
-    const in_device = spage !== 0 && folio_is_zone_device(m, page_folio(m, spage));
-    if ((!by_flags && in_device) || WARN_ON(m, in_device, 'dmirror_migrate_alloc_and_copy', 'page already in device')) {
+    if (spage !== 0 && folio_is_zone_device(m, page_folio(m, spage))) {
+      already_in_device(m);
       k++;
       addr += PAGE_SIZE;
       continue;
     }
     const spfn = spage !== 0 ? Math.floor(s / (1 << MIGRATE_PFN_SHIFT)) : -1;
-    const dpage = (is_large || !fail_huge_only) && fail_alloc(d) ? 0 : yield* dmirror_devmem_alloc_page(m, d, is_large);
+    const dpage = fail_alloc(m, d, is_large) ? 0 : yield* dmirror_devmem_alloc_page(m, d, is_large);
     if (dpage === 0) {
       if (!is_large) {
         k++;
@@ -129,7 +134,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
       const nr = spage === 0 ? HPAGE_PMD_NR : folio_nr_pages(m, page_folio(m, spage));
       for (let i = 0; i < nr && addr < args.end; i++) {
         const small = yield* dmirror_devmem_alloc_page(m, d, false);
-        if (small === 0 && m.patches.has('fix-migrate-alloc-null')) {
+        if (small === 0 && m.patch.checks_small_pages) {
           k++;
           addr += PAGE_SIZE;
           continue;
@@ -248,7 +253,7 @@ export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd)
   const end = start + cmd.npages * PAGE_SIZE;
   if (!mmget_not_zero(mm)) return -EINVAL;
   yield* mmap_read_lock(m, mm);
-  const exclusive = m.patches.has('exclusive-range') ? dmirror_exclusive_range : dmirror_exclusive_pages;
+  const exclusive = m.patch.exclusive_range ? dmirror_exclusive_range : dmirror_exclusive_pages;
   const ret = yield* exclusive(m, d, start, end);
   mmap_read_unlock(m, mm);
   yield* mmput(m, mm);
@@ -263,7 +268,6 @@ export function* dmirror_exclusive(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd)
 function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirror): Gen<number> {
   const src = args.src as Float64Array;
   const dst = args.dst as Float64Array;
-  const fail_huge_only = m.patches.has('fix-fail-alloc-huge');
   let order = 0;
   for (let addr = args.start, k = 0; addr < args.end; k += 1 << order) {
     const s = src[k];
@@ -283,7 +287,7 @@ function* dmirror_devmem_fault_alloc_and_copy(m: Machine, args: migrate_vma, d: 
     flags |= s & MIGRATE_PFN_WRITE;
     let dpage: number;
     check_dmirror(d);
-    if ((order > 0 || !fail_huge_only) && fail_alloc(d)) {
+    if (fail_alloc(m, d, order > 0)) {
       flags &= ~MIGRATE_PFN_COMPOUND;
       dpage = 0;
     } else {
@@ -346,7 +350,7 @@ function dmirror_successful_migrated_pages(m: Machine, migrate: migrate_vma): nu
   const src = migrate.src as Float64Array;
   const both = MIGRATE_PFN_VALID | MIGRATE_PFN_MIGRATE;
   let cpages = 0;
-  const compound = m.patches.has('fix-compound-cpages') ? HPAGE_PMD_NR : 1;
+  const compound = m.patch.counts_huge_cpages ? HPAGE_PMD_NR : 1;
   for (let i = 0; i < migrate.npages; i++)
     if ((src[i] & both) === both) cpages += src[i] & MIGRATE_PFN_COMPOUND ? compound : 1;
   return cpages;
@@ -360,7 +364,7 @@ export function* dmirror_migrate_to_system(m: Machine, d: dmirror, cmd: hmm_dmir
   const mm = d.notifier.mm;
   const end = cmd.addr + cmd.npages * PAGE_SIZE;
   const args = new migrate_vma();
-  if (m.patches.has('no-to-system-leak-fix')) alloc_pfns(m, args);
+  if (m.patch.to_system_allocates_first) alloc_pfns(m, args);
   if (!mmget_not_zero(mm)) return -EINVAL;
   if (args.src === null) alloc_pfns(m, args);
   cmd.cpages = 0;
@@ -453,7 +457,7 @@ export function* dmirror_devmem_fault(m: Machine, vmf: vm_fault): Gen<number> {
   args.pgmap_owner = d.mdevice;
   args.src_owner = d.mdevice;
   args.flags = dmirror_select_device(d) | (order > 0 ? MIGRATE_VMA_SELECT_COMPOUND : 0);
-  if (!m.patches.has('no-16ce101db85d')) args.fault_page = vmf.page;
+  if (!m.patch.no_fault_page) args.fault_page = vmf.page;
   if ((yield* migrate_vma_setup(m, args)) !== 0) return VM_FAULT_SIGBUS;
   const ret = yield* dmirror_devmem_fault_alloc_and_copy(m, args, d);
   if (ret === 0) yield* migrate_vma_pages(m, args);

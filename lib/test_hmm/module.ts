@@ -100,7 +100,7 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
   const d = filp.private_data as dmirror;
   const mdevice = d.mdevice;
   yield* mmu_interval_notifier_remove(m, d.notifier);
-  if (mdevice.devmem_chunks !== null && !m.patches.has('no-evict-on-close')) {
+  if (mdevice.devmem_chunks !== null && !m.patch.close_keeps_device_pages) {
     for (let i = 0; i < (mdevice.devmem_chunks?.length ?? 0); i++)
       yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
   }
@@ -181,7 +181,7 @@ function* dmirror_get_device_type(m: Machine, d: dmirror, view: DataView): Gen<n
 function* dmirror_fops_unlocked_ioctl(m: Machine, filp: file, command: number, arg: number): Gen<number> {
   const d = filp.private_data as dmirror | null;
   if (d === null) return -EINVAL;
-  const v3 = m.patches.has('coherent-v3');
+  const v3 = m.patch.coherent_v3;
   const bytes = new Uint8Array(v3 ? HMM_DMIRROR_CMD_V3.size : HMM_DMIRROR_CMD.size);
   if ((yield* copy_from_user(m, bytes, arg, bytes.length)) !== 0) return -EFAULT;
   const view = new DataView(bytes.buffer);
@@ -225,7 +225,7 @@ function* dmirror_device_init(m: Machine, mdevice: dmirror_device, id: number): 
   device_initialize(mdevice.device);
   mdevice.device.devt = MKDEV(MAJOR(mdevice.mod.dmirror_dev), id);
   let ret = dev_set_name(mdevice.device, `hmm_dmirror${id}`);
-  if (m.patches.has('no-dmirror-device-release')) {
+  if (m.patch.device_added_first) {
     if (ret === 0) ret = cdev_device_add(m, mdevice.cdevice, mdevice.device);
     return ret !== 0 ? ret : yield* dmirror_allocate_chunk(m, mdevice, null, false);
   }
@@ -259,8 +259,8 @@ function* hmm_dmirror_init(m: Machine, params: ModuleParams): Gen<number> {
   mod.dmirror_dev = dev;
   m.modules.data.set(MODULE_NAME, mod);
   const types = [HMM_DMIRROR_MEMORY_DEVICE_PRIVATE, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE];
-  const coherent = !m.patches.has('src-owner') && !m.patches.has('no-800bb1c8dc80');
-  if (coherent && spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0)
+  // Coherent memory came after the flags that select it.
+  if (m.seam.migrate_selection.by_flags && spm_addr_dev0 !== 0 && spm_addr_dev1 !== 0)
     types.push(HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_COHERENT);
   for (const type of types) mod.dmirror_devices.push(new dmirror_device(mod, type));
   for (let id = 0; id < types.length; id++) {

@@ -362,8 +362,7 @@ function check_vma_flags(m: Machine, vma: vm_area_struct, gup_flags: number): nu
   const vma_anon = vma_is_anonymous(vma);
   if (vm_flags & (VM_IO | VM_PFNMAP)) return -EFAULT;
   if (gup_flags & FOLL_ANON && !vma_anon) return -EFAULT;
-  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma) && !m.patches.has('no-exclusive-hugetlb-check'))
-    return -EOPNOTSUPP;
+  if (gup_flags & FOLL_SPLIT_PMD && is_vm_hugetlb_page(vma) && !m.patch.exclusive_takes_hugetlb) return -EOPNOTSUPP;
   if (gup_flags & FOLL_WRITE) {
     if (!vma_anon && !writable_file_mapping_allowed(vma, gup_flags)) return -EFAULT;
     if ((vm_flags & VM_WRITE) === 0) {

@@ -118,21 +118,24 @@ function* migrate_longterm_unpinnable_folios(
   return ret;
 }
 
+/** Returns true if one of the pages is of coherent memory and that is an error. NON-KERNEL. */
+function refuses_coherent(m: Machine, pages: Int32Array, nr: number): boolean {
+  if (!m.patch.coherent_v3) return false;
+  return pages.subarray(0, nr).some((page) => folio_is_device_coherent(m, page_folio(m, page)));
+}
+
 /**
  * Returns 0 if all pinned pages may stay pinned long-term. Otherwise the pins are dropped, and -EAGAIN tells the caller
  * to retry after migration (mm/gup.c: check_and_migrate_movable_pages()).
  */
 export function* check_and_migrate_movable_pages(m: Machine, nr_pages: number, pages: Int32Array): Gen<number> {
-  if (
-    m.patches.has('coherent-v3') &&
-    pages.subarray(0, nr_pages).some((page) => folio_is_device_coherent(m, page_folio(m, page)))
-  ) {
+  if (refuses_coherent(m, pages, nr_pages)) {
     unpin_user_pages(m, pages, nr_pages);
     return -EFAULT;
   }
   const movable_folio_list = new PageList();
   const collected = yield* collect_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
-  if (collected === 0 || (movable_folio_list.first === 0 && m.patches.has('no-any-unpinnable'))) return 0;
+  if (collected === 0 || (movable_folio_list.first === 0 && m.patch.empty_list_is_pinnable)) return 0;
   return yield* migrate_longterm_unpinnable_folios(m, movable_folio_list, pages, nr_pages);
 }
 

@@ -82,7 +82,7 @@ export function folio_is_longterm_pinnable(m: Machine, folio: number): boolean {
     is_zero_folio(m, folio) ||
     m.page.zone[folio] !== ZONE_DEVICE ||
     !folio_is_device_coherent(m, folio) ||
-    m.patches.has('coherent-v3')
+    m.patch.coherent_v3
   );
 }
 

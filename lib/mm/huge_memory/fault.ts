@@ -184,7 +184,7 @@ export function* do_huge_pmd_device_private(m: Machine, vmf: vm_fault): Gen<numb
   vmf.page = page;
   vmf.pte = null;
   let ret = 0;
-  const locks = !m.patches.has('no-1afaeb8293c9');
+  const locks = !m.patch.fault_page_unlocked;
   if (!locks || folio_trylock(m, folio)) {
     folio_get(m, folio);
     spin_unlock(m, pmdt.ptl);

@@ -37,19 +37,11 @@ import type { Machine } from '../../boot.ts';
 import { EBUSY } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
-import { BUG_ON, printk, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { printk, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
-import { page_devmem } from '../../series/hmm_v14/hmm.ts';
 import { Unmodelled } from '../../unmodelled.ts';
-import {
-  folio_lock_or_retry,
-  folio_trylock,
-  folio_unlock,
-  softleaf_entry_wait_on_locked,
-  trylock_page,
-  unlock_page,
-} from '../filemap/folio_lock.ts';
-import { folio_add_lru_vma, folio_put, get_page, put_page } from '../folio.ts';
+import { folio_lock_or_retry, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import {
   do_huge_pmd_anonymous_page,
   do_huge_pmd_device_private,
@@ -89,12 +81,10 @@ import {
   softleaf_to_marker,
   softleaf_to_page,
 } from '../leafops.ts';
-import { type dev_pagemap_ops, page_pgmap } from '../memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from '../migrate/entry.ts';
 import {
   add_mm_counter,
   FAULT_FLAG_ORIG_PTE_VALID,
-  FAULT_FLAG_REMOTE,
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_VMA_LOCK,
   FAULT_FLAG_WRITE,
@@ -144,6 +134,7 @@ import { __GFP_ZERO, folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts'
 import { pte_offset_map, pte_offset_map_lock, pte_offset_map_rw_nolock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { __anon_vma_prepare } from '../rmap/anon_vma.ts';
+import { device_exclusive_is_mapping } from '../rmap/device_exclusive.ts';
 import { folio_add_anon_rmap_pte, folio_add_new_anon_rmap, RMAP_EXCLUSIVE, RMAP_NONE } from '../rmap/rmap.ts';
 import { mm_alloc_pmd } from '../userfaultfd/mfill.ts';
 import {
@@ -315,8 +306,7 @@ function restore_exclusive_pte(
 ): void {
   const i = pte_index(address);
   WARN_ON(m, !folio_test_locked(m, folio), 'restore_exclusive_pte');
-  // Exclusive pages used to lose their mapcount.
-  if (m.patches.has('no-exclusive-mapcount')) folio_add_anon_rmap_pte(m, folio, page, vma, address, RMAP_NONE);
+  if (!device_exclusive_is_mapping(m)) folio_add_anon_rmap_pte(m, folio, page, vma, address, RMAP_NONE);
   let pte = pte_mkold(mk_pte(m, page, vma.vm_page_prot));
   if (pte_soft_dirty(orig_pte)) pte = pte_mksoft_dirty(pte);
   if (pte_uffd(orig_pte)) pte = pte_mkuffd(pte);
@@ -355,7 +345,7 @@ function* remove_device_exclusive_entry(m: Machine, vmf: vm_fault): Gen<number> 
   const vma = vmf.vma;
   const folio = page_folio(m, vmf.page);
   if (m.sched.explore) yield* preempt_point(m, 'remove_device_exclusive_entry');
-  const gets = !m.patches.has('no-7c7b962938dd');
+  const gets = !m.patch.exclusive_fault_without_ref;
   if (gets && !folio_try_get(m, folio)) return 0;
   const ret = yield* folio_lock_or_retry(m, folio, vmf);
   if (ret !== 0) {
@@ -409,50 +399,6 @@ function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
 }
 
 /**
- * Handles a CPU fault on a device-private entry by calling migrate_to_ram(). Returns VM_FAULT_*. NON-KERNEL: the
- * device-private branch of upstream's do_swap_page().
- */
-function* device_private_fault(m: Machine, vmf: vm_fault, entry: number): Gen<number> {
-  vmf.page = softleaf_to_page(m, entry);
-  const v14 = m.patches.has('hmm-v14') && page_devmem(m, vmf.page) !== null;
-  if (v14 || m.patches.has('no-16ce101db85d')) {
-    vmf.pte = pte_offset_map(m, vmf.pmdt as ptdesc, pmd_index(vmf.address));
-    if (m.sched.explore) yield* preempt_point(m, 'do_swap_page');
-    const ops = page_pgmap(m, vmf.page).ops;
-    return yield* (ops?.migrate_to_ram as NonNullable<dev_pagemap_ops['migrate_to_ram']>)(m, vmf);
-  }
-  vmf.pte = yield* pte_offset_map_lock(m, vmf.vma.vm_mm, vmf.pmdt as ptdesc, pmd_index(vmf.address), vmf.address);
-  if (vmf.pte === null) return 0;
-  if (vmf.pte.entry[pte_index(vmf.address)] !== vmf.orig_pte) {
-    pte_unmap_unlock(m, vmf.pte);
-    return 0;
-  }
-  const page = vmf.page;
-  m.current.polls = false;
-  const locks = !m.patches.has('no-1afaeb8293c9');
-  if (locks && !trylock_page(m, page)) {
-    if (m.patches.has('no-b570f37a2ce4')) {
-      pte_unmap_unlock(m, vmf.pte);
-      // A CPU fault returns to user space, where the task can be preempted, before the access is retried. A remote
-      // fault retries in a loop without leaving the kernel.
-      m.current.polls = (vmf.flags & FAULT_FLAG_REMOTE) !== 0;
-    } else {
-      yield* softleaf_entry_wait_on_locked(m, entry, vmf.pte.ptl);
-    }
-    return 0;
-  }
-  get_page(m, page);
-  pte_unmap_unlock(m, vmf.pte);
-  if (m.sched.explore) yield* preempt_point(m, 'migrate_to_ram');
-  const migrate_to_ram = page_pgmap(m, page).ops?.migrate_to_ram;
-  BUG_ON(migrate_to_ram === undefined, 'mm/memory.c: do_swap_page() of a device-private page without migrate_to_ram()');
-  const ret = yield* (migrate_to_ram as NonNullable<typeof migrate_to_ram>)(m, vmf);
-  if (locks) unlock_page(m, page);
-  put_page(m, page);
-  return m.patches.has('no-migrate-to-ram-ret') ? 0 : ret;
-}
-
-/**
  * Handles a fault on a non-present pte: a migration, device-exclusive or device-private entry, or a marker. Returns
  * VM_FAULT_* (mm/memory.c: do_swap_page()). Leaves out swap entries: there are no swap devices.
  */
@@ -468,7 +414,10 @@ export function* do_swap_page(m: Machine, vmf: vm_fault): Gen<number> {
     vmf.page = softleaf_to_page(m, entry);
     return yield* remove_device_exclusive_entry(m, vmf);
   }
-  if (softleaf_is_device_private(entry)) return yield* device_private_fault(m, vmf, entry);
+  if (softleaf_is_device_private(entry)) {
+    vmf.page = softleaf_to_page(m, entry);
+    return yield* m.seam.device_private_fault(m, vmf, entry);
+  }
   if (softleaf_is_hwpoison(entry)) return VM_FAULT_HWPOISON;
   if (softleaf_is_marker(entry)) return yield* handle_pte_marker(m, vmf);
   print_bad_page_map(m, vmf.vma, vmf.address, 'pte');

@@ -107,6 +107,7 @@ import { folio_mark_dirty } from '../page-writeback.ts';
 import { folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large, page_folio } from '../page.ts';
 import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
+import { device_exclusive_is_mapping } from '../rmap/device_exclusive.ts';
 import {
   folio_add_file_rmap_pte,
   folio_mapcount,
@@ -291,8 +292,7 @@ function zap_nonpresent_ptes(
     if (!should_zap_folio(m, details, folio)) return 1;
     WARN_ON_ONCE(m, !folio_test_anon(m, folio), 'zap_nonpresent_ptes', 'not anonymous');
     zap.rss[mm_counter(m, folio)]--;
-    if (softleaf_is_device_private(entry) || !m.patches.has('no-exclusive-mapcount'))
-      folio_remove_rmap_pte(m, folio, page, vma);
+    if (softleaf_is_device_private(entry) || device_exclusive_is_mapping(m)) folio_remove_rmap_pte(m, folio, page, vma);
     folio_put(m, folio);
   } else if (softleaf_is_swap(entry)) {
     throw new Unmodelled('zap_nonpresent_ptes: swap entries');

@@ -172,7 +172,7 @@ function restore_pte(
       ? make_writable_device_private_entry_from_page(m, page)
       : make_readable_device_private_entry_from_page(m, page);
     if (pte_soft_dirty(old_pte)) pte = pte_mksoft_dirty(pte);
-    if (pte_uffd(old_pte)) pte = m.patches.has('no-ebdf8321eeeb') ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
+    if (pte_uffd(old_pte)) pte = m.patch.private_uffd_wp_as_present ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
   } else {
     pte = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
     if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);

@@ -45,8 +45,6 @@ import {
   mmu_notifier_invalidate_range_start,
   mmu_notifier_range,
   mmu_notifier_range_init_owner,
-  MMU_NOTIFY_CLEAR,
-  MMU_NOTIFY_MIGRATE,
 } from '../mmu_notifier.ts';
 import { PageAnonExclusive } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
@@ -73,10 +71,9 @@ import {
   type migrate_vma,
   MIGRATE_VMA_SELECT_COMPOUND,
   MIGRATE_VMA_SELECT_DEVICE_COHERENT,
-  MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
-  selects_without_flags,
 } from './migrate_vma.ts';
+import { selects_huge_page, selects_private_page, selects_zero_page } from './select.ts';
 
 type Walk = mm_walk<migrate_vma>;
 
@@ -183,11 +180,7 @@ function* migrate_vma_collect_huge_pmd(
   }
   if (pmd_trans_huge(pmd)) {
     folio = pfn_folio(m, pmd_pfn(pmd));
-    const coherent = folio_is_device_coherent(m, folio) && m.patches.has('fix-collect-coherent-pmd');
-    const selected = coherent
-      ? (migrate.flags & MIGRATE_VMA_SELECT_DEVICE_COHERENT) !== 0 && page_pgmap(m, folio).owner === migrate.pgmap_owner
-      : (migrate.flags & MIGRATE_VMA_SELECT_SYSTEM) !== 0;
-    if (!selected) {
+    if (!selects_huge_page(m, migrate, folio)) {
       spin_unlock(m, ptl);
       return migrate_vma_collect_skip(start, end, walk);
     }
@@ -198,15 +191,11 @@ function* migrate_vma_collect_huge_pmd(
     if (pmd_write(pmd)) write = MIGRATE_PFN_WRITE;
   } else if (!pmd_present(pmd)) {
     const entry = softleaf_from_pmd(pmd);
-    if (!softleaf_is_device_private(entry) || !(migrate.flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE)) {
+    if (!softleaf_is_device_private(entry) || !selects_private_page(m, migrate, softleaf_to_page(m, entry))) {
       spin_unlock(m, ptl);
       return migrate_vma_collect_skip(start, end, walk);
     }
     folio = softleaf_to_folio(m, entry);
-    if (page_pgmap(m, folio).owner !== migrate.pgmap_owner && !m.patches.has('no-800bb1c8dc80')) {
-      spin_unlock(m, ptl);
-      return migrate_vma_collect_skip(start, end, walk);
-    }
     if (softleaf_is_device_private_write(entry)) write = MIGRATE_PFN_WRITE;
   } else {
     spin_unlock(m, ptl);
@@ -263,6 +252,36 @@ function* migrate_vma_collect_huge_pmd(
   return -ENOENT;
 }
 
+/**
+ * Takes the reference with which a large folio is split and gives the page-table lock back. NON-KERNEL: lines of
+ * upstream's migrate_vma_collect_pmd().
+ */
+function* pin_and_unlock(m: Machine, folio: number, fault_folio: number, pt: ptdesc): Gen<void> {
+  if (m.patch.split_before_pin) {
+    pte_unmap_unlock(m, pt);
+    if (m.sched.explore) yield* preempt_point(m, 'migrate_vma_split_folio');
+    if (folio !== fault_folio) folio_get(m, folio);
+    return;
+  }
+  if (folio !== fault_folio) folio_get(m, folio);
+  pte_unmap_unlock(m, pt);
+}
+
+/**
+ * Flushes what was unmapped and gives the page-table lock back. NON-KERNEL: lines of upstream's
+ * migrate_vma_collect_pmd().
+ */
+function* flush_and_unlock(m: Machine, vma: vm_area_struct, start: number, end: number, pt: ptdesc): Gen<void> {
+  if (m.patch.collect_flushes_late) {
+    pte_unmap_unlock(m, pt);
+    if (m.sched.explore) yield* preempt_point(m, 'flush_tlb_range');
+    flush_tlb_range(m, vma, start, end);
+    return;
+  }
+  flush_tlb_range(m, vma, start, end);
+  pte_unmap_unlock(m, pt);
+}
+
 /** Collects one pte table or huge pmd (mm/migrate_device.c: migrate_vma_collect_pmd()). */
 function* migrate_vma_collect_pmd(
   m: Machine,
@@ -281,8 +300,6 @@ function* migrate_vma_collect_pmd(
   const fault_folio = fault_folio_of(m, migrate.fault_page);
   const zero_pfn = page_to_pfn(m, m.zero_page);
   const anonymous = vma_is_anonymous(vma);
-  const any_zero = m.patches.has('coherent-v3');
-  const any_owner = m.patches.has('no-800bb1c8dc80');
   let addr = start;
   let unmapped = 0;
 
@@ -314,11 +331,10 @@ function* migrate_vma_collect_pmd(
           const entry = softleaf_from_pte(pte);
           if (!softleaf_is_device_private(entry)) break collect;
           page = softleaf_to_page(m, entry);
-          if (!(flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE)) break collect;
-          if (page_pgmap(m, page).owner !== migrate.pgmap_owner && !any_owner) break collect;
+          if (!selects_private_page(m, migrate, page)) break collect;
           write = softleaf_is_device_private_write(entry);
         } else {
-          if (pte_pfn(pte) === zero_pfn && (flags & MIGRATE_VMA_SELECT_SYSTEM || any_zero)) {
+          if (pte_pfn(pte) === zero_pfn && selects_zero_page(m, migrate)) {
             mpfn = MIGRATE_PFN_MIGRATE;
             migrate.cpages++;
             break collect;
@@ -339,13 +355,7 @@ function* migrate_vma_collect_pmd(
 
         const folio = page !== 0 ? page_folio(m, page) : 0;
         if (folio !== 0 && folio_test_large(m, folio)) {
-          const late = m.patches.has('no-pin-before-split');
-          if (folio !== fault_folio && !late) folio_get(m, folio);
-          pte_unmap_unlock(m, pt);
-          if (late) {
-            if (m.sched.explore) yield* preempt_point(m, 'migrate_vma_split_folio');
-            if (folio !== fault_folio) folio_get(m, folio);
-          }
+          yield* pin_and_unlock(m, folio, fault_folio, pt);
           const ret = yield* migrate_vma_split_folio(m, folio, fault_folio === 0 ? 0 : migrate.fault_page);
           if (ret !== 0) {
             if (unmapped > 0) flush_tlb_range(m, vma, start, end);
@@ -375,7 +385,7 @@ function* migrate_vma_collect_pmd(
         mpfn = migrate_pfn_from_page(m, page) + MIGRATE_PFN_MIGRATE + (write ? MIGRATE_PFN_WRITE : 0);
         migrate.cpages++;
         const present = pte_present(pte);
-        if (present && pte_dirty(pte) && !m.patches.has('no-fd35ca3d12cc')) folio_mark_dirty(m, folio);
+        if (present && pte_dirty(pte) && !m.patch.collect_drops_dirty) folio_mark_dirty(m, folio);
         set_pte_at(m, mm, addr, pt, i, migration_pte(m, page, pte, write, anon_exclusive));
         folio_remove_rmap_pte(m, folio, page, vma);
         folio_put(m, folio);
@@ -385,13 +395,8 @@ function* migrate_vma_collect_pmd(
       src[migrate.npages++] = mpfn;
     }
 
-    const late = unmapped > 0 && m.patches.has('no-60bae7370896');
-    if (unmapped > 0 && !late) flush_tlb_range(m, vma, start, end);
-    pte_unmap_unlock(m, pt);
-    if (late) {
-      if (m.sched.explore) yield* preempt_point(m, 'flush_tlb_range');
-      flush_tlb_range(m, vma, start, end);
-    }
+    if (unmapped > 0) yield* flush_and_unlock(m, vma, start, end, pt);
+    else pte_unmap_unlock(m, pt);
     return 0;
   }
 }
@@ -409,8 +414,7 @@ const migrate_vma_walk_ops: mm_walk_ops<migrate_vma> = {
 export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void> {
   const vma = migrate.vma as vm_area_struct;
   const range = new mmu_notifier_range();
-  // The event by which a device knows its own migrations is younger than the flags.
-  const event = selects_without_flags(m, migrate) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_MIGRATE;
+  const event = m.seam.migrate_selection.begin(migrate);
   mmu_notifier_range_init_owner(range, event, 0, vma.vm_mm, migrate.start, migrate.end, migrate.pgmap_owner);
   yield* mmu_notifier_invalidate_range_start(m, range);
   yield* walk_page_range_vma(m, vma, migrate.start, migrate.end, migrate_vma_walk_ops, migrate);

@@ -52,6 +52,7 @@ import { folio_is_device_coherent, folio_is_device_private } from '../memremap.t
 import {
   add_mm_counter,
   MM_ANONPAGES,
+  type mm_struct,
   type vm_area_struct,
   VM_UFFD_MISSING,
   VM_WRITE,
@@ -140,7 +141,7 @@ function* migrate_vma_insert_huge_pmd_page(
   const old = pmdt.entry[pi];
   const flush = is_huge_zero_pmd(m, old);
   const unstable = check_stable_address_space(mm) !== 0;
-  if (unstable && m.patches.has('no-63451de16e0a')) return abort();
+  if (unstable && m.patch.reaped_keeps_pmd_lock) return abort();
   if (unstable || (vma.vm_flags & VM_UFFD_MISSING) !== 0 || (!flush && !pmd_none(old))) {
     spin_unlock(m, ptl);
     pte_free(m, mm, pgtable);
@@ -163,6 +164,16 @@ function* migrate_vma_insert_huge_pmd_page(
   count_vm_event(m, 'THP_FAULT_ALLOC');
   count_mthp_stat(m, HPAGE_PMD_ORDER, MTHP_STAT_ANON_FAULT_ALLOC);
   return 0;
+}
+
+/** Says once that such a page cannot be mapped. NON-KERNEL: a line of upstream's migrate_vma_insert_page(). */
+export function unsupported_zone_device_page(m: Machine): void {
+  if (m.log.first('migrate_vma_insert_page')) printk(m, 'Unsupported ZONE_DEVICE page type.');
+}
+
+/** Returns false in an address space that is being reaped. NON-KERNEL: a line of upstream's migrate_vma_insert_page(). */
+function may_insert(m: Machine, mm: mm_struct): boolean {
+  return check_stable_address_space(mm) === 0 || m.patch.insert_ignores_reaping;
 }
 
 /**
@@ -208,9 +219,7 @@ function* insert_page(
     entry = device_private_entry(m, vma, page);
   } else {
     if (zone_device && !folio_is_device_coherent(m, folio)) {
-      // KMSAN is what tells that the pte was never set; without it the pte is what the stack held.
-      if (m.patches.has('no-34f5e9b9d199')) throw new Oops('BUG: KMSAN: uninit-value in migrate_vma_insert_page');
-      if (m.log.first('migrate_vma_insert_page')) printk(m, 'Unsupported ZONE_DEVICE page type.');
+      m.seam.unsupported_zone_device_page(m);
       return false;
     }
     entry = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
@@ -222,7 +231,7 @@ function* insert_page(
   const i = pte_index(addr);
   const orig_pte = pt.entry[i];
   let flush = false;
-  let ok = check_stable_address_space(mm) === 0 || m.patches.has('no-insert-page-stable-check');
+  let ok = may_insert(m, mm);
   if (ok && pte_present(orig_pte)) {
     flush = pte_pfn(orig_pte) === page_to_pfn(m, m.zero_page);
     ok = flush;

@@ -47,21 +47,7 @@ export class migrate_vma {
 
 /** Returns the folio of the page that a CPU faulted on, or 0. NON-KERNEL: upstream computes it in each caller. */
 export function fault_folio_of(m: Machine, fault_page: number): number {
-  return fault_page === 0 || m.patches.has('no-1afaeb8293c9') ? 0 : page_folio(m, fault_page);
-}
-
-/**
- * Where flags and pgmap_owner do not exist yet: sets them to what is selected without them, and is true then.
- * NON-KERNEL (struct migrate_vma of Linux 5.7).
- */
-export function selects_without_flags(m: Machine, migrate: migrate_vma): boolean {
-  const src_owner = m.patches.has('src-owner');
-  if (!src_owner && !m.patches.has('no-800bb1c8dc80')) return false;
-  let select = MIGRATE_VMA_SELECT_SYSTEM | MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
-  if (src_owner) select = migrate.src_owner === null ? MIGRATE_VMA_SELECT_SYSTEM : MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
-  migrate.flags = (migrate.flags & MIGRATE_VMA_SELECT_COMPOUND) | select;
-  migrate.pgmap_owner = migrate.src_owner;
-  return true;
+  return fault_page === 0 || m.patch.fault_page_unlocked ? 0 : page_folio(m, fault_page);
 }
 
 /** Returns a valid entry for the pfn (include/linux/migrate.h: migrate_pfn()). */

@@ -18,8 +18,6 @@ import {
   mmu_notifier_invalidate_range_start,
   mmu_notifier_range,
   mmu_notifier_range_init_owner,
-  MMU_NOTIFY_CLEAR,
-  MMU_NOTIFY_MIGRATE,
 } from '../mmu_notifier.ts';
 import { folio_test_locked, folio_test_lru, folio_test_private, folio_test_writeback } from '../page-flags.ts';
 import {
@@ -48,7 +46,6 @@ import {
   MIGRATE_PFN_SHIFT,
   migrate_pfn_to_page,
   type migrate_vma,
-  selects_without_flags,
 } from './migrate_vma.ts';
 
 /** Clears flags of an entry. NON-KERNEL: entries are doubles, which have no &= operator. */
@@ -70,12 +67,18 @@ function migrate_vma_check_page(m: Machine, page: number, fault_page: number): b
 }
 
 /**
+ * Returns the TTU_* flags for a large folio, which is split later if its destination is not large. NON-KERNEL.
+ */
+function ttu_of_large(m: Machine): number {
+  return m.patch.splits_other_pmds ? TTU_SPLIT_HUGE_PMD : 0;
+}
+
+/**
  * Unmaps the collected folios. Returns the number of entries that still migrate (mm/migrate_device.c:
  * migrate_device_unmap()).
  */
 function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: number, fault_page: number): Gen<number> {
   const fault_folio = fault_folio_of(m, fault_page);
-  const split_flag = m.patches.has('fix-split-other-pmds') ? TTU_SPLIT_HUGE_PMD : 0;
   let allow_drain = true;
   let restore = 0;
   let unmapped = 0;
@@ -86,7 +89,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
     const mpfn = src_pfns[i];
     const page = migrate_pfn_to_page(m, mpfn);
     if (page === 0) {
-      if (mpfn & MIGRATE_PFN_MIGRATE && !m.patches.has('no-44af0b45d58d')) unmapped++;
+      if (mpfn & MIGRATE_PFN_MIGRATE && !m.patch.cpages_without_empty) unmapped++;
       continue;
     }
     if (m.sched.explore) yield* preempt_point(m, 'migrate_device_unmap');
@@ -107,7 +110,7 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
       // Isolation took a reference, which replaces the one from collection.
       folio_put(m, folio);
     }
-    if (folio_mapped(m, folio)) yield* try_to_migrate(m, folio, nr > 1 ? split_flag : 0);
+    if (folio_mapped(m, folio)) yield* try_to_migrate(m, folio, nr > 1 ? ttu_of_large(m) : 0);
     if (folio_mapped(m, folio) || !migrate_vma_check_page(m, page, fault_page)) {
       if (!zone_device) {
         folio_get(m, folio);
@@ -214,7 +217,7 @@ function* __migrate_device_pages(
       const addr = mv.start + i * 4096;
       if (range === null) {
         range = new mmu_notifier_range();
-        const event = selects_without_flags(m, mv) ? MMU_NOTIFY_CLEAR : MMU_NOTIFY_MIGRATE;
+        const event = m.seam.migrate_selection.begin(mv);
         mmu_notifier_range_init_owner(range, event, 0, (mv.vma as vm_area_struct).vm_mm, addr, mv.end, mv.pgmap_owner);
         yield* mmu_notifier_invalidate_range_start(m, range);
       }
@@ -314,7 +317,7 @@ function* __migrate_device_finalize(
 ): Gen<void> {
   const fault_folio = fault_folio_of(m, fault_page);
   const fn = '__migrate_device_finalize';
-  const puts_back = m.patches.has('no-41cddf83d8b0');
+  const puts_back = m.patch.finalize_puts_back;
   for (let i = 0; i < npages; i++) {
     const newpage = migrate_pfn_to_page(m, dst_pfns[i]);
     const page = migrate_pfn_to_page(m, src_pfns[i]);

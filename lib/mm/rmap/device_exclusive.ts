@@ -50,6 +50,25 @@ function* walk_to(m: Machine, vma: vm_area_struct, addr: number, page: number): 
   return null;
 }
 
+/** Returns true if a device-exclusive entry counts as a mapping of its page. NON-KERNEL. */
+export function device_exclusive_is_mapping(m: Machine): boolean {
+  return !m.patch.exclusive_is_no_mapping;
+}
+
+/** Returns false for hugetlb folios. NON-KERNEL: a line of upstream's make_device_exclusive(). */
+function may_be_exclusive(m: Machine, folio: number): boolean {
+  return !folio_test_hugetlb(m, folio) || m.patch.exclusive_takes_hugetlb;
+}
+
+/**
+ * Locks the folio. Returns 0, -EINTR after SIGKILL, or -EBUSY where it does not wait. NON-KERNEL: a line of upstream's
+ * make_device_exclusive().
+ */
+function* lock_folio(m: Machine, folio: number): Gen<number> {
+  if (m.patch.exclusive_trylock) return folio_trylock(m, folio) ? 0 : -EBUSY;
+  return yield* folio_lock_killable(m, folio);
+}
+
 /**
  * Gives a device exclusive access to one anonymous page: its pte becomes a device-exclusive entry, which the next CPU
  * access reverts. Returns the page, whose folio is locked and referenced, or a negative errno: -EOPNOTSUPP for other
@@ -65,16 +84,11 @@ export function* make_device_exclusive(m: Machine, mm: mm_struct, address: numbe
     if (page < 0) return page;
     const vma = vmap.vma as vm_area_struct;
     const folio = page_folio(m, page);
-    const hugetlb = folio_test_hugetlb(m, folio) && !m.patches.has('no-exclusive-hugetlb-check');
-    if (!folio_test_anon(m, folio) || hugetlb) {
+    if (!folio_test_anon(m, folio) || !may_be_exclusive(m, folio)) {
       folio_put(m, folio);
       return -EOPNOTSUPP;
     }
-    if (m.patches.has('no-exclusive-ebusy-fix') && !folio_trylock(m, folio)) {
-      folio_put(m, folio);
-      return -EBUSY;
-    }
-    const ret = m.patches.has('no-exclusive-ebusy-fix') ? 0 : yield* folio_lock_killable(m, folio);
+    const ret = yield* lock_folio(m, folio);
     if (ret !== 0) {
       folio_put(m, folio);
       return ret;
@@ -96,7 +110,7 @@ export function* make_device_exclusive(m: Machine, mm: mm_struct, address: numbe
     let swp_pte = make_device_exclusive_entry(page_to_pfn(m, page));
     if (pte_soft_dirty(pte)) swp_pte = pte_mksoft_dirty(swp_pte);
     set_pte_at(m, mm, addr, pt, i, swp_pte);
-    if (m.patches.has('no-exclusive-mapcount')) folio_remove_rmap_pte(m, folio, page, vma);
+    if (!device_exclusive_is_mapping(m)) folio_remove_rmap_pte(m, folio, page, vma);
     pte_unmap_unlock(m, pt);
     yield* mmu_notifier_invalidate_range_end(m, range);
     return page;

@@ -321,7 +321,7 @@ export function folio_move_anon_rmap(m: Machine, folio: number, vma: vm_area_str
 function __folio_set_anon(m: Machine, folio: number, vma: vm_area_struct, address: number, exclusive: boolean): void {
   const own = vma.anon_vma;
   BUG_ON(own === null, 'mm/rmap.c: __folio_set_anon() of a vma without anon_vma');
-  if (folio_test_anon(m, folio) && m.patches.has('no-7ab0ad0e74f8')) return;
+  if (folio_test_anon(m, folio) && m.patch.device_page_keeps_mapping) return;
   const av = exclusive ? (own as anon_vma) : (own as anon_vma).root;
   m.page.mapping[folio] = (av.id << 2) | FOLIO_MAPPING_ANON;
   m.page.index[folio] = linear_anon_page_index(vma, address);

@@ -90,6 +90,7 @@ import { ptep_clear_flush } from '../pgtable-generic.ts';
 import { folio_anon_vma } from '../util.ts';
 import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
 import { anon_vma_lock_read, anon_vma_trylock_read, anon_vma_unlock_read, put_anon_vma } from './anon_vma.ts';
+import { device_exclusive_is_mapping } from './device_exclusive.ts';
 import {
   folio_mapcount,
   folio_mapped,
@@ -282,7 +283,7 @@ export function migration_pte(
     if (pte_young(pteval)) entry = make_migration_entry_young(entry);
     if (pte_dirty(pteval)) entry = make_migration_entry_dirty(entry);
   }
-  const leaf = !pte_present(pteval) && m.patches.has('no-ad7df764b7e1');
+  const leaf = !pte_present(pteval) && m.patch.leaf_bits_as_present;
   if (leaf ? leaf_pte_soft_dirty(pteval) : pte_soft_dirty(pteval)) entry = pte_mksoft_dirty(entry);
   if (leaf ? leaf_pte_uffd(pteval) : pte_uffd(pteval)) entry = pte_mkuffd(entry);
   return entry;
@@ -293,7 +294,7 @@ export function migration_pte(
  * is arbitrary. NON-KERNEL.
  */
 function check_counted(m: Machine, pteval: number): void {
-  if (!m.patches.has('no-exclusive-mapcount') || !softleaf_is_device_exclusive(softleaf_from_pte(pteval))) return;
+  if (device_exclusive_is_mapping(m) || !softleaf_is_device_exclusive(softleaf_from_pte(pteval))) return;
   throw new Unmodelled(
     'try_to_migrate_one, try_to_unmap_one: a page computed from a device-exclusive entry that was taken for a present one',
   );
@@ -309,6 +310,19 @@ function no_subpage(m: Machine, pfn: number): void {
   throw new Oops(`BUG: unable to handle page fault for address: ${(VMEMMAP_START + BigInt(pfn) * 64n).toString(16)}`);
 }
 
+/** Returns the pfn in a device-private pte. NON-KERNEL: a line of upstream's try_to_migrate_one(). */
+function pfn_of_leaf(m: Machine, pteval: number): number {
+  if (m.patch.private_subpage_by_pte_pfn) no_subpage(m, leaf_pte_pfn(pteval));
+  return softleaf_to_pfn(softleaf_from_pte(pteval));
+}
+
+/** Returns the walk of a folio that is unmapped. NON-KERNEL: a line of upstream's try_to_migrate_one(). */
+function ttu_walk(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): page_vma_mapped_walk {
+  const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, ttu & TTU_SYNC ? PVMW_SYNC : 0);
+  if (ttu & TTU_SYNC && m.patch.ttu_sync_forgets_offsets) pvmw.flags = PVMW_SYNC;
+  return pvmw;
+}
+
 /**
  * Replaces the mappings of one vma by migration entries (mm/rmap.c: try_to_migrate_one()). Hugetlb folios and hwpoison
  * are Unmodelled.
@@ -316,8 +330,7 @@ function no_subpage(m: Machine, pfn: number): void {
 function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): Gen<boolean> {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_migrate_one: hugetlb folios');
   const mm = vma.vm_mm;
-  const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, ttu & TTU_SYNC ? PVMW_SYNC : 0);
-  if (ttu & TTU_SYNC && m.patches.has('offsets-ttu-sync')) pvmw.flags = PVMW_SYNC;
+  const pvmw = ttu_walk(m, folio, vma, start, ttu);
   let flags = ttu;
   let ret = true;
   const range = new mmu_notifier_range();
@@ -352,8 +365,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
     const i = pvmw.ptei;
     const address = pvmw.address;
     let pteval = pt.entry[i];
-    const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
-    if (!pte_present(pteval) && m.patches.has('no-private-subpage')) no_subpage(m, leaf_pte_pfn(pteval));
+    const pfn = pte_present(pteval) ? pte_pfn(pteval) : pfn_of_leaf(m, pteval);
     const subpage = folio_page(folio, pfn - pvmw.pfn);
     const anon = folio_test_anon(m, folio);
     const anon_exclusive = anon && PageAnonExclusive(m, subpage);
@@ -398,7 +410,7 @@ export function* try_to_migrate(m: Machine, folio: number, flags: number): Gen<v
     )
   )
     return;
-  const coherent = folio_is_device_coherent(m, folio) && !m.patches.has('coherent-v3');
+  const coherent = folio_is_device_coherent(m, folio) && !m.patch.coherent_v3;
   if (folio_is_zone_device(m, folio) && !folio_is_device_private(m, folio) && !coherent) return;
   const rwc: rmap_walk_control = {
     arg: flags,
@@ -432,8 +444,7 @@ function ttu_anon_folio(m: Machine, vma: vm_area_struct, folio: number): boolean
 function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start: number, ttu: number): Gen<boolean> {
   if (folio_test_hugetlb(m, folio)) throw new Unmodelled('try_to_unmap_poisoned_hugetlb_one: hugetlb folios');
   const mm = vma.vm_mm;
-  const pvmw = DEFINE_FOLIO_VMA_WALK(m, folio, vma, start, ttu & TTU_SYNC ? PVMW_SYNC : 0);
-  if (ttu & TTU_SYNC && m.patches.has('offsets-ttu-sync')) pvmw.flags = PVMW_SYNC;
+  const pvmw = ttu_walk(m, folio, vma, start, ttu);
   let flags = ttu;
   let ret = true;
   const range = new mmu_notifier_range();

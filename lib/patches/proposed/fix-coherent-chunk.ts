@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     'A coherent device whose one range is in use does not remap it once more, and takes single pages from a free huge one when no others are left.',
+  sets: ['one_coherent_chunk'],
 } as const satisfies PatchState;

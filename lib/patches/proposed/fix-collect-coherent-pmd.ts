@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     "migrate_vma_collect_huge_pmd() takes a huge page of coherent device memory for a migration of its owner's coherent pages, and no longer for one of system pages.",
+  sets: ['selects_coherent_pmd'],
 } as const satisfies PatchState;

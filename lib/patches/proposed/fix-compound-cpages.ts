@@ -10,4 +10,5 @@ export default {
   where: 'recorded results of migrate_multiple',
   merged: false,
   changes: 'dmirror_migrate_to_system() counts 512 pages in cpages for a huge page that migrated as a whole, not 1.',
+  sets: ['counts_huge_cpages'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     "dmirror_do_fault() enters the backing page of a private page into the mirror's page table, as dmirror_migrate_finalize_and_map() does, instead of the private page itself, which has no kernel address.",
+  sets: ['mirrors_backing_page'],
 } as const satisfies PatchState;

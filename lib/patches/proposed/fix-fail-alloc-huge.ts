@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     'The flag makes the next allocation of a huge page fail and lets single pages alone, whose failure nothing makes good.',
+  sets: ['fails_huge_only'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     'hmm_vma_handle_absent_pmd() adds the offset of the walk inside of the huge page to the pfn, as hmm_vma_handle_pmd() does.',
+  sets: ['hmm_absent_pmd_inside'],
 } as const satisfies PatchState;

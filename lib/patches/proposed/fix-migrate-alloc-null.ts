@@ -10,4 +10,5 @@ export default {
   where: 'recorded oopses of migrate_anon_huge_err',
   merged: false,
   changes: 'dmirror_migrate_alloc_and_copy() leaves a page where it is if there is no device page for it.',
+  sets: ['checks_small_pages'],
 } as const satisfies PatchState;

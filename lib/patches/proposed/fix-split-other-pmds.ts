@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes:
     'migrate_device_unmap() splits the pmds through which other address spaces map a large folio, since the folio may be split before it is mapped again.',
+  sets: ['splits_other_pmds'],
 } as const satisfies PatchState;

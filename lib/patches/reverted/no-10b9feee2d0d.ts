@@ -10,4 +10,5 @@ export default {
   where: '10b9feee2d0d',
   merged: true,
   changes: "hmm_range_fault() takes a device-private pmd for an error, even the caller's own.",
+  sets: ['hmm_absent_pmd_is_error'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: '12b2285bf3d1',
   merged: true,
   changes: 'zone_device_page_init() takes device pages as their last use left them, also as parts of a large folio.',
+  sets: ['device_page_init_as_it_is'],
 } as const satisfies PatchState;

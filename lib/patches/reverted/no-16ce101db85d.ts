@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { do_device_private_page_unlocked } from '../../mm/memory/device_private.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -11,5 +12,7 @@ export default {
   merged: true,
   changes:
     'do_swap_page() calls migrate_to_ram() with neither a reference on the private page nor a second look at the pte, and migrate_vma has no fault_page.',
-  excludes: ['no-migrate-to-ram-ret'],
+  excludes: ['no-b570f37a2ce4', 'no-migrate-to-ram-ret'],
+  sets: ['no_fault_page'],
+  seams: { device_private_fault: do_device_private_page_unlocked },
 } as const satisfies PatchState;

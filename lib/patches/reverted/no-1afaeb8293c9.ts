@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { do_device_private_page_without_lock } from '../../mm/memory/device_private.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -11,4 +12,6 @@ export default {
   merged: true,
   changes: 'do_swap_page() takes a reference on the private page but not its lock; whoever migrates locks it.',
   excludes: ['no-b570f37a2ce4', 'no-16ce101db85d'],
+  sets: ['fault_page_unlocked'],
+  seams: { device_private_fault: do_device_private_page_without_lock },
 } as const satisfies PatchState;

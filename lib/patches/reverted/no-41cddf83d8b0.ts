@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'The end of a migration gives every folio of system memory back through the LRU, the one that is left behind too.',
+  sets: ['finalize_puts_back'],
 } as const satisfies PatchState;

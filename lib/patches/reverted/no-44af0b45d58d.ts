@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'migrate_vma_setup() counts in cpages the pages that it unmapped only, and none of the empty places that can be filled.',
+  sets: ['cpages_without_empty'],
 } as const satisfies PatchState;

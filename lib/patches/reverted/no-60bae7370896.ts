@@ -10,4 +10,5 @@ export default {
   where: '60bae7370896',
   merged: true,
   changes: 'migrate_vma_collect_pmd() flushes the TLBs after it has given the page-table lock back.',
+  sets: ['collect_flushes_late'],
 } as const satisfies PatchState;

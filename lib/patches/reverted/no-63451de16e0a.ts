@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'migrate_vma_insert_huge_pmd_page() gives up in an address space that is being reaped without giving the pmd lock back.',
+  sets: ['reaped_keeps_pmd_lock'],
 } as const satisfies PatchState;

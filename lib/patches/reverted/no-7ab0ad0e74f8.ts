@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'A device page keeps its mapping when it is freed and when it is used again, and, as in 2019, a new anonymous page that has one is not given another.',
+  sets: ['device_page_keeps_mapping'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: '7c7b962938dd',
   merged: true,
   changes: 'remove_device_exclusive_entry() locks the folio without holding a reference on it.',
+  sets: ['exclusive_fault_without_ref'],
 } as const satisfies PatchState;

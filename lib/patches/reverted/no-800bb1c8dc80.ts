@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { by_nothing } from '../../mm/migrate_device/select.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -11,4 +12,5 @@ export default {
   merged: true,
   changes:
     'migrate_vma selects system pages and the private pages of every device, with neither owner nor flags; the rest is as in src-owner.',
+  seams: { migrate_selection: by_nothing },
 } as const satisfies PatchState;

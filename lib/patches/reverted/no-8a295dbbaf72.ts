@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     "hmm_range_fault() answers -EFAULT for a private page of another device's instead of bringing it to system memory.",
+  sets: ['hmm_foreign_private_is_error'],
 } as const satisfies PatchState;

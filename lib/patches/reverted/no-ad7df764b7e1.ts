@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     "Migration of a private page takes soft-dirty and userfaultfd's write protection from the bits of present ptes, which belong to the offset of a leaf.",
+  sets: ['leaf_bits_as_present'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'Long-term pinning takes an empty list of isolated folios for nothing to do, though coherent pages are never on it.',
+  sets: ['empty_list_is_pinnable'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'dmirror_device_evict_chunk() allocates its arrays in one piece each, without __GFP_NOFAIL and without a check.',
+  sets: ['eviction_may_lack_memory'],
 } as const satisfies PatchState;

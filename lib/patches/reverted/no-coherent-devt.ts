@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'The range of a coherent device is chosen by a device number that is not set yet.',
+  sets: ['coherent_range_by_cdev'],
 } as const satisfies PatchState;

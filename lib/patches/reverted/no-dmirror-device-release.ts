@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'test_hmm registers a device before it has memory, and lets it stand when it gets none and the module fails to load.',
+  sets: ['device_added_first'],
 } as const satisfies PatchState;

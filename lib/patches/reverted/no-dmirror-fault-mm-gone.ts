@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'dmirror_fault() reports success when the mirrored address space is gone.',
+  sets: ['fault_without_mm_succeeds'],
 } as const satisfies PatchState;

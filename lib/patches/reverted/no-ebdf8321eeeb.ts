@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'remove_migration_pte() marks a device-private entry write-protected for userfaultfd by the bit of present ptes, which belongs to the offset of a leaf.',
+  sets: ['private_uffd_wp_as_present'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'ef233450898f',
   merged: true,
   changes: 'A device page that is free has a reference count of 1, as one that is in use.',
+  sets: ['free_device_pages_counted'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'Fixes b2ef9f5a5cb3',
   merged: true,
   changes: 'Closing a mirror leaves its pages on the device.',
+  sets: ['close_keeps_device_pages'],
 } as const satisfies PatchState;

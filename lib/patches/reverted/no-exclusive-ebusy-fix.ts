@@ -10,4 +10,5 @@ export default {
   where: 'seed 001, part of the rework of 2025',
   merged: true,
   changes: 'make_device_exclusive() answers -EBUSY for a folio whose lock is taken.',
+  sets: ['exclusive_trylock'],
 } as const satisfies PatchState;

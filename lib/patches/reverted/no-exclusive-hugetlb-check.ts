@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'FOLL_SPLIT_PMD splits the pmd of a hugetlb mapping as if it were a transparent huge page, and make_device_exclusive() takes hugetlb folios.',
+  sets: ['exclusive_takes_hugetlb'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'seed 001, part of the rework of 2025',
   merged: true,
   changes: 'A device-exclusive entry holds a reference but does not count as a mapping.',
+  sets: ['exclusive_is_no_mapping'],
 } as const satisfies PatchState;

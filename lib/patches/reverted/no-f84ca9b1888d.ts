@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'page_vma_mapped_walk() stops at every device-private pmd, whose it may be, whether mappings or migration entries are wanted, and without a second look once it has the lock.',
+  sets: ['walk_stops_at_private_pmd'],
 } as const satisfies PatchState;

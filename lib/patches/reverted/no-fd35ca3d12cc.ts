@@ -10,4 +10,5 @@ export default {
   where: 'fd35ca3d12cc',
   merged: true,
   changes: 'migrate_vma_collect_pmd() does not mark the page dirty when it takes a dirty pte away.',
+  sets: ['collect_drops_dirty'],
 } as const satisfies PatchState;

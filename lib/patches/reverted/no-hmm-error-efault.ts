@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() answers 0 and HMM_PFN_ERROR for pages behind an absent pmd that were asked for.',
+  sets: ['hmm_error_is_no_fault'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() faults in addresses that no vma covers.',
+  sets: ['hmm_faults_holes'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() leaves the entries as they were where it passes a pmd that is under migration.',
+  sets: ['hmm_migrating_pmd_unset'],
 } as const satisfies PatchState;

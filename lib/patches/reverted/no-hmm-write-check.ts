@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() does not look for VM_WRITE before it faults for writing.',
+  sets: ['hmm_ignores_vm_write'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'migrate_vma_insert_page() does not ask whether the address space is being reaped.',
+  sets: ['insert_ignores_reaping'],
 } as const satisfies PatchState;

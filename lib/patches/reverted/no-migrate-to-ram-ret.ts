@@ -10,4 +10,5 @@ export default {
   where: 'follow-up of 16ce101db85d',
   merged: true,
   changes: 'do_swap_page() drops what migrate_to_ram() answers.',
+  sets: ['migrate_to_ram_ret_dropped'],
 } as const satisfies PatchState;

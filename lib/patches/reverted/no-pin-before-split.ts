@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'migrate_vma_collect_pmd() takes its reference on a large folio that it has to split after it has given the page-table lock back.',
+  sets: ['split_before_pin'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'Unmapping a private page looks for its struct page by the pfn that pte_pfn() reads in the device-private entry.',
+  sets: ['private_subpage_by_pte_pfn'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'mm/hmm.c and its documentation',
   merged: true,
   changes: 'The driver does not ask mmu_interval_read_retry() before it uses what hmm_range_fault() answered.',
+  sets: ['no_read_retry'],
 } as const satisfies PatchState;

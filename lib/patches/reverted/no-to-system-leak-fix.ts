@@ -11,4 +11,5 @@ export default {
   merged: true,
   changes:
     'dmirror_migrate_to_system() allocates its arrays before it looks whether the mirrored address space is there.',
+  sets: ['to_system_allocates_first'],
 } as const satisfies PatchState;

@@ -10,4 +10,5 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'A large anonymous folio that is freed on a device stays in the count of large anonymous folios.',
+  sets: ['freed_device_folio_counted'],
 } as const satisfies PatchState;

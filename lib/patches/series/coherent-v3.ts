@@ -12,4 +12,5 @@ export default {
   changes:
     'try_to_migrate() passes over coherent pages; pinning them for long fails with -EFAULT, and works by the fast path; migrate_vma selects the zero page whatever the flags. struct hmm_dmirror_cmd has a sixth u64, zone_device_type, for HMM_DMIRROR_GET_MEM_DEV_TYPE, which is the last ioctl.',
   excludes: ['src-owner', 'no-800bb1c8dc80', 'no-any-unpinnable'],
+  sets: ['coherent_v3'],
 } as const satisfies PatchState;

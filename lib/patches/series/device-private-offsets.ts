@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { by_offset } from '../../mm/device_private.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -11,4 +12,5 @@ export default {
   merged: false,
   changes:
     'Device-private pages have no pfns but offsets in a space of their own, from 0 on; entries, mpfns, hmm_pfns and rmap walks say which of the two a number is, and three swap types less are left for swap devices.',
+  seams: { device_private_numbers: (m, layout) => new by_offset(m, layout) },
 } as const satisfies PatchState;

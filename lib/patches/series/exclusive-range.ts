@@ -13,4 +13,5 @@ export default {
     "make_device_exclusive_range() takes every mapping of each page's folio down through rmap and answers which pages of the range it got; it passes over a folio whose lock is taken. test_hmm asks for 64 pages at a time and answers -EBUSY unless it gets them all.",
   needs: ['no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   excludes: ['no-exclusive-ebusy-fix'],
+  sets: ['exclusive_range'],
 } as const satisfies PatchState;

@@ -11,4 +11,18 @@ export default {
   merged: false,
   changes: 'hmm_vma_migrate() and hmm_vma_fault() have every hmm-v14-* defect at once.',
   needs: ['hmm-v14'],
+  sets: [
+    'v14_block_ignored',
+    'v14_cached_is_pinned',
+    'v14_counts_twice',
+    'v14_faults_without_permission',
+    'v14_isolation_falls_through',
+    'v14_pinned_not_restored',
+    'v14_pinned_off_lru',
+    'v14_remaps_what_failed',
+    'v14_skipped_looks_migrated',
+    'v14_skips_empty',
+    'v14_skips_huge',
+    'v14_vma_checked_late',
+  ],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'hmm_vma_fault() lets the mmap_lock be given up even if it is told not to.',
   needs: ['hmm-v14'],
+  sets: ['v14_block_ignored'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'The reference of the page cache counts as a pin, so that pages of files never migrate.',
   needs: ['hmm-v14'],
+  sets: ['v14_cached_is_pinned'],
 } as const satisfies PatchState;

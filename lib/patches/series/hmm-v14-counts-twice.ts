@@ -12,4 +12,5 @@ export default {
   changes:
     'The last loop stops once it has seen as many pages as migrate, those that were found to be pinned among them, and leaves the rest locked and unmapped.',
   needs: ['hmm-v14'],
+  sets: ['v14_counts_twice'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'hmm_vma_fault() does not look whether the vma can be read or written before it faults.',
   needs: ['hmm-v14'],
+  sets: ['v14_faults_without_permission'],
 } as const satisfies PatchState;

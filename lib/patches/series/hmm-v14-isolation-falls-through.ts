@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A page that cannot be isolated is given back, and then tested for pins, and given back again.',
   needs: ['hmm-v14'],
+  sets: ['v14_isolation_falls_through'],
 } as const satisfies PatchState;

@@ -12,4 +12,5 @@ export default {
   changes:
     'Pages that turn out to be pinned once they are unmapped keep their migration entries and their lock if nothing else migrates: the loop that restores them starts where the one before it ended.',
   needs: ['hmm-v14'],
+  sets: ['v14_pinned_not_restored'],
 } as const satisfies PatchState;

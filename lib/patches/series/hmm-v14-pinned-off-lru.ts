@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A pinned page that was isolated is not put back on the LRU.',
   needs: ['hmm-v14'],
+  sets: ['v14_pinned_off_lru'],
 } as const satisfies PatchState;

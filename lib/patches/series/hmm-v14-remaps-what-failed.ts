@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A page that could not be moved is given to its destination all the same: HMM_PFN_MIGRATE is not asked for.',
   needs: ['hmm-v14'],
+  sets: ['v14_remaps_what_failed'],
 } as const satisfies PatchState;

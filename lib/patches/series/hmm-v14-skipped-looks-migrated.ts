@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A page without a destination keeps HMM_PFN_MIGRATE, which tells the driver that it has migrated.',
   needs: ['hmm-v14'],
+  sets: ['v14_skipped_looks_migrated'],
 } as const satisfies PatchState;

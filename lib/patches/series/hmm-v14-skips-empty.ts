@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'Addresses where nothing is mapped cannot be migrated.',
   needs: ['hmm-v14'],
+  sets: ['v14_skips_empty'],
 } as const satisfies PatchState;

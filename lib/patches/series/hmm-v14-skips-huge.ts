@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'Mappings of huge pages are split, but their pages are not migrated.',
   needs: ['hmm-v14'],
+  sets: ['v14_skips_huge'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'Whether the vma is one of hugetlb pages is asked before whether there is a vma.',
   needs: ['hmm-v14'],
+  sets: ['v14_vma_checked_late'],
 } as const satisfies PatchState;

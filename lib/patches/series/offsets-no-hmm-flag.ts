@@ -12,4 +12,5 @@ export default {
   changes: 'The hmm_pfn of a private page holds an offset and does not say so.',
   needs: ['device-private-offsets'],
   excludes: ['offsets-rfc-order-shift'],
+  offsets: { hmm_flag: 0, hmm_order_shift: 53 },
 } as const satisfies PatchState;

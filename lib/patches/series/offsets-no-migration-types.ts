@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { MAX_SWAPFILES } from '../../mm/leafops.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -12,4 +13,5 @@ export default {
   changes: 'The migration entry of a private page holds an offset and does not say so.',
   needs: ['device-private-offsets'],
   excludes: ['offsets-v1-migration-read'],
+  offsets: { private_migration: false, max_swapfiles: MAX_SWAPFILES },
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'The mpfn of a private page holds an offset and does not say so.',
   needs: ['device-private-offsets'],
+  offsets: { mpfn_flag: 0 },
 } as const satisfies PatchState;

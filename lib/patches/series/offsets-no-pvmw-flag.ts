@@ -13,4 +13,5 @@ export default {
   changes: 'A walk over mappings compares numbers without asking which of them are offsets.',
   needs: ['device-private-offsets'],
   excludes: ['offsets-ttu-sync'],
+  offsets: { pvmw_flag: 0 },
 } as const satisfies PatchState;

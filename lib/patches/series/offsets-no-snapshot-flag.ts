@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A page snapshot holds the offset of a private page and does not say so.',
   needs: ['device-private-offsets'],
+  offsets: { snapshot_flag: 0 },
 } as const satisfies PatchState;

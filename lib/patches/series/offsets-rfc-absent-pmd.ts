@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'hmm_range_fault() answers the offset of a huge private page without HMM_PFN_DEVICE_PRIVATE.',
   needs: ['device-private-offsets'],
+  sets: ['hmm_absent_pmd_unmarked'],
 } as const satisfies PatchState;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HMM_PFN_ORDER_TOP } from '../../mm/device_private.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -12,4 +13,5 @@ export default {
   changes: 'HMM_PFN_DEVICE_PRIVATE is the same bit of an hmm_pfn as the highest of the order.',
   needs: ['device-private-offsets'],
   excludes: ['offsets-no-hmm-flag'],
+  offsets: { hmm_flag: HMM_PFN_ORDER_TOP, hmm_order_shift: 53 },
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'dmirror_devmem_folio_split() asks for the offset of a tail before it has told the tail whose it is.',
   needs: ['device-private-offsets'],
+  sets: ['split_tail_without_pgmap'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: "page_mapped_in_vma() looks for the number of the folio's first page, whichever page it is asked for.",
   needs: ['device-private-offsets'],
+  sets: ['walks_for_first_page'],
 } as const satisfies PatchState;

@@ -12,4 +12,5 @@ export default {
   changes: 'try_to_unmap_one() and try_to_migrate_one() with TTU_SYNC forget that the walk is for offsets.',
   needs: ['device-private-offsets'],
   excludes: ['offsets-no-pvmw-flag'],
+  sets: ['ttu_sync_forgets_offsets'],
 } as const satisfies PatchState;

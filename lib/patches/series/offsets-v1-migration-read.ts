@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'softleaf_is_migration_read() does not know the readable migration entries of private pages.',
   needs: ['device-private-offsets'],
+  sets: ['private_migration_not_read'],
 } as const satisfies PatchState;

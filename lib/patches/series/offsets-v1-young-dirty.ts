@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: 'A migration entry that fork() or mprotect() takes the right to write from loses its young and dirty bits.',
   needs: ['device-private-offsets'],
+  sets: ['migration_forgets_young_dirty'],
 } as const satisfies PatchState;

@@ -11,4 +11,5 @@ export default {
   merged: false,
   changes: "memremap_device_private_pagemap() takes node -1 as it is, and such memory has no node's counters.",
   needs: ['device-private-offsets'],
+  sets: ['no_node_as_it_is'],
 } as const satisfies PatchState;

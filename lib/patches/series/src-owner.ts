@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { by_src_owner } from '../../mm/migrate_device/select.ts';
 import type { PatchState } from '../patch_state.ts';
 
 export default {
@@ -12,4 +13,5 @@ export default {
   changes:
     'struct migrate_vma has src_owner in the place of pgmap_owner and flags: NULL selects system pages, an owner its private pages and nothing else. A migration is MMU_NOTIFY_CLEAR to its own device too, and test_hmm has no coherent devices.',
   excludes: ['no-800bb1c8dc80'],
+  seams: { migrate_selection: by_src_owner },
 } as const satisfies PatchState;

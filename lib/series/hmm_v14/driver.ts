@@ -398,7 +398,7 @@ const fops: file_operations = {
 };
 
 function* hmm_v14_init(m: Machine, params: ModuleParams): Gen<number> {
-  if (!m.patches.has('hmm-v14')) {
+  if (!m.patch.hmm_v14) {
     printk(m, `${NAME}: Unknown symbol hmm_vma_migrate (err -2)`);
     return -ENOENT;
   }

@@ -56,7 +56,6 @@ import { pte_offset_map } from '../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import {
-  as_posted,
   HMM_PFN_DEVICE,
   HMM_PFN_EMPTY,
   HMM_PFN_ERROR,
@@ -127,7 +126,7 @@ function* hmm_vma_do_fault(
   block: boolean,
 ): Gen<number> {
   let flags = FAULT_FLAG_REMOTE;
-  if (!block || as_posted(m, 'hmm-v14-block-ignored')) flags |= FAULT_FLAG_ALLOW_RETRY;
+  if (!block || m.patch.v14_block_ignored) flags |= FAULT_FLAG_ALLOW_RETRY;
   if (fault & HMM_PFN_WRITE) flags |= FAULT_FLAG_WRITE;
   const r = yield* handle_mm_fault(m, vma, addr, flags);
   if (r & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)) return -EAGAIN;
@@ -269,7 +268,7 @@ export function* hmm_vma_fault(
   const mirror = mirror_of(vma.vm_mm);
   if (invalid(vma, start, end) || mirror === null) return -EINVAL;
   const needs = VM_READ | (write ? VM_WRITE : 0);
-  if ((vma.vm_flags & needs) !== needs && !as_posted(m, 'hmm-v14-faults-without-permission')) return -EPERM;
+  if ((vma.vm_flags & needs) !== needs && !m.patch.v14_faults_without_permission) return -EPERM;
   begin(mirror, range, start, end);
   if (special(vma)) {
     pfns.fill(HMM_PFN_SPECIAL, 0, (end - start) / PAGE_SIZE);

@@ -4,7 +4,6 @@ import t from 'tap';
 import { boot } from '../../boot.ts';
 import { page_to_pfn } from '../../mm/page.ts';
 import {
-  as_posted,
   dev_page_allow_migrate,
   HMM_PFN_DEVICE,
   HMM_PFN_EMPTY,
@@ -61,14 +60,5 @@ t.test('a page of system memory is no device page', (t) => {
   t.equal(page_devmem(m, m.zero_page), null);
   t.notOk(dev_page_allow_migrate(m, m.zero_page));
   t.ok(is_addressable_page(m, m.zero_page));
-  t.end();
-});
-
-t.test('as posted, it has every defect', (t) => {
-  const one = boot({ mem: 128 * 1024 * 1024, patches: ['hmm-v14', 'hmm-v14-counts-twice'] });
-  t.ok(as_posted(one, 'hmm-v14-counts-twice'));
-  t.notOk(as_posted(one, 'hmm-v14-skips-huge'));
-  const all = boot({ mem: 128 * 1024 * 1024, patches: ['hmm-v14', 'hmm-v14-as-posted'] });
-  t.ok(as_posted(all, 'hmm-v14-skips-huge'));
   t.end();
 });

@@ -88,8 +88,3 @@ export function dev_page_allow_migrate(m: Machine, page: number): boolean {
 export function is_addressable_page(m: Machine, page: number): boolean {
   return !folio_is_device_private(m, page);
 }
-
-/** Returns true if the machine has this defect of the posted code, alone or with all others. NON-KERNEL. */
-export function as_posted(m: Machine, defect: PatchId): boolean {
-  return m.patches.has('hmm-v14-as-posted') || m.patches.has(defect);
-}

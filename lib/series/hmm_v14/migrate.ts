@@ -6,7 +6,7 @@
 // Free device pages have refcount 0 today, so the extra 1 that v14 expects of each is left out. Anonymous pages are
 // unmapped by try_to_migrate(); v14 uses try_to_unmap() with a flag.
 //
-// Each as_posted() is a defect of the posted code.
+// Each m.patch.v14_* is a defect of the posted code.
 
 import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
@@ -21,7 +21,6 @@ import {
 import type { Machine } from '../../boot.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { Oops } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
 import { folio_lock, folio_unlock } from '../../mm/filemap/folio_lock.ts';
 import { folio_put, lru_add_drain, lru_add_drain_all } from '../../mm/folio.ts';
@@ -36,7 +35,7 @@ import {
 import { folio_migrate_flags, folio_migrate_mapping, remove_migration_ptes } from '../../mm/migrate/entry.ts';
 import { migrate_vma_insert_page } from '../../mm/migrate_device/insert.ts';
 import { migrate_pfn, MIGRATE_PFN_MIGRATE, migrate_vma } from '../../mm/migrate_device/migrate_vma.ts';
-import { is_vm_hugetlb_page, type vm_area_struct, VM_SPECIAL, vma_is_anonymous } from '../../mm/mm_types.ts';
+import { is_vm_hugetlb_page, NULL_VMA, type vm_area_struct, VM_SPECIAL, vma_is_anonymous } from '../../mm/mm_types.ts';
 import {
   mmu_notifier_invalidate_range_end,
   mmu_notifier_invalidate_range_start,
@@ -62,7 +61,6 @@ import { try_to_migrate } from '../../mm/rmap/walk.ts';
 import { folio_mapping } from '../../mm/util.ts';
 import { folio_isolate_lru, folio_putback_lru } from '../../mm/vmscan.ts';
 import {
-  as_posted,
   dev_page_allow_migrate,
   HMM_PFN_DEVICE,
   hmm_pfn_from_pfn,
@@ -137,7 +135,7 @@ type Walk = mm_walk<hmm_migrate>;
 
 /** Collects [start, end), where nothing is mapped: a driver may populate it. */
 function collect_empty(m: Machine, migrate: hmm_migrate, start: number, end: number): void {
-  if (as_posted(m, 'hmm-v14-skips-empty') || !vma_is_anonymous(migrate.vma)) return;
+  if (m.patch.v14_skips_empty || !vma_is_anonymous(migrate.vma)) return;
   migrate.src_pfns.fill(HMM_PFN_MIGRATE, (start - migrate.start) / PAGE_SIZE, (end - migrate.start) / PAGE_SIZE);
   migrate.npages += (end - start) / PAGE_SIZE;
 }
@@ -199,7 +197,7 @@ function* hmm_collect_walk_pmd(
       const page = hmm_pfn_to_page(m, entry);
       if (page === 0) continue;
       if (PageCompound(m, page)) {
-        if (as_posted(m, 'hmm-v14-skips-huge')) continue;
+        if (m.patch.v14_skips_huge) continue;
         const folio = page_folio(m, page);
         folio_get(m, folio);
         pte_unmap_unlock(m, pt);
@@ -242,13 +240,19 @@ function hmm_migrate_page_check(m: Machine, page: number): boolean {
   if (PageCompound(m, page)) return false;
   if (folio_is_zone_device(m, page) && !dev_page_allow_migrate(m, page)) return false;
   let extra = 1;
-  if (folio_mapping(m, page) !== null && !as_posted(m, 'hmm-v14-cached-is-pinned')) extra++;
+  if (folio_mapping(m, page) !== null && !m.patch.v14_cached_is_pinned) extra++;
   return folio_ref_count(m, page) - extra <= folio_mapcount(m, page);
 }
 
 function hmm_migrate_put(m: Machine, page: number): void {
   if (folio_is_zone_device(m, page)) folio_put(m, page);
   else folio_putback_lru(m, page);
+}
+
+/** Puts an isolated page back that turned out to be pinned. */
+function put_pinned(m: Machine, page: number): void {
+  if (m.patch.v14_pinned_off_lru) folio_put(m, page);
+  else hmm_migrate_put(m, page);
 }
 
 /** Locks the collected pages and isolates them from the LRU. The reference of the isolation replaces the first one. */
@@ -274,14 +278,13 @@ function* hmm_migrate_lock_and_isolate(m: Machine, migrate: hmm_migrate): Gen<vo
         folio_unlock(m, page);
       }
       folio_put(m, page);
-      if (!isolated && !as_posted(m, 'hmm-v14-isolation-falls-through')) continue;
+      if (!isolated && !m.patch.v14_isolation_falls_through) continue;
     }
     if (!hmm_migrate_page_check(m, page)) {
       src_pfns[i] = 0;
       migrate.npages--;
       folio_unlock(m, page);
-      if (as_posted(m, 'hmm-v14-pinned-off-lru')) folio_put(m, page);
-      else hmm_migrate_put(m, page);
+      put_pinned(m, page);
     }
   }
 }
@@ -302,7 +305,7 @@ function* hmm_migrate_unmap(m: Machine, migrate: hmm_migrate): Gen<void> {
     }
   }
   // As posted, this loop starts where the first one ended.
-  if (as_posted(m, 'hmm-v14-pinned-not-restored')) return;
+  if (m.patch.v14_pinned_not_restored) return;
   for (let i = 0; i < migrate.nr && restore > 0; i++) {
     const page = hmm_pfn_to_page(m, src_pfns[i]);
     if (page === 0 || src_pfns[i] & HMM_PFN_MIGRATE) continue;
@@ -335,7 +338,7 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
     const newpage = hmm_pfn_to_page(m, dst_pfns[i]);
     const page = hmm_pfn_to_page(m, src_pfns[i]);
     if (newpage === 0) {
-      if (!as_posted(m, 'hmm-v14-skipped-looks-migrated')) migrate.stays(i);
+      if (!m.patch.v14_skipped_looks_migrated) migrate.stays(i);
       continue;
     }
     if (!(src_pfns[i] & HMM_PFN_MIGRATE)) continue;
@@ -359,6 +362,11 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
   }
 }
 
+/** Returns true for the entry of a page that has moved. */
+function goes_to_destination(m: Machine, src_pfn: number): boolean {
+  return (src_pfn & HMM_PFN_MIGRATE) !== 0 || m.patch.v14_remaps_what_failed;
+}
+
 /**
  * Replaces the migration entries by mappings of the destination, or of the source if it stays. Drops locks and
  * references.
@@ -366,10 +374,10 @@ function* hmm_migrate_struct_page(m: Machine, migrate: hmm_migrate): Gen<void> {
 function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Gen<void> {
   const { src_pfns, dst_pfns } = migrate;
   for (let i = 0; i < migrate.nr; i++) {
-    if (migrate.npages === 0 && as_posted(m, 'hmm-v14-counts-twice')) return;
+    if (migrate.npages === 0 && m.patch.v14_counts_twice) return;
     let newpage = hmm_pfn_to_page(m, dst_pfns[i]);
     const page = hmm_pfn_to_page(m, src_pfns[i]);
-    const unused = page === 0 || (!(src_pfns[i] & HMM_PFN_MIGRATE) && !as_posted(m, 'hmm-v14-remaps-what-failed'));
+    const unused = page === 0 || !goes_to_destination(m, src_pfns[i]);
     if (newpage !== 0 && unused) {
       folio_unlock(m, newpage);
       folio_put(m, newpage);
@@ -396,18 +404,16 @@ function* hmm_migrate_remove_migration_pte(m: Machine, migrate: hmm_migrate): Ge
 export function* hmm_vma_migrate(
   m: Machine,
   ops: hmm_migrate_ops | null,
-  vma: vm_area_struct | null,
+  given_vma: vm_area_struct | null,
   src_pfns: Float64Array | null,
   dst_pfns: Float64Array | null,
   start: number,
   end: number,
   priv: unknown,
 ): Gen<number> {
+  const vma = given_vma === null && m.patch.v14_vma_checked_late ? NULL_VMA : given_vma;
   start -= start % PAGE_SIZE;
   end -= end % PAGE_SIZE;
-  if (vma === null && as_posted(m, 'hmm-v14-vma-checked-late')) {
-    throw new Oops('BUG: kernel NULL pointer dereference, address: 0000000000000020');
-  }
   if (vma === null || is_vm_hugetlb_page(vma) || vma.vm_flags & VM_SPECIAL) return -EINVAL;
   if (ops === null || src_pfns === null || dst_pfns === null || start >= end) return -EINVAL;
   if (start < vma.vm_start || start >= vma.vm_end) return -EINVAL;
