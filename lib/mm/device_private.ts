@@ -6,7 +6,6 @@ import type { Gen } from '../kernel/gen.ts';
 import { null_dereference } from '../kernel/null_pointer.ts';
 import { Oops, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { completion, wait_for_completion } from '../kernel/sched/completion.ts';
-import type { PatchId } from '../patches/index.ts';
 import {
   MAX_SWAPFILES,
   softleaf_is_device_private,

@@ -7,7 +7,6 @@ import type { Gen } from '../../kernel/gen.ts';
 import { dev_pagemap, folio_is_device_private, page_pgmap } from '../../mm/memremap.ts';
 import type { vm_area_struct } from '../../mm/mm_types.ts';
 import { folio_is_zone_device, pfn_to_page } from '../../mm/page.ts';
-import type { PatchId } from '../../patches/index.ts';
 
 // hmm_pfn_t of patch 13/16 (Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com): pfn * 2^HMM_PFN_SHIFT +
 // flags in that patch's bit layout; an exact double.
