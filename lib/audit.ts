@@ -119,15 +119,15 @@ function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number)
     }
     if (!object.rb_root.some((c) => c.vma === vma))
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} is not found through its anon_vma`);
-    const pgoff = (addr - vma.vm_start) / 4096 + vma.vm_anon_pgoff;
-    if (vma.vm_file === null && pgoff !== (addr - vma.vm_start) / 4096 + vma.vm_pgoff) return;
+    const pgoff = (addr - vma.vm_start) / PAGE_SIZE + vma.vm_anon_pgoff;
+    if (vma.vm_file === null && pgoff !== (addr - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff) return;
     if (index !== pgoff)
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has index ${index}, the vma says ${pgoff}`);
   } else if (object instanceof address_space) {
     if (!object.i_mmap.has(vma))
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)}: its file does not know the vma`);
     const unit = object.kind === 'hugetlbfs' ? folio_nr_pages(m, folio) : 1;
-    const pgoff = (addr - vma.vm_start) / 4096 + vma.vm_pgoff;
+    const pgoff = (addr - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff;
     if (index * unit !== pgoff && index !== pgoff)
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has file index ${index}, the vma says ${pgoff}`);
   } else a.say(`rmap: ${a.pfn(page)} names mapping ${mapping >>> 2}, which does not exist`);
@@ -169,7 +169,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     const page = present ? pfn_to_page(m, pte_pfn(entry)) : softleaf_to_page(m, leaf);
     if (page === m.zero_page || page === m.thp.huge_zero_folio) return;
     const folio = page_folio(m, page);
-    const nr = size / 4096;
+    const nr = size / PAGE_SIZE;
     if (vma.vm_flags & VM_HUGETLB) hugetlb += nr;
     else rss[counter_of(m, folio)] += nr;
     if (!present && softleaf_is_migration(leaf)) {
@@ -179,7 +179,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     const c = a.map(page);
     if (!present && softleaf_is_device_exclusive(leaf) && !device_exclusive_is_mapping(m)) {
       // has a reference and no mapcount
-    } else if (size === 4096) c.ptes++;
+    } else if (size === PAGE_SIZE) c.ptes++;
     else c.entire++;
     a.hold(folio, 1);
     audit_rmap(a, vma, addr, page);
@@ -324,10 +324,10 @@ function audit_tlb(a: Auditor): void {
       for (let i = 0; i < cpu.rtag.length; i++) {
         const tag = cpu.rtag[i];
         if (tag < mm.tlb_tag || tag >= mm.tlb_tag + TAG_SPAN) continue;
-        const addr = (tag - mm.tlb_tag) * 4096;
+        const addr = (tag - mm.tlb_tag) * PAGE_SIZE;
         const leaf = walk_address(mm, addr);
-        const span = leaf.level === 'pmd' ? PMD_SIZE : leaf.level === 'pud' ? PUD_SIZE : 4096;
-        const pfn = pte_pfn(leaf.entry) + (addr % span) / 4096;
+        const span = leaf.level === 'pmd' ? PMD_SIZE : leaf.level === 'pud' ? PUD_SIZE : PAGE_SIZE;
+        const pfn = pte_pfn(leaf.entry) + (addr % span) / PAGE_SIZE;
         const where = `TLB of CPU ${cpu.id}: 0x${addr.toString(16)} of mm ${mm.mm_id}`;
         if (!(leaf.entry & _PAGE_PRESENT) || pfn !== cpu.pfn[i])
           a.say(`${where} maps pfn ${cpu.pfn[i]}, the page tables do not`);
@@ -354,8 +354,8 @@ export function audit(m: Machine): string[] {
       a.hold(t.page, 1);
       if (t.ptl.owner !== null) a.say(`lock: ${t.ptl.what} held by task ${t.ptl.owner.pid}`);
     });
-    if (mm.pgtables_bytes !== (tables - 1) * 4096)
-      a.say(`mm ${mm.mm_id}: pgtables_bytes ${mm.pgtables_bytes}, the tables take ${(tables - 1) * 4096}`);
+    if (mm.pgtables_bytes !== (tables - 1) * PAGE_SIZE)
+      a.say(`mm ${mm.mm_id}: pgtables_bytes ${mm.pgtables_bytes}, the tables take ${(tables - 1) * PAGE_SIZE}`);
   }
   for (const object of m.mappings.live()) {
     if (!(object instanceof address_space)) continue;

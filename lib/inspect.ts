@@ -43,6 +43,7 @@ import {
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import { flag_names } from './mm/page-flags.ts';
 import { folio_nr_pages, page_folio, pfn_to_page, ZONE_DEVICE } from './mm/page.ts';
+import { PAGE_SIZE } from './mm/physmem.ts';
 
 /** The entry at which a page-table walk of an address ends. */
 export interface Leaf {
@@ -69,7 +70,7 @@ export function walk_address(mm: mm_struct, addr: number): Leaf {
             ? pmd_index(addr)
             : pte_index(addr);
     const entry = table.entry[i];
-    if (table.level === 1) return { level: 'pte', entry, table, index: i, size: 4096 };
+    if (table.level === 1) return { level: 'pte', entry, table, index: i, size: PAGE_SIZE };
     const child = table.child?.[i] ?? null;
     if (child === null || (entry & _PAGE_TABLE) === 0) {
       if (entry === 0)
@@ -91,7 +92,7 @@ export function for_each_leaf(
   mm: mm_struct,
   visit: (addr: number, entry: number, size: number, table: ptdesc, index: number) => void,
 ): void {
-  const span = [0, 4096, PMD_SIZE, PUD_SIZE, 512 * PUD_SIZE];
+  const span = [0, PAGE_SIZE, PMD_SIZE, PUD_SIZE, 512 * PUD_SIZE];
   const walk = (table: ptdesc, base: number): void => {
     const size = span[table.level];
     for (let i = 0; i < 512; i++) {
@@ -184,10 +185,10 @@ export function inspect_range(m: Machine, pid: number, start: number, npages: nu
   let from = start;
   const flush = (to: number): void => {
     if (held === null) return;
-    const n = (to - from) / 4096;
+    const n = (to - from) / PAGE_SIZE;
     lines.push(`0x${from.toString(16)}${n > 1 ? ` (${n} pages)` : ''}: ${held}`);
   };
-  for (let a = start; a < start + npages * 4096; a += 4096) {
+  for (let a = start; a < start + npages * PAGE_SIZE; a += PAGE_SIZE) {
     const vma = vma_at(mm, a);
     const leaf = walk_address(mm, a);
     const text = vma === null ? 'no vma' : `${leaf.level} ${describe_entry(m, leaf.entry)}`;
@@ -196,6 +197,6 @@ export function inspect_range(m: Machine, pid: number, start: number, npages: nu
     held = text;
     from = a;
   }
-  flush(start + npages * 4096);
+  flush(start + npages * PAGE_SIZE);
   return lines;
 }

@@ -46,11 +46,11 @@ import { type mm_struct, type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS } from '..
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { folio_nr_pages, folio_order, page_folio, page_to_pfn, pfn_to_page } from '../mm/page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../mm/page_alloc.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 
 const NAME = 'block_driver';
 const SIZE = 128 * 1024 * 1024;
-const PAGE_SIZE = 4096;
 const BLOCK = 512;
 const BLOCK_ORDER = 9;
 const BOTH = MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND;

@@ -48,10 +48,10 @@ import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_to_pfn } from '../mm/page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../mm/page_alloc.ts';
 import { page_mapped_in_vma } from '../mm/page_vma_mapped.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 
 const NAME = 'offset_driver';
-const PAGE_SIZE = 4096;
 
 /** Argument of an ioctl: u64 address and u64 number. */
 const OFFSET_ARG = { size: 16, addr: 0, number: 8 } as const;

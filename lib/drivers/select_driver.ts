@@ -23,11 +23,11 @@ import { migrate_vma } from '../mm/migrate_device/migrate_vma.ts';
 import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 import { test_hmm_state } from '../test_hmm/dmirror.ts';
 
 const NAME = 'select_driver';
-const PAGE_SIZE = 4096;
 const MAX_PAGES = 512;
 
 /**

@@ -38,11 +38,11 @@ import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../m
 import { type mm_struct, VM_FAULT_SIGBUS } from '../mm/mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_to_pfn, pfn_to_page } from '../mm/page.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
 
 const NAME = 'sigbus_driver';
 const SIZE = 128 * 1024 * 1024;
-const PAGE_SIZE = 4096;
 const PAGES = 16;
 
 class sigbus_state {

@@ -6,6 +6,7 @@ import { EBUSY, EFAULT, EINVAL, ENXIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { thp_get_unmapped_area } from '../mm/huge_memory/unmapped_area.ts';
 import { VM_MAYSHARE } from '../mm/mm_types.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { shmem_get_unmapped_area, shmem_zero_setup } from '../mm/shmem.ts';
 import { alloc_file } from './file_table.ts';
 import { type file, type file_operations, FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, type inode } from './fs.ts';
@@ -178,7 +179,7 @@ const urandom_fops: file_operations = {
   *read(m, _f, buf, count): Gen<number> {
     let done = 0;
     while (done < count) {
-      const bytes = new Uint8Array(Math.min(4096, count - done));
+      const bytes = new Uint8Array(Math.min(PAGE_SIZE, count - done));
       for (let i = 0; i < bytes.length; i += 4) {
         const r = m.sched.strategy.random_u32();
         for (let k = 0; k < 4 && i + k < bytes.length; k++) bytes[i + k] = (r >>> (8 * k)) & 0xff;

@@ -34,6 +34,7 @@ import { type vm_area_struct, VM_DONTEXPAND, VM_HUGETLB, VM_WRITE } from '../mm/
 import { mm_get_unmapped_area_vmaflags } from '../mm/mmap/unmapped_area.ts';
 import { clear_flags, PG_dirty, PG_uptodate } from '../mm/page-flags.ts';
 import { folio_pfn } from '../mm/page.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { folio_mapped } from '../mm/rmap/rmap.ts';
 import { folio_zero_range } from '../mm/truncate.ts';
 import { mapping_rmap_tree_foreach } from '../mm/vma/vma.ts';
@@ -63,7 +64,7 @@ function* hugetlbfs_file_mmap(m: Machine, f: file, vma: vm_area_struct): Gen<num
   vma.vm_ops = hugetlb_vm_ops;
   const pages = 2 ** h.order;
   if (vma.vm_pgoff % pages !== 0) return -EINVAL;
-  const len = vma.vm_end - vma.vm_start + vma.vm_pgoff * 4096;
+  const len = vma.vm_end - vma.vm_start + vma.vm_pgoff * PAGE_SIZE;
   if (len > Number.MAX_SAFE_INTEGER) return -EINVAL;
   yield* down_write(m, node.i_rwsem);
   let ret = -ENOMEM;
@@ -102,8 +103,8 @@ function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: n
   let done = 0;
   while (done < count && pos + done < node.i_size) {
     const at = pos + done;
-    const nr = Math.min(count - done, node.i_size - at, 4096 - (at % 4096));
-    const index = Math.floor(at / 4096);
+    const nr = Math.min(count - done, node.i_size - at, PAGE_SIZE - (at % PAGE_SIZE));
+    const index = Math.floor(at / PAGE_SIZE);
     const folio = yield* filemap_lock_folio(m, mapping, index - (index % pages));
     let left: number;
     if (folio === 0) left = yield* clear_user(m, buf + done, nr);
@@ -112,7 +113,7 @@ function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: n
       left = yield* copy_to_user(
         m,
         buf + done,
-        m.ram.bytes(folio_pfn(m, folio) + (index % pages)).subarray(at % 4096, (at % 4096) + nr),
+        m.ram.bytes(folio_pfn(m, folio) + (index % pages)).subarray(at % PAGE_SIZE, (at % PAGE_SIZE) + nr),
         nr,
       );
       folio_put(m, folio);
@@ -125,12 +126,12 @@ function* hugetlbfs_read(m: Machine, f: file, buf: number, count: number, pos: n
 
 /** fs/hugetlbfs/inode.c: vma_offset_start() */
 function vma_offset_start(vma: vm_area_struct, start: number): number {
-  return vma.vm_start + (vma.vm_pgoff < start ? (start - vma.vm_pgoff) * 4096 : 0);
+  return vma.vm_start + (vma.vm_pgoff < start ? (start - vma.vm_pgoff) * PAGE_SIZE : 0);
 }
 
 /** fs/hugetlbfs/inode.c: vma_offset_end() */
 function vma_offset_end(vma: vm_area_struct, end: number): number {
-  return end === Infinity ? vma.vm_end : Math.min(vma.vm_end, (end - vma.vm_pgoff) * 4096 + vma.vm_start);
+  return end === Infinity ? vma.vm_end : Math.min(vma.vm_end, (end - vma.vm_pgoff) * PAGE_SIZE + vma.vm_start);
 }
 
 /** fs/hugetlbfs/inode.c: hugetlb_vma_maps_pfn() */
@@ -187,7 +188,7 @@ function* remove_inode_hugepages(m: Machine, node: inode, lstart: number, lend: 
   const mapping = node.i_mapping as address_space;
   const truncate_op = lend === Infinity;
   let freed = 0;
-  for (const at of mapping_indices(mapping, lstart / 4096, lend / 4096 - 1)) {
+  for (const at of mapping_indices(mapping, lstart / PAGE_SIZE, lend / PAGE_SIZE - 1)) {
     const folio = filemap_get_entry(m, mapping, at);
     if (folio === 0) continue;
     const index = at / 2 ** h.order;
@@ -220,7 +221,7 @@ function* hugetlbfs_setattr_size(m: Machine, f: file, length: number): Gen<numbe
   if (length % huge_page_size(h) !== 0) return -EINVAL;
   node.i_size = length;
   yield* down_write(m, mapping.i_mmap_rwsem);
-  yield* hugetlb_vmdelete_list(m, mapping, length / 4096, Infinity, ZAP_FLAG_DROP_MARKER);
+  yield* hugetlb_vmdelete_list(m, mapping, length / PAGE_SIZE, Infinity, ZAP_FLAG_DROP_MARKER);
   up_write(m, mapping.i_mmap_rwsem);
   yield* remove_inode_hugepages(m, node, length, Infinity);
   return 0;
@@ -261,7 +262,7 @@ function* hugetlbfs_fallocate(m: Machine, f: file, mode: number, offset: number,
   yield* down_write(m, mapping.i_mmap_rwsem);
   if (offset < hole_start)
     yield* hugetlbfs_zero_partial_page(m, h, mapping, offset, Math.min(offset + len, hole_start));
-  if (hole_end > hole_start) yield* hugetlb_vmdelete_list(m, mapping, hole_start / 4096, hole_end / 4096, 0);
+  if (hole_end > hole_start) yield* hugetlb_vmdelete_list(m, mapping, hole_start / PAGE_SIZE, hole_end / PAGE_SIZE, 0);
   if (offset + len > hole_end && offset + len > hole_start)
     yield* hugetlbfs_zero_partial_page(m, h, mapping, hole_end, offset + len);
   up_write(m, mapping.i_mmap_rwsem);

@@ -5,6 +5,7 @@ import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBADF, EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { fget } from './file.ts';
 import { fput } from './file_table.ts';
@@ -104,12 +105,12 @@ function* ioctl_fioasync(m: Machine, f: file, arg: number): Gen<number> {
 
 /** Returns the bytes allocated to the file, which only tmpfs counts (fs/stat.c: inode_get_bytes()). */
 function inode_get_bytes(f: file): number {
-  return (f.f_inode.i_mapping?.nrpages ?? 0) * 4096;
+  return (f.f_inode.i_mapping?.nrpages ?? 0) * PAGE_SIZE;
 }
 
 /** Returns the size of the file: one page for a sysfs attribute (include/linux/fs.h: i_size_read()). */
 function i_size_read(f: file): number {
-  return file_system_of(f) === 'sysfs' ? 4096 : f.f_inode.i_size;
+  return file_system_of(f) === 'sysfs' ? PAGE_SIZE : f.f_inode.i_size;
 }
 
 /** Returns -EINVAL for every block: no modelled file system has bmap (fs/ioctl.c: ioctl_fibmap()). */

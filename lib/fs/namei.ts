@@ -7,6 +7,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { find_task_by_vpid } from '../kernel/pid.ts';
 import type { task_struct } from '../kernel/sched/core.ts';
 import { VM_NORESERVE } from '../mm/mm_types.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { chrdev_open, chrdev_state } from './char_dev.ts';
@@ -151,7 +152,7 @@ const encoder = new TextEncoder();
  */
 function text_fops(path: string): file_operations {
   const proc = path.startsWith('/proc/');
-  const limit = path.startsWith('/sys/') ? 4096 : Number.MAX_SAFE_INTEGER;
+  const limit = path.startsWith('/sys/') ? PAGE_SIZE : Number.MAX_SAFE_INTEGER;
   return {
     *read(m, f, buf, count, pos): Gen<number> {
       const t = f.private_data as text_file;

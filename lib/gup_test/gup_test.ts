@@ -14,9 +14,8 @@ import { folio_is_longterm_pinnable, FOLL_LONGTERM, FOLL_WRITE, unpin_user_pages
 import type { mm_struct } from '../mm/mm_types.ts';
 import { mmap_read_lock_killable, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { folio_maybe_dma_pinned } from '../mm/rmap/rmap.ts';
-
-const PAGE_SIZE = 4096;
 
 /** Size of struct gup_test and offsets of its members (mm/gup_test.h). */
 const GUP_TEST = {

@@ -9,6 +9,7 @@ import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
 import { SetPageReserved } from '../mm/page-flags.ts';
 import { __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { check_patches } from '../patches/check_patches.ts';
 
 const MIN_MEM = 64 * 1024 * 1024;
@@ -32,8 +33,8 @@ export function machine_init(m: Machine, initcalls: readonly ((m: Machine) => vo
   }
   check_patches(c.patches);
   for (const span of m.iomem.ram_spans()) {
-    m.zone.add_span(span.start / 4096, span.end / 4096);
-    m.ram.set_linear(span.start / 4096, (span.end - span.start) / 4096, true);
+    m.zone.add_span(span.start / PAGE_SIZE, span.end / PAGE_SIZE);
+    m.ram.set_linear(span.start / PAGE_SIZE, (span.end - span.start) / PAGE_SIZE, true);
   }
   m.sched.make_task_dead = (t) => make_task_dead(m, t);
   m.zero_page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);

@@ -2,6 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import { EBUSY, ERANGE } from '../errno.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { printk } from './printk.ts';
 
 // resource flags and descriptors (include/linux/ioport.h)
@@ -74,8 +75,8 @@ export class resource_state {
       if (
         !(r.size > 0) ||
         r.start < 0 ||
-        r.start % 4096 !== 0 ||
-        r.size % 4096 !== 0 ||
+        r.start % PAGE_SIZE !== 0 ||
+        r.size % PAGE_SIZE !== 0 ||
         r.start + r.size - 1 > this.iomem_resource.end
       ) {
         throw new RangeError(

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
-import { Machine } from '../boot.ts';
+import type { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import {
   add_mm_counter,
@@ -16,16 +15,12 @@ import {
   vma_is_anonymous,
   vma_pages,
 } from './mm_types.ts';
+import { bare_machine } from './testing.ts';
+import t from 'tap';
 
 const [VM_WRITE, VM_SHARED, VM_MAYWRITE, VM_MAYSHARE, VM_HUGETLB] = [2, 8, 0x20, 0x80, 0x400000];
 const [FILEPAGES, ANONPAGES, SHMEMPAGES] = [0, 1, 3];
 const BASE = 0x200000000;
-
-function machine(): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024 });
-  for (const s of m.iomem.ram_spans()) m.zone.add_span(s.start / 4096, s.end / 4096);
-  return m;
-}
 
 function vma_of(m: Machine, pages: number, pgoff: number): vm_area_struct {
   const vma = new vm_area_struct(mm_alloc(m) as mm_struct, BASE, BASE + pages * 4096);
@@ -34,7 +29,7 @@ function vma_of(m: Machine, pages: number, pgoff: number): vm_area_struct {
 }
 
 t.test('an address of a vma has its index in the file behind it', (t) => {
-  const vma = vma_of(machine(), 8, 100);
+  const vma = vma_of(bare_machine(), 8, 100);
   t.equal(vma_pages(vma), 8);
   t.equal(linear_page_index(vma, BASE), 100);
   t.equal(linear_page_index(vma, BASE + 3 * 4096 + 4095), 103);
@@ -55,7 +50,7 @@ t.test('private memory that may become writable is copied on write, shared memor
 });
 
 t.test('a vma is anonymous without operations and hugetlb by its flag', (t) => {
-  const vma = vma_of(machine(), 1, 0);
+  const vma = vma_of(bare_machine(), 1, 0);
   t.ok(vma_is_anonymous(vma));
   vma.vm_ops = {};
   t.notOk(vma_is_anonymous(vma));
@@ -66,7 +61,7 @@ t.test('a vma is anonymous without operations and hugetlb by its flag', (t) => {
 });
 
 t.test('a folio counts as anonymous by its mapping, as shmem or file by swapbacked', (t) => {
-  const m = machine();
+  const m = bare_machine();
   const [folio, swapbacked] = [5, 1 << 6];
   m.page.flags[folio] = 0;
   m.page.mapping[folio] = 4;

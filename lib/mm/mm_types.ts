@@ -11,6 +11,7 @@ import { wait_queue_head } from '../kernel/sched/wait.ts';
 import type { mmu_notifier_subscriptions } from './mmu_notifier.ts';
 import { PG_swapbacked } from './page-flags.ts';
 import { FOLIO_MAPPING_ANON } from './page.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
 // vm_flags (include/linux/mm.h: VM_*). Leaves out the flags above bit 31: VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED and
@@ -258,9 +259,9 @@ export class vm_fault {
   constructor(vma: vm_area_struct, address: number, flags: number) {
     this.vma = vma;
     this.real_address = address;
-    this.address = address - (address % 4096);
+    this.address = address - (address % PAGE_SIZE);
     this.flags = flags;
-    this.pgoff = (this.address - vma.vm_start) / 4096 + vma.vm_pgoff;
+    this.pgoff = (this.address - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff;
   }
 }
 
@@ -271,12 +272,12 @@ export function vma_is_anonymous(vma: vm_area_struct): boolean {
 
 /** Returns the length in pages (include/linux/mm.h: vma_pages()). */
 export function vma_pages(vma: vm_area_struct): number {
-  return (vma.vm_end - vma.vm_start) / 4096;
+  return (vma.vm_end - vma.vm_start) / PAGE_SIZE;
 }
 
 /** Returns the address's index within the vma's object, in pages (include/linux/pagemap.h: linear_page_index()). */
 export function linear_page_index(vma: vm_area_struct, address: number): number {
-  return (address - (address % 4096) - vma.vm_start) / 4096 + vma.vm_pgoff;
+  return (address - (address % PAGE_SIZE) - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff;
 }
 
 /** include/linux/hugetlb_inline.h: is_vm_hugetlb_page() */

@@ -14,6 +14,7 @@ import {
   type mm_struct,
   MMF_OOM_SKIP,
   MMF_UNSTABLE,
+  VM_FAULT_SIGBUS,
   VM_HUGETLB,
   VM_PFNMAP,
   VM_SHARED,
@@ -80,4 +81,12 @@ export function* process_mrelease(m: Machine, pidfd: number, flags: number): Gen
   }
   mmdrop(m, mm);
   return ret;
+}
+
+/**
+ * Returns VM_FAULT_SIGBUS if the OOM reaper may have zapped the address space, else 0 (include/linux/oom.h:
+ * check_stable_address_space()).
+ */
+export function check_stable_address_space(mm: mm_struct): number {
+  return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
 }

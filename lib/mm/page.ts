@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import { PG_head } from './page-flags.ts';
-import { PAGES_PER_SECTION } from './physmem.ts';
+import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 
 // Page types (include/linux/page-flags.h: enum pagetype), 0 where upstream has no type.
 export const PGTY_none = 0;
@@ -219,7 +219,7 @@ export function folio_nr_pages(m: Machine, folio: number): number {
 
 /** Returns the size in bytes (include/linux/mm.h: folio_size()). */
 export function folio_size(m: Machine, folio: number): number {
-  return folio_nr_pages(m, folio) * 4096;
+  return folio_nr_pages(m, folio) * PAGE_SIZE;
 }
 
 /** Returns true for a folio of more than one page (include/linux/page-flags.h: folio_test_large()). */

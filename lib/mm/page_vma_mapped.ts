@@ -39,6 +39,7 @@ import {
 } from './leafops.ts';
 import { is_vm_hugetlb_page, type vm_area_struct } from './mm_types.ts';
 import { folio_nr_pages, folio_test_anon, page_folio } from './page.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } from './rmap/rmap.ts';
 
 /** take the page-table lock instead of relying on a lockless read */
@@ -132,10 +133,10 @@ export function page_vma_mapped_walk_restart(m: Machine, pvmw: page_vma_mapped_w
 
 /** Returns the address at which the walk ends (mm/internal.h: vma_address_end()). */
 export function vma_address_end(pvmw: page_vma_mapped_walk): number {
-  if (pvmw.nr_pages === 1) return pvmw.address + 4096;
+  if (pvmw.nr_pages === 1) return pvmw.address + PAGE_SIZE;
   const vma = pvmw.vma;
   const pgoff_vma_start = pvmw.pgoff_is_anon ? vma.vm_anon_pgoff : vma.vm_pgoff;
-  const address = vma.vm_start + (pvmw.pgoff + pvmw.nr_pages - pgoff_vma_start) * 4096;
+  const address = vma.vm_start + (pvmw.pgoff + pvmw.nr_pages - pgoff_vma_start) * PAGE_SIZE;
   return address < vma.vm_start || address > vma.vm_end ? vma.vm_end : address;
 }
 
@@ -306,7 +307,7 @@ export function* page_vma_mapped_walk(m: Machine, pvmw: page_vma_mapped_walk): G
     for (;;) {
       const pt = pvmw.pte as ptdesc;
       do {
-        pvmw.address += 4096;
+        pvmw.address += PAGE_SIZE;
         if (pvmw.address >= end) return not_found(m, pvmw);
         if (pte_index(pvmw.address) === 0) {
           if (pvmw.ptl !== null) spin_unlock(m, pvmw.ptl);

@@ -77,6 +77,7 @@ import {
 import { folio_mark_dirty } from './page-writeback.ts';
 import { folio_nr_pages, folio_pfn, folio_size, folio_test_large } from './page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from './page_alloc.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import { folio_zero_range, truncate_inode_folio, truncate_inode_partial_folio } from './truncate.ts';
 import { handle_userfault, userfaultfd_minor, userfaultfd_missing } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
@@ -139,12 +140,12 @@ export function vma_is_shmem(vma: vm_area_struct): boolean {
 
 /** mm/shmem.c: shmem_acct_size() */
 function shmem_acct_size(m: Machine, noreserve: boolean, size: number): number {
-  return noreserve ? 0 : security_vm_enough_memory_mm(m, m.current.mm as mm_struct, PAGE_ALIGN(size) / 4096);
+  return noreserve ? 0 : security_vm_enough_memory_mm(m, m.current.mm as mm_struct, PAGE_ALIGN(size) / PAGE_SIZE);
 }
 
 /** mm/shmem.c: shmem_unacct_size() */
 function shmem_unacct_size(m: Machine, noreserve: boolean, size: number): void {
-  if (!noreserve) vm_unacct_memory(m, PAGE_ALIGN(size) / 4096);
+  if (!noreserve) vm_unacct_memory(m, PAGE_ALIGN(size) / PAGE_SIZE);
 }
 
 /** Leaves out the size limit of a mount and quotas: no mount has them (mm/shmem.c: shmem_inode_acct_blocks()). */
@@ -232,20 +233,20 @@ export function shmem_get_unmapped_area(
 ): number {
   if (len > TASK_SIZE) return -ENOMEM;
   const addr = mm_get_unmapped_area(m, f, uaddr, len, pgoff, flags);
-  if (addr < 0 || addr % 4096 !== 0 || addr > TASK_SIZE - len) return addr;
+  if (addr < 0 || addr % PAGE_SIZE !== 0 || addr > TASK_SIZE - len) return addr;
   const mode = m.thp.shmem_enabled;
   if (mode === 'deny' || flags & MAP_FIXED || uaddr === addr) return addr;
   // tmpfs is mounted with huge=never; shmem_enabled applies to the internal mount of shared anonymous memory.
   if (mode !== 'force' && (f !== null || mode === 'never')) return addr;
   const hpage_size = HPAGE_PMD_SIZE;
   if (len < hpage_size) return addr;
-  const offset = (pgoff * 4096) % hpage_size;
+  const offset = (pgoff * PAGE_SIZE) % hpage_size;
   if (offset !== 0 && offset + len < 2 * hpage_size) return addr;
   if (addr % hpage_size === offset) return addr;
-  const inflated_len = len + hpage_size - 4096;
+  const inflated_len = len + hpage_size - PAGE_SIZE;
   if (inflated_len > TASK_SIZE) return addr;
   let inflated_addr = mm_get_unmapped_area(m, null, uaddr, inflated_len, 0, flags);
-  if (inflated_addr < 0 || inflated_addr % 4096 !== 0) return addr;
+  if (inflated_addr < 0 || inflated_addr % PAGE_SIZE !== 0) return addr;
   const inflated_offset = inflated_addr % hpage_size;
   inflated_addr += offset - inflated_offset;
   if (inflated_offset > offset) inflated_addr += hpage_size;
@@ -364,9 +365,9 @@ function* shmem_get_folio_gfp(
 ): Gen<number> {
   const mapping = node.i_mapping as address_space;
   const vma = vmf === null ? null : vmf.vma;
-  if (index > MAX_LFS_FILESIZE / 4096) return -EFBIG;
+  if (index > MAX_LFS_FILESIZE / PAGE_SIZE) return -EFBIG;
   for (;;) {
-    if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) return -EINVAL;
+    if (sgp <= SGP_CACHE && index * PAGE_SIZE >= node.i_size) return -EINVAL;
     let alloced = false;
     let folio = filemap_get_entry(m, mapping, index);
     if (folio !== 0 && vma !== null && userfaultfd_minor(vma))
@@ -421,7 +422,7 @@ function* shmem_get_folio_gfp(
       for (let i = 0, n = folio_nr_pages(m, folio); i < n; i++) m.ram.clear(pfn + i);
       folio_mark_uptodate(m, folio);
     }
-    if (sgp <= SGP_CACHE && index * 4096 >= node.i_size) {
+    if (sgp <= SGP_CACHE && index * PAGE_SIZE >= node.i_size) {
       if (alloced) filemap_remove_folio(m, folio);
       shmem_recalc_inode(m, node, 0);
       folio_unlock(m, folio);
@@ -483,8 +484,8 @@ function* shmem_get_partial_folio(m: Machine, node: inode, index: number): Gen<n
 function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number, unfalloc: boolean): Gen<void> {
   const mapping = node.i_mapping as address_space;
   const info = SHMEM_I(node);
-  let start = Math.ceil(lstart / 4096);
-  let end = lend === Infinity ? Infinity : Math.floor((lend + 1) / 4096);
+  let start = Math.ceil(lstart / PAGE_SIZE);
+  let end = lend === Infinity ? Infinity : Math.floor((lend + 1) / PAGE_SIZE);
   if (info.fallocend > start && info.fallocend <= end && !unfalloc) info.fallocend = start;
   for (const first of mapping_indices(mapping, start, end - 1)) {
     const folio = mapping_load(m, mapping, first);
@@ -501,11 +502,11 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
     yield* cond_resched(m);
   }
   if (!unfalloc) {
-    let same_folio = Math.floor(lstart / 4096) === Math.floor(lend / 4096);
-    let folio = yield* shmem_get_partial_folio(m, node, Math.floor(lstart / 4096));
+    let same_folio = Math.floor(lstart / PAGE_SIZE) === Math.floor(lend / PAGE_SIZE);
+    let folio = yield* shmem_get_partial_folio(m, node, Math.floor(lstart / PAGE_SIZE));
     if (folio !== 0) {
       const next = m.page.index[folio] + folio_nr_pages(m, folio);
-      same_folio = lend < next * 4096;
+      same_folio = lend < next * PAGE_SIZE;
       folio_mark_dirty(m, folio);
       if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) {
         start = m.page.index[folio] + folio_nr_pages(m, folio);
@@ -514,7 +515,7 @@ function* shmem_undo_range(m: Machine, node: inode, lstart: number, lend: number
       folio_unlock(m, folio);
       folio_put(m, folio);
     }
-    folio = same_folio || lend === Infinity ? 0 : yield* shmem_get_partial_folio(m, node, Math.floor(lend / 4096));
+    folio = same_folio || lend === Infinity ? 0 : yield* shmem_get_partial_folio(m, node, Math.floor(lend / PAGE_SIZE));
     if (folio !== 0) {
       folio_mark_dirty(m, folio);
       if (!(yield* truncate_inode_partial_folio(m, folio, lstart, lend))) end = m.page.index[folio];
@@ -559,7 +560,7 @@ function* shmem_setattr_size(m: Machine, f: file, newsize: number): Gen<number> 
   const oldsize = node.i_size;
   if (newsize !== oldsize) {
     if (!info.noreserve) {
-      const more = PAGE_ALIGN(newsize) / 4096 - PAGE_ALIGN(oldsize) / 4096;
+      const more = PAGE_ALIGN(newsize) / PAGE_SIZE - PAGE_ALIGN(oldsize) / PAGE_SIZE;
       if (more > 0 && security_vm_enough_memory_mm(m, m.current.mm as mm_struct, more) !== 0) return -ENOMEM;
       if (more < 0) vm_unacct_memory(m, -more);
     }
@@ -584,9 +585,9 @@ function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len
   yield* down_write(m, node.i_rwsem);
   if (mode & FALLOC_FL_PUNCH_HOLE) {
     const unmap_start = PAGE_ALIGN(offset);
-    const unmap_end = offset + len - ((offset + len) % 4096) - 1;
+    const unmap_end = offset + len - ((offset + len) % PAGE_SIZE) - 1;
     const waitq = new wait_queue_head('shmem_falloc');
-    info.falloc = { waitq, start: unmap_start / 4096, next: (unmap_end + 1) / 4096 };
+    info.falloc = { waitq, start: unmap_start / PAGE_SIZE, next: (unmap_end + 1) / PAGE_SIZE };
     if (unmap_end > unmap_start)
       yield* unmap_mapping_range(m, mapping, unmap_start, 1 + unmap_end - unmap_start, false);
     yield* shmem_truncate_range(m, node, offset, offset + len - 1);
@@ -595,8 +596,8 @@ function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len
     up_write(m, node.i_rwsem);
     return 0;
   }
-  const start = Math.floor(offset / 4096);
-  const end = Math.ceil((offset + len) / 4096);
+  const start = Math.floor(offset / PAGE_SIZE);
+  const end = Math.ceil((offset + len) / PAGE_SIZE);
   info.falloc = { waitq: null, start, next: start };
   const undo_fallocend = info.fallocend;
   if (info.fallocend < end) info.fallocend = end;
@@ -608,7 +609,7 @@ function* shmem_fallocate(m: Machine, f: file, mode: number, offset: number, len
     if (folio < 0) {
       error = folio;
       info.fallocend = undo_fallocend;
-      if (index > start) yield* shmem_undo_range(m, node, start * 4096, index * 4096 - 1, true);
+      if (index > start) yield* shmem_undo_range(m, node, start * PAGE_SIZE, index * PAGE_SIZE - 1, true);
       break;
     }
     index = m.page.index[folio] + folio_nr_pages(m, folio);
@@ -632,7 +633,7 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
   while (done < count) {
     const at = pos + done;
     if (at >= node.i_size) break;
-    const folio = yield* shmem_get_folio(m, node, Math.floor(at / 4096), 0, SGP_READ);
+    const folio = yield* shmem_get_folio(m, node, Math.floor(at / PAGE_SIZE), 0, SGP_READ);
     if (folio < 0) {
       if (folio !== -EINVAL) error = folio;
       break;
@@ -642,12 +643,12 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
       if (folio !== 0) folio_put(m, folio);
       break;
     }
-    const off = at % 4096;
-    const nr = Math.min(Math.min(node.i_size - at, count - done), 4096 - off);
+    const off = at % PAGE_SIZE;
+    const nr = Math.min(Math.min(node.i_size - at, count - done), PAGE_SIZE - off);
     let left: number;
     if (folio !== 0) {
       if (off === 0) folio_mark_accessed(m, folio);
-      const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - m.page.index[folio];
+      const pfn = folio_pfn(m, folio) + Math.floor(at / PAGE_SIZE) - m.page.index[folio];
       left = yield* copy_to_user(m, buf + done, m.ram.bytes(pfn).subarray(off, off + nr), nr);
       folio_put(m, folio);
     } else left = yield* clear_user(m, buf + done, nr);
@@ -694,14 +695,14 @@ function* shmem_file_write(m: Machine, f: file, buf: number, count: number, pos:
       break;
     }
     const at = pos + done;
-    const want = Math.min(count - done, limit, 4096 - (at % 4096));
-    const folio = yield* shmem_get_folio(m, node, Math.floor(at / 4096), at + want, SGP_WRITE);
+    const want = Math.min(count - done, limit, PAGE_SIZE - (at % PAGE_SIZE));
+    const folio = yield* shmem_get_folio(m, node, Math.floor(at / PAGE_SIZE), at + want, SGP_WRITE);
     if (folio < 0) {
       status = folio;
       break;
     }
-    const off = at % 4096;
-    const pfn = folio_pfn(m, folio) + Math.floor(at / 4096) - m.page.index[folio];
+    const off = at % PAGE_SIZE;
+    const pfn = folio_pfn(m, folio) + Math.floor(at / PAGE_SIZE) - m.page.index[folio];
     m.current.pagefault_disabled++;
     const left = yield* copy_from_user(m, m.ram.bytes(pfn).subarray(off, off + want), buf + done, want);
     m.current.pagefault_disabled--;
@@ -753,7 +754,7 @@ export function shmem_tmpfile(m: Machine, path: string, flags: number, _mode: nu
  */
 export function shmem_mfill_folio_alloc(m: Machine, vma: vm_area_struct, addr: number): number {
   const node = vma.vm_file?.f_inode as inode;
-  if (linear_page_index(vma, addr) >= Math.ceil(node.i_size / 4096)) return 0;
+  if (linear_page_index(vma, addr) >= Math.ceil(node.i_size / PAGE_SIZE)) return 0;
   return folio_alloc(m, GFP_HIGHUSER_MOVABLE, 0);
 }
 

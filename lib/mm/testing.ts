@@ -11,7 +11,7 @@ import {
 } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_index, type ptdesc, pte_index, pte_pfn, pud_index } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32 } from '../arch/x86/mm/uaccess.ts';
-import { Machine } from '../boot.ts';
+import { Machine, type MachineConfig } from '../boot.ts';
 import { type Leaf, vma_at, walk_address } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { type Asserts, at_once, run_clean, small_machine } from '../kernel/testing.ts';
@@ -28,11 +28,13 @@ import { mm_alloc_pmd } from './userfaultfd/mfill.ts';
 
 const [PAGE, RW, PRIVATE, FIXED_ANON] = [4096, 3, 2, 0x30];
 
-/** Returns a machine that was not booted and has only 64 MiB of memory. NON-KERNEL. */
-export function bare_machine(): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024 });
-  m.zone.add_span(0, 16384);
-  m.ram.set_linear(0, 16384, true);
+/** Returns a machine that was not booted and has only memory, 64 MiB if nothing else is said. NON-KERNEL. */
+export function bare_machine(config: MachineConfig = {}): Machine {
+  const m = new Machine({ mem: 64 * 1024 * 1024, ...config });
+  for (const { start, end } of m.iomem.ram_spans()) {
+    m.zone.add_span(start / PAGE, end / PAGE);
+    m.ram.set_linear(start / PAGE, (end - start) / PAGE, true);
+  }
   return m;
 }
 

@@ -12,6 +12,7 @@ import { unmap_mapping_folio } from './memory/zap.ts';
 import { folio_test_dirty } from './page-flags.ts';
 import { folio_cancel_dirty } from './page-writeback.ts';
 import { folio_pfn, folio_size, folio_test_large } from './page.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import { folio_mapped } from './rmap/rmap.ts';
 
 /**
@@ -30,9 +31,9 @@ export function* truncate_inode_folio(m: Machine, mapping: address_space, folio:
 export function folio_zero_range(m: Machine, folio: number, start: number, length: number): void {
   const pfn = folio_pfn(m, folio);
   while (length > 0) {
-    const off = start % 4096;
-    const n = Math.min(length, 4096 - off);
-    m.ram.bytes(pfn + Math.floor(start / 4096)).fill(0, off, off + n);
+    const off = start % PAGE_SIZE;
+    const n = Math.min(length, PAGE_SIZE - off);
+    m.ram.bytes(pfn + Math.floor(start / PAGE_SIZE)).fill(0, off, off + n);
     start += n;
     length -= n;
   }
@@ -44,7 +45,7 @@ export function folio_zero_range(m: Machine, folio: number, start: number, lengt
  */
 export function* truncate_inode_partial_folio(m: Machine, folio: number, start: number, end: number): Gen<boolean> {
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
-  const pos = m.page.index[folio] * 4096;
+  const pos = m.page.index[folio] * PAGE_SIZE;
   const size = folio_size(m, folio);
   const offset = pos < start ? start - pos : 0;
   const length = pos + size <= end ? size - offset : end + 1 - pos - offset;
@@ -54,10 +55,10 @@ export function* truncate_inode_partial_folio(m: Machine, folio: number, start: 
   }
   folio_zero_range(m, folio, offset, length);
   if (!folio_test_large(m, folio)) return true;
-  const split_at = folio + Math.floor(offset / 4096);
+  const split_at = folio + Math.floor(offset / PAGE_SIZE);
   if ((yield* folio_split(m, folio, 0, split_at, null)) === 0) {
     if (offset + length === size) return true;
-    const end_idx = Math.floor((pos + offset + length) / 4096);
+    const end_idx = Math.floor((pos + offset + length) / PAGE_SIZE);
     const folio2 = filemap_get_entry(m, mapping, end_idx);
     if (folio2 === 0) return true;
     if (!folio_trylock(m, folio2)) {

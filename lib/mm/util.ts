@@ -14,6 +14,7 @@ import { do_mmap } from './mmap/mmap.ts';
 import { mmap_write_lock_killable, mmap_write_unlock } from './mmap_lock.ts';
 import { folio_test_idle } from './page-flags.ts';
 import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS, folio_nr_pages, folio_pfn, page_folio, PGTY_buddy } from './page.ts';
+import { PAGE_SIZE } from './physmem.ts';
 import { userfaultfd_unmap_complete, type userfaultfd_unmap_ctxs } from './userfaultfd/userfaultfd.ts';
 
 // struct page_snapshot's flags (include/linux/mm.h)
@@ -91,8 +92,8 @@ export function* vm_mmap(
   flags: number,
   offset: number,
 ): Gen<number> {
-  if (offset % 4096 !== 0) return -EINVAL;
-  return yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, offset / 4096);
+  if (offset % PAGE_SIZE !== 0) return -EINVAL;
+  return yield* vm_mmap_pgoff(m, f, addr, len, prot, flags, offset / PAGE_SIZE);
 }
 
 /** folio_pte_batch_flags() without flags (mm/util.c: folio_pte_batch()). */
@@ -138,7 +139,7 @@ export function security_vm_enough_memory_mm(m: Machine, _mm: mm_struct, pages: 
   if (pages <= m.zone.managed_pages) return 0;
   printk(
     m,
-    `__vm_enough_memory: pid: ${m.current.pid}, comm: ${m.current.comm}, bytes: ${pages * 4096} not enough memory for the allocation`,
+    `__vm_enough_memory: pid: ${m.current.pid}, comm: ${m.current.comm}, bytes: ${pages * PAGE_SIZE} not enough memory for the allocation`,
   );
   vm_unacct_memory(m, pages);
   return -ENOMEM;

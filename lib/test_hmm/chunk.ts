@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { MINOR } from '../fs/char_dev.ts';
@@ -49,6 +50,7 @@ import {
   GFP_HIGHUSER_MOVABLE,
   GFP_KERNEL,
 } from '../mm/page_alloc.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { kcalloc, kvcalloc, kvfree } from '../mm/slub.ts';
 import { folio_copy } from '../mm/util.ts';
 import { Unmodelled } from '../unmodelled.ts';
@@ -70,7 +72,6 @@ import {
 import { dmirror_devmem_fault } from './migrate.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_COHERENT, HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
 
-const HPAGE_PMD_NR = 512;
 const HPAGE_PMD_ORDER = 9;
 const MIB = 1024 * 1024;
 

@@ -18,10 +18,10 @@ import {
   MMU_NOTIFY_MIGRATE,
 } from '../mm/mmu_notifier.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
 
-export const PAGE_SIZE = 4096;
 export const DMIRROR_NDEVICES = 4;
 export const DEVMEM_CHUNK_SIZE = 256 * 1024 * 1024;
 export const DEVMEM_CHUNKS_RESERVE = 16;

@@ -22,8 +22,8 @@ import {
   hmm_range_fault_unlocked_timeout,
   jiffies,
 } from '../mm/hmm.ts';
-import { is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import { is_zero_pfn } from '../mm/memory/fault.ts';
+import { is_device_coherent_page, is_device_private_page } from '../mm/memremap.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mm/mmap_lock.ts';
 import {
   mmu_interval_notifier,
@@ -37,6 +37,7 @@ import {
   mmu_notifier_range_blockable,
 } from '../mm/mmu_notifier.ts';
 import { page_to_pfn } from '../mm/page.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import {
   backing_page_in_folio,
   type dmirror,
@@ -47,7 +48,6 @@ import {
   dmirror_do_write,
   dmirror_page_to_device,
   DPT_XA_TAG_WRITE,
-  PAGE_SIZE,
 } from './dmirror.ts';
 import {
   HMM_DMIRROR_PROT_DEV_COHERENT_LOCAL,

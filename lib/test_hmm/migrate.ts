@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
@@ -13,7 +14,6 @@ import {
   MIGRATE_PFN_COMPOUND,
   migrate_pfn_from_page,
   MIGRATE_PFN_MIGRATE,
-  MIGRATE_PFN_SHIFT,
   migrate_pfn_to_page,
   MIGRATE_PFN_VALID,
   MIGRATE_PFN_WRITE,
@@ -22,6 +22,7 @@ import {
   MIGRATE_VMA_SELECT_DEVICE_COHERENT,
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
+  mpfn_pfn,
 } from '../mm/migrate_device/migrate_vma.ts';
 import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
 import { type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ } from '../mm/mm_types.ts';
@@ -43,6 +44,7 @@ import {
   GFP_HIGHUSER_MOVABLE,
   GFP_KERNEL,
 } from '../mm/page_alloc.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { make_device_exclusive } from '../mm/rmap/device_exclusive.ts';
 import { kvcalloc, kvfree } from '../mm/slub.ts';
 import { vma_lookup } from '../mm/vma/vma.ts';
@@ -57,14 +59,12 @@ import {
   dmirror_page_to_device,
   DPT_XA_TAG_ATOMIC,
   DPT_XA_TAG_WRITE,
-  PAGE_SIZE,
   page_to_dmirror,
   set_zone_device_data,
 } from './dmirror.ts';
 import { dmirror_copy_back, type hmm_dmirror_cmd } from './fault.ts';
 import { HMM_DMIRROR_FLAG_FAIL_ALLOC } from './uapi.ts';
 
-const HPAGE_PMD_NR = 512;
 const PTRS_PER_PTE = 512;
 /** Pages per make_device_exclusive_range() call. */
 const EXCLUSIVE_PAGES = 64;

@@ -25,6 +25,7 @@ import { vm_insert_page } from '../mm/memory/zap.ts';
 import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import { mmu_interval_notifier_insert, mmu_interval_notifier_remove } from '../mm/mmu_notifier.ts';
 import { __free_pages, __GFP_ZERO, alloc_page, GFP_KERNEL } from '../mm/page_alloc.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { dmirror_allocate_chunk, dmirror_device_evict_chunk, dmirror_device_remove_chunks } from './chunk.ts';
 import {
   dmirror,
@@ -33,7 +34,6 @@ import {
   dmirror_is_private_zone,
   dmirror_min_ops,
   DMIRROR_NDEVICES,
-  PAGE_SIZE,
   test_hmm_state,
 } from './dmirror.ts';
 import { dmirror_read, dmirror_read_unlocked, dmirror_snapshot, dmirror_write, type hmm_dmirror_cmd } from './fault.ts';

@@ -2,13 +2,13 @@
 // What the worst CPU access to a page that is exclusive to a device costs, found by search: the question of seed 001.
 //   node --import tsx selftests/races/exclusive_worst.ts [--retakes=N] [--preemptions=N] [--schedules=N] [--patches=NAME,NAME]
 
-import { check_patches } from '../../lib/patches/check_patches.ts';
-import type { PatchId } from '../../lib/patches/index.ts';
 import { type Choice, type Chooser, DfsChooser, RandomChooser, ReplayChooser } from '../../harness/explore/choosers.ts';
 import { type Numbering, type RaceCase, type Run, run_on } from '../../harness/explore/engine.ts';
 import { format_schedule, parse_schedule } from '../../harness/explore/schedule.ts';
 import { Stage } from '../../harness/explore/stage.ts';
 import { nr_invalidations } from '../../lib/inspect.ts';
+import { check_patches } from '../../lib/patches/check_patches.ts';
+import type { PatchId } from '../../lib/patches/index.ts';
 import { expect_ret, expect_word } from '../vocabulary/expect.ts';
 import { dmirror, in_memory, to_exclusive } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';

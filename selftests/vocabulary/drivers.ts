@@ -4,9 +4,9 @@
 import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE } from './memory.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 // Numbers of lib/drivers/select_driver.ts.
 export const SELECT_SYSTEM = 1;

@@ -3,8 +3,8 @@
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import type { Checks } from './expect.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 /** Something that one process waits for and another one brings about. */
 export interface Event {

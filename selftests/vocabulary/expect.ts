@@ -4,9 +4,9 @@
 import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { OLD, PAGE, word } from './memory.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 /** What a helper needs of a case's context. */
 export type Checks = Pick<CaseContext, 'check'>;

@@ -4,9 +4,9 @@
 import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import type { Checks } from './expect.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 export const PAGE = 4096;
 export const HUGE = 2 * 1024 * 1024;

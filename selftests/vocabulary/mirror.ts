@@ -4,10 +4,10 @@
 import type { CaseContext } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
 import { hmm_dmirror_cmd, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { type Checks, expect_ret, expect_word, expect_words } from './expect.ts';
 import { filled, PAGE } from './memory.ts';
+import * as U from '../../harness/kselftest/uapi.ts';
 
 const SPM0 = 0x4000_0000;
 const CHUNK = 256 * 1024 * 1024;

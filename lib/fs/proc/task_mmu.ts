@@ -83,6 +83,7 @@ import {
   walk_page_vma,
 } from '../../mm/pagewalk.ts';
 import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
+import { PAGE_SIZE } from '../../mm/physmem.ts';
 import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap/rmap.ts';
 import { pte_swp_uffd_any } from '../../mm/userfaultfd/userfaultfd.ts';
 import type { file_operations } from '../fs.ts';
@@ -141,10 +142,10 @@ function* pagemap_pte_hole(
   while (addr < end) {
     const vma = find_vma(walk.mm, addr);
     const hole_end = vma === null ? end : Math.min(end, vma.vm_start);
-    for (; addr < hole_end; addr += 4096) if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
+    for (; addr < hole_end; addr += PAGE_SIZE) if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
     if (vma === null) break;
     const flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
-    for (; addr < Math.min(end, vma.vm_end); addr += 4096)
+    for (; addr < Math.min(end, vma.vm_end); addr += PAGE_SIZE)
       if (add_to_pagemap(pm, 0, flags) !== 0) return PM_END_OF_BUFFER;
   }
   return 0;
@@ -189,7 +190,7 @@ function pagemap_pmd_range_thp(
   vma: vm_area_struct,
   pm: pagemapread,
 ): number {
-  const idx = (addr % PMD_SIZE) / 4096;
+  const idx = (addr % PMD_SIZE) / PAGE_SIZE;
   let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
   let frame = 0;
   let page = 0;
@@ -213,7 +214,7 @@ function pagemap_pmd_range_thp(
       if (flags & PM_PRESENT && __folio_page_mapped_exclusively(m, folio, page)) flags |= PM_MMAP_EXCLUSIVE;
     }
   }
-  for (; addr !== end; addr += 4096) {
+  for (; addr !== end; addr += PAGE_SIZE) {
     if (add_to_pagemap(pm, frame, flags) !== 0) return PM_END_OF_BUFFER;
     if (flags & PM_PRESENT) frame++;
     else if (flags & PM_SWAP) frame += 1 << MAX_SWAPFILES_SHIFT;
@@ -243,7 +244,7 @@ function* pagemap_pmd_range(
     return 0;
   }
   let err = 0;
-  for (; addr < end && err === 0; addr += 4096)
+  for (; addr < end && err === 0; addr += PAGE_SIZE)
     err = pte_to_pagemap_entry(m, pm, vma, addr, ptep_get(pt, pte_index(addr)));
   pte_unmap_unlock(m, pt);
   yield* cond_resched(m);
@@ -272,10 +273,10 @@ function* pagemap_hugetlb_range(
     if (!folio_maybe_mapped_shared(m, folio)) flags |= PM_MMAP_EXCLUSIVE;
     if (pte_uffd(pte)) flags |= PM_UFFD_WP;
     flags |= PM_PRESENT;
-    frame = pte_pfn(pte) + (addr % huge_page_size(h)) / 4096;
+    frame = pte_pfn(pte) + (addr % huge_page_size(h)) / PAGE_SIZE;
   } else if (pte_swp_uffd_any(pte)) flags |= PM_UFFD_WP;
   let err = 0;
-  for (; addr !== end && err === 0; addr += 4096) {
+  for (; addr !== end && err === 0; addr += PAGE_SIZE) {
     err = add_to_pagemap(walk.private, frame, flags);
     if (flags & PM_PRESENT) frame++;
   }
@@ -295,8 +296,8 @@ const pagemap_ops: mm_walk_ops<pagemapread> = {
 function* pagemap_walk(m: Machine, mm: mm_struct, buf: number, count: number, ppos: number): Gen<number> {
   if (ppos % PM_ENTRY_BYTES !== 0 || count % PM_ENTRY_BYTES !== 0) return -EINVAL;
   if (count === 0) return 0;
-  let start_vaddr = (ppos / PM_ENTRY_BYTES) * 4096;
-  const last = start_vaddr + (count / PM_ENTRY_BYTES) * 4096;
+  let start_vaddr = (ppos / PM_ENTRY_BYTES) * PAGE_SIZE;
+  const last = start_vaddr + (count / PM_ENTRY_BYTES) * PAGE_SIZE;
   const end_vaddr = last < mm.task_size ? last : mm.task_size;
   if (start_vaddr > mm.task_size) start_vaddr = end_vaddr;
   const pm = new pagemapread();
@@ -405,7 +406,7 @@ function smaps_account(
 ): void {
   const folio = page_folio(m, page);
   const nr = compound ? folio_nr_pages(m, folio) : 1;
-  const size = nr * 4096;
+  const size = nr * PAGE_SIZE;
   if (folio_test_anon(m, folio)) {
     mss.anonymous += size;
     if (!folio_test_swapbacked(m, folio) && !dirty && !folio_test_dirty(m, folio)) mss.lazyfree += size;
@@ -418,9 +419,9 @@ function smaps_account(
   }
   for (let i = 0; i < nr; i++) {
     const mapcount = folio_precise_page_mapcount(m, folio, page + i);
-    let pss = 4096 * PSS_ONE;
+    let pss = PAGE_SIZE * PSS_ONE;
     if (mapcount >= 2) pss = Math.floor(pss / mapcount);
-    smaps_page_accumulate(m, mss, folio, 4096, pss, dirty, locked, mapcount < 2);
+    smaps_page_accumulate(m, mss, folio, PAGE_SIZE, pss, dirty, locked, mapcount < 2);
   }
 }
 
@@ -437,8 +438,8 @@ function smaps_pte_entry(m: Machine, pte: number, addr: number, walk: mm_walk<me
   }
   const entry = softleaf_from_pte(pte);
   if (softleaf_is_swap(entry)) {
-    mss.swap += 4096;
-    mss.swap_pss += 4096 * PSS_ONE;
+    mss.swap += PAGE_SIZE;
+    mss.swap_pss += PAGE_SIZE * PSS_ONE;
   } else if (softleaf_has_pfn(entry)) {
     smaps_account(m, mss, softleaf_to_page(m, entry), false, false, false, locked, softleaf_is_device_private(entry));
   }
@@ -484,7 +485,7 @@ function* smaps_pte_range(
     walk.action = ACTION_AGAIN;
     return 0;
   }
-  for (; addr !== end; addr += 4096) smaps_pte_entry(m, ptep_get(pt, pte_index(addr)), addr, walk);
+  for (; addr !== end; addr += PAGE_SIZE) smaps_pte_entry(m, ptep_get(pt, pte_index(addr)), addr, walk);
   pte_unmap_unlock(m, pt);
   yield* cond_resched(m);
   return 0;
@@ -540,7 +541,7 @@ function show_map_vma(mm: mm_struct, vma: vm_area_struct): string {
   const f = vma.vm_flags;
   const perms = `${f & VM_READ ? 'r' : '-'}${f & VM_WRITE ? 'w' : '-'}${f & VM_EXEC ? 'x' : '-'}${f & VM_MAYSHARE ? 's' : 'p'}`;
   const file = vma.vm_file;
-  const pgoff = file === null ? 0 : vma.vm_pgoff * 4096;
+  const pgoff = file === null ? 0 : vma.vm_pgoff * PAGE_SIZE;
   // All file systems have device number 00:01 here.
   const dev = file === null ? '00:00' : '00:01';
   const line = `${hex(vma.vm_start, 8)}-${hex(vma.vm_end, 8)} ${perms} ${hex(pgoff, 8)} ${dev} ${file === null ? 0 : file.f_inode.i_ino} `;
@@ -676,7 +677,7 @@ export function task_mem(_m: Machine, mm: mm_struct): string {
     pages_kb('RssShmem', shmem) +
     pages_kb('VmData', mm.data_vm) +
     pages_kb('VmStk', mm.stack_vm) +
-    pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / 4096)) +
+    pages_kb('VmPTE', Math.floor(mm.pgtables_bytes / PAGE_SIZE)) +
     pages_kb('VmSwap', mm.rss_stat[MM_SWAPENTS]) +
     hugetlb_report_usage(mm)
   );

@@ -36,6 +36,7 @@ import {
 import { folio_test_locked, folio_test_uptodate, PG_locked } from '../page-flags.ts';
 import { folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get } from '../page.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_mapped } from '../rmap/rmap.ts';
 import {
   __folio_set_locked,
@@ -205,7 +206,7 @@ export function maybe_unlock_mmap_for_io(m: Machine, vmf: vm_fault, fpin: file |
 
 /** Returns the file's size in pages, rounded up. NON-KERNEL. */
 function filemap_end(mapping: address_space): number {
-  return Math.ceil(mapping.host.i_size / 4096);
+  return Math.ceil(mapping.host.i_size / PAGE_SIZE);
 }
 
 /** Position of next_uptodate_folio(). NON-KERNEL (upstream: struct xa_state). */
@@ -237,7 +238,7 @@ function next_uptodate_folio(m: Machine, cur: cursor, mapping: address_space, en
 /** mm/internal.h: folio_within_vma() */
 function folio_within_vma(m: Machine, folio: number, vma: vm_area_struct): boolean {
   const pgoff = m.page.index[folio];
-  const pages = (vma.vm_end - vma.vm_start) / 4096;
+  const pages = (vma.vm_end - vma.vm_start) / PAGE_SIZE;
   return pgoff >= vma.vm_pgoff && pgoff + folio_nr_pages(m, folio) <= vma.vm_pgoff + pages;
 }
 
@@ -283,7 +284,7 @@ function filemap_map_folio_range(
 ): void {
   const pt = vmf.pte as ptdesc;
   const mapping = m.mappings.get(m.page.mapping[folio] >>> 2) as address_space;
-  const addr0 = addr - start * 4096;
+  const addr0 = addr - start * PAGE_SIZE;
   const next = m.page.index[folio] + folio_nr_pages(m, folio);
   let page = folio + start;
   if (
@@ -298,16 +299,16 @@ function filemap_map_folio_range(
   let ref_from_caller = 1;
   let at = 0;
   while (at < nr_pages) {
-    const first = pte_index(addr + at * 4096);
+    const first = pte_index(addr + at * PAGE_SIZE);
     let count = 0;
     while (at + count < nr_pages && pte_none(ptep_get(pt, first + count))) count++;
     if (count > 0) {
-      const a = addr + at * 4096;
+      const a = addr + at * PAGE_SIZE;
       set_pte_range(m, vmf, folio, page + at, count, a);
       out.rss += count;
       folio_ref_add(m, folio, count - ref_from_caller);
       ref_from_caller = 0;
-      if (vmf.address >= a && vmf.address < a + count * 4096) out.ret |= VM_FAULT_NOPAGE;
+      if (vmf.address >= a && vmf.address < a + count * PAGE_SIZE) out.ret |= VM_FAULT_NOPAGE;
     }
     at += count + 1;
   }
@@ -342,7 +343,7 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
   const next = m.page.index[folio] + folio_nr_pages(m, folio);
   if ((file_end >= next || mapping.kind === 'shmem') && (yield* filemap_map_pmd(m, vmf, folio, start_pgoff)))
     return VM_FAULT_NOPAGE;
-  const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * 4096;
+  const addr = vma.vm_start + (start_pgoff - vma.vm_pgoff) * PAGE_SIZE;
   const pmdt = vmf.pmdt as ptdesc;
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pmd_index(addr), addr);
   if (pt === null) {
@@ -354,7 +355,7 @@ export function* filemap_map_pages(m: Machine, vmf: vm_fault, start_pgoff: numbe
   const folio_type = mm_counter_file(m, folio);
   const out: mapped = { ret: 0, rss: 0 };
   do {
-    const a = addr + (cur.index - start_pgoff) * 4096;
+    const a = addr + (cur.index - start_pgoff) * PAGE_SIZE;
     if (!folio_test_large(m, folio)) filemap_map_order0_folio(m, vmf, folio, a, out);
     else {
       const end = cur.next - 1;

@@ -45,6 +45,7 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
+import { check_stable_address_space } from '../oom_kill.ts';
 import { folio_mark_uptodate, folio_test_swapcache, PageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
 import { folio_get, folio_ref_count, folio_test_large, page_folio } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';

@@ -5,19 +5,13 @@ import { ALIGN, ALIGN_DOWN, HPAGE_PMD_SIZE, pmd_mkwrite, type ptdesc } from '../
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
-import { MM_FILEPAGES, MM_SHMEMPAGES, type vm_area_struct, VM_WRITE } from '../mm_types.ts';
-import { folio_test_swapbacked } from '../page-flags.ts';
+import { type vm_area_struct, VM_WRITE } from '../mm_types.ts';
 import { split_huge_pmd_address } from './split_pmd.ts';
 import { pmd_is_huge } from './sysfs.ts';
 
 /** Sets the write bit if the vma is writable (mm/huge_memory.c: maybe_pmd_mkwrite()). */
 export function maybe_pmd_mkwrite(pmd: number, vma: vm_area_struct): number {
   return vma.vm_flags & VM_WRITE ? pmd_mkwrite(pmd) : pmd;
-}
-
-/** Returns the MM_* counter that counts a file folio's pages (include/linux/mm.h: mm_counter_file()). */
-export function mm_counter_file(m: Machine, folio: number): number {
-  return folio_test_swapbacked(m, folio) ? MM_SHMEMPAGES : MM_FILEPAGES;
 }
 
 /**

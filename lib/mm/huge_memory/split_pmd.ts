@@ -51,6 +51,7 @@ import {
 } from '../leafops.ts';
 import {
   add_mm_counter,
+  mm_counter_file,
   type mm_struct,
   type vm_area_struct,
   VM_MIXEDMAP,
@@ -76,7 +77,6 @@ import {
   RMAP_EXCLUSIVE,
   RMAP_NONE,
 } from '../rmap/rmap.ts';
-import { mm_counter_file } from './pmd_lock.ts';
 import { count_vm_event, is_huge_zero_pmd, pmd_is_huge } from './sysfs.ts';
 
 /** Replaces a pmd of the huge zero folio by ptes of the zero page (mm/huge_memory.c: __split_huge_zero_page_pmd()). */

@@ -4,6 +4,7 @@ import { ALIGN_DOWN, PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
 import type { file } from '../../fs/fs.ts';
 import { mm_get_unmapped_area_vmaflags } from '../mmap/unmapped_area.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { mod } from '../vma/unmapped_area.ts';
 
 /**
@@ -23,7 +24,7 @@ function __thp_get_unmapped_area(
   const off_end = off + len;
   const off_align = ALIGN_DOWN(off + size - 1, size);
   if (off_end <= off_align || off_end - off_align < size) return 0;
-  const ret = mm_get_unmapped_area_vmaflags(m, filp, addr, len + size, Math.floor(off / 4096), flags, vm_flags);
+  const ret = mm_get_unmapped_area_vmaflags(m, filp, addr, len + size, Math.floor(off / PAGE_SIZE), flags, vm_flags);
   if (ret < 0) return 0;
   if (ret === addr) return addr;
   const off_sub = mod(off - ret, size);
@@ -40,7 +41,7 @@ export function thp_get_unmapped_area_vmaflags(
   flags: number,
   vm_flags: number,
 ): number {
-  const ret = __thp_get_unmapped_area(m, filp, addr, len, pgoff * 4096, flags, PMD_SIZE, vm_flags);
+  const ret = __thp_get_unmapped_area(m, filp, addr, len, pgoff * PAGE_SIZE, flags, PMD_SIZE, vm_flags);
   return ret !== 0 ? ret : mm_get_unmapped_area_vmaflags(m, filp, addr, len, pgoff, flags, vm_flags);
 }
 

@@ -25,6 +25,7 @@ import { folio_is_device_private } from '../memremap.ts';
 import {
   add_mm_counter,
   MM_ANONPAGES,
+  mm_counter_file,
   type mm_struct,
   type vm_area_struct,
   VM_RAND_READ,
@@ -47,7 +48,7 @@ import {
 import { folio_get, folio_is_zone_device, folio_ref_count, folio_test_anon, pfn_folio } from '../page.ts';
 import { pgtable_trans_huge_withdraw, pmdp_huge_clear_flush, pmdp_invalidate } from '../pgtable-generic.ts';
 import { folio_mapcount, folio_maybe_mapped_shared, folio_remove_rmap_pmd } from '../rmap/rmap.ts';
-import { __pmd_trans_huge_lock, mm_counter_file, pmd_trans_huge_lock } from './pmd_lock.ts';
+import { __pmd_trans_huge_lock, pmd_trans_huge_lock } from './pmd_lock.ts';
 import { split_folio } from './split_folio.ts';
 import { folio_test_pmd_mappable, is_huge_zero_pmd } from './sysfs.ts';
 

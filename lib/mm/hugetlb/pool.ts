@@ -34,6 +34,7 @@ import {
   PGTY_hugetlb,
 } from '../page.ts';
 import { __GFP_COMP, alloc_pages, free_frozen_pages, GFP_HIGHUSER_MOVABLE, MAX_PAGE_ORDER } from '../page_alloc.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
 import {
   HPAGE_RESV_OWNER,
@@ -102,7 +103,7 @@ export class hugetlb_state {
 
 /** Returns the size of a huge page in bytes (include/linux/hugetlb.h: huge_page_size()). */
 export function huge_page_size(h: hstate): number {
-  return 4096 * 2 ** h.order;
+  return PAGE_SIZE * 2 ** h.order;
 }
 
 /** Returns the order of a huge page (include/linux/hugetlb.h: huge_page_order()). */
@@ -152,7 +153,7 @@ function folio_hstate(m: Machine, folio: number): hstate {
 
 /** Returns the page size in bytes that the kernel uses for the vma (include/linux/mm.h: vma_kernel_pagesize()). */
 export function vma_kernel_pagesize(_m: Machine, vma: vm_area_struct): number {
-  return vma.vm_ops?.pagesize?.(vma) ?? 4096;
+  return vma.vm_ops?.pagesize?.(vma) ?? PAGE_SIZE;
 }
 
 /** Returns true for a file of hugetlbfs (include/linux/hugetlb.h: is_file_hugepages()). */

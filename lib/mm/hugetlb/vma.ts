@@ -94,6 +94,7 @@ import { MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
 import { folio_mark_uptodate } from '../page-flags.ts';
 import { folio_mark_dirty } from '../page-writeback.ts';
 import { folio_get, folio_size, folio_test_anon, page_folio, PageAnon, pfn_to_page } from '../page.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import {
   folio_mapped,
   hugetlb_add_file_rmap,
@@ -156,7 +157,7 @@ function refuse_pmd_share(vma: vm_area_struct, addr: number): void {
   const locked = VM_LOCKED | VM_LOCKONFAULT;
   for (const svma of mapping_rmap_tree_foreach(mapping, idx, idx)) {
     if (svma === vma) continue;
-    const saddr = (idx - svma.vm_pgoff) * 4096 + svma.vm_start;
+    const saddr = (idx - svma.vm_pgoff) * PAGE_SIZE + svma.vm_start;
     const sbase = ALIGN_DOWN(saddr, PUD_SIZE);
     if (pmd_index(addr) !== pmd_index(saddr) || (vma.vm_flags & ~locked) !== (svma.vm_flags & ~locked)) continue;
     if (sbase < svma.vm_start || sbase + PUD_SIZE > svma.vm_end || !(svma.vm_private_data instanceof hugetlb_vma_lock))

@@ -92,7 +92,6 @@ import {
   is_vm_hugetlb_page,
   MM_ANONPAGES,
   type mm_struct,
-  MMF_UNSTABLE,
   type vm_area_struct,
   vm_fault,
   VM_FAULT_FALLBACK,
@@ -120,6 +119,7 @@ import {
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
 import { can_change_pte_writable } from '../mprotect.ts';
+import { check_stable_address_space } from '../oom_kill.ts';
 import { folio_mark_uptodate, folio_test_dirty, folio_test_locked } from '../page-flags.ts';
 import {
   folio_nr_pages,
@@ -205,14 +205,6 @@ export function vm_normal_page_pmd(m: Machine, vma: vm_area_struct, addr: number
 export function vm_normal_folio_pmd(m: Machine, vma: vm_area_struct, addr: number, pmd: number): number {
   const page = vm_normal_page_pmd(m, vma, addr, pmd);
   return page === 0 ? 0 : page_folio(m, page);
-}
-
-/**
- * Returns VM_FAULT_SIGBUS if the OOM reaper may have zapped the address space, else 0 (include/linux/oom.h:
- * check_stable_address_space()).
- */
-export function check_stable_address_space(mm: mm_struct): number {
-  return mm.flags & MMF_UNSTABLE ? VM_FAULT_SIGBUS : 0;
 }
 
 /**

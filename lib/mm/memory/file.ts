@@ -56,6 +56,7 @@ import {
   VM_SHARED,
   vma_pages,
 } from '../mm_types.ts';
+import { check_stable_address_space } from '../oom_kill.ts';
 import { folio_mark_uptodate, folio_test_dirty, folio_test_locked } from '../page-flags.ts';
 import { folio_nr_pages, folio_order, folio_page_idx, folio_ref_add, page_folio } from '../page.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
@@ -68,7 +69,6 @@ import {
 } from '../rmap/rmap.ts';
 import { uffd_disable_fault_around, userfaultfd_armed } from '../userfaultfd/userfaultfd.ts';
 import {
-  check_stable_address_space,
   copy_mc_user_highpage,
   folio_prealloc,
   pte_range_none,

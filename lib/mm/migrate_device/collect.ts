@@ -60,6 +60,7 @@ import {
 import type { page_vma_mapped_walk } from '../page_vma_mapped.ts';
 import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } from '../pagewalk.ts';
 import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_remove_rmap_pte, folio_try_share_anon_rmap_pte } from '../rmap/rmap.ts';
 import { migration_pte } from '../rmap/walk.ts';
 import {
@@ -80,7 +81,7 @@ type Walk = mm_walk<migrate_vma>;
 /** Skips a range: its entries stay 0 (mm/migrate_device.c: migrate_vma_collect_skip()). */
 function migrate_vma_collect_skip(start: number, end: number, walk: Walk): number {
   const migrate = walk.private;
-  const nr = (end - start) / 4096;
+  const nr = (end - start) / PAGE_SIZE;
   const at = migrate.npages;
   (migrate.dst as Float64Array).fill(0, at, at + nr);
   (migrate.src as Float64Array).fill(0, at, at + nr);
@@ -109,9 +110,9 @@ function collect_hole(start: number, end: number, walk: Walk): number {
     migrate.npages++;
     migrate.cpages++;
     // The remaining entries stay 0, in case the destination is filled page by page.
-    return migrate_vma_collect_skip(start + 4096, end, walk);
+    return migrate_vma_collect_skip(start + PAGE_SIZE, end, walk);
   }
-  const nr = (end - start) / 4096;
+  const nr = (end - start) / PAGE_SIZE;
   src.fill(MIGRATE_PFN_MIGRATE, at, at + nr);
   dst.fill(0, at, at + nr);
   migrate.npages += nr;
@@ -231,7 +232,7 @@ function* migrate_vma_collect_huge_pmd(
     dst[at] = 0;
     migrate.cpages++;
     if (set_pmd_migration_entry(m, pvmw, folio) === 0) {
-      migrate_vma_collect_skip(start + 4096, end, walk);
+      migrate_vma_collect_skip(start + PAGE_SIZE, end, walk);
       spin_unlock(m, ptl);
       return 0;
     }
@@ -314,7 +315,7 @@ function* migrate_vma_collect_pmd(
     const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, start);
     if (pt === null) continue;
 
-    for (let i = pte_index(addr); addr < end; addr += 4096, i++) {
+    for (let i = pte_index(addr); addr < end; addr += PAGE_SIZE, i++) {
       let pte = pt.entry[i];
       let mpfn = 0;
       collect: {
@@ -419,7 +420,7 @@ export function* migrate_vma_collect(m: Machine, migrate: migrate_vma): Gen<void
   yield* mmu_notifier_invalidate_range_start(m, range);
   yield* walk_page_range_vma(m, vma, migrate.start, migrate.end, migrate_vma_walk_ops, migrate);
   yield* mmu_notifier_invalidate_range_end(m, range);
-  migrate.end = migrate.start + migrate.npages * 4096;
+  migrate.end = migrate.start + migrate.npages * PAGE_SIZE;
 }
 
 /**

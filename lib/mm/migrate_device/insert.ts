@@ -46,7 +46,6 @@ import {
   make_readable_device_private_entry_from_page,
   make_writable_device_private_entry_from_page,
 } from '../leafops.ts';
-import { check_stable_address_space } from '../memory/fault.ts';
 import { pte_alloc } from '../memory/pgalloc.ts';
 import { folio_is_device_coherent, folio_is_device_private } from '../memremap.ts';
 import {
@@ -58,6 +57,7 @@ import {
   VM_WRITE,
   vma_is_anonymous,
 } from '../mm_types.ts';
+import { check_stable_address_space } from '../oom_kill.ts';
 import { folio_mark_uptodate, PG_large_rmappable, PG_uptodate, set_flags } from '../page-flags.ts';
 import { folio_get, folio_is_zone_device, folio_test_large, page_folio, page_to_pfn } from '../page.ts';
 import {

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
-import { Machine } from '../../boot.ts';
+import type { Machine } from '../../boot.ts';
 import type { PatchId } from '../../patches/index.ts';
 import { page_to_pfn } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
+import { bare_machine } from '../testing.ts';
 import { fault_folio_of, migrate_pfn, migrate_pfn_to_page, migrate_vma } from './migrate_vma.ts';
+import t from 'tap';
 
 const [VALID, MIGRATE, WRITE, COMPOUND] = [1, 2, 8, 16];
 
 function machine(patches: PatchId[] = []): Machine {
-  const m = new Machine({ mem: 64 * 1024 * 1024, patches });
-  for (const s of m.iomem.ram_spans()) m.zone.add_span(s.start / 4096, s.end / 4096);
-  return m;
+  return bare_machine({ patches });
 }
 
 t.test('an entry is the pfn above six bits of flags, of which VALID is set', (t) => {

@@ -13,6 +13,8 @@ export const MIGRATE_PFN_COMPOUND = 1 << 4;
 /** The pfn field is a device-private offset; only in state device-private-offsets. */
 const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
 export const MIGRATE_PFN_SHIFT = 6;
+/** One pfn further in an entry. NON-KERNEL: entries are doubles here, which are not shifted. */
+export const MIGRATE_PFN_ONE = 2 ** MIGRATE_PFN_SHIFT;
 
 // enum migrate_vma_direction (include/linux/migrate.h)
 export const MIGRATE_VMA_SELECT_SYSTEM = 1 << 0;
@@ -52,7 +54,7 @@ export function fault_folio_of(m: Machine, fault_page: number): number {
 
 /** Returns a valid entry for the pfn (include/linux/migrate.h: migrate_pfn()). */
 export function migrate_pfn(pfn: number): number {
-  return pfn * 64 + MIGRATE_PFN_VALID;
+  return pfn * MIGRATE_PFN_ONE + MIGRATE_PFN_VALID;
 }
 
 /**
@@ -64,9 +66,14 @@ export function migrate_pfn_from_page(m: Machine, page: number): number {
   return migrate_pfn(space.page_number(page)) + (space.by_offset(page) ? space.mpfn_flag : 0);
 }
 
+/** Returns the pfn of an entry. NON-KERNEL: upstream shifts in place. */
+export function mpfn_pfn(mpfn: number): number {
+  return Math.floor(mpfn / MIGRATE_PFN_ONE);
+}
+
 /** Returns the page of an entry, or 0 (include/linux/migrate.h: migrate_pfn_to_page()). */
 export function migrate_pfn_to_page(m: Machine, mpfn: number): number {
   if ((mpfn & MIGRATE_PFN_VALID) === 0) return 0;
-  const number = Math.floor(mpfn / 64);
+  const number = mpfn_pfn(mpfn);
   return mpfn & MIGRATE_PFN_DEVICE_PRIVATE ? m.device_private.offset_to_page(number) : pfn_to_page(m, number);
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { pfn_pte, pte_mkdirty, pte_mkwrite, pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../../boot.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
 import { folio_lock, folio_trylock } from '../filemap/folio_lock.ts';
@@ -16,7 +14,7 @@ import { page_to_pfn, pfn_to_page } from '../page.ts';
 import { alloc_page } from '../page_alloc.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_add_new_anon_rmap, folio_mapcount } from '../rmap/rmap.ts';
-import { make_pte, noting_ops } from '../testing.ts';
+import { bare_machine, make_pte, noting_ops } from '../testing.ts';
 import { migrate_pfn, migrate_vma } from './migrate_vma.ts';
 import {
   migrate_device_coherent_folio,
@@ -27,6 +25,7 @@ import {
   migrate_vma_pages,
   migrate_vma_setup,
 } from './pages.ts';
+import t from 'tap';
 
 // Own copies of upstream's numbers.
 const VM_READ = 1;
@@ -43,7 +42,7 @@ const CHUNK = 256 * 1024 * 1024;
 const BASE = 0x200000000;
 
 class Fixture {
-  readonly m = new Machine({ reserved: [{ start: SPM, size: 2 * CHUNK }] });
+  readonly m = bare_machine({ mem: 6 * 1024 ** 3, reserved: [{ start: SPM, size: 2 * CHUNK }] });
   readonly mm: mm_struct;
   readonly vma: vm_area_struct;
   readonly pgmap = new dev_pagemap();
@@ -52,10 +51,6 @@ class Fixture {
 
   constructor(type: number, pages: number) {
     const m = this.m;
-    for (const s of m.iomem.ram_spans()) {
-      m.zone.add_span(s.start / 4096, s.end / 4096);
-      m.ram.set_linear(s.start / 4096, (s.end - s.start) / 4096, true);
-    }
     m.zero_page = alloc_page(m, 0x100);
     this.mm = mm_alloc(m) as mm_struct;
     at_once(mmap_read_lock(m, this.mm));

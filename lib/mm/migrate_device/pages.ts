@@ -31,6 +31,7 @@ import {
   page_folio,
 } from '../page.ts';
 import { __GFP_NOWARN, folio_alloc, GFP_USER } from '../page_alloc.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_mapcount, folio_mapped } from '../rmap/rmap.ts';
 import { try_to_migrate, TTU_SPLIT_HUGE_PMD } from '../rmap/walk.ts';
 import { folio_copy, folio_mapping } from '../util.ts';
@@ -43,7 +44,7 @@ import {
   MIGRATE_PFN_COMPOUND,
   migrate_pfn_from_page,
   MIGRATE_PFN_MIGRATE,
-  MIGRATE_PFN_SHIFT,
+  MIGRATE_PFN_ONE,
   migrate_pfn_to_page,
   type migrate_vma,
 } from './migrate_vma.ts';
@@ -143,9 +144,9 @@ function* migrate_device_unmap(m: Machine, src_pfns: Float64Array, npages: numbe
  * mmap_lock is held.
  */
 export function* migrate_vma_setup(m: Machine, args: migrate_vma): Gen<number> {
-  const nr_pages = Math.floor((args.end - args.start) / 4096);
-  args.start -= args.start % 4096;
-  args.end -= args.end % 4096;
+  const nr_pages = Math.floor((args.end - args.start) / PAGE_SIZE);
+  args.start -= args.start % PAGE_SIZE;
+  args.end -= args.end % PAGE_SIZE;
   const vma = args.vma;
   if (vma === null || is_vm_hugetlb_page(vma) || (vma.vm_flags & VM_SPECIAL) !== 0) return -EINVAL;
   if (nr_pages <= 0) return -EINVAL;
@@ -182,9 +183,7 @@ function* migrate_vma_split_unmapped_folio(
   const src = migrate.src as Float64Array;
   clear(src, idx, MIGRATE_PFN_COMPOUND);
   const first = src[idx];
-  const flags = first & 63;
-  const pfn = Math.floor(first / 64);
-  for (let i = 1; i < HPAGE_PMD_NR; i++) src[i + idx] = (pfn + i) * 64 + flags;
+  for (let i = 1; i < HPAGE_PMD_NR; i++) src[i + idx] = first + i * MIGRATE_PFN_ONE;
   return 0;
 }
 
@@ -214,7 +213,7 @@ function* __migrate_device_pages(
       if (!(src_pfns[i] & MIGRATE_PFN_MIGRATE)) continue;
       BUG_ON(migrate === null, 'mm/migrate_device.c: __migrate_device_pages() of an empty entry without a vma');
       const mv = migrate as migrate_vma;
-      const addr = mv.start + i * 4096;
+      const addr = mv.start + i * PAGE_SIZE;
       if (range === null) {
         range = new mmu_notifier_range();
         const event = m.seam.migrate_selection.begin(mv);
@@ -228,7 +227,7 @@ function* __migrate_device_pages(
       for (let j = 0; j < nr && i + j < npages; j++) {
         const v = src_pfns[i + j];
         src_pfns[i + j] = v + (v & MIGRATE_PFN_MIGRATE ? 0 : MIGRATE_PFN_MIGRATE);
-        yield* migrate_vma_insert_page(m, mv, addr + j * 4096, dst_pfns, src_pfns, i + j);
+        yield* migrate_vma_insert_page(m, mv, addr + j * PAGE_SIZE, dst_pfns, src_pfns, i + j);
       }
       continue;
     }
@@ -245,7 +244,7 @@ function* __migrate_device_pages(
         continue;
       }
       const left = 1 << folio_order(m, folio);
-      if ((yield* migrate_vma_split_unmapped_folio(m, migrate, i, migrate.start + i * 4096, folio)) !== 0) {
+      if ((yield* migrate_vma_split_unmapped_folio(m, migrate, i, migrate.start + i * PAGE_SIZE, folio)) !== 0) {
         clear(src_pfns, i, MIGRATE_PFN_MIGRATE | MIGRATE_PFN_COMPOUND);
         nr = left;
         continue;
@@ -422,7 +421,7 @@ function migrate_device_collect(m: Machine, src_pfns: Float64Array, i: number, n
 export function* migrate_device_range(m: Machine, src_pfns: Float64Array, start: number, npages: number): Gen<number> {
   const first = m.device_private.offsets ? start : migrate_pfn(start);
   for (let i = 0; i < npages; ) {
-    const nr = migrate_device_collect(m, src_pfns, i, npages, first + i * (1 << MIGRATE_PFN_SHIFT));
+    const nr = migrate_device_collect(m, src_pfns, i, npages, first + i * MIGRATE_PFN_ONE);
     if (nr === 0) break;
     i += nr;
   }

@@ -60,6 +60,7 @@ import {
 } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu_fullmm } from '../mmu_gather.ts';
 import { mmu_notifier_release } from '../mmu_notifier.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_fork } from '../rmap/anon_vma.ts';
 import {
   dup_userfaultfd,
@@ -167,7 +168,7 @@ function round_hint_to_min(hint: number): number {
  */
 function file_mmap_ok(f: file, pgoff: number, len: number): boolean {
   const regular = f.f_mapping !== null && f.f_mapping.kind !== 'none';
-  return pgoff < (regular ? 2 ** 51 : 2 ** 52) - len / 4096;
+  return pgoff < (regular ? 2 ** 51 : 2 ** 52) - len / PAGE_SIZE;
 }
 
 /**
@@ -223,7 +224,7 @@ export function* do_mmap(
     pgoff = 0;
     vm_flags |= VM_SHARED | VM_MAYSHARE;
   } else if (type === MAP_PRIVATE) {
-    pgoff = addr / 4096;
+    pgoff = addr / PAGE_SIZE;
   } else if (type === MAP_DROPPABLE) {
     throw new Unmodelled('do_mmap: MAP_DROPPABLE');
   } else {
@@ -299,8 +300,8 @@ export function* sys_brk(m: Machine, brk: number): Gen<number> {
     }
   } else if (ok) {
     ok = get_unmapped_area(m, null, oldbrk, newbrk - oldbrk, 0, MAP_FIXED) >= 0;
-    const next = ok ? vma_find(new vma_iterator(mm, oldbrk), newbrk + 4096 + stack_guard_gap) : null;
-    if (next !== null && newbrk + 4096 > vm_start_gap(next)) ok = false;
+    const next = ok ? vma_find(new vma_iterator(mm, oldbrk), newbrk + PAGE_SIZE + stack_guard_gap) : null;
+    if (next !== null && newbrk + PAGE_SIZE > vm_start_gap(next)) ok = false;
     if (ok) {
       const at = new vma_iterator(mm, oldbrk);
       const prev = vma_prev(at);

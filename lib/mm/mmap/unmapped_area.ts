@@ -7,6 +7,7 @@ import { EINVAL, ENOMEM } from '../../errno.ts';
 import type { file } from '../../fs/fs.ts';
 import { thp_get_unmapped_area_vmaflags } from '../huge_memory/unmapped_area.ts';
 import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from '../mm_types.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { shmem_get_unmapped_area } from '../shmem.ts';
 import { unmapped_area, unmapped_area_topdown, type vm_unmapped_area_info } from '../vma/unmapped_area.ts';
 
@@ -18,7 +19,7 @@ export const MAP_ABOVE4G = 0x80;
 /** lowest address that an unprivileged process may map (/proc/sys/vm/mmap_min_addr) */
 export const mmap_min_addr = 65536;
 /** gap below a growing stack, in bytes (mm/mmap.c: stack_guard_gap) */
-export const stack_guard_gap = 256 * 4096;
+export const stack_guard_gap = 256 * PAGE_SIZE;
 /** start of bottom-up searches (arch/x86/include/asm/processor.h: TASK_UNMAPPED_BASE) */
 export const TASK_UNMAPPED_BASE = PAGE_ALIGN(Math.floor(TASK_SIZE / 3));
 
@@ -85,7 +86,7 @@ export function __get_unmapped_area(
   }
   if (addr < 0) return addr;
   if (addr > TASK_SIZE - len) return -ENOMEM;
-  if (addr % 4096 !== 0) return -EINVAL;
+  if (addr % PAGE_SIZE !== 0) return -EINVAL;
   return addr;
 }
 

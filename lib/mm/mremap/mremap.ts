@@ -27,6 +27,7 @@ import { find_vma_intersection, vm_stat_account } from '../mmap/find_vma.ts';
 import { do_munmap, MAP_FIXED, MAP_SHARED } from '../mmap/mmap.ts';
 import { get_unmapped_area } from '../mmap/unmapped_area.ts';
 import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from '../mmap_lock.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { unlink_anon_vmas } from '../rmap/anon_vma.ts';
 import { vma_is_shmem } from '../shmem.ts';
 import {
@@ -112,7 +113,7 @@ function vrm_set_new_addr(m: Machine, vrm: vma_remap_struct): number {
 function vrm_calc_charge(m: Machine, vrm: vma_remap_struct): boolean {
   const vma = vrm.vma as vm_area_struct;
   if ((vma.vm_flags & VM_ACCOUNT) === 0) return true;
-  const charged = (vrm.flags & MREMAP_DONTUNMAP ? vrm.new_len : vrm.delta) / 4096;
+  const charged = (vrm.flags & MREMAP_DONTUNMAP ? vrm.new_len : vrm.delta) / PAGE_SIZE;
   if (security_vm_enough_memory_mm(m, vma.vm_mm, charged)) return false;
   vrm.charged = charged;
   return true;
@@ -128,8 +129,8 @@ function vrm_uncharge(m: Machine, vrm: vma_remap_struct): void {
 /** mm/mremap.c: vrm_stat_account() */
 function vrm_stat_account(vrm: vma_remap_struct, bytes: number): void {
   const vma = vrm.vma as vm_area_struct;
-  vm_stat_account(vma.vm_mm, vma.vm_flags, bytes / 4096);
-  if (vma.vm_flags & VM_LOCKED) vma.vm_mm.locked_vm += bytes / 4096;
+  vm_stat_account(vma.vm_mm, vma.vm_flags, bytes / PAGE_SIZE);
+  if (vma.vm_flags & VM_LOCKED) vma.vm_mm.locked_vm += bytes / PAGE_SIZE;
 }
 
 /**
@@ -184,7 +185,7 @@ function* unmap_source_vma(m: Machine, vrm: vma_remap_struct): Gen<void> {
   const err = yield* do_vmi_munmap(m, vmi, mm, addr, len, vrm.uf_unmap, false);
   vrm.vma = null;
   if (err) {
-    m.vm_committed_as += len / 4096;
+    m.vm_committed_as += len / PAGE_SIZE;
     return;
   }
   if (!accountable_move) return;
@@ -250,8 +251,8 @@ function* dontunmap_complete(m: Machine, vrm: vma_remap_struct, new_vma: vm_area
   vma.vm_flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
   if (vrm.addr !== vma.vm_start || vrm.addr + vrm.old_len !== vma.vm_end) return;
   yield* unlink_anon_vmas(m, vma);
-  vma.vm_anon_pgoff = vma.vm_start / 4096;
-  if (vma_is_anonymous(vma) && vma.vm_file === null) vma.vm_pgoff = vma.vm_start / 4096;
+  vma.vm_anon_pgoff = vma.vm_start / PAGE_SIZE;
+  if (vma_is_anonymous(vma) && vma.vm_file === null) vma.vm_pgoff = vma.vm_start / PAGE_SIZE;
 }
 
 /** Moves the vma's range. Returns the new address or -errno (mm/mremap.c: move_vma()). */
@@ -392,12 +393,12 @@ function check_prep_vma(m: Machine, vrm: vma_remap_struct): number {
 /** Checks the arguments (mm/mremap.c: check_mremap_params()). */
 function check_mremap_params(vrm: vma_remap_struct): number {
   if (vrm.flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) return -EINVAL;
-  if (vrm.addr % 4096 !== 0) return -EINVAL;
+  if (vrm.addr % PAGE_SIZE !== 0) return -EINVAL;
   if (vrm.new_len === 0) return -EINVAL;
   if (vrm.new_len > TASK_SIZE) return -EINVAL;
   if (!vrm_implies_new_addr(vrm)) return 0;
   if (vrm.new_addr > TASK_SIZE - vrm.new_len) return -EINVAL;
-  if (vrm.new_addr % 4096 !== 0) return -EINVAL;
+  if (vrm.new_addr % PAGE_SIZE !== 0) return -EINVAL;
   if ((vrm.flags & MREMAP_MAYMOVE) === 0) return -EINVAL;
   if (vrm.flags & MREMAP_DONTUNMAP && vrm.old_len !== vrm.new_len) return -EINVAL;
   return vrm_overlaps(vrm) ? -EINVAL : 0;

@@ -34,6 +34,7 @@ import {
 import { folio_mark_dirty } from '../page-writeback.ts';
 import { folio_test_anon, folio_test_hugetlb, page_folio, page_to_pfn } from '../page.ts';
 import { pte_offset_map_lock, ptep_clear_flush } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_remove_rmap_pte } from './rmap.ts';
 
 /**
@@ -95,7 +96,7 @@ export function* make_device_exclusive(m: Machine, mm: mm_struct, address: numbe
     }
 
     const range = new mmu_notifier_range();
-    mmu_notifier_range_init_owner(range, MMU_NOTIFY_EXCLUSIVE, 0, mm, addr, addr + 4096, owner);
+    mmu_notifier_range_init_owner(range, MMU_NOTIFY_EXCLUSIVE, 0, mm, addr, addr + PAGE_SIZE, owner);
     yield* mmu_notifier_invalidate_range_start(m, range);
     const pt = yield* walk_to(m, vma, addr, page);
     if (pt === null) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import t from 'tap';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../../boot.ts';
+import type { Machine } from '../../boot.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
@@ -14,7 +13,7 @@ import { alloc_migration_target, isolate_folio_to_list, migrate_pages } from '..
 import { type mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_get, large, page_to_pfn, PageList } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
-import { make_pte } from '../testing.ts';
+import { bare_machine, make_pte } from '../testing.ts';
 import { folio_anon_vma } from '../util.ts';
 import { anon_vma_fork, anon_vma_prepare, unlink_anon_vmas } from './anon_vma.ts';
 import {
@@ -35,17 +34,14 @@ import {
   vma_anon_address,
 } from './rmap.ts';
 import { rmap_walk, try_to_migrate } from './walk.ts';
+import t from 'tap';
 
 const BASE = 0x200000000;
 const EXCLUSIVE = 1;
 const EBUSY = 16;
 
 function machine(): Machine {
-  const m = new Machine({ mem: 256 * 1024 * 1024 });
-  for (const s of m.iomem.ram_spans()) {
-    m.zone.add_span(s.start / 4096, s.end / 4096);
-    m.ram.set_linear(s.start / 4096, (s.end - s.start) / 4096, true);
-  }
+  const m = bare_machine({ mem: 256 * 1024 * 1024 });
   m.zero_page = folio_alloc(m, 0x100, 0);
   return m;
 }

@@ -33,6 +33,7 @@ import {
   PGTY_none,
   ZONE_DEVICE,
 } from '../page.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_anon_vma, folio_mapping } from '../util.ts';
 import { linear_anon_page_index } from '../vma/vma.ts';
 
@@ -146,7 +147,7 @@ export function page_pgoff(m: Machine, folio: number, page: number): number {
  */
 function __vma_address(vma: vm_area_struct, pgoff: number, pgoff_start: number, nr_pages: number): number {
   if (pgoff >= pgoff_start) {
-    const address = vma.vm_start + (pgoff - pgoff_start) * 4096;
+    const address = vma.vm_start + (pgoff - pgoff_start) * PAGE_SIZE;
     return address >= vma.vm_end ? -EFAULT : address;
   }
   if (pgoff + nr_pages - 1 >= pgoff_start) return vma.vm_start;
@@ -457,7 +458,7 @@ export function folio_add_new_anon_rmap(
     l._nr_pages_mapped = ENTIRELY_MAPPED;
     if (exclusive) p.flags[folio] |= PG_anon_exclusive;
   }
-  WARN_ON_ONCE(m, address < vma.vm_start || address + nr * 4096 > vma.vm_end, fn, 'address');
+  WARN_ON_ONCE(m, address < vma.vm_start || address + nr * PAGE_SIZE > vma.vm_end, fn, 'address');
   if (nr > 1) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, 1);
 }
 

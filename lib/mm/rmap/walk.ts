@@ -87,6 +87,7 @@ import {
   vma_address_end,
 } from '../page_vma_mapped.ts';
 import { ptep_clear_flush } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { folio_anon_vma } from '../util.ts';
 import { mapping_rmap_tree_foreach } from '../vma/vma.ts';
 import { anon_vma_lock_read, anon_vma_trylock_read, anon_vma_unlock_read, put_anon_vma } from './anon_vma.ts';
@@ -187,11 +188,11 @@ function* rmap_walk_anon_lock(m: Machine, folio: number, rwc: rmap_walk_control)
 function chains_of(av: anon_vma, start: number, last: number): readonly anon_vma_chain[] {
   if (av.rb_root.length === 1) {
     const v = av.rb_root[0].vma;
-    if (v.vm_anon_pgoff <= start && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / 4096 > last) return av.rb_root;
+    if (v.vm_anon_pgoff <= start && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / PAGE_SIZE > last) return av.rb_root;
   }
   const hits = av.rb_root.filter((avc) => {
     const v = avc.vma;
-    return v.vm_anon_pgoff <= last && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / 4096 - 1 >= start;
+    return v.vm_anon_pgoff <= last && v.vm_anon_pgoff + (v.vm_end - v.vm_start) / PAGE_SIZE - 1 >= start;
   });
   return hits.length > 1 ? hits.sort((a, b) => a.vma.vm_anon_pgoff - b.vma.vm_anon_pgoff) : hits;
 }

@@ -23,6 +23,7 @@ import {
 import { mmap_read_lock, mmap_read_unlock, mmap_write_lock, mmap_write_unlock } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
 import { change_protection, MM_CP_TRY_CHANGE_WRITABLE, MM_CP_UFFD_WP, MM_CP_UFFD_WP_RESOLVE } from '../mprotect.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { vma_modify_flags_uffd, VMG_VMA_STATE } from '../vma/merge.ts';
 import { vma_find, vma_iter_set, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from '../vma/vma.ts';
 import { mfill_atomic, MFILL_ATOMIC_COPY, MFILL_ATOMIC_ZEROPAGE, vma_uffd_ops } from './mfill.ts';
@@ -127,13 +128,13 @@ function low_bits(mode: number): number {
 
 /** mm/userfaultfd.c: validate_unaligned_range() */
 function validate_unaligned_range(mm: mm_struct, start: number, len: number): number {
-  if (len % 4096 !== 0 || len === 0 || start >= mm.task_size || len > mm.task_size - start) return -EINVAL;
+  if (len % PAGE_SIZE !== 0 || len === 0 || start >= mm.task_size || len > mm.task_size - start) return -EINVAL;
   return 0;
 }
 
 /** mm/userfaultfd.c: validate_range() */
 function validate_range(mm: mm_struct, start: number, len: number): number {
-  return start % 4096 !== 0 ? -EINVAL : validate_unaligned_range(mm, start, len);
+  return start % PAGE_SIZE !== 0 ? -EINVAL : validate_unaligned_range(mm, start, len);
 }
 
 /** mm/userfaultfd.c: vma_can_userfault() */

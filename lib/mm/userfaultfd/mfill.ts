@@ -79,6 +79,7 @@ import { folio_mark_uptodate } from '../page-flags.ts';
 import { folio_pfn } from '../page.ts';
 import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import {
   folio_add_file_rmap_pte,
@@ -208,7 +209,7 @@ function* mfill_establish_pmd(m: Machine, state: mfill_state): Gen<number> {
 
 /** mm/userfaultfd.c: mfill_file_over_size() */
 function mfill_file_over_size(vma: vm_area_struct, addr: number): boolean {
-  return vma.vm_file !== null && linear_page_index(vma, addr) >= Math.ceil(vma.vm_file.f_inode.i_size / 4096);
+  return vma.vm_file !== null && linear_page_index(vma, addr) >= Math.ceil(vma.vm_file.f_inode.i_size / PAGE_SIZE);
 }
 
 /** mm/userfaultfd.c: mfill_atomic_install_pte() */
@@ -251,11 +252,11 @@ function* mfill_atomic_install_pte(
  */
 function* copy_to_folio(m: Machine, folio: number, src: number, size: number, may_fault: boolean): Gen<number> {
   const pfn = folio_pfn(m, folio);
-  for (let off = 0; off < size; off += 4096) {
+  for (let off = 0; off < size; off += PAGE_SIZE) {
     if (!may_fault) m.current.pagefault_disabled++;
-    const left = yield* copy_from_user(m, m.ram.bytes(pfn + off / 4096), src + off, 4096);
+    const left = yield* copy_from_user(m, m.ram.bytes(pfn + off / PAGE_SIZE), src + off, PAGE_SIZE);
     if (!may_fault) m.current.pagefault_disabled--;
-    if (left !== 0) return size - off - (4096 - left);
+    if (left !== 0) return size - off - (PAGE_SIZE - left);
   }
   return 0;
 }
@@ -273,7 +274,7 @@ function* mfill_copy_folio_retry(m: Machine, state: mfill_state, folio: number):
   const f: file | null = was.vm_file === null ? null : get_file(was.vm_file);
   mfill_put_vma(m, state);
   let err = 0;
-  if ((yield* copy_to_folio(m, folio, state.src_addr, 4096, true)) !== 0) err = -EFAULT;
+  if ((yield* copy_to_folio(m, folio, state.src_addr, PAGE_SIZE, true)) !== 0) err = -EFAULT;
   else err = yield* mfill_get_vma(m, state);
   const vma: vm_area_struct | null = state.vma;
   if (err === 0 && vma !== null) {
@@ -294,7 +295,7 @@ function* __mfill_atomic_pte(m: Machine, state: mfill_state, ops: vm_uffd_ops): 
   if (folio === 0) return -ENOMEM;
   let ret = 0;
   if (state.mode === MFILL_ATOMIC_COPY) {
-    if ((yield* copy_to_folio(m, folio, state.src_addr, 4096, false)) !== 0)
+    if ((yield* copy_to_folio(m, folio, state.src_addr, PAGE_SIZE, false)) !== 0)
       ret = yield* mfill_copy_folio_retry(m, state, folio);
   } else m.ram.clear(folio_pfn(m, folio));
   if (ret === 0) {
@@ -518,9 +519,9 @@ export function* mfill_atomic(
       );
     yield* cond_resched(m);
     if (err === 0) {
-      state.dst_addr += 4096;
-      state.src_addr += 4096;
-      copied += 4096;
+      state.dst_addr += PAGE_SIZE;
+      state.src_addr += PAGE_SIZE;
+      copied += PAGE_SIZE;
       if (fatal_signal_pending(m.current)) err = -EINTR;
     }
     if (err !== 0) break;

@@ -24,6 +24,7 @@ import {
 } from '../mm_types.ts';
 import { find_vma_prev } from '../mmap/find_vma.ts';
 import { vma_mark_detached, vma_start_write } from '../mmap_lock.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import {
   anon_rmap_tree_insert,
   anon_rmap_tree_remove,
@@ -141,7 +142,7 @@ export function VMG_VMA_STATE(
 
 /** mm/vma.h: vmg_pages() */
 function vmg_pages(vmg: vma_merge_struct): number {
-  return (vmg.end - vmg.start) / 4096;
+  return (vmg.end - vmg.start) / PAGE_SIZE;
 }
 
 /** Returns true if the vma has one anon_vma_chain (include/linux/list.h: list_is_singular()). */
@@ -314,7 +315,7 @@ export function* __split_vma(
     if (err) return err;
   }
   const nvma = vm_area_dup(m, vma);
-  const delta = (addr - vma.vm_start) / 4096;
+  const delta = (addr - vma.vm_start) / PAGE_SIZE;
   if (new_below) {
     nvma.vm_end = addr;
   } else {
@@ -376,11 +377,11 @@ function* dup_anon_vma(
 function vmg_adjust_set_range(vmg: vma_merge_struct): void {
   if (vmg.__adjust_middle_start) {
     const middle = vmg.middle as vm_area_struct;
-    const delta = (vmg.end - middle.vm_start) / 4096;
+    const delta = (vmg.end - middle.vm_start) / PAGE_SIZE;
     vma_set_range(middle, vmg.end, middle.vm_end, middle.vm_pgoff + delta, middle.vm_anon_pgoff + delta);
   } else if (vmg.__adjust_next_start) {
     const next = vmg.next as vm_area_struct;
-    const delta = (next.vm_start - vmg.end) / 4096;
+    const delta = (next.vm_start - vmg.end) / PAGE_SIZE;
     vma_set_range(next, vmg.end, next.vm_end, next.vm_pgoff - delta, next.vm_anon_pgoff - delta);
   }
 }
@@ -681,7 +682,7 @@ export function* copy_vma(
   const vmg = VMG_VMA_STATE(vmi, null, vma, addr, addr + len);
   let can_self_merge = false;
   if (vma.anon_vma === null) {
-    anon_pgoff = addr / 4096;
+    anon_pgoff = addr / PAGE_SIZE;
     if (vma_is_anonymous(vma)) {
       pgoff = anon_pgoff;
       can_self_merge = true;

@@ -32,6 +32,7 @@ import {
 import { find_vma_prev, vm_stat_account } from '../mmap/find_vma.ts';
 import { vma_set_page_prot } from '../mmap/mmap.ts';
 import { mmap_assert_write_locked, vma_start_write } from '../mmap_lock.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { shmem_zero_setup } from '../shmem.ts';
 import type { userfaultfd_unmap_ctxs } from '../userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
@@ -244,8 +245,8 @@ function* __mmap_region(
     addr,
     end: addr + len,
     pgoff,
-    anon_pgoff: addr / 4096,
-    pglen: len / 4096,
+    anon_pgoff: addr / PAGE_SIZE,
+    pglen: len / PAGE_SIZE,
     vm_flags,
     file: f,
     page_prot: vm_get_page_prot(vm_flags),
@@ -340,8 +341,8 @@ export function* do_brk_flags(
   vm_flags: number,
 ): Gen<number> {
   const mm = m.current.mm as mm_struct;
-  const pgoff = addr / 4096;
-  const pages = len / 4096;
+  const pgoff = addr / PAGE_SIZE;
+  const pages = len / PAGE_SIZE;
   vm_flags |= VM_DATA_DEFAULT_FLAGS | VM_ACCOUNT | mm.def_flags;
   if (mm.mm_mt.length > sysctl_max_map_count) return -ENOMEM;
   if (security_vm_enough_memory_mm(m, mm, pages)) return -ENOMEM;

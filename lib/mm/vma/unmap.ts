@@ -19,6 +19,7 @@ import {
   vma_start_write,
 } from '../mmap_lock.ts';
 import { mmu_gather, tlb_finish_mmu, tlb_gather_mmu } from '../mmu_gather.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import {
   userfaultfd_unmap_complete,
   type userfaultfd_unmap_ctxs,
@@ -245,7 +246,7 @@ export function* do_vmi_munmap(
   uf: userfaultfd_unmap_ctxs | null,
   unlock: boolean,
 ): Gen<number> {
-  if (start % 4096 !== 0 || start > TASK_SIZE || len > TASK_SIZE - start) return -EINVAL;
+  if (start % PAGE_SIZE !== 0 || start > TASK_SIZE || len > TASK_SIZE - start) return -EINVAL;
   const end = start + PAGE_ALIGN(len);
   if (end === start) return -EINVAL;
   const vma = vma_find(vmi, end);

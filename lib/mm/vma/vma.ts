@@ -27,6 +27,7 @@ import {
 } from '../mm_types.ts';
 import { find_vma, find_vma_intersection } from '../mmap/find_vma.ts';
 import { vma_mark_attached, vma_start_write } from '../mmap_lock.ts';
+import { PAGE_SIZE } from '../physmem.ts';
 import { userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
 import { vm_area_free } from '../vma_init.ts';
@@ -341,9 +342,9 @@ export function* insert_vm_struct(m: Machine, mm: mm_struct, vma: vm_area_struct
   if (vma.vm_flags & VM_ACCOUNT && security_vm_enough_memory_mm(m, mm, charged)) return -ENOMEM;
   if (vma_is_anonymous(vma)) {
     WARN_ON_ONCE(m, vma.anon_vma !== null, 'insert_vm_struct');
-    vma.vm_pgoff = vma.vm_start / 4096;
+    vma.vm_pgoff = vma.vm_start / PAGE_SIZE;
   }
-  vma.vm_anon_pgoff = vma.vm_start / 4096;
+  vma.vm_anon_pgoff = vma.vm_start / PAGE_SIZE;
   const err = yield* vma_link(m, mm, vma);
   if (err) {
     if (vma.vm_flags & VM_ACCOUNT) vm_unacct_memory(m, charged);

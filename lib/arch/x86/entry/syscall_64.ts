@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { sys_nanosleep } from '../../../kernel/time/hrtimer.ts';
 import type { Machine } from '../../../boot.ts';
 import { EINTR, ENOSYS, ERESTARTSYS } from '../../../errno.ts';
 import { do_eventfd } from '../../../fs/eventfd.ts';
@@ -14,6 +13,7 @@ import { sys_pidfd_open } from '../../../kernel/pid.ts';
 import { do_signal, sys_kill, sys_pause, UserExit } from '../../../kernel/signal.ts';
 import { sys_setpgid } from '../../../kernel/sys.ts';
 import { task_work_run } from '../../../kernel/task_work.ts';
+import { sys_nanosleep } from '../../../kernel/time/hrtimer.ts';
 import { sys_madvise } from '../../../mm/madvise/madvise.ts';
 import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
 import { sys_mprotect } from '../../../mm/mprotect.ts';

@@ -16,6 +16,7 @@ import {
   vm_start_gap,
   vm_unmapped_area,
 } from '../../../mm/mmap/unmapped_area.ts';
+import { PAGE_SIZE } from '../../../mm/physmem.ts';
 import { PAGE_ALIGN, PAGE_ALIGN_DOWN, TASK_SIZE } from '../mm/pgtable/pgtable.ts';
 
 /**
@@ -52,7 +53,7 @@ function arch_get_unmapped_area(
     low_limit: begin,
     high_limit: end,
     align,
-    align_offset: align > 1 ? 0 : pgoff * 4096,
+    align_offset: align > 1 ? 0 : pgoff * PAGE_SIZE,
   });
 }
 
@@ -84,10 +85,10 @@ export function arch_get_unmapped_area_topdown(
     addr = vm_unmapped_area(mm, {
       topdown: true,
       length: len,
-      low_limit: flags & MAP_ABOVE4G ? 2 ** 32 : 4096,
+      low_limit: flags & MAP_ABOVE4G ? 2 ** 32 : PAGE_SIZE,
       high_limit: mm.mmap_base,
       align,
-      align_offset: align > 1 ? 0 : pgoff * 4096,
+      align_offset: align > 1 ? 0 : pgoff * PAGE_SIZE,
     });
     if (addr >= 0) return addr;
   }
@@ -104,6 +105,6 @@ export function* sys_mmap(
   fd: number,
   off: number,
 ): Gen<number> {
-  if (off % 4096 !== 0) return -EINVAL;
-  return yield* ksys_mmap_pgoff(m, addr, len, prot, flags, fd, off / 4096);
+  if (off % PAGE_SIZE !== 0) return -EINVAL;
+  return yield* ksys_mmap_pgoff(m, addr, len, prot, flags, fd, off / PAGE_SIZE);
 }

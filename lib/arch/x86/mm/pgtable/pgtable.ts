@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { spinlock } from '../../../../kernel/locking/spinlock.ts';
+import { PAGE_SIZE } from '../../../../mm/physmem.ts';
 
 // Page table entries (pte_t, pmd_t, pud_t and softleaf_t) are plain numbers: FLAG_BITS low bits of flags, and above
 // them the pfn of a present entry or the offset of a non-present one (below 2^32). An entry is therefore one exact
@@ -73,7 +74,7 @@ export class ptdesc {
 
 /** Returns the index of the address in its pte table (include/linux/pgtable.h: pte_index()). */
 export function pte_index(addr: number): number {
-  return (addr / 4096) & 511;
+  return (addr / PAGE_SIZE) & 511;
 }
 
 /** Returns the index of the address in its pmd table (include/linux/pgtable.h: pmd_index()). */
@@ -93,12 +94,12 @@ export function pgd_index(addr: number): number {
 
 /** Rounds the address down to a page (include/linux/mm.h: PAGE_ALIGN_DOWN()). */
 export function PAGE_ALIGN_DOWN(addr: number): number {
-  return addr - (addr % 4096);
+  return addr - (addr % PAGE_SIZE);
 }
 
 /** Rounds the address up to a page (include/linux/mm.h: PAGE_ALIGN()). */
 export function PAGE_ALIGN(addr: number): number {
-  return PAGE_ALIGN_DOWN(addr + 4095);
+  return PAGE_ALIGN_DOWN(addr + PAGE_SIZE - 1);
 }
 
 /** Rounds x down to a multiple of a (include/vdso/align.h: ALIGN_DOWN()). */

@@ -3,6 +3,7 @@
 import type { Machine } from '../../../../boot.ts';
 import type { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { folio_nr_pages, folio_pfn } from '../../../../mm/page.ts';
+import { PAGE_SIZE } from '../../../../mm/physmem.ts';
 import {
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
@@ -112,7 +113,7 @@ export function test_and_clear_young_ptes(
   nr: number,
 ): boolean {
   let young = false;
-  for (let k = 0; k < nr; k++) young = ptep_test_and_clear_young(m, vma, addr + k * 4096, pt, i + k) || young;
+  for (let k = 0; k < nr; k++) young = ptep_test_and_clear_young(m, vma, addr + k * PAGE_SIZE, pt, i + k) || young;
   return young;
 }
 
