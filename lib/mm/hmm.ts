@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { check_stable_address_space } from './oom_kill.ts';
 import {
   HPAGE_PMD_ORDER,
   pmd_is_table,
@@ -44,7 +45,7 @@ import {
   softleaf_to_page,
   softleaf_to_pfn,
 } from './leafops.ts';
-import { check_stable_address_space, handle_mm_fault, is_zero_pfn, vm_normal_page } from './memory/fault.ts';
+import { handle_mm_fault, is_zero_pfn, vm_normal_page } from './memory/fault.ts';
 import { page_pgmap } from './memremap.ts';
 import { migration_entry_wait, pmd_migration_entry_wait } from './migrate/entry.ts';
 import {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { check_stable_address_space } from '../oom_kill.ts';
 import { mm_inc_nr_ptes, pmd_lock, pte_alloc_one, pte_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   ALIGN_DOWN,
@@ -22,7 +23,7 @@ import { folio_lock, folio_trylock, folio_unlock } from '../filemap/folio_lock.t
 import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
 import { softleaf_from_pmd, softleaf_to_page } from '../leafops.ts';
-import { check_stable_address_space, folio_zero_user, vmf_anon_prepare } from '../memory/fault.ts';
+import { folio_zero_user, vmf_anon_prepare } from '../memory/fault.ts';
 import { page_pgmap } from '../memremap.ts';
 import {
   add_mm_counter,
@@ -45,7 +46,6 @@ import {
   mmu_notifier_range_init,
   MMU_NOTIFY_CLEAR,
 } from '../mmu_notifier.ts';
-import { check_stable_address_space } from '../oom_kill.ts';
 import { folio_mark_uptodate, folio_test_swapcache, PageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
 import { folio_get, folio_ref_count, folio_test_large, page_folio } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
