@@ -50,7 +50,6 @@ import {
   GFP_HIGHUSER_MOVABLE,
   GFP_KERNEL,
 } from '../mm/page_alloc.ts';
-import { PAGE_SIZE } from '../mm/physmem.ts';
 import { kcalloc, kvcalloc, kvfree } from '../mm/slub.ts';
 import { folio_copy } from '../mm/util.ts';
 import { Unmodelled } from '../unmodelled.ts';
@@ -65,7 +64,6 @@ import {
   dmirror_is_private_zone,
   dmirror_page_to_chunk,
   dmirror_page_to_device,
-  PAGE_SIZE,
   set_zone_device_data,
   zone_device_data,
 } from './dmirror.ts';

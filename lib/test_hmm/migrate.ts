@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { MIGRATE_PFN_SHIFT } from '../mm/migrate_device/migrate_vma.ts';
 import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
@@ -22,7 +23,6 @@ import {
   MIGRATE_VMA_SELECT_DEVICE_COHERENT,
   MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
   MIGRATE_VMA_SELECT_SYSTEM,
-  mpfn_pfn,
 } from '../mm/migrate_device/migrate_vma.ts';
 import { migrate_vma_finalize, migrate_vma_pages, migrate_vma_setup } from '../mm/migrate_device/pages.ts';
 import { type vm_fault, VM_FAULT_OOM, VM_FAULT_SIGBUS, VM_READ } from '../mm/mm_types.ts';
