@@ -20,8 +20,8 @@ function explore_one(name: string, words: readonly string[]): Promise<Ended> {
 }
 
 /**
- * Explores one case after another with the same options, `jobs` at a time in processes of their own; `write` is given
- * the report of each in the order of `names`. Answers the highest exit status.
+ * Explores several cases with the same options, `jobs` at a time in separate processes. Calls `write` with each report
+ * in the order of `names`. Returns the highest exit status.
  */
 export async function explore_all(
   names: readonly string[],

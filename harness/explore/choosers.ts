@@ -3,33 +3,31 @@
 import { type task_struct, xorshift32 } from '../../lib/kernel/sched/core.ts';
 import type { Switch } from './schedule.ts';
 
-/**
- * A task that runs this many steps in a row while others could is made to step back, so that waiting by retrying ends.
- */
+/** A task that runs this many steps in a row while others are runnable has to yield, so that waiting in a loop ends. */
 export const FAIRNESS = 200;
 
 /** What a chooser sees at one step. */
 export interface Choice {
   step: number;
-  /** never empty; without the task that just stepped back, unless it is the only one */
+  /** Runnable tasks, never empty; without the task that just yielded, unless it is the only one. */
   runnable: readonly task_struct[];
-  /** what the default policy takes */
+  /** The task that the default policy runs. */
   standard: task_struct;
-  /** the task that ran last, if it is runnable and did not step back: taking another one preempts it */
+  /** The task that ran last, if it is runnable and did not yield. Choosing another one preempts it. */
   current: task_struct | null;
 }
 
-/** Picks the next task at each step of a run. */
+/** Chooses the next task at each step of a run. */
 export interface Chooser {
   next(c: Choice): task_struct;
 }
 
-/** Classes of RandomChooser: in the last one a task is preempted at one step of 2^(RHYTHMS-1). */
+/** Classes of RandomChooser. In the last one a task is preempted once in 2^(RHYTHMS-1) steps. */
 const RHYTHMS = 7;
 
 /**
- * Every choice at random. How often the running task is preempted at all depends on the seed: from every step to one of
- * 64, since some races need many switches and some need one task to get far while another stands still.
+ * Chooses at random. The seed decides how often the running task is preempted, from every step to once in 64: some
+ * races need many switches, others need one task to run far while another one stands still.
  */
 export class RandomChooser implements Chooser {
   private readonly random: () => number;
@@ -46,9 +44,9 @@ export class RandomChooser implements Chooser {
 }
 
 /**
- * Probabilistic concurrency testing: every task has a random priority, the highest runs; at depth-1 random steps of an
- * expected length the running task falls to the lowest. Finds a bug of that depth among n tasks and k steps with a
- * probability of at least 1/(n * k^(depth-1)).
+ * Probabilistic concurrency testing: every task has a random priority and the highest one runs; at depth-1 random steps
+ * of an expected length the running task drops to the lowest priority. Finds a bug of that depth among n tasks and k
+ * steps with a probability of at least 1/(n * k^(depth-1)).
  */
 export class PctChooser implements Chooser {
   private readonly random: () => number;
@@ -71,15 +69,15 @@ export class PctChooser implements Chooser {
   }
 }
 
-/** One branching of the depth-first search. */
+/** One branch point of the depth-first search. */
 interface Branch {
   step: number;
-  /** pids; the first is the default policy's */
+  /** Pids; the first one is the default policy's choice. */
   options: number[];
   at: number;
 }
 
-/** Depth-first search over all schedules with at most `bound` preemptions; each next_run() is one schedule more. */
+/** Depth-first search over all schedules with at most `bound` preemptions, one schedule per next_run(). */
 export class DfsChooser implements Chooser {
   private readonly bound: number;
   private readonly stack: Branch[] = [];
@@ -89,7 +87,7 @@ export class DfsChooser implements Chooser {
     this.bound = bound;
   }
 
-  /** Prepares the next schedule; false when all are done. */
+  /** Prepares the next schedule. Returns false if all have run. */
   next_run(): boolean {
     this.depth = 0;
     this.used = 0;
@@ -125,12 +123,12 @@ export class DfsChooser implements Chooser {
   }
 }
 
-/** A recorded schedule does not fit the run. */
+/** Thrown if a recorded schedule does not fit the run. */
 export class ScheduleMismatch extends Error {
   override readonly name = 'ScheduleMismatch';
 }
 
-/** Follows a recorded schedule to the letter. */
+/** Follows a recorded schedule exactly. */
 export class ReplayChooser implements Chooser {
   private readonly switches: readonly Switch[];
   private readonly number_of: (t: task_struct) => number;
@@ -160,7 +158,7 @@ export class ReplayChooser implements Chooser {
     }
     return to;
   }
-  /** Throws unless every switch was used; `steps` is how long the run was. */
+  /** Throws unless every switch was used; `steps` is the length of the run. */
   finish(steps: number): void {
     const w = this.switches[this.at];
     if (w !== undefined)
@@ -168,15 +166,15 @@ export class ReplayChooser implements Chooser {
   }
 }
 
-/** A stretch of a run: the task goes on for so many of its own steps, or until it cannot. */
+/** A stretch of a run: the task runs for this many of its own steps, or until it blocks. */
 export interface Block {
   task: number;
   steps: number;
 }
 
 /**
- * Follows stretches as far as they go: a stretch ends early when its task cannot run, and behind the last one the
- * default policy holds. Shrinking uses it, where leaving out a switch moves everything that follows.
+ * Follows stretches as far as possible: a stretch ends early if its task blocks, and after the last one the default
+ * policy applies. Used for shrinking, where removing a switch moves everything after it.
  */
 export class BlockChooser implements Chooser {
   private readonly blocks: readonly Block[];

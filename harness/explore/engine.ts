@@ -20,23 +20,23 @@ import { type Block, type Chooser, FAIRNESS, ReplayChooser, ScheduleMismatch } f
 import type { Schedule, Switch } from './schedule.ts';
 import { Stage } from './stage.ts';
 
-/** One of the tasks that a case lets run against each other. */
+/** One of the tasks that a case runs against each other. */
 export interface Racer {
-  /** what it does, for reports */
+  /** What it does, for reports. */
   name: string;
-  /** a thread of the case's process, or a process of its own (a fork of it) */
+  /** A thread of the case's process, or a forked process. */
   kind: 'thread' | 'process';
   run: (c: Libc) => Gen<void>;
 }
 
-/** What a case works with. */
+/** Interface of a case to the machine. */
 export interface CaseContext {
   /**
-   * Runs the tasks against each other, every interleaving possible, until all are done. Everything else in a case runs
+   * Runs the tasks against each other in the schedule to explore, until all are done. The rest of a case runs
    * undisturbed.
    */
   together(racers: readonly Racer[]): Gen<void>;
-  /** Loads a kernel module, with the answer of its init: 0 or -errno. */
+  /** Loads a kernel module. Returns the result of its init function: 0 or a negative errno. */
   modprobe(name: string, params?: ModuleParams): Gen<number>;
   /** Ends the case with a failure unless `ok`. */
   check(ok: boolean, what: string): void;
@@ -45,14 +45,14 @@ export interface CaseContext {
 /** A race to explore: two to four tasks on a small instance. */
 export interface RaceCase {
   name: string;
-  /** one sentence: what races with what */
+  /** One sentence: what races with what. */
   summary: string;
   config?: MachineConfig;
-  /** parameters of test_hmm; null leaves it unloaded */
+  /** Parameters of test_hmm; null leaves it unloaded. */
   params?: ModuleParams | null;
-  /** a program that ran on the machine before, for what takes long to make and does not matter to the race */
+  /** A program that runs on the machine first, for slow preparations that do not matter to the race. */
   warm?: (c: Libc) => Gen<void>;
-  /** steps after which a run counts as a livelock, for a case whose runs are short; default 20,000 */
+  /** Steps after which a run counts as a livelock, for a case whose runs are short; 20,000 by default. */
   budget?: number;
   run: (c: Libc, x: CaseContext) => Gen<void>;
 }
@@ -73,18 +73,18 @@ interface Failure {
   text: string;
 }
 
-/** What one schedule led to. */
+/** The result of one schedule. */
 export interface Run {
   failure: Failure | null;
-  /** with its end only if the run was traced */
+  /** Includes the end of the schedule only if the run was traced. */
   schedule: Schedule;
-  /** choices made while the tasks ran against each other */
+  /** Choices made while the tasks ran against each other. */
   steps: number;
-  /** the run as stretches of one task each */
+  /** The run as stretches of one task each. */
   blocks: readonly Block[];
-  /** one line a step, if asked for */
+  /** One line per step, if requested. */
   trace: readonly string[];
-  /** the kernel's log */
+  /** The kernel log. */
   log: readonly string[];
 }
 
@@ -94,23 +94,26 @@ class StaleAccess extends Error {}
 
 export interface RunOptions {
   patches?: readonly PatchId[];
-  /** keep a line for every step, and hash them into the schedule */
+  /** Keeps a line for every step and hashes them into the schedule. */
   trace?: boolean;
-  /** steps after which a run counts as a livelock; default: the case's own */
+  /** Steps after which a run counts as a livelock; the case's own by default. */
   budget?: number;
 }
 
 const BUDGET = 20_000;
-/** Steps before the end of its budget from which on a run keeps where its tasks stop, to tell a livelock's loop. */
+/**
+ * Number of steps before the end of its budget from which on a run records where its tasks stop, to show the loop of a
+ * livelock.
+ */
 const LOOP = 500;
 
-/** What of the explorer a chooser may ask. */
+/** What a chooser may ask the explorer. */
 export interface Numbering {
-  /** 0 for the case's first process; the tasks that it lets race are 1, 2 and so on; then come all others */
+  /** 0 is the case's first process; the racing tasks are 1, 2 and so on, followed by all others. */
   number_of(t: task_struct): number;
 }
 
-/** Asks a chooser while a case's tasks run against each other, and goes round robin otherwise. */
+/** Asks a chooser while the tasks of a case race, and runs round robin otherwise. */
 class Explorer implements Strategy, Numbering {
   readonly random_u32: () => number;
   readonly switches: Switch[] = [];
@@ -227,7 +230,7 @@ function failure_of(m: Machine, checked: string | null, status: number): Failure
   return found.length > 0 ? { kind: 'audit', text: found.slice(0, 4).join('; ') } : null;
 }
 
-/** Who waits for what, who holds that, and what the waiting hold themselves. */
+/** Describes who waits for what, who holds it, and what the waiters hold. */
 function deadlock_text(m: Machine, e: Explorer): string {
   const lines = m.sched.tasks.map((t) => {
     const on = t.blocked_on ?? t.spins_on;
@@ -242,7 +245,7 @@ function deadlock_text(m: Machine, e: Explorer): string {
 
 function failure_of_error(m: Machine, e: Explorer, err: unknown): Failure {
   if (err instanceof ScheduleMismatch) throw err;
-  // What comes after an oops is its consequence.
+  // Everything after an oops is its consequence.
   const oops = oops_of(m);
   if (oops !== null) return oops;
   if (err instanceof CheckFailed) return { kind: 'assertion', text: err.message };
@@ -256,7 +259,7 @@ function failure_of_error(m: Machine, e: Explorer, err: unknown): Failure {
   throw err;
 }
 
-/** Runs a case once on the stage, which is put back to its beginning first. */
+/** Runs a case once on the stage, after restoring its initial state. */
 export function run_on(
   stage: Stage,
   c: RaceCase,
@@ -328,15 +331,12 @@ function context(m: Machine, c: Libc, e: Explorer): CaseContext {
   };
 }
 
-/** Runs a case once on a machine of its own. */
+/** Runs a case once on a new machine. */
 export function run_case(c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
   return run_on(new Stage(c, o.patches ?? []), c, seed, make, o);
 }
 
-/**
- * Repeats a schedule exactly on a fresh machine; throws ScheduleMismatch, with the first step that differs, where it
- * does not fit.
- */
+/** Repeats a schedule exactly on a new machine. Throws ScheduleMismatch with the first step that differs. */
 export function replay(c: RaceCase, s: Schedule, o: RunOptions = {}): Run {
   let chooser: ReplayChooser | null = null;
   const make = (e: Numbering): Chooser => (chooser = new ReplayChooser(s.switches, (t) => e.number_of(t)));

@@ -5,47 +5,47 @@ import { type FailureKind, type RaceCase, replay, type Run } from './engine.ts';
 import { parse_schedule } from './schedule.ts';
 import { explore, shrink, type StrategyName } from './search.ts';
 
-/** Schedules that an exploration tries where nothing else is said. */
+/** Default number of schedules of an exploration. */
 export const SCHEDULES = 20_000;
-/** Depth of the bug that PCT looks for where nothing else is said. */
+/** Default depth of PCT. */
 export const DEPTH = 3;
 
-/** A race that a fix of Linux 7.3.4 ended. */
+/** A race that a fix in Linux 7.3.4 ended. */
 export interface KnownRace {
-  /** the state of the machine without the fix */
+  /** The state of the machine without the fix. */
   patch: PatchId;
-  /** the case that loses the race there */
+  /** The case that loses the race there. */
   race: RaceCase;
-  /** what finds it soonest */
+  /** The options that find it soonest. */
   strategy: Exclude<StrategyName, 'dfs'>;
-  /** how it fails: the kind, and what the report must match */
+  /** How it fails: the kind, and a pattern for the report. */
   fails: { kind: FailureKind; text: RegExp };
-  /** the shortest interleaving found */
+  /** The shortest interleaving found. */
   schedule: string;
 }
 
-/** How soon the explorer finds a race whose fix is taken out. */
+/** How soon the explorer finds a race whose fix is removed. */
 interface Search {
-  /** schedules until the race was found, one number for each seed that found it, in ascending order */
+  /** Schedules until the race was found, one number per seed that found it, ascending. */
   schedules: readonly number[];
-  /** seeds that did not find it within the budget */
+  /** Seeds that did not find it within the budget. */
   missed: number;
-  /** switches of the shrunk schedule of the first seed that found it */
+  /** Switches of the shrunk schedule of the first seed that found it. */
   switches: number;
   per_second: number;
 }
 
-/** Repeats the schedule that is recorded with a known race, on the machine without the fix. */
+/** Repeats the recorded schedule of a known race on the machine without the fix. */
 export function replay_known(known: KnownRace): Run {
   return replay(known.race, parse_schedule(known.schedule), { patches: [known.patch] });
 }
 
-/** Whether a run failed in the way that the known race names. */
+/** Returns true if a run failed as the known race does. */
 export function is_known(known: KnownRace, run: Run): boolean {
   return run.failure?.kind === known.fails.kind && known.fails.text.test(run.failure.text);
 }
 
-/** Looks for a known race with `seeds` disjoint sets of SCHEDULES seeds, the clock given by `now` in milliseconds. */
+/** Searches for a known race with `seeds` disjoint sets of SCHEDULES seeds; `now` is a clock in milliseconds. */
 export function search_known(known: KnownRace, seeds: number, now: () => number): Search {
   const c = known.race;
   const o = { patches: [known.patch] };

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** One departure from the default policy: at this step the task `to` runs, where `from` would have run. */
+/** A departure from the default policy: at this step `to` runs instead of `from`. */
 export interface Switch {
   step: number;
   from: number;
   to: number;
 }
 
-/** Everything that decides a run: the switches, and the seed of the machine's random numbers. */
+/** Everything that decides a run: the switches and the seed of the machine's random numbers. */
 export interface Schedule {
   seed: number;
   switches: readonly Switch[];
-  /** how the run that the schedule was taken from went on to its end: a replay must do the same */
+  /** How the recorded run continued to its end; a replay has to do the same. */
   end?: { steps: number; hash: number };
 }
 
 const VERSION = 'hmm1';
 
 /**
- * `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. 0 is the case's first process; the tasks that it lets race are numbered from
- * 1 on, then come those that they make. Steps count from the start of the race. The last part, the steps
- * of the whole run and a hash of where each of them stopped, may be missing.
+ * Formats a schedule as `hmm1:SEED:STEP.FROM>TO,...:STEPS.HASH`. Task 0 is the case's first process, the racing tasks
+ * are numbered from 1 on, and tasks that they create follow. Steps count from the start of the race. The last part, the
+ * number of steps of the whole run and a hash of where each of them stopped, may be missing.
  */
 export function format_schedule(s: Schedule): string {
   const end = s.end === undefined ? '' : `:${s.end.steps}.${s.end.hash.toString(16)}`;
   return `${VERSION}:${s.seed}:${s.switches.map((w) => `${w.step}.${w.from}>${w.to}`).join(',')}${end}`;
 }
 
-/** Reads what format_schedule() wrote; throws RangeError that says what is wrong with anything else. */
+/** Parses the output of format_schedule(). Throws RangeError that names what is wrong. */
 export function parse_schedule(text: string): Schedule {
   const bad = (why: string): RangeError => new RangeError(`schedule ${JSON.stringify(text)}: ${why}`);
   const [version, seed, list, end, ...rest] = text.trim().split(':');

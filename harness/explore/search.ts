@@ -10,24 +10,24 @@ export type StrategyName = 'random' | 'pct' | 'dfs';
 interface ExploreOptions extends RunOptions {
   strategy: StrategyName;
   schedules: number;
-  /** for dfs: preemptions; for pct: depth */
+  /** For dfs the number of preemptions, for pct the depth. */
   bound: number;
   seed: number;
   progress?: (done: number) => void;
 }
 
 interface Exploration {
-  /** schedules that ran */
+  /** Schedules that ran. */
   schedules: number;
-  /** the run that failed, repeated on a fresh machine, or null */
+  /** The run that failed, repeated on a new machine, or null. */
   failed: Run | null;
-  /** dfs: all schedules within the bound were tried */
+  /** For dfs: all schedules within the bound were tried. */
   complete: boolean;
-  /** steps of the longest run */
+  /** Steps of the longest run. */
   steps: number;
 }
 
-/** The same schedule led to two results: the model keeps state that it should not. */
+/** Thrown if one schedule leads to two results: the model keeps state that it should not. */
 export class Nondeterminism extends Error {}
 
 /** What two runs of one schedule do differently, or null. */
@@ -54,7 +54,7 @@ function on_fresh_machine(c: RaceCase, run: Run, o: RunOptions): Run {
   return again;
 }
 
-/** Runs a case under schedule after schedule until one fails or the budget is used up. */
+/** Runs a case under one schedule after another until one fails or the budget is used up. */
 export function explore(c: RaceCase, o: ExploreOptions): Exploration {
   const stage = new Stage(c, o.patches ?? []).keep();
   const dfs = new DfsChooser(o.bound);
@@ -82,8 +82,8 @@ export function explore(c: RaceCase, o: ExploreOptions): Exploration {
 }
 
 /**
- * Runs `schedules` random schedules twice, on a machine that is used again and again and on a fresh one each, and
- * throws Nondeterminism where trace, log or outcome differ.
+ * Runs `schedules` random schedules twice, on a reused machine and on new ones. Throws Nondeterminism if trace, log or
+ * outcome differ.
  */
 export function check_determinism(c: RaceCase, schedules: number, seed: number, o: RunOptions = {}): void {
   const stage = new Stage(c, o.patches ?? []).keep();
@@ -96,7 +96,7 @@ export function check_determinism(c: RaceCase, schedules: number, seed: number, 
   }
 }
 
-/** Stretches as they are when the one at `i` waits until the next one of its task. */
+/** Returns the stretches with the one at `i` delayed until the next one of its task. */
 function join(blocks: readonly Block[], i: number): Block[] {
   const b = blocks[i];
   const next = blocks.findIndex((x, k) => k > i && x.task === b.task);
@@ -111,13 +111,13 @@ function join(blocks: readonly Block[], i: number): Block[] {
   return out;
 }
 
-/** Stretches as they are when the one at `i` goes on as long as it can. */
+/** Returns the stretches with the one at `i` extended as far as possible. */
 function extend(blocks: readonly Block[], i: number): Block[] {
   return blocks.map((x, k) => (k === i ? { task: x.task, steps: Number.MAX_SAFE_INTEGER } : x));
 }
 
 /**
- * Looks for a run with the same kind of failure and fewer switches; answers the best found, at most `tries` runs later.
+ * Searches for a run with the same kind of failure and fewer switches, with at most `tries` runs. Returns the best one.
  */
 export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 3000): Run {
   const stage = new Stage(c, o.patches ?? []).keep();
@@ -132,7 +132,7 @@ export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 300
     best = run;
     return true;
   };
-  // What comes after the point of no return may as well follow the default policy.
+  // After the point of no return the default policy may apply.
   for (let keep = 0, step = best.blocks.length; step >= 1; step = Math.floor(step / 2)) {
     while (keep + step < best.blocks.length && !better(best.blocks.slice(0, keep + step))) keep += step;
   }

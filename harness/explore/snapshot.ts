@@ -10,10 +10,10 @@ type Fields = Record<string, unknown>;
 
 const SLAB_PAGES = 512;
 const PAGE_SIZE = 4096;
-/** device pages handed out in a run, above which looking for them takes longer than copying all */
+/** Number of device pages handed out in a run above which searching for them is slower than copying all. */
 const MANY = 4096;
 
-/** The bytes of 2 MiB of memory: `used` says which of its pages were ever written (lib/mm/physmem.ts). */
+/** 2 MiB of memory; `used` marks the pages that were ever written (lib/mm/physmem.ts). */
 interface SlabLike {
   u8: Uint8Array;
   used: Uint8Array;
@@ -25,12 +25,12 @@ interface Slab {
   pages: { at: number; bytes: Uint8Array }[];
 }
 
-/** A device's free list at the beginning: what a run takes from it comes from its front. */
+/** A device's free list at the time of the snapshot. A run takes pages from its front. */
 interface FreeList {
   chunks: dmirror_chunk[] | null;
   copy: readonly dmirror_chunk[];
   calloc: number;
-  /** first free page and first free folio of 2 MiB */
+  /** First free page and first free 2 MiB folio. */
   first: readonly [number, number];
 }
 
@@ -44,9 +44,8 @@ function is_slab(x: object): x is SlabLike {
 }
 
 /**
- * A machine without live tasks as it was when the snapshot was taken: restore() puts everything that can be reached
- * from it back in place. What a closure keeps in variables of its own is not seen, so a run that matters is repeated on
- * a fresh machine.
+ * State of a machine without live tasks. restore() puts back everything reachable from the machine. Variables captured
+ * by closures are not seen, so a run that matters is repeated on a new machine.
  */
 export class Snapshot {
   private readonly m: Machine;
@@ -56,7 +55,7 @@ export class Snapshot {
   private readonly sets: { set: Set<unknown>; items: unknown[] }[] = [];
   private readonly typed: { a: TypedArray; copy: TypedArray }[] = [];
   private readonly slabs: Slab[] = [];
-  /** the columns of struct page, by rows */
+  /** The columns of struct page, by rows. */
   private readonly columns: { a: TypedArray; copy: TypedArray }[] = [];
   private readonly rows: number;
   private readonly free: FreeList[] = [];
@@ -130,7 +129,7 @@ export class Snapshot {
     }
   }
 
-  /** Puts everything back. Objects made since are simply no longer reached. */
+  /** Restores everything. Objects created since become unreachable. */
   restore(): void {
     this.restore_columns();
     for (const { o, keys, values } of this.objects) {
@@ -159,14 +158,14 @@ export class Snapshot {
     for (const s of this.slabs) restore_slab(s);
   }
 
-  /** Rows that differ from the beginning, for tests: restore() must leave none. */
+  /** Returns the rows that differ from the snapshot, for tests: restore() must leave none. */
   changed_rows(): number[] {
     const found = new Set<number>();
     for (const { a, copy } of this.columns) for (let i = 0; i < copy.length; i++) if (a[i] !== copy[i]) found.add(i);
     return [...found];
   }
 
-  // Rows that a run can have changed: of RAM that was handed out once, and of device pages that were. Null: any.
+  // Returns the rows that a run can have changed: RAM that was handed out and device pages that were. Null: any.
   private dirty_rows(): { from: number; to: number }[] | null {
     if (this.m.page.rows !== this.rows) return null;
     const dirty: { from: number; to: number }[] = [];

@@ -8,21 +8,21 @@ import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;
-/** 2 MiB pieces of memory contents that exist from the start, so that runs need not make them */
+/** 2 MiB pieces of memory contents that are allocated from the start, so that runs need not allocate them. */
 const SLABS = 12;
 const SLAB_PAGES = 512;
 
-/** What a stage is made for. */
+/** Options of a stage. */
 interface StageOf {
   config?: MachineConfig;
-  /** parameters of test_hmm; null leaves it unloaded */
+  /** Parameters of test_hmm; null leaves it unloaded. */
   params?: ModuleParams | null;
   warm?: (c: Libc) => Gen<void>;
 }
 
 /**
- * A booted machine with test_hmm loaded, for many runs one after another: before each it is put back to where it was,
- * which takes a hundredth of the time that booting takes.
+ * A booted machine with test_hmm loaded, reused for many runs. Restoring its initial state takes a hundredth of the
+ * time of booting.
  */
 export class Stage {
   private readonly m: Machine;
@@ -46,7 +46,7 @@ export class Stage {
     if (status !== 0) throw new Error(`warming up ended with wait status ${status}`);
   }
 
-  /** The machine at its beginning. */
+  /** The machine in its initial state. */
   reset(): Machine {
     if (!this.used) {
       this.used = true;
@@ -57,7 +57,7 @@ export class Stage {
     return this.m;
   }
 
-  /** Makes the stage fit for more than one run; to be called before the first. */
+  /** Prepares the stage for more than one run; called before the first. */
   keep(): this {
     const start = this.m.zone.spans[0]?.start ?? 0;
     for (let i = 0; i < SLABS; i++) this.m.ram.slab(start + i * SLAB_PAGES);

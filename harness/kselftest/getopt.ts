@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-/** One step of getopt(3): the option letter ('?' for a bad one) with its argument, or what to complain about. */
+/** One result of getopt(3): the option letter, '?' for an invalid one, with its argument or an error message. */
 interface Opt {
   opt: string;
   optarg: string;
@@ -8,8 +8,8 @@ interface Opt {
 }
 
 /**
- * All options of an argument list as GNU getopt(3) answers them: letters may be joined, an argument may follow its
- * letter directly, words that are no options are passed over, and `--` ends the options.
+ * Returns all options of an argument list as GNU getopt(3) does: letters may be joined, an argument may follow its
+ * letter directly, operands are skipped, and `--` ends the options.
  */
 export function getopt(argv: readonly string[], optstring: string): Opt[] {
   const found: Opt[] = [];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A test program whose tests pass, fail, skip, time out and crash on purpose, after the idea of
-// tools/testing/selftests/kselftest_harness/. What it prints is held to harness-selftest.expected.
+// A test program whose tests pass, fail, skip, time out and crash on purpose, like those of
+// tools/testing/selftests/kselftest_harness/. Its output is compared with harness-selftest.expected.
 
 import { FIXTURE, TestList, type TestMeta } from './kselftest_harness.ts';
 
@@ -127,7 +127,7 @@ skipping.TEST_F('never_runs', function* ({ t }) {
   t.TH_LOG('never reached');
 });
 
-/** The program: its tests without a fixture come first, as upstream's list has them. */
+/** The program. Tests without a fixture come first, as in upstream's list. */
 export const harness_selftest = new TestList('harness-selftest', [kinds, parent, broken, skipping]);
 
 harness_selftest.TEST('plain_pass', function* ({ t }) {

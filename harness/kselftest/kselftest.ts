@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Modelled on tools/testing/selftests/kselftest.h: what a test program prints, line for line, and its exit codes.
+// Models tools/testing/selftests/kselftest.h: the output lines of a test program and its exit codes.
 
 export const KSFT_PASS = 0;
 export const KSFT_FAIL = 1;
@@ -7,7 +7,7 @@ export const KSFT_XFAIL = 2;
 export const KSFT_XPASS = 3;
 export const KSFT_SKIP = 4;
 
-/** The counters and the line-buffered output of one process of a test program. */
+/** Counters and line-buffered output of one process of a test program. */
 export class Ksft {
   private pass = 0;
   private fail = 0;
@@ -16,7 +16,7 @@ export class Ksft {
   private xskip = 0;
   private error = 0;
   private plan = 0;
-  /** An unfinished line: it is lost if the process ends by _exit(), as it is in stdio's buffer. */
+  /** An unfinished line. It is lost if the process ends by _exit(), like stdio's buffer. */
   private pending = '';
   private readonly sink: (text: string) => void;
   debug_enabled = false;
@@ -25,14 +25,14 @@ export class Ksft {
     this.sink = sink;
   }
 
-  /** What a forked child starts with: its own counters at zero (ksft_reset_state()), and an empty line buffer. */
+  /** Returns the state of a forked child: counters at zero (ksft_reset_state()) and an empty line buffer. */
   child(): Ksft {
     const child = new Ksft(this.sink);
     child.debug_enabled = this.debug_enabled;
     return child;
   }
 
-  /** Whole lines go out at once, the rest waits for its newline. */
+  /** Prints whole lines at once and keeps the rest until its newline. */
   printf(text: string): void {
     const all = this.pending + text;
     const end = all.lastIndexOf('\n') + 1;
@@ -111,7 +111,7 @@ export class Ksft {
     this.printf(`not ok ${this.ksft_test_num()} # error ${text}`);
   }
 
-  /** One result line for an exit code of a test; `diagnostic` null prints none. */
+  /** Prints one result line for an exit code of a test; a null `diagnostic` prints none. */
   ksft_test_result_code(exit_code: number, test_name: string, diagnostic: string | null): void {
     let tap_code = 'ok';
     let directive = '';

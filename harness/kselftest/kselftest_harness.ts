@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Modelled on tools/testing/selftests/kselftest_harness.h: fixtures, variants and assertions, each test in a process of
-// its own that the suite's main process forks, waits for and judges by its wait status.
+// Models tools/testing/selftests/kselftest_harness.h: fixtures, variants and assertions. The suite's main process forks
+// a process per test, waits for it and judges it by its wait status.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { getopt } from './getopt.ts';
@@ -13,7 +13,7 @@ const TEST_TIMEOUT_DEFAULT = 30;
 const SIGABRT = 6;
 const WNOHANG = 1;
 
-/** A value in a C comparison. A bigint is an unsigned 64-bit one that a number cannot hold. */
+/** A value in a C comparison. A bigint is an unsigned 64-bit value that a number cannot represent. */
 type Value = number | bigint | boolean;
 
 /** What a failing ASSERT_* throws: the test process runs its teardown and aborts. NON-KERNEL. */
@@ -33,7 +33,7 @@ type TestFn<S, V> = (args: TestArgs<S, V>) => Gen<void>;
 interface Variant {
   name: string;
   data: unknown;
-  /** names of the tests that are expected to fail in this variant */
+  /** Names of the tests that are expected to fail in this variant. */
   xfails: Set<string>;
 }
 
@@ -44,7 +44,7 @@ type Teardown = (in_parent: boolean, c: Libc) => Gen<void>;
 
 const exact = (v: Value): bigint => BigInt(v);
 
-/** Both are plain numbers, so that JavaScript's operators compare them as C does, without a detour. */
+/** Compares two plain numbers by JavaScript's operators, which agree with C's. */
 const plain = (a: Value, b: Value): boolean => typeof a === 'number' && typeof b === 'number';
 
 function holds(expected: Value, op: string, seen: Value): boolean {
@@ -67,8 +67,7 @@ function holds(expected: Value, op: string, seen: Value): boolean {
 }
 
 /**
- * Where in the suite's source the running assertion stands, from the JavaScript stack: the first frame outside this
- * file.
+ * Returns the source position of the running assertion: the first frame of the JavaScript stack outside of this file.
  */
 function call_line(): number {
   for (const frame of (new Error().stack ?? '').split('\n').slice(1)) {
@@ -79,11 +78,11 @@ function call_line(): number {
   return 0;
 }
 
-/** One test: its place in the list, its state while it runs, and the assertions (struct __test_metadata). */
+/** One test: its position in the list, its state while it runs, and the assertions (struct __test_metadata). */
 export class TestMeta {
   readonly name: string;
   readonly timeout: number;
-  /** the signal that has to end the test, or -1 */
+  /** The signal that has to end the test, or -1. */
   readonly termsig: number;
   readonly run: (c: Libc, t: TestMeta, variant: Variant) => Gen<void>;
   pid = 0;
@@ -91,9 +90,9 @@ export class TestMeta {
   reason = '';
   no_teardown = true;
   teardown_fn: Teardown | null = null;
-  /** what the running test may print with; the low-level ksft_test_result_* are not for tests of a suite */
+  /** Output functions for the running test; the low-level ksft_test_result_* are not for tests of a suite. */
   ksft: Ksft = new Ksft(() => {});
-  /** the source file's name in messages */
+  /** Name of the source file in messages. */
   file = '';
   log: (text: string) => void = () => {};
   watch: Watch | undefined;
@@ -110,12 +109,12 @@ export class TestMeta {
     this.run = run;
   }
 
-  /** Writes one line to the test log, with the place that it comes from. */
+  /** Writes a line with its source position to the test log. */
   TH_LOG(text: string): void {
     this.log(`# ${this.file}:${call_line()}:${this.name}:${text}\n`);
   }
 
-  /** Ends the running function of the test: it passes, and `reason` says why it did not run. */
+  /** Ends the running function of the test. The test passes, and `reason` tells why it was skipped. */
   SKIP(reason: string): never {
     this.reason = reason;
     this.log(`#      SKIP      ${reason}\n`);
@@ -130,7 +129,9 @@ export class TestMeta {
     return false;
   }
 
-  /** Reports a comparison that does not hold. A side against NULL or MAP_FAILED is a pointer, so it prints unsigned. */
+  /**
+   * Reports a failed comparison. A comparison with NULL or MAP_FAILED is one of pointers, so it prints unsigned values.
+   */
   private check(expected: Value, op: string, seen: Value, et: string, st: string, is_assert: boolean): boolean {
     if (holds(expected, op, seen)) return true;
     const pointers = [et, st].some((text) => text === 'NULL' || text === 'MAP_FAILED');
@@ -143,7 +144,7 @@ export class TestMeta {
     return this.failed(`Expected '${expected}' ${op} '${seen}'.`, is_assert);
   }
 
-  // ASSERT_* and EXPECT_* take (expected, seen) and the C text of both. The usual case is one comparison.
+  // ASSERT_* and EXPECT_* take (expected, seen) and the C text of both. Most calls are a single comparison.
 
   ASSERT_EQ(expected: Value, seen: Value, et: string, st: string): void {
     if (expected !== seen) this.check(expected, '==', seen, et, st, true);
@@ -214,7 +215,7 @@ export class TestMeta {
   }
 }
 
-/** The failed ASSERT's end of a process: one teardown if the fixture still needs it, then abort(). */
+/** Ends the process of a failed ASSERT: one teardown if the fixture still needs it, then abort(). */
 function* bail(c: Libc, t: TestMeta): Gen<number> {
   try {
     if (t.teardown_fn !== null) yield* t.teardown_fn(false, c);
@@ -226,8 +227,8 @@ function* bail(c: Libc, t: TestMeta): Gen<number> {
 }
 
 /**
- * Runs the body of one process of a test, so that ASSERT_* and SKIP() work in it and in whatever it forks, and answers
- * what the body answers.
+ * Runs the body of one process of a test, so that ASSERT_* and SKIP() work in it and in processes that it forks.
+ * Returns the body's value.
  */
 function* process_body(c: Libc, t: TestMeta, body: (c: Libc) => Gen<number | void>): Gen<number> {
   const { fork, pthread_create } = c;
@@ -245,7 +246,7 @@ function* process_body(c: Libc, t: TestMeta, body: (c: Libc) => Gen<number | voi
     if (e instanceof Bail) return yield* bail(c, t);
     if (!(e instanceof Skipped)) throw e;
   }
-  // SKIP() in a process that the test forked: it returns into the harness, which tears down and exits.
+  // SKIP() in a process that the test forked returns into the harness, which tears down and exits.
   if (t.teardown_fn !== null) yield* t.teardown_fn(false, c);
   return 0;
 }
@@ -258,7 +259,7 @@ function* until_skip(body: Gen<void>): Gen<void> {
   }
 }
 
-/** What the list needs to know of a fixture, whatever its data. */
+/** The part of a fixture that the list uses, independent of its data. */
 class FixtureBase {
   readonly name: string;
   readonly tests: TestMeta[] = [];
@@ -268,7 +269,7 @@ class FixtureBase {
   }
 }
 
-/** A fixture: the data of a test (`self`), its variants, and the tests in the order of their declaration. */
+/** A fixture: the data of a test (`self`), its variants, and the tests in order of declaration. */
 class Fixture<S extends object, V> extends FixtureBase {
   private setup: TestFn<S, V> | null = null;
   private teardown: TestFn<S, V> | null = null;
@@ -286,7 +287,7 @@ class Fixture<S extends object, V> extends FixtureBase {
     this.teardown = fn;
   }
 
-  /** As TEARDOWN, but run by the process that waits for the test's. */
+  /** TEARDOWN that runs in the process that waits for the test's. */
   TEARDOWN_PARENT(fn: TestFn<S, V>): void {
     this.teardown = fn;
     this.teardown_parent = true;
@@ -300,7 +301,7 @@ class Fixture<S extends object, V> extends FixtureBase {
     this.add(name, fn, signal, TEST_TIMEOUT_DEFAULT);
   }
 
-  /** `timeout` in seconds of modelled time */
+  /** `timeout` is in seconds of modelled time. */
   TEST_F_TIMEOUT(name: string, timeout: number, fn: TestFn<S, V>): void {
     this.add(name, fn, -1, timeout);
   }
@@ -319,8 +320,8 @@ class Fixture<S extends object, V> extends FixtureBase {
   }
 
   /**
-   * Runs in the process that the harness forked: forks the one that sets up, tests and tears down, and passes on its
-   * end.
+   * Runs in the process that the harness forked: forks the process that sets up, tests and tears down, and passes its
+   * status on.
    */
   private *wrapper(c: Libc, t: TestMeta, variant: V, fn: TestFn<S, V>): Gen<void> {
     const self = {} as S;
@@ -363,7 +364,7 @@ class Fixture<S extends object, V> extends FixtureBase {
   }
 }
 
-/** Declares a fixture; tests are added by its methods, and a TestList takes it in. */
+/** Declares a fixture. Its methods add tests; a TestList includes it. */
 export function FIXTURE<S extends object, V = undefined>(name: string): Fixture<S, V> {
   return new Fixture<S, V>(name);
 }
@@ -372,16 +373,16 @@ type Hook = (c: Libc, ksft: Ksft) => Gen<void>;
 
 const NO_VARIANT: Variant = { name: '', data: undefined, xfails: new Set() };
 
-/** Everything that one test program holds, in the order in which it runs. */
+/** The tests of a program in the order in which they run. */
 export class TestList {
-  /** the program's name, as its usage text gives it */
+  /** Name of the program in its usage text. */
   readonly program: string;
-  /** the C file that messages name */
+  /** Name of the C file in messages. */
   readonly file: string;
   readonly fixtures: FixtureBase[];
-  /** run before main(), as functions marked with __attribute__((constructor)) */
+  /** Functions that run before main(), like those with __attribute__((constructor)). */
   readonly constructors: Hook[] = [];
-  /** run when the program's main process exits */
+  /** Functions that run when the program's main process exits. */
   readonly atexit: Hook[] = [];
   private readonly global = new FixtureBase('global');
 
@@ -400,7 +401,7 @@ export class TestList {
     this.global.tests.push(new TestMeta(name, TEST_TIMEOUT_DEFAULT, signal, (c, t) => until_skip(fn({ c, t }))));
   }
 
-  /** Every fixture, variant and test in the order of a run. */
+  /** Returns every fixture, variant and test in the order of a run. */
   *cases(): Generator<{ fixture: FixtureBase; variant: Variant; test: TestMeta; name: string }, void, void> {
     for (const fixture of this.fixtures) {
       for (const variant of fixture.variants.length > 0 ? fixture.variants : [NO_VARIANT]) {
@@ -409,7 +410,7 @@ export class TestList {
     }
   }
 
-  /** The names of all tests, as a run prints them: fixture.variant.test. */
+  /** Returns the names of all tests as a run prints them: fixture.variant.test. */
   names(): string[] {
     return [...this.cases()].map((it) => it.name);
   }
@@ -421,7 +422,7 @@ function full_name(f: FixtureBase, v: Variant, t: TestMeta): string {
 
 const test_passed = (t: TestMeta): boolean => t.exit_code !== KSFT_FAIL && t.exit_code <= KSFT_SKIP;
 
-/** Waits for a test's process at most as long as the test may take, and turns its end into the test's exit code. */
+/** Waits for a test's process, at most for the test's timeout. Returns the test's exit code. */
 function* wait_for_test(c: Libc, t: TestMeta): Gen<void> {
   const say = (text: string): void => t.log(`# ${t.name}: ${text}\n`);
   const childfd = yield* c.pidfd_open(t.pid, 0);
@@ -517,7 +518,7 @@ function list_tests(list: TestList, print: (text: string) => void): void {
     else print(`${'-'.repeat(80)}\n`);
     const rows = Math.max(f.variants.length, f.tests.length, 1);
     for (let i = 0; i < rows; i++) {
-      // A fixture's name stands beside its first test; when the tests run out before the variants do, nothing does.
+      // Prints a fixture's name beside its first test, and nothing if the tests run out before the variants do.
       row(i === 0 ? f.name : '', f.variants[i]?.name ?? '', f.tests[i]?.name ?? '');
     }
   });
@@ -544,7 +545,7 @@ names runs too.
 `;
 }
 
-/** Says whether the filters let a test run: the first that names it decides. */
+/** Returns true if the filters select a test; the first filter that names it decides. */
 export function test_enabled(argv: readonly string[], fixture: string, variant: string, test: string): boolean {
   let has_positive = false;
   for (const { opt, optarg } of getopt(argv, 'dF:f:V:v:t:T:r:')) {
@@ -561,7 +562,7 @@ export function test_enabled(argv: readonly string[], fixture: string, variant: 
         if (optarg === variant) return including;
         break;
       case 'r': {
-        // Upstream compares the three names by their place and does not look at what stands between them.
+        // Upstream compares the three names by position and ignores the separators.
         const at = fixture.length + 1;
         const last = at + variant.length + (variant === '' ? 0 : 1);
         if (
@@ -580,8 +581,8 @@ export function test_enabled(argv: readonly string[], fixture: string, variant: 
 }
 
 /**
- * The first filter that names nothing of the suite, as `-r name`, or null: upstream runs 0 tests for it and passes.
- * NON-KERNEL.
+ * Returns the first filter that matches nothing of the suite, as `-r name`, or null. Upstream runs 0 tests for it and
+ * passes. NON-KERNEL.
  */
 export function filter_of_nothing(list: TestList, argv: readonly string[]): { filter: string; known: string[] } | null {
   const cases = [...list.cases()];
@@ -601,9 +602,9 @@ export function filter_of_nothing(list: TestList, argv: readonly string[]): { fi
   return null;
 }
 
-/** What a run tells its caller besides the output. NON-KERNEL. */
+/** Callbacks of a run, besides its output. NON-KERNEL. */
 interface RunHooks {
-  /** called when a test's result has been printed */
+  /** Called after a test's result was printed. */
   after_test?: (name: string) => void;
   watch?: Watch;
 }
@@ -650,8 +651,8 @@ function* main(
 }
 
 /**
- * The whole test program, run in the process of `c`: options, tests, KTAP on `print` (what upstream writes to stderr
- * goes there too, in the order of writing), and the exit code 0 to 4 that the process has to end with.
+ * Runs the whole test program in the process of `c`: options, tests, KTAP to `print`. What upstream writes to stderr
+ * goes there too, in order. Returns the exit code of the process, 0 to 4.
  */
 export function* runSuite(
   c: Libc,

@@ -11,7 +11,7 @@ import { runSuite, type TestList, type Watch } from './kselftest_harness.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { WEXITSTATUS, WIFEXITED, WTERMSIG } from '../../lib/user/uapi.ts';
 
-/** Boots a machine without the driver. Throws UsageError for a machine that cannot be. */
+/** Boots a machine without the driver. Throws UsageError for an invalid machine. */
 function boot_machine(o: MachineOptions): Machine {
   const reserved = o.spm === null ? [] : o.spm.map((start) => ({ start, size: CHUNK }));
   try {
@@ -22,7 +22,7 @@ function boot_machine(o: MachineOptions): Machine {
   }
 }
 
-/** What the administrator does before the suite runs: sets the THP mode and loads the driver, as `test_hmm.sh` does. */
+/** Sets the THP mode and loads the driver, as test_hmm.sh does before the suite runs. */
 export function* prepare(m: Machine, c: Libc, o: MachineOptions): Gen<void> {
   const mode = '/sys/kernel/mm/transparent_hugepage/enabled';
   if ((yield* c.write_file(mode, o.thp)) < 0)
@@ -32,7 +32,7 @@ export function* prepare(m: Machine, c: Libc, o: MachineOptions): Gen<void> {
   if (ret !== 0) throw new Error(`loading test_hmm failed with ${ret}`);
 }
 
-/** Takes what a machine's kernel reported since the last time. */
+/** Takes the kernel's reports since the last call. */
 class ReportTaker {
   private warnings = 0;
   private oopses = 0;
@@ -40,7 +40,7 @@ class ReportTaker {
   constructor(m: Machine) {
     this.m = m;
   }
-  /** `test` is the one that ran, null between tests. */
+  /** `test` is the running test, null between tests. */
   take(test: string | null): Report[] {
     const { log } = this.m;
     const taken = [
@@ -60,21 +60,19 @@ class ReportTaker {
   }
 }
 
-/** What a run of a suite leaves behind. */
+/** The result of a run of a suite. */
 interface Outcome {
-  /** exit status as a shell shows it */
+  /** Exit status as a shell shows it. */
   code: number;
-  /** what the kernel reported, with the test during which it did */
+  /** What the kernel reported, with the test during which it did. */
   reports: Report[];
-  /** the kernel's log */
+  /** The kernel log. */
   log: readonly string[];
-  /**
-   * what contradicted itself in the machine after a test, by the test's name; not asked any more once the kernel oopsed
-   */
+  /** Findings of the audit after each test, by the test's name. The audit stops once the kernel oopsed. */
   findings: { name: string; found: string[] }[];
 }
 
-/** Runs a suite on a machine of its own. */
+/** Runs a suite on a new machine. */
 export function run_suite(
   list: TestList,
   o: MachineOptions,
@@ -88,7 +86,7 @@ export function run_suite(
   const findings: Outcome['findings'] = [];
   const after_test = (name: string): void => {
     reports.push(...taker.take(name));
-    // An oops leaves locks and references behind, as it does on Linux.
+    // Like on Linux, an oops leaks locks and references.
     const found = m.log.oopses.length === 0 ? audit(m) : [];
     if (found.length > 0) findings.push({ name, found });
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Replays one recorded program and words where the model and Linux part.
+// Replays one recorded program and describes where the model and Linux differ.
 
 import type { Machine } from '../../lib/boot.ts';
 import { inspect_range } from '../../lib/inspect.ts';
@@ -20,24 +20,24 @@ import {
 } from './format.ts';
 import { type Answer, parse_ops, run_ops, type RunHooks, type Stop } from './run.ts';
 
-/** What came of one program: nothing to say if it is identical, else a text that explains the first difference. */
+/** Result of one program: nothing if it is identical, else a text that explains the first difference. */
 export interface Outcome {
   id: string;
   identical: boolean;
   report: string;
 }
 
-/** Pages whose state a report shows at most. */
+/** Maximum number of pages whose state a report shows. */
 const MAX_PAGES = 8;
-/** Earlier ops that a report lists at most. */
+/** Maximum number of earlier ops that a report lists. */
 const MAX_OPS = 24;
-/** Where an answer to pagemap has the swap type, and the type of markers, the last of 32. */
+/** Position of the swap type in a pagemap answer, and the type of markers, the last of 32. */
 const PAGEMAP_TYPE_SHIFT = 4;
 const SWP_PTE_MARKER = 31;
-/** Characters of an answer that a report shows before it cuts. */
+/** Length at which a report truncates an answer. */
 const MAX_TEXT = 400;
 
-/** Frames of the model that stand for no kernel function: reports do not name them. */
+/** Frames of the model that correspond to no kernel function; reports omit them. */
 const NOT_A_FUNCTION: ReadonlySet<string> = new Set([
   'BUG_ON',
   'VM_BUG_ON',
@@ -47,19 +47,19 @@ const NOT_A_FUNCTION: ReadonlySet<string> = new Set([
   'call_path',
 ]);
 
-/** The function that a call path is in. */
+/** Returns the innermost function of a call path. */
 export function innermost(path: readonly string[]): string {
   return path.find((name) => !NOT_A_FUNCTION.has(name)) ?? '?';
 }
 
-/** True if a recorded symbol is one of the functions that a warning stood in: the compiler inlines into callers. */
+/** Returns true if a recorded symbol is one of the functions around a warning: the compiler inlines into callers. */
 function on_path(symbol: string, warning: Warning): boolean {
   return warning.fn === symbol || warning.path.includes(symbol);
 }
 
 /**
- * True if the answers agree: the same text, and the recorded warnings in order, each on its symbol's call path. A
- * warning that Linux gives once a boot may be missing in the recording, whose kernel ran other programs before.
+ * Returns true if the answers agree: the same text, and the recorded warnings in order, each on its symbol's call path.
+ * A warning that Linux gives once per boot may be missing from the recording, whose kernel ran other programs before.
  */
 export function same_answer(recorded: string, answer: Answer): boolean {
   const { body, warns } = split_warnings(recorded);
@@ -73,9 +73,8 @@ export function same_answer(recorded: string, answer: Answer): boolean {
 }
 
 /**
- * A recorded answer as a kernel would give it whose special swap types begin at `max_swapfiles` instead of
- * MAX_SWAPFILES of
- * 7.3.4; the last type is that of markers in both. Only pagemap shows types.
+ * Renumbers the swap types of a recorded answer for a kernel whose special types begin at `max_swapfiles` instead of
+ * 7.3.4's MAX_SWAPFILES. The last type is that of markers in both. Only pagemap shows types.
  */
 export function renumber_swap_types(op: Op, recorded: string, max_swapfiles: number): string {
   if (op.name !== 'pagemap' || max_swapfiles === MAX_SWAPFILES) return recorded;
@@ -92,12 +91,12 @@ export function renumber_swap_types(op: Op, recorded: string, max_swapfiles: num
   return recorded.replace(`[${list}]`, `[${encode_list(renumbered)}]`);
 }
 
-/** The model's answer as a recording would have it. */
+/** Formats the model's answer like a recording. */
 function answer_text(answer: Answer): string {
   return answer.body + answer.warnings.map(({ fn }) => ` warn=${fn}`).join('');
 }
 
-/** True if the model stopped as the recording did. */
+/** Returns true if the model stopped like the recording. */
 export function same_end(end: End | undefined, stop: Stop | null): boolean {
   if (end === undefined || stop === null) return end === undefined && stop === null;
   if ('hang' in end) return stop.kind === 'hang';
@@ -121,7 +120,10 @@ function end_text(end: End): string {
   return 'hang' in end ? 'never returns' : `oops in ${end.oops} (${end.bug})`;
 }
 
-/** The end of a run as a recording has it; undefined if the program ran through. Throws if the model has no answer. */
+/**
+ * Returns the end of a run as a recording has it; undefined if the program ran through. Throws if the model has no
+ * answer.
+ */
 function recorded_end(stop: Stop | null): End | undefined {
   if (stop === null) return undefined;
   if (stop.kind === 'oops') return { oops: innermost(stop.oops.path), bug: stop.oops.bug };
@@ -134,7 +136,7 @@ interface Range {
   n: number;
 }
 
-/** The pages that an op is about; none for an op on a whole process. */
+/** Returns the pages that an op is about; none for an op on a whole process. */
 function ranges(op: Op): Range[] {
   if (!('p' in op) || (op.name === 'dev' && (op.cmd === 'flags' || op.cmd === 'release'))) return [];
   const { p, n } = op;
@@ -148,7 +150,7 @@ function ranges(op: Op): Range[] {
 
 const overlap = (a: Range, b: Range): boolean => a.p < b.p + b.n && b.p < a.p + a.n;
 
-/** The pages at which two listed answers differ, as few ranges, at most MAX_PAGES pages in all. */
+/** Returns the pages at which two listed answers differ, as ranges, at most MAX_PAGES pages in all. */
 function differing_pages(op: Op, linux: string, model: string): Range[] {
   const [whole] = ranges(op);
   if (whole === undefined) return [];
@@ -173,7 +175,7 @@ function cut(text: string): string {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}... (${text.length} characters)`;
 }
 
-/** The ops before op i that touched its pages or made, copied or ended processes, with what they answered. */
+/** Returns the ops before op i that touched its pages, or created, copied or ended processes, with their answers. */
 function earlier_ops(program: Program, ops: readonly Op[], i: number): string[] {
   const pages = ranges(ops[i]);
   const found: string[] = [];
@@ -225,9 +227,9 @@ function describe(
 }
 
 /**
- * Replays a program up to its first difference. `file` is where it stands, for the command that replays it alone; hooks
- * run as for run_ops(), before the answer is compared. With patch states the machine may differ from the recorded one,
- * which numbers swap types as 7.3.4 does.
+ * Replays a program up to its first difference. `file` is its path, for the command that replays it alone; hooks run as
+ * for run_ops(), before the answer is compared. With patch states the machine may number swap types differently than
+ * 7.3.4, which was recorded.
  */
 export function replay_program(
   program: Program,
@@ -268,7 +270,7 @@ export function replay_program(
   return { id: program.id, identical: report === '', report };
 }
 
-/** The program with the model's answers in the place of Linux's. Throws where the model has none. */
+/** Returns the program with the model's answers in place of Linux's. Throws where the model has none. */
 export function record_program(program: Program, patches: readonly PatchId[] = []): Program {
   const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id), {}, patches);
   const end = recorded_end(stop);

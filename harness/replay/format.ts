@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Recorded op programs: how ops, answers and files of them are written.
+// Recorded op programs: the format of ops, answers and files.
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 
-/** Page p of a program is the virtual address ARENA + p * PAGE_SIZE. */
+/** Page p of a program is at the virtual address ARENA + p * PAGE_SIZE. */
 export const ARENA = 0x200000000;
 export const PAGE_SIZE = 4096;
-/** What `smaps` sums over: pages below this. */
+/** Range of `smaps`: pages below this. */
 export const ARENA_PAGES = 8192;
-/** Processes of a program are numbered from 0 to one less than this. */
+/** Number of processes of a program. */
 export const MAX_PROCESSES = 4;
 
-/** A file that is not what it should be: says where, and what was expected there. */
+/** Thrown for an invalid file: names the position and what was expected there. */
 export class FormatError extends Error {
   constructor(where: string, what: string) {
     super(`${where}: ${what}`);
@@ -23,7 +23,7 @@ export class FormatError extends Error {
 /** One value of a list: a number, or the signal that the access raised. */
 export type Value = number | '!segv' | '!bus';
 
-/** Run-length codes a list: `v`, `v*k` for k equal values, `v+k` for k numbers that ascend by one; numbers in hex. */
+/** Run-length encodes a list: `v`, `v*k` for k equal values, `v+k` for k ascending numbers; numbers in hex. */
 export function encode_list(values: readonly Value[]): string {
   const out: string[] = [];
   for (let i = 0; i < values.length; ) {
@@ -44,7 +44,7 @@ export function encode_list(values: readonly Value[]): string {
   return out.join(',');
 }
 
-/** The values of a coded list, or null if it is not one. */
+/** Returns the values of an encoded list, or null if it is none. */
 export function decode_list(text: string): Value[] | null {
   const values: Value[] = [];
   if (text === '') return values;
@@ -121,7 +121,7 @@ interface Common {
   proc: number;
 }
 
-/** One parsed op; p and q are pages, n a count of pages, d a device. */
+/** A parsed op; p and q are pages, n is a number of pages, d a device. */
 export type Op = Common &
   (
     | { name: 'open' | 'close'; d: number }
@@ -137,7 +137,7 @@ export type Op = Common &
     | { name: 'smaps' | 'exit' }
   );
 
-/** Takes an op's words one by one; what does not fit is reported at `where`. */
+/** Takes an op's words one by one and reports errors at `where`. */
 class Words {
   private readonly where: string;
   private readonly text: string;
@@ -192,7 +192,7 @@ class Words {
   }
 }
 
-/** Parses one op; `where` is the place that a FormatError names. */
+/** Parses one op; `where` is the position that a FormatError names. */
 export function parse_op(text: string, where: string): Op {
   const w = new Words(text, where);
   const proc = w.number('a process', MAX_PROCESSES - 1);
@@ -243,11 +243,11 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
   }
 }
 
-/** Which processes of a program are alive, from op to op: each forks and exits before others may use its number. */
+/** The live processes of a program from op to op. A process has to exit before its number is reused. */
 class Processes {
   private readonly alive = new Set([0]);
 
-  /** Throws FormatError for an op of a process that is not alive, and a fork of one that is. */
+  /** Throws FormatError for an op of a process that is not alive, and for a fork of one that is. */
   take(op: Op, where: string): void {
     if (!this.alive.has(op.proc))
       throw new FormatError(
@@ -266,20 +266,20 @@ class Processes {
   }
 }
 
-/** An answer without its warnings, and the functions of those. */
+/** Splits an answer into its text and the functions of its warnings. */
 export function split_warnings(text: string): { body: string; warns: string[] } {
   const [body, ...warns] = text.split(' warn=');
   return { body, warns };
 }
 
-/** The coded list in an answer, or null if it has none. */
+/** Returns the encoded list of an answer, or null if it has none. */
 export function list_of(body: string): string | null {
   return /\[(.*)\]$/.exec(body)?.[1] ?? null;
 }
 
 const LISTED_DEV_CMDS: readonly DevCmd[] = ['read', 'read_unlocked', 'to_dev', 'exclusive', 'snapshot'];
 
-/** What an answer to this op has to look like if it is no error, and how many values it lists. */
+/** The format of a successful answer to this op, and the number of values that it lists. */
 function shape(op: Op): { form: RegExp; text: string; listed: number | null } {
   switch (op.name) {
     case 'load':
@@ -303,7 +303,7 @@ function shape(op: Op): { form: RegExp; text: string; listed: number | null } {
   }
 }
 
-/** Checks that `text` can be an answer to the op, down to the length of its list. */
+/** Checks that `text` can be an answer to the op, including the length of its list. */
 function check_result(op: Op, text: unknown, where: string): void {
   const complain = (expected: string): never => {
     throw new FormatError(where, `result of "${op.text}": expected ${expected}, not ${JSON.stringify(text)}`);
@@ -351,7 +351,7 @@ function check_end(end: unknown, where: string): End | undefined {
   throw new FormatError(where, 'expected "end" to be {"oops": symbol, "bug": text} or {"hang": true}');
 }
 
-/** Checks one program of a recording, ops and results included, and answers it. */
+/** Checks and returns one program of a recording with its ops and results. */
 export function check_program(data: unknown, where: string): Program {
   if (!is_object(data)) throw new FormatError(where, 'expected a JSON object with id, config, ops and results');
   const { id, theme, config, ops, results } = data;
@@ -421,14 +421,14 @@ function json_lines(path: string, text: string): { where: string; data: unknown 
   return found;
 }
 
-/** The programs of a recording (.jsonl, gzipped or not). */
+/** Reads the programs of a recording (.jsonl, gzipped or not). */
 export function read_recording(path: string): Program[] {
   const programs = json_lines(path, read_text(path)).map(({ where, data }) => check_program(data, where));
   if (programs.length === 0) throw new FormatError(path, 'expected at least one program, a line of JSON each');
   return programs;
 }
 
-/** What `program` lines of a text file may set, beside the id. */
+/** What a `program` line of a text file may set besides the id. */
 function parse_header(line: string, where: string): Program {
   const [id, ...settings] = line.split(/\s+/).slice(1);
   if (id === undefined) throw new FormatError(where, 'expected "program ID [thp=MODE] [spm=yes|no] [theme=WORD]"');
@@ -446,8 +446,8 @@ function parse_header(line: string, where: string): Program {
 }
 
 /**
- * Programs that have no answers yet: a text file with a line `program ID [thp=MODE] [spm=yes|no] [theme=WORD]` before
- * the ops of each, one a line, `#` starting a comment; or a recording, whose answers are ignored.
+ * Reads programs without answers: a text file with a line `program ID [thp=MODE] [spm=yes|no] [theme=WORD]` before the
+ * ops of each, one per line, `#` starting a comment; or a recording, whose answers are ignored.
  */
 export function read_programs(path: string): Program[] {
   const text = read_text(path);

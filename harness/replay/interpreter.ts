@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A process of a recorded program: does one op at a time with system calls, loads and stores, and words its answer.
+// A process of a recorded program: executes one op at a time by system calls, loads and stores, and formats the answer.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Libc } from '../../lib/user/libc.ts';
@@ -57,24 +57,24 @@ const GUP: Readonly<Record<GupCmd, number>> = {
   pin_basic: U.PIN_BASIC_TEST,
 };
 
-/** Offsets in the page of a process that holds the structures it hands to the kernel. */
+/** Offsets within the page that holds the structures which a process passes to the kernel. */
 const AT = { cmd: 0, gup: 64, uffd: 192, word: 256 } as const;
-/** Pages of the mirror buffer at first. */
+/** Initial pages of the mirror buffer. */
 const MIRROR_PAGES = 1024;
-/** The most that a mirror buffer grows to: a longer range is an error before the driver looks at the buffer. */
+/** Maximum size of a mirror buffer; a longer range is an error before the driver looks at the buffer. */
 const MAX_MIRROR_PAGES = ARENA_PAGES;
 const MIRROR_FILL = 0xee;
-/** What page i of a fresh file holds at its start, less i. */
+/** First word of page i of a new file, minus i. */
 const FILE_WORD = 0xf0000;
 const UFFD_FILL = 0xab;
 
 const address = (page: number): number => ARENA + page * PAGE_SIZE;
 
-/** What a process is to its program: its number, and its memory outside the arena, which a forked child inherits. */
+/** A process of a program: its number, and its memory outside of the arena, which a forked child inherits. */
 export class Process {
   readonly c: Libc;
   readonly id: number;
-  /** a page for structures */
+  /** A page for structures. */
   readonly area: number;
   private mirror: number;
   private mirror_pages: number;
@@ -89,7 +89,7 @@ export class Process {
     this.mirror_pages = mirror_pages;
   }
 
-  /** The first process: allocates its memory and touches it, so that no op of the program does. */
+  /** The first process. Allocates and touches its memory, so that no op of the program does. */
   static *first(c: Libc): Gen<Process> {
     const area = yield* c.aligned_alloc(PAGE_SIZE, PAGE_SIZE);
     yield* c.memset(area, 0, PAGE_SIZE);
@@ -98,7 +98,7 @@ export class Process {
     return new Process(c, 0, area, mirror, MIRROR_PAGES);
   }
 
-  /** What fork() takes: `body` for the child, as a process of its own without the parent's descriptors. */
+  /** Arguments of fork(): `body` runs in the child, a process without the parent's descriptors. */
   private child_entry(id: number, body: (child: Process) => Gen<number>): (c: Libc) => Gen<number> {
     const { area, mirror, mirror_pages } = this;
     const inherited = [...this.devices.values(), ...(this.uffd < 0 ? [] : [this.uffd])];
@@ -108,18 +108,18 @@ export class Process {
     };
   }
 
-  /** Forks process `id`, which runs `body`: its pid, or -errno. */
+  /** Forks process `id`, which runs `body`. Returns its pid or a negative errno. */
   *fork(id: number, body: (child: Process) => Gen<number>): Gen<number> {
     const pid = yield* this.c.fork(this.child_entry(id, body));
     return pid < 0 ? -this.c.errno : pid;
   }
 
-  /** 0, or -errno of the call that answered ret. */
+  /** Returns 0, or the negative errno of the call that returned `ret`. */
   private status(ret: number): string {
     return ret === -1 ? `-${this.c.errno}` : '0';
   }
 
-  /** Does any op but fork and exit; the answer as a recording has it, without warnings. */
+  /** Executes any op but fork and exit. Returns the answer in the format of a recording, without warnings. */
   *run(op: Op): Gen<string> {
     const { c } = this;
     switch (op.name) {
@@ -190,7 +190,7 @@ export class Process {
     return answer;
   }
 
-  /** A nameless tmpfs file of n pages, page i with FILE_WORD + i at its start: its descriptor, or -1. */
+  /** Creates an unnamed tmpfs file of n pages; page i starts with FILE_WORD + i. Returns its descriptor or -1. */
   private *fresh_file(n: number): Gen<number> {
     const { c } = this;
     const fd = yield* c.open('/tmp', U.O_TMPFILE | U.O_RDWR, 0o600);
@@ -235,7 +235,7 @@ export class Process {
     return `0 [${encode_list(values)}]`;
   }
 
-  /** The mirror buffer, with room for n pages. */
+  /** Returns the mirror buffer with room for n pages. */
   private *mirror_for(n: number): Gen<number> {
     if (n > this.mirror_pages) {
       yield* this.c.free(this.mirror);
@@ -366,7 +366,7 @@ function signal_name(signal: number): Value {
   throw new Error(`an access raised signal ${signal}: expected SIGSEGV or SIGBUS`);
 }
 
-/** The thread that supplies missing pages, each full of UFFD_FILL, as long as the process lives. */
+/** Thread that supplies missing pages, filled with UFFD_FILL, as long as the process lives. */
 function* answer_faults(c: Libc, uffd: number): Gen<void> {
   const page = yield* c.aligned_alloc(PAGE_SIZE, PAGE_SIZE);
   yield* c.memset(page, UFFD_FILL, PAGE_SIZE);

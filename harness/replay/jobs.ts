@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs many programs, several at a time in processes of their own, and hands their outcomes on in the programs' order.
+// Runs many programs, several at a time in separate processes, and passes on their outcomes in the programs' order.
 
 import type { ChildProcess } from 'node:child_process';
 import type { PatchId } from '../../lib/patches/index.ts';
@@ -7,7 +7,7 @@ import { start_worker } from '../cli/workers.ts';
 import { type Outcome, record_program, replay_program } from './compare.ts';
 import type { Program } from './format.ts';
 
-/** What is done with a program: compared with its recording, or recorded anew. */
+/** What to do with a program: compare it with its recording, or record it again. */
 export type Task = { program: Program; patches?: readonly PatchId[] } & (
   | { mode: 'replay'; file: string }
   | { mode: 'record' }
@@ -15,12 +15,12 @@ export type Task = { program: Program; patches?: readonly PatchId[] } & (
 
 export interface Done {
   outcome: Outcome;
-  /** the new recording, in record mode */
+  /** The new recording, in record mode. */
   recorded: Program | null;
   seconds: number;
 }
 
-/** A program that takes longer in real time is in a loop that the model's own clock does not see: seconds. */
+/** Limit of real time for a program, in seconds; a longer one is in a loop that the modelled clock does not see. */
 const PROGRAM_SECONDS = 120;
 
 /** Does one task in this process. */
@@ -45,7 +45,7 @@ export function do_task(task: Task): Done {
   return { outcome, recorded, seconds: (performance.now() - since) / 1000 };
 }
 
-/** A program that its process did not survive, or did not finish. */
+/** A program whose process died or did not finish. */
 function lost({ program }: Task, why: string, seconds: number): Done {
   const hangs = program.end !== undefined && 'hang' in program.end;
   return {
@@ -56,8 +56,8 @@ function lost({ program }: Task, why: string, seconds: number): Done {
 }
 
 /**
- * Does all tasks, `jobs` at a time (1: in this process), and calls on_done for each in their order; when that answers
- * true, nothing more is started or handed on.
+ * Does all tasks, `jobs` at a time (1: in this process), and calls on_done for each in order. If on_done returns true,
+ * nothing more is started or passed on.
  */
 export async function do_tasks(
   tasks: readonly Task[],
@@ -67,7 +67,7 @@ export async function do_tasks(
   if (jobs <= 1) {
     for (let i = 0; i < tasks.length; i++) {
       if (on_done(do_task(tasks[i]), i)) return;
-      // lets output drain and signals in
+      // Lets output drain and signals arrive.
       await new Promise((resume) => setImmediate(resume));
     }
     return;
@@ -97,7 +97,7 @@ export async function do_tasks(
   await Promise.all(Array.from({ length: Math.min(jobs, tasks.length) }, work));
 }
 
-/** Has a child process do a task; it is not alive afterwards if it died or had to be stopped. */
+/** Does a task in a child process, which is gone afterwards if it died or had to be stopped. */
 function in_child(child: ChildProcess, task: Task): Promise<{ done: Done; alive: boolean }> {
   return new Promise((resolve) => {
     const since = performance.now();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs a program on a machine of its own. The first process is the driver: it forks process 0, tells the processes by
-// eventfds which does its next op, and sleeps meanwhile; all others sleep too, so one op runs at a time.
+// Runs a program on a new machine. The first process is the driver: it forks process 0, tells the processes by eventfds
+// which one does its next op, and sleeps in between. All others sleep too, so one op runs at a time.
 
 import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
@@ -17,12 +17,12 @@ import { Process } from './interpreter.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
-/** An op that has not answered after so much modelled time never will: milliseconds. */
+/** Modelled time after which an op counts as stuck, in milliseconds. */
 const HANG_MS = 600_000;
-/** Where in a process's page of structures the eventfd counters are read to. */
+/** Offset of the eventfd counters in a process's page of structures. */
 const COUNTER = 512;
 
-/** What the model answered to one op. */
+/** The model's answer to one op. */
 export interface Answer {
   body: string;
   warnings: readonly Warning[];
@@ -32,15 +32,15 @@ export interface Answer {
 export type Stop =
   | { kind: 'oops'; oops: Oops }
   | { kind: 'hang'; waits: string[] }
-  /** the model has no answer: what it lacks, or an error of its own */
+  /** The model has no answer: it lacks something or failed itself. */
   | { kind: 'unmodelled' | 'error'; text: string };
 
 export interface RunHooks {
-  /** after each answer; true ends the run there */
+  /** Called after each answer; true ends the run there. */
   on_answer?: (m: Machine, i: number, answer: Answer, pids: ReadonlyMap<number, number>) => boolean;
-  /** when op i stopped the program */
+  /** Called if op i stopped the program. */
   on_stop?: (m: Machine, i: number, stop: Stop, pids: ReadonlyMap<number, number>) => void;
-  /** ends every process after the last op, so that the machine can be audited for leaks; default false */
+  /** Ends every process after the last op, so that the machine can be audited for leaks; false by default. */
   tear_down?: boolean;
 }
 
@@ -50,33 +50,33 @@ interface RunResult {
   stop: Stop | null;
 }
 
-/** A machine as the recordings' was, without the driver. */
+/** Configures a machine like that of the recordings, without the driver. */
 function boot_recorded(config: Config, patches: readonly PatchId[] = [], seed = 1): Machine {
   const reserved = [{ start: SPM_DEFAULT[0], size: 512 * MIB }];
   return boot({ mem: 6 * GIB, thp: config.thp, reserved, nr_hugepages: 8, patches, seed });
 }
 
-/** Parses a program's ops; `where` is the place that a FormatError names. */
+/** Parses a program's ops; `where` is the position that a FormatError names. */
 export function parse_ops(texts: readonly string[], where: string): Op[] {
   return texts.map((text, i) => parse_op(text, `${where}, op ${i + 1}`));
 }
 
-/** The conversation between the driver and the processes. */
+/** The communication between the driver and the processes. */
 class Session {
   private readonly m: Machine;
   private readonly ops: readonly Op[];
   private readonly hooks: RunHooks;
   readonly answers: Answer[] = [];
   stop: Stop | null = null;
-  /** pid of each live process, by its number */
+  /** Pid of each live process, by number. */
   readonly pids = new Map<number, number>();
-  /** what the woken process has to do: an op, or 'exit' at the end of the run */
+  /** What the woken process has to do: an op, or 'exit' at the end of the run. */
   private order: Op | 'exit' = 'exit';
   private reply = '';
-  /** an eventfd for each process to sleep on, and the one that they answer through */
+  /** An eventfd for each process to sleep on, and one through which they answer. */
   private readonly wake: number[] = [];
   private done = -1;
-  /** answers that came and that nobody has waited for yet */
+  /** Answers that arrived and are not yet consumed. */
   private answers_in = 0;
   private warned = 0;
 
@@ -86,7 +86,7 @@ class Session {
     this.hooks = hooks;
   }
 
-  /** The number of the op that has no answer yet. */
+  /** Number of the op that has no answer yet. */
   at(): number {
     return this.answers.length;
   }
@@ -113,10 +113,10 @@ class Session {
     return 0;
   }
 
-  /** Has one op done; false if the kernel did not survive it. */
+  /** Executes one op. Returns false if the kernel did not survive it. */
   private *give(c: Libc, word: number, op: Op): Gen<boolean> {
     const { proc } = op;
-    // A fork that failed leaves a process out that the program counted on.
+    // A failed fork leaves out a process that the program expects.
     if (!this.pids.has(proc)) throw new Error(`op ${this.at() + 1}, "${op.text}": there is no process ${proc}`);
     this.order = op;
     this.reply = '0';
@@ -126,7 +126,7 @@ class Session {
     } else {
       yield* this.post(c, this.wake[proc], word);
       finished = yield* this.answered(c, word, 1);
-      // a new process has to have closed what it inherited before anything else happens
+      // A new process has to close what it inherited before anything else happens.
       if (finished && op.name === 'fork' && this.reply === '0') finished = yield* this.answered(c, word, 1);
     }
     const [oops] = this.m.log.oopses;
@@ -135,7 +135,7 @@ class Session {
     return this.stop === null;
   }
 
-  /** Tells a process to exit and waits until it is gone; false if it never is. */
+  /** Tells a process to exit and waits until it is gone. Returns false if it never is. */
   private *end(c: Libc, word: number, proc: number): Gen<boolean> {
     const pid = this.pids.get(proc) ?? 0;
     const pidfd = yield* c.pidfd_open(pid, 0);
@@ -158,7 +158,7 @@ class Session {
     yield* c.write(fd, word, 8);
   }
 
-  /** Waits for `count` answers; false if one does not come. */
+  /** Waits for `count` answers. Returns false if one does not arrive. */
   private *answered(c: Libc, word: number, count: number): Gen<boolean> {
     while (this.answers_in < count) {
       if ((yield* c.poll([{ fd: this.done, events: POLLIN, revents: 0 }], HANG_MS)) <= 0) return false;
@@ -173,7 +173,7 @@ class Session {
     return yield* this.serve(yield* Process.first(c));
   }
 
-  /** A process's life: it does what it is told until it is told to exit. */
+  /** A process does what it is told until it is told to exit. */
   private *serve(process: Process): Gen<number> {
     const { c, area } = process;
     const word = area + COUNTER;
@@ -195,7 +195,7 @@ class Session {
   }
 }
 
-/** Boots a machine, runs the ops on it, and answers what it answered; with patch states if some are named. */
+/** Boots a machine, with patch states if given, runs the ops on it and returns its answers. */
 export function run_ops(
   config: Config,
   ops: readonly Op[],
@@ -218,7 +218,7 @@ export function run_ops(
   return { machine: m, answers: session.answers, stop: session.stop };
 }
 
-/** What an exception out of the machine means for the program. */
+/** Returns what an exception of the machine means for the program. */
 function model_stop(e: unknown): Stop {
   if (e instanceof Unmodelled) return { kind: 'unmodelled', text: e.message };
   if (e instanceof Deadlock) return { kind: 'hang', waits: e.waits };

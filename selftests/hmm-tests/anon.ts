@@ -29,7 +29,7 @@ import * as U from './uapi.ts';
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** Opening and closing the driver is the fixture's work; nothing happens in between. */
+/** The fixture opens and closes the driver; the test does nothing in between. */
 export function* open_close(): Gen<void> {}
 
 /** Reads a private buffer whose first two pages were never written: pte_none, and the zero page. */
@@ -58,7 +58,7 @@ export function* anon_read(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** Reads a buffer under PROT_NONE, which must fail and leave both sides alone. */
+/** Reads a PROT_NONE buffer, which has to fail and leave both buffers unchanged. */
 export function* anon_read_prot(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -98,7 +98,7 @@ export function* anon_write(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** The device must not write a read-only buffer; once it is writable, the zero page that a read left gives way. */
+/** The device must not write a read-only buffer. Once it is writable, the zero page that a read mapped is replaced. */
 export function* anon_write_prot(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -128,8 +128,8 @@ export function* anon_write_prot(env: Hmm): Gen<void> {
 }
 
 /**
- * A child's device writes memory that parent and child share copy-on-write: the parent must not see it. Once for each
- * of system and device memory, with and without huge pages.
+ * A child's device writes copy-on-write memory, and the parent must not see it. Runs for system and device memory, with
+ * and without huge pages.
  */
 export function* anon_write_child(env: Hmm): Gen<void> {
   const { self, c, t } = env;
@@ -184,7 +184,7 @@ export function* anon_write_child(env: Hmm): Gen<void> {
   }
 }
 
-/** As anon_write_child, but the mapping is shared, so the parent must see the write. */
+/** A child's device writes a shared mapping, and the parent has to see it. */
 export function* anon_write_child_shared(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -214,7 +214,7 @@ export function* anon_write_child_shared(env: Hmm): Gen<void> {
   const { status } = yield* c.waitpid(pid, 0);
   t.ASSERT_EQ(U.WIFEXITED(status), 1, 'WIFEXITED(ret)', '1');
 
-  // the buffer is left to exit, as upstream leaves it
+  // Like upstream, leaves the buffer to exit.
   t.ASSERT_EQ(...(yield* ints(c, buffer.ptr, 0, n, -1)), 'ptr[i]', '-i');
 }
 
@@ -268,7 +268,7 @@ export function anon_write_hugetlbfs(settings: HugetlbSettings): (env: Hmm) => G
   };
 }
 
-/** The device reads ten fresh buffers in a row. */
+/** The device reads ten new buffers in a row. */
 export function* anon_read_multiple(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -289,7 +289,7 @@ export function* anon_read_multiple(env: Hmm): Gen<void> {
 }
 
 /**
- * A random u32 from the descriptor of /dev/urandom that `fd` holds, opened at the first call; 2^32-1 if there is none.
+ * Returns a random u32 from /dev/urandom, whose descriptor `fd` keeps from the first call on; 2^32-1 if there is none.
  */
 function* hmm_random(c: Libc, fd: { urandom: number }): Gen<number> {
   if (fd.urandom < 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Times of migrations with and without huge pages, as the modelled clock has them.
+// Migration times with and without huge pages, by the modelled clock.
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
@@ -18,10 +18,10 @@ import * as U from './uapi.ts';
 const INT_MAX = 2 ** 31 - 1;
 
 interface BenchmarkResults {
-  /** milliseconds a migration, on average */
+  /** Milliseconds per migration, on average. */
   sys_to_dev_time: number;
   dev_to_sys_time: number;
-  /** GiB a second */
+  /** GiB per second. */
   throughput_s2d: number;
   throughput_d2s: number;
 }
@@ -31,7 +31,7 @@ function get_time_ms(c: Libc): number {
   return Math.floor(c.clock_gettime() / 1000) / 1000;
 }
 
-/** printf's %.<digits>f, also for what a division by zero leaves. */
+/** printf()'s %.<digits>f, including the result of a division by zero. */
 function fixed(x: number, digits: number): string {
   if (Number.isNaN(x)) return '-nan';
   if (!Number.isFinite(x)) return x > 0 ? 'inf' : '-inf';
@@ -64,7 +64,7 @@ function print_benchmark_results(
   c.print(row('D->S Throughput     ', gb, 2, ...down, gained(...down)));
 }
 
-/** The timed part, on a buffer that exists: 0, or what failed. */
+/** The timed part, on an existing buffer. Returns 0 or the error. */
 function* migrate_repeatedly(
   c: Libc,
   fd: number,
@@ -108,7 +108,7 @@ function* migrate_repeatedly(
   return 0;
 }
 
-/** One buffer size, with or without huge pages: 0, -1 or -errno. */
+/** One buffer size, with or without huge pages. Returns 0, -1 or a negative errno. */
 function* run_migration_benchmark(
   c: Libc,
   fd: number,

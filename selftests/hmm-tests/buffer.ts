@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the tests share: fixtures' data, the driver's descriptor, buffers with a mirror, and loops over their words.
+// Shared parts of the tests: data of the fixtures, the driver's descriptor, buffers with a mirror, loops over their
+// words.
 
 import type { TestArgs, TestMeta } from '../../harness/kselftest/kselftest_harness.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -14,7 +15,7 @@ export const HMM_COHERENCE_DEVICE_TWO = 3;
 export const TWOMEG = 1 << 21;
 export const HMM_BUFFER_SIZE = 1024 << 12;
 export const NTIMES = 10;
-/** sizeof(int) */
+/** sizeof(int). */
 export const INT = 4;
 const SIZEOF_HMM_BUFFER = 48;
 
@@ -40,11 +41,11 @@ export interface Hmm2Variant {
   device_number1: number;
 }
 
-/** What a test of the fixture is handed by the harness. */
+/** Arguments of a test of the fixture. */
 export type Hmm = TestArgs<HmmSelf, HmmVariant>;
 export type Hmm2 = TestArgs<Hmm2Self, Hmm2Variant>;
 
-/** struct hmm_buffer: `addr` is where malloc put it, the fields are the program's variables. */
+/** struct hmm_buffer; `addr` is its address from malloc(), the fields are the program's variables. */
 export interface HmmBuffer {
   readonly addr: number;
   ptr: number;
@@ -55,7 +56,7 @@ export interface HmmBuffer {
   faults: number;
 }
 
-/** x rounded up to a multiple of a; for sizes and addresses alike, as no bit operator is used */
+/** Rounds x up to a multiple of a, for sizes and addresses; uses no bit operator. */
 export function ALIGN(x: number, a: number): number {
   return Math.ceil(x / a) * a;
 }
@@ -65,17 +66,17 @@ function ulong(x: number): number | bigint {
   return x < 0 ? BigInt.asUintN(64, BigInt(x)) : x;
 }
 
-/** The address that a test compares with NULL. */
+/** Returns the address that a test compares with NULL. */
 function address(buffer: HmmBuffer | null): number {
   return buffer === null ? U.NULL : buffer.addr;
 }
 
-/** perror(3) */
+/** perror(3). */
 export function perror(c: Libc, what: string): void {
   c.print(`${what}: ${U.strerror(c.errno)}\n`);
 }
 
-/** A descriptor of mirror device `unit`, or -1. */
+/** Returns a descriptor of mirror device `unit`, or -1. */
 export function* hmm_open(c: Libc, unit: number): Gen<number> {
   const pathname = `/dev/hmm_dmirror${unit}`;
   const fd = yield* c.open(pathname, U.O_RDWR, 0);
@@ -83,12 +84,12 @@ export function* hmm_open(c: Libc, unit: number): Gen<number> {
   return fd;
 }
 
-/** True for the devices whose memory the CPU can reach. */
+/** Returns true for devices whose memory the CPU can access. */
 export function hmm_is_coherent_type(dev_num: number): boolean {
   return dev_num >= HMM_COHERENCE_DEVICE_ONE;
 }
 
-/** One driver command over the buffer: 0 with cpages and faults filled in, or -errno. */
+/** Runs a driver command on the buffer. Returns 0 with cpages and faults set, or a negative errno. */
 export function* hmm_dmirror_cmd(c: Libc, fd: number, request: number, buffer: HmmBuffer, npages: number): Gen<number> {
   const F = U.HMM_DMIRROR_CMD;
   const cmd = yield* c.malloc(F.size);
@@ -117,7 +118,7 @@ export function* hmm_migrate_dev_to_sys(c: Libc, fd: number, buffer: HmmBuffer, 
   return yield* hmm_dmirror_cmd(c, fd, U.HMM_DMIRROR_MIGRATE_TO_SYS, buffer, npages);
 }
 
-/** Unmaps and frees; a buffer whose ptr is NULL has been unmapped already. */
+/** Unmaps and frees a buffer; ptr is NULL if it is already unmapped. */
 export function* hmm_buffer_free(c: Libc, buffer: HmmBuffer | null): Gen<void> {
   if (buffer === null) return;
   if (buffer.ptr !== U.NULL) {
@@ -129,8 +130,8 @@ export function* hmm_buffer_free(c: Libc, buffer: HmmBuffer | null): Gen<void> {
 }
 
 /**
- * A mapping of mmap_size bytes and a mirror of mirror_size bytes beside it; null, with a message printed and nothing
- * left behind, if memory cannot be had.
+ * Maps mmap_size bytes and allocates a mirror of mirror_size bytes. Returns null with a message, and leaks nothing, if
+ * there is no memory.
  */
 export function* hmm_buffer_alloc(
   c: Libc,
@@ -161,7 +162,7 @@ export function* hmm_buffer_alloc(
   return { addr, ptr, mirror, size: mmap_size, fd, cpages: 0, faults: 0 };
 }
 
-/** hmm_buffer_alloc() with the assertion that follows it in nearly every test. */
+/** Calls hmm_buffer_alloc() with the assertion that follows it in almost every test. */
 export function* hmm_buffer(
   { c, t }: { c: Libc; t: TestMeta },
   mmap_size: number,
@@ -175,14 +176,14 @@ export function* hmm_buffer(
   return buffer as HmmBuffer;
 }
 
-/** Pages of the usual 4 MiB buffer. */
+/** Returns the number of pages of the usual 4 MiB buffer. */
 export function buffer_npages({ self, t }: { self: { page_size: number; page_shift: number }; t: TestMeta }): number {
   const npages = ALIGN(HMM_BUFFER_SIZE, self.page_size) >> self.page_shift;
   t.ASSERT_NE(npages, 0, 'npages', '0');
   return npages;
 }
 
-/** A nameless file of `size` bytes under /tmp, or -1. */
+/** Creates an unnamed file of `size` bytes below /tmp. Returns its descriptor or -1. */
 export function* hmm_create_file(c: Libc, size: number): Gen<number> {
   const fd = yield* c.open('/tmp', U.O_TMPFILE | U.O_EXCL | U.O_RDWR, 0o600);
   if (fd < 0) return -1;
@@ -195,29 +196,27 @@ export function* hmm_create_file(c: Libc, size: number): Gen<number> {
   return -1;
 }
 
-/** ptr[i] = sign * i + add, for from <= i < to. */
+/** Stores ptr[i] = sign * i + add for from <= i < to. */
 export function* fill_ints(c: Libc, ptr: number, from: number, to: number, sign = 1, add = 0): Gen<void> {
   yield* c.store32_seq(ptr + from * INT, to - from, sign * from + add, sign);
 }
 
-/**
- * Both sides of an assertion that `ptr[i]` is what it should be: the first pair that differs, else a pair that agrees.
- */
+/** Both sides of an assertion on `ptr[i]`: the first pair that differs, else a pair that agrees. */
 type Pair = [expected: number | bigint, seen: number | bigint];
 
-/** Reads ptr[i], an int, for from <= i < to in order, and stops at the first that is not sign * i + add. */
+/** Reads ptr[i], an int, for from <= i < to in order and stops at the first that is not sign * i + add. */
 export function* ints(c: Libc, ptr: number, from: number, to: number, sign = 1, add = 0): Gen<Pair> {
   const i = from + (yield* c.find32_seq(ptr + from * INT, to - from, sign * from + add, sign));
   if (i >= to) return [0, 0];
   return [(yield* c.load32(ptr + i * INT)) | 0, ulong(sign * i + add)];
 }
 
-/** As ints(), for an assertion against the int constant 0. */
+/** ints() for an assertion against the int constant 0. */
 export function* zero_ints(c: Libc, ptr: number, from: number, to: number): Gen<Pair> {
   return yield* ints(c, ptr, from, to, 0, 0);
 }
 
-/** Reads ptr[i] and adds one to it, for 0 <= i < to in order; stops behind the first that did not hold i. */
+/** Reads ptr[i] and increments it for 0 <= i < to in order; stops after the first that was not i. */
 export function* ints_increment(c: Libc, ptr: number, to: number): Gen<Pair> {
   let a = ptr;
   for (let i = 0; i < to; ++i, a += INT) {

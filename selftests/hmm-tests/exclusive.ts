@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The device takes pages for itself alone, as it needs for atomic operations on system memory.
+// The device gets exclusive access to pages, as for atomic operations on system memory.
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
@@ -20,7 +20,7 @@ import * as U from './uapi.ts';
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** A filled buffer of npages that the device has exclusively. */
+/** Returns a filled buffer of npages to which the device has exclusive access. */
 function* exclusive_buffer(env: Hmm, npages: number): Gen<HmmBuffer> {
   const { self, c, t } = env;
   const size = npages << self.page_shift;
@@ -32,7 +32,7 @@ function* exclusive_buffer(env: Hmm, npages: number): Gen<HmmBuffer> {
   return buffer;
 }
 
-/** A CPU access takes the pages back from the device. */
+/** A CPU access ends the device's exclusive access. */
 export function* exclusive(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -48,7 +48,7 @@ export function* exclusive(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** mprotect() to read-only holds for pages that the device has exclusively. */
+/** mprotect() to read-only applies to pages with exclusive access. */
 export function* exclusive_mprotect(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -63,14 +63,14 @@ export function* exclusive_mprotect(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** After fork() parent and child write their own copies of what the device had exclusively. */
+/** After fork() parent and child write their own copies of pages with exclusive access. */
 export function* exclusive_cow(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
   const n = (npages << self.page_shift) / INT;
   const buffer = yield* exclusive_buffer(env, npages);
 
-  // a failed assertion in the child aborts it, and the parent sees that below
+  // A failed assertion in the child aborts it, which the parent sees below.
   const pid = yield* c.fork(function* (child: Libc): Gen<number> {
     t.ASSERT_EQ(...(yield* ints_increment(child, buffer.ptr, n)), 'ptr[i]++', 'i');
     t.ASSERT_EQ(...(yield* ints(child, buffer.ptr, 0, n, 1, 1)), 'ptr[i]', 'i + 1');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The device reads and writes a file that is mapped shared. Neither test closes the file: exit does.
+// The device reads and writes a shared file mapping. Neither test closes the file; exit does.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
@@ -15,7 +15,7 @@ import {
 } from './buffer.ts';
 import * as U from './uapi.ts';
 
-/** The device reads what pwrite() put into the file. */
+/** The device reads what pwrite() wrote to the file. */
 export function* file_read(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -39,7 +39,7 @@ export function* file_read(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** What the device writes is in the mapping and in the file. */
+/** The device's writes show in the mapping and in the file. */
 export function* file_write(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// get_user_pages() on device memory, and copy-on-write straight from it.
+// get_user_pages() on device memory, and copy-on-write of device memory.
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
@@ -20,7 +20,7 @@ import * as U from './uapi.ts';
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** One run of the gup_test driver with FOLL_WRITE: 0 or errno. */
+/** Runs the gup_test driver once with FOLL_WRITE. Returns 0 or errno. */
 function* gup_test_exec(
   c: Libc,
   gup_fd: number,
@@ -47,8 +47,8 @@ function* gup_test_exec(
 }
 
 /**
- * Four pages on the device, each taken by another kind of get_user_pages(). Long-term pins move the page to system
- * memory first; the others leave a coherent page where it is.
+ * Four device pages, each obtained by another variant of get_user_pages(). Long-term pins migrate the page to system
+ * memory first; the others leave a coherent page in place.
  */
 export function* hmm_gup_test(env: Hmm): Gen<void> {
   const { self, variant, c, t } = env;
@@ -121,7 +121,7 @@ export function* hmm_gup_test(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** The parent writes device pages that a living child shares: the copies are in system memory. */
+/** The parent writes device pages that a live child shares; the copies are in system memory. */
 export function* hmm_cow_in_device(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = 4;
@@ -134,7 +134,8 @@ export function* hmm_cow_in_device(env: Hmm): Gen<void> {
   t.ASSERT_EQ(ret, 0, 'ret', '0');
   t.ASSERT_EQ(buffer.cpages, npages, 'buffer->cpages', 'npages');
 
-  // upstream's child spins; user code that touches nothing takes no modelled time, so it sleeps until it is killed
+  // Upstream's child spins. User code without memory accesses takes no modelled time, so here it sleeps until it is
+  // killed.
   const pid = yield* c.fork(function* (child: Libc): Gen<void> {
     for (;;) yield* child.pause();
   });

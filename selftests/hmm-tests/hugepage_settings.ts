@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The hugetlb half of tools/testing/selftests/mm/hugepage_settings.c: what HUGETLB_SETUP_DEFAULT_PAGES() does before
-// main() and what is put back at exit and on the usual signals. Left out: the THP half, which this suite does not use.
+// main(), and what is restored at exit and on the usual signals. Leaves out the THP half, which this suite does not
+// use.
 
 import { KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -12,23 +13,23 @@ const SYSFS_HUGEPAGES = '/sys/kernel/mm/hugepages/';
 const HUGETLB_MAX_NR_PAGESIZES = 10;
 const DT_DIR = 4;
 
-/** What the program found before it changed anything: upstream's static settings, one object a run of the suite. */
+/** Settings before the program changed anything: upstream's static variables, one object per run of the suite. */
 export interface HugetlbSettings {
   saved: boolean;
-  /** bytes, 0 if unknown */
+  /** Bytes, 0 if unknown. */
   default_size: number;
-  /** bytes, in the order in which the directory lists them */
+  /** Bytes, in the order of the directory listing. */
   sizes: number[];
-  /** pool size for each of sizes */
+  /** Pool size for each of `sizes`. */
   nr_hugepages: number[];
 }
 
-/** Settings of which nothing is known yet. */
+/** Returns empty settings. */
 export function hugetlb_settings(): HugetlbSettings {
   return { saved: false, default_size: 0, sizes: [], nr_hugepages: [] };
 }
 
-/** The pool sizes that the kernel offers, at most max, each with a line printed the first time. */
+/** Returns the pool sizes that the kernel supports, at most `max`; prints a line for each the first time. */
 function* detect_hugetlb_page_sizes(c: Libc, s: HugetlbSettings, max: number): Gen<number[]> {
   if (s.saved) return s.sizes.slice(0, max);
   const entries = yield* c.scandir(SYSFS_HUGEPAGES);
@@ -44,7 +45,7 @@ function* detect_hugetlb_page_sizes(c: Libc, s: HugetlbSettings, max: number): G
   return sizes;
 }
 
-/** Bytes of the default huge page, 0 if the kernel has none. */
+/** Returns the size of the default huge page in bytes, 0 if the kernel has none. */
 export function* default_huge_page_size(c: Libc, s: HugetlbSettings): Gen<number> {
   if (s.default_size !== 0) return s.default_size;
   const meminfo = yield* c.read_file('/proc/meminfo');
@@ -56,28 +57,28 @@ function hugetlb_sysfs_path(size: number, attr: string): string {
   return `${SYSFS_HUGEPAGES}hugepages-${size / 1024}kB/${attr}`;
 }
 
-/** Pages in the pool of that page size. */
+/** Returns the number of pages in the pool of this page size. */
 function* hugetlb_nr_pages(c: Libc, size: number): Gen<number> {
   return yield* read_num(c, hugetlb_sysfs_path(size, 'nr_hugepages'));
 }
 
-/** Resizes the pool of that page size; a kernel that cannot (EINVAL) leaves it as it is. */
+/** Resizes the pool of this page size; ignores a kernel that cannot (EINVAL). */
 function* hugetlb_set_nr_pages(c: Libc, size: number, nr: number): Gen<void> {
   yield* write_num_ignore_einval(c, hugetlb_sysfs_path(size, 'nr_hugepages'), nr);
 }
 
-/** Free pages in the pool of that page size. */
+/** Returns the number of free pages in the pool of this page size. */
 function* hugetlb_free_pages(c: Libc, size: number): Gen<number> {
   return yield* read_num(c, hugetlb_sysfs_path(size, 'free_hugepages'));
 }
 
-/** Free pages in the default pool. */
+/** Returns the number of free pages in the default pool. */
 export function* hugetlb_free_default_pages(c: Libc, s: HugetlbSettings): Gen<number> {
   const size = yield* default_huge_page_size(c, s);
   return size === 0 ? 0 : yield* hugetlb_free_pages(c, size);
 }
 
-/** Saves the pools' sizes once, and has the signals that would end the program put them back first. */
+/** Saves the sizes of the pools once, and restores them on signals that would end the program. */
 function* hugetlb_save_settings(c: Libc, s: HugetlbSettings): Gen<void> {
   for (const sig of [SIGTERM, SIGINT, SIGHUP, SIGQUIT]) {
     c.sigaction(sig, function* () {
@@ -98,7 +99,9 @@ function* hugetlb_save_settings(c: Libc, s: HugetlbSettings): Gen<void> {
   s.saved = true;
 }
 
-/** Sees to it that at least nr pages of the default size are free, after saving what was; true if they are. */
+/**
+ * Makes sure that at least nr pages of the default size are free, after saving the settings. Returns true if they are.
+ */
 export function* hugetlb_setup_default(c: Libc, s: HugetlbSettings, nr: number): Gen<boolean> {
   yield* hugetlb_save_settings(c, s);
   const size = yield* default_huge_page_size(c, s);
@@ -110,7 +113,7 @@ export function* hugetlb_setup_default(c: Libc, s: HugetlbSettings, nr: number):
   return (yield* hugetlb_free_pages(c, size)) >= nr;
 }
 
-/** Puts every pool back to its saved size. */
+/** Restores the size of every pool. */
 export function* hugetlb_restore_settings(c: Libc, s: HugetlbSettings): Gen<void> {
   if (!s.saved || s.default_size === 0) return;
   for (let i = 0; i < s.sizes.length; i++) yield* hugetlb_set_nr_pages(c, s.sizes[i], s.nr_hugepages[i]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// tools/testing/selftests/mm/hmm-tests.c, ported: its fixtures and variants, and its tests in upstream's order.
+// Port of tools/testing/selftests/mm/hmm-tests.c: its fixtures, variants and tests in upstream's order.
 
 import { FIXTURE, TestList } from '../../harness/kselftest/kselftest_harness.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -56,13 +56,13 @@ import {
 } from './thp.ts';
 import { userfaultfd_read } from './userfaultfd.ts';
 
-/** The page size as sysconf(3) has it, and its number of bits. */
+/** The page size from sysconf(3) and its log2. */
 function page_size(c: Libc): { page_size: number; page_shift: number } {
   const size = c.sysconf(_SC_PAGESIZE);
   return { page_size: size, page_shift: Math.log2(size) };
 }
 
-/** The suite, ready for one run: `hmm-tests` with its 78 tests and the huge page pool set up around them. */
+/** Returns the suite for one run: `hmm-tests` with its 78 tests and the setup of the huge page pool. */
 export function hmm_tests(): TestList {
   const hugetlb = hugetlb_settings();
 

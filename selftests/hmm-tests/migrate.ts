@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Memory moves to a device and back, page by page.
+// Migration of memory to a device and back, page by page.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
@@ -24,7 +24,7 @@ import * as U from './uapi.ts';
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** Fills the buffer and migrates it: the device must have got every word. */
+/** Fills the buffer and migrates it; the device has to receive every word. */
 function* fill_and_migrate(env: Hmm, buffer: HmmBuffer, npages: number): Gen<void> {
   const { self, c, t } = env;
   const n = (npages << self.page_shift) / INT;
@@ -35,7 +35,7 @@ function* fill_and_migrate(env: Hmm, buffer: HmmBuffer, npages: number): Gen<voi
   t.ASSERT_EQ(...(yield* ints(c, buffer.mirror, 0, n)), 'ptr[i]', 'i');
 }
 
-/** Private anonymous memory goes to the device. */
+/** Migrates private anonymous memory. */
 export function* migrate(env: Hmm): Gen<void> {
   const npages = buffer_npages(env);
   const size = npages << env.self.page_shift;
@@ -44,7 +44,7 @@ export function* migrate(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(env.c, buffer);
 }
 
-/** The private copies of a file's pages go to the device. */
+/** Migrates the private copies of a file's pages. */
 export function* migrate_file_private(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -56,7 +56,7 @@ export function* migrate_file_private(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** Half of the buffer faults back, then the mix of both kinds of memory goes to the device again. */
+/** Half of the buffer faults back; then the mix of both kinds of memory migrates again. */
 export function* migrate_fault(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -74,7 +74,7 @@ export function* migrate_fault(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** The device gives up its memory, and the data is back in the system. */
+/** The device releases its memory, and the data is in system memory again. */
 export function* migrate_release(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -89,7 +89,7 @@ export function* migrate_release(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** Shared anonymous memory is the page cache's, and nothing of it can be collected. */
+/** Shared anonymous memory is page cache, which cannot be collected. */
 export function* migrate_shared(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = buffer_npages(env);
@@ -101,8 +101,8 @@ export function* migrate_shared(env: Hmm): Gen<void> {
 }
 
 /**
- * Six pages: 0 without access, 1 a hole, 2 the zero page read-only, 3 read-only, 4 and 5 writable. Ranges that no one
- * vma covers are refused, pages 2 to 5 go to device 1, and device 0 does not get what device 1 has.
+ * Six pages: 0 PROT_NONE, 1 a hole, 2 the zero page read-only, 3 read-only, 4 and 5 writable. Ranges that more than one
+ * vma covers are refused, pages 2 to 5 migrate to device 1, and device 0 does not get the pages of device 1.
  */
 export function* migrate_mixed(env: Hmm2): Gen<void> {
   const { self, c, t } = env;
@@ -149,7 +149,7 @@ export function* migrate_mixed(env: Hmm2): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** To the device and back ten times: private pages come back by CPU faults, coherent ones by a migration. */
+/** Migrates to the device and back ten times: private pages return by CPU faults, coherent ones by a migration. */
 export function* migrate_multiple(env: Hmm): Gen<void> {
   const { self, variant, c, t } = env;
   const npages = buffer_npages(env);

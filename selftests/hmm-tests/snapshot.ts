@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the device sees of the CPU's page tables without faulting anything in, and one range under two devices.
+// The device's view of the CPU's page tables without faults, and one range under two devices.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
@@ -23,7 +23,7 @@ import * as U from './uapi.ts';
 const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
-/** A private mapping of the driver itself, whose one page the driver inserts. */
+/** A private mapping of the driver, whose only page the driver inserts. */
 export function* mixedmap(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = 1;
@@ -38,8 +38,8 @@ export function* mixedmap(env: Hmm): Gen<void> {
 }
 
 /**
- * Seven pages: 0 without access, 1 a hole, 2 the zero page read-only, 3 read-only, 4 writable, 5 on device 0, 6 on
- * device 1; seen from device 0.
+ * Seven pages: 0 PROT_NONE, 1 a hole, 2 the zero page read-only, 3 read-only, 4 writable, 5 on device 0, 6 on device 1;
+ * seen from device 0.
  */
 export function* snapshot(env: Hmm2): Gen<void> {
   const { self, variant, c, t } = env;
@@ -108,7 +108,7 @@ export function* snapshot(env: Hmm2): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** A hugetlbfs page must be reported with one level, PMD or PUD, all over, writable and then read-only. */
+/** A hugetlbfs page has to be reported as PMD or PUD everywhere, first writable and then read-only. */
 export function compound(settings: HugetlbSettings): (env: Hmm) => Gen<void> {
   return function* (env) {
     const { self, c, t } = env;
@@ -142,7 +142,7 @@ export function compound(settings: HugetlbSettings): (env: Hmm) => Gen<void> {
   };
 }
 
-/** Two devices read one range; after it has moved to the second, the first still reads it. */
+/** Two devices read one range; after it migrated to the second, the first still reads it. */
 export function* double_map(env: Hmm2): Gen<void> {
   const { self, c, t } = env;
   const npages = 6;

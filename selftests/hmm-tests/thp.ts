@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Transparent huge pages on their way to a device and back: whole, empty, zero, freed, cut, moved, and refused.
+// Migration of transparent huge pages: whole, empty, zero, freed, unmapped in part, moved, and with failing
+// allocations.
 
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
@@ -25,8 +26,8 @@ const RW = U.PROT_READ | U.PROT_WRITE;
 const ANON = U.MAP_PRIVATE | U.MAP_ANONYMOUS;
 
 /**
- * A buffer twice the size of a huge page, so that an aligned one (`map`) lies inside; `old_ptr` is where it really
- * starts.
+ * A buffer of twice the size of a huge page that contains an aligned one (`map`); `old_ptr` is the start of the
+ * mapping.
  */
 interface HugeBuffer {
   buffer: HmmBuffer;
@@ -36,7 +37,7 @@ interface HugeBuffer {
   old_ptr: number;
 }
 
-/** Such a buffer with its mirror full of 0xff and its ptr at the aligned part, under the given advice if any. */
+/** Returns such a buffer with its mirror full of 0xff and ptr at the aligned part, with the given advice if any. */
 function* huge_buffer(env: Hmm, prot: number, mirrors: number, advice: number | null): Gen<HugeBuffer> {
   const { self, c, t } = env;
   const size = yield* read_pmd_pagesize(c);
@@ -53,7 +54,7 @@ function* huge_buffer(env: Hmm, prot: number, mirrors: number, advice: number | 
   return { buffer, size, npages, map, old_ptr };
 }
 
-/** Migrates to the device, which must take every page. */
+/** Migrates to the device, which has to take every page. */
 function* to_dev({ self, c, t }: Hmm, buffer: HmmBuffer, npages: number): Gen<void> {
   const ret = yield* hmm_migrate_sys_to_dev(c, self.fd, buffer, npages);
   t.ASSERT_EQ(ret, 0, 'ret', '0');
@@ -66,7 +67,7 @@ function* fail_alloc({ self, c, t }: Hmm, buffer: HmmBuffer): Gen<void> {
   t.ASSERT_EQ(ret, 0, 'ret', '0');
 }
 
-/** A huge range that nothing was ever read from. */
+/** A huge range that was never accessed. */
 export function* migrate_anon_huge_empty(env: Hmm): Gen<void> {
   const { c, t } = env;
   const { buffer, size, npages, old_ptr } = yield* huge_buffer(env, U.PROT_READ, 1, U.MADV_HUGEPAGE);
@@ -90,7 +91,7 @@ export function* migrate_anon_huge_zero(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** MADV_FREE on a huge page that is on the device. */
+/** MADV_FREE of a huge page on the device. */
 export function* migrate_anon_huge_free(env: Hmm): Gen<void> {
   const { c, t } = env;
   const { buffer, size, npages, map, old_ptr } = yield* huge_buffer(env, RW, 1, U.MADV_HUGEPAGE);
@@ -145,7 +146,7 @@ export function* migrate_anon_huge_fault(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** Half of what is on the device is unmapped, at three offsets; the rest faults back. */
+/** Half of the device memory is unmapped, at three offsets; the rest faults back. */
 export function* migrate_partial_unmap_fault(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const size = (yield* read_pmd_pagesize(c)) || TWOMEG;
@@ -176,7 +177,7 @@ export function* migrate_partial_unmap_fault(env: Hmm): Gen<void> {
   }
 }
 
-/** mremap() before or after the migration, aligned and not, with and without DONTUNMAP; then everything faults back. */
+/** mremap() before or after the migration, aligned or not, with and without DONTUNMAP; then everything faults back. */
 export function* migrate_remap_fault(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const size = (yield* read_pmd_pagesize(c)) || TWOMEG;
@@ -223,9 +224,7 @@ export function* migrate_remap_fault(env: Hmm): Gen<void> {
   }
 }
 
-/**
- * Unmaps the whole buffer and maps a fresh one, advised huge; ptr moves to its aligned part. Answers its real start.
- */
+/** Unmaps the whole buffer and maps a new one with MADV_HUGEPAGE; ptr moves to its aligned part. Returns its start. */
 function* remap({ c, t }: Hmm, huge: HugeBuffer, prot: number): Gen<number> {
   const { buffer, size, old_ptr } = huge;
   let ret = yield* c.munmap(old_ptr, 2 * size);
@@ -239,7 +238,7 @@ function* remap({ c, t }: Hmm, huge: HugeBuffer, prot: number): Gen<number> {
   return new_ptr;
 }
 
-/** A huge page for which the driver cannot allocate a huge one, on the way there and on the way back. */
+/** The driver cannot allocate a huge page, in either direction. */
 export function* migrate_anon_huge_err(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const huge = yield* huge_buffer(env, RW, 2, U.MADV_HUGEPAGE);
@@ -265,7 +264,7 @@ export function* migrate_anon_huge_err(env: Hmm): Gen<void> {
   yield* hmm_buffer_free(c, buffer);
 }
 
-/** The same for an empty huge range and for the huge zero page. */
+/** The driver cannot allocate a huge page for an empty huge range or for the huge zero page. */
 export function* migrate_anon_huge_zero_err(env: Hmm): Gen<void> {
   const { c, t } = env;
   const huge = yield* huge_buffer(env, U.PROT_READ, 2, U.MADV_HUGEPAGE);
@@ -279,8 +278,7 @@ export function* migrate_anon_huge_zero_err(env: Hmm): Gen<void> {
   t.ASSERT_EQ(yield* c.load32(ptr + 2048 * INT), 0, 'ptr[2048]', '0');
 
   const old_ptr = yield* remap(env, huge, U.PROT_READ);
-  // upstream reads through the pointer into the mapping that it has just replaced; the new one lands on the same
-  // address
+  // Upstream reads through the pointer into the mapping that it has just replaced; the new one has the same address.
   const ret = yield* c.load32(ptr);
   t.ASSERT_EQ(ret, 0, 'ret', '0');
 

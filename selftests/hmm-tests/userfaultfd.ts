@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The device reads pages that a thread of the process supplies through userfaultfd, while the kernel has dropped its
-// lock.
+// The device reads pages that a thread supplies through userfaultfd while the kernel has dropped mmap_lock.
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
@@ -14,7 +13,7 @@ interface UffdThreadArgs {
   page_size: number;
 }
 
-/** Answers each missing page with one full of 0xab, until stop_fd can be read or anything is odd. */
+/** Resolves each missing page by one full of 0xab until stop_fd is readable or an error occurs. */
 function* uffd_handler_thread(c: Libc, args: UffdThreadArgs): Gen<void> {
   const msg = yield* c.malloc(U.UFFD_MSG.size);
   const copy = yield* c.malloc(U.UFFDIO_COPY_ARG.size);
@@ -41,7 +40,7 @@ function* uffd_handler_thread(c: Libc, args: UffdThreadArgs): Gen<void> {
   }
 }
 
-/** hmm_range_fault_unlocked_timeout() without a timeout: the handler's data must reach the device. */
+/** hmm_range_fault_unlocked_timeout() without a timeout: the handler's data has to reach the device. */
 export function* userfaultfd_read(env: Hmm): Gen<void> {
   const { self, c, t } = env;
   const npages = 4;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The part of tools/testing/selftests/mm/vm_util.c that the suite stands on: small files of /proc and /sys read and
-// written through descriptors, pagemap entries, and the way such a helper gives up.
+// The part of tools/testing/selftests/mm/vm_util.c that the suite uses: files of /proc and /sys, pagemap entries, and
+// ending the program on errors.
 
 import { Ksft, KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -10,22 +10,22 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 const PMD_SIZE_FILE_PATH = '/sys/kernel/mm/transparent_hugepage/hpage_pmd_size';
 export const PAGEMAP_PATH = '/proc/self/pagemap';
 
-/** A pagemap entry: its two 32-bit halves. */
+/** A pagemap entry as two 32-bit halves. */
 interface PagemapEntry {
   lo: number;
   hi: number;
 }
 
-/** bit 62 and bit 63, as bits of the high half */
+/** Bits 62 and 63 as bits of the high half. */
 export const PM_SWAP_HI = 1 << 30;
 const PM_PRESENT_HI = 1 << 31;
 
-/** 1 if the entry says that a page is there. */
+/** Returns 1 if the entry says that a page is present. */
 export function PAGEMAP_PRESENT(entry: PagemapEntry): number {
   return (entry.hi & PM_PRESENT_HI) !== 0 ? 1 : 0;
 }
 
-/** The pagemap entry of the page at `start`; the program ends if it cannot be read. */
+/** Returns the pagemap entry of the page at `start`; ends the program if it cannot be read. */
 export function* pagemap_get_entry(c: Libc, fd: number, start: number): Gen<PagemapEntry> {
   const pfn = Math.floor(start / 4096);
   const buf = yield* c.malloc(8);
@@ -36,7 +36,7 @@ export function* pagemap_get_entry(c: Libc, fd: number, start: number): Gen<Page
   return entry;
 }
 
-/** Ends the program with TAP's `Bail out!`. The counters are those of a process that has counted nothing yet. */
+/** Ends the program with TAP's `Bail out!`. The counters are those of a process that has counted nothing. */
 function* ksft_exit_fail_msg(c: Libc, text: string): Gen<never> {
   const ksft = new Ksft((line) => c.print(line));
   ksft.printf(`Bail out! ${text}`);
@@ -44,7 +44,7 @@ function* ksft_exit_fail_msg(c: Libc, text: string): Gen<never> {
   return yield* c.exit(KSFT_FAIL);
 }
 
-/** Up to `max` bytes from the start of a file by one read(2); null if it cannot be opened or is empty. */
+/** Returns up to `max` bytes from the start of a file by one read(2); null if it cannot be opened or is empty. */
 function* read_start(c: Libc, path: string, max: number): Gen<string | null> {
   const fd = yield* c.open(path, O_RDONLY);
   if (fd === -1) return null;
@@ -62,26 +62,26 @@ function* read_start(c: Libc, path: string, max: number): Gen<string | null> {
   return text;
 }
 
-/** strtoul(text, NULL, 10) for what the kernel prints */
+/** strtoul(text, NULL, 10) for the kernel's output. */
 function strtoul(text: string): number {
   const digits = /^\s*(\d+)/.exec(text);
   return digits === null ? 0 : Number(digits[1]);
 }
 
-/** Bytes of a PMD-sized page, 0 without transparent huge pages. */
+/** Returns the size of a PMD-sized page in bytes, 0 without transparent huge pages. */
 export function* read_pmd_pagesize(c: Libc): Gen<number> {
   const text = yield* read_start(c, PMD_SIZE_FILE_PATH, 19);
   return text === null ? 0 : strtoul(text);
 }
 
-/** The number that a file holds; the program ends if it cannot be read. */
+/** Returns the number in a file; ends the program if it cannot be read. */
 export function* read_num(c: Libc, path: string): Gen<number> {
   const text = yield* read_start(c, path, 20);
   if (text === null) return yield* ksft_exit_fail_msg(c, `read_file(): ${strerror(c.errno)} (${c.errno})\n`);
   return strtoul(text);
 }
 
-/** Writes a number to a file; EINVAL is let pass, any other failure ends the program. */
+/** Writes a number to a file; ignores EINVAL and ends the program on any other error. */
 export function* write_num_ignore_einval(c: Libc, path: string, num: number): Gen<void> {
   const text = String(num);
   const fd = yield* c.open(path, O_WRONLY);
