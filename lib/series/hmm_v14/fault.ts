@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A device's view of an address space in HMM v14: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16 of
+// A device's view of an address space in HMM v14: hmm_vma_get_pfns() and hmm_vma_fault(), the latter of patch 10/16
+// (8 December 2016, Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com). NON-KERNEL throughout.
 
 import { pmd_off } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
