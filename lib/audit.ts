@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Invariants of a machine while no task is inside the kernel. NON-KERNEL throughout.
 
+import { PAGE_SIZE } from './mm/physmem.ts';
 import {
   _PAGE_DIRTY,
   _PAGE_PRESENT,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { MIGRATE_PFN_SHIFT } from '../mm/migrate_device/migrate_vma.ts';
+import { mpfn_pfn } from '../mm/migrate_device/migrate_vma.ts';
 import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
@@ -123,7 +123,7 @@ function* dmirror_migrate_alloc_and_copy(m: Machine, args: migrate_vma, d: dmirr
       addr += PAGE_SIZE;
       continue;
     }
-    const spfn = spage !== 0 ? Math.floor(s / (1 << MIGRATE_PFN_SHIFT)) : -1;
+    const spfn = spage !== 0 ? mpfn_pfn(s) : -1;
     const dpage = fail_alloc(m, d, is_large) ? 0 : yield* dmirror_devmem_alloc_page(m, d, is_large);
     if (dpage === 0) {
       if (!is_large) {
