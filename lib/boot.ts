@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { Cpu } from './arch/x86/mm/tlb.ts';
+import { TLB_BYTES } from './arch/x86/user/layout.ts';
+import type { UserMemory } from './arch/x86/user/memory.ts';
 import type { address_space } from './fs/fs.ts';
 import { vfs_state } from './fs/namei.ts';
 import { machine_init } from './init/main.ts';
@@ -47,6 +49,8 @@ export interface MachineConfig {
   fault_injection?: boolean;
   /** patch states that differ from Linux 7.3.4 (lib/patches) */
   patches?: readonly PatchId[];
+  /** holds page contents and TLBs, for programs that run on the CPU (lib/arch/x86/user); release() gives them back */
+  user_memory?: UserMemory | null;
 }
 
 /** A table of kernel objects that struct page refers to by index; index 0 is NULL. NON-KERNEL. */
@@ -88,7 +92,7 @@ export class Machine {
   /** the running task */
   current: task_struct;
   readonly cpus: Cpu[] = [];
-  readonly ram = new PhysMem();
+  readonly ram: PhysMem;
   readonly page: Vmemmap;
   /** how device-private pages are numbered */
   readonly device_private: device_private_numbers;
@@ -126,6 +130,9 @@ export class Machine {
   /** TLB flushes since boot */
   tlb_flushes = 0;
 
+  /** user memory that holds the CPUs' TLBs, 0 without */
+  private readonly tlbs: number;
+
   constructor(config: MachineConfig) {
     this.config = {
       mem: config.mem ?? 6 * 1024 ** 3,
@@ -138,7 +145,11 @@ export class Machine {
       strategy: config.strategy ?? new RoundRobin(config.seed ?? 1),
       fault_injection: config.fault_injection ?? false,
       patches: config.patches ?? [],
+      user_memory: config.user_memory ?? null,
     };
+    const memory = this.config.user_memory;
+    this.ram = new PhysMem(memory);
+    this.tlbs = memory?.take_slab() ?? 0;
     this.patches = new Set(this.config.patches);
     const { patch, seam, layout } = apply_patches(this.config.patches);
     this.patch = patch;
@@ -146,7 +157,8 @@ export class Machine {
     this.sched = new Scheduler(this, this.config.strategy);
     this.page = new Vmemmap(this);
     this.device_private = seam.device_private_numbers(this, layout);
-    for (let i = 0; i < this.config.cpus; i++) this.cpus.push(new Cpu(i));
+    for (let i = 0; i < this.config.cpus; i++)
+      this.cpus.push(new Cpu(i, memory, this.tlbs === 0 ? 0 : this.tlbs + i * TLB_BYTES));
     this.current = new task_struct(0, 'swapper');
     this.iomem = new resource_state(this);
     this.lru = new lru_state(this);
@@ -154,6 +166,12 @@ export class Machine {
     this.hugetlb = new hugetlb_state(this);
     this.vfs = new vfs_state(this);
     this.modules = new module_state(modules);
+  }
+
+  /** Gives back what the machine has in user memory; it cannot run any more. */
+  release(): void {
+    this.ram.release();
+    this.config.user_memory?.give_slab(this.tlbs);
   }
 }
 

@@ -194,6 +194,8 @@ export class mm_struct {
   cpumask = 0;
   /** tag of its TLB entries, see arch/x86/mm/tlb.ts; 0 before the first */
   tlb_tag = 0;
+  /** flushes of its translations (mm_context_t: tlb_gen) */
+  tlb_gen = 0;
   constructor(m: Machine, id: number, pgd: ptdesc) {
     this.m = m;
     this.mm_id = id;

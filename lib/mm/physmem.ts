@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { SLAB_BYTES, type UserMemory } from '../arch/x86/user/memory.ts';
 import { Oops } from '../kernel/printk.ts';
 
 export const PAGE_SHIFT = 12;
@@ -14,9 +15,14 @@ const SLAB_PAGES = 512;
 export interface Slab {
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
-  /** 1 for a page that was accessed before and may not be zero */
+  /** 1 for a page that was accessed before and may not be zero; USED_CODE too, for one with translated code */
   readonly used: Uint8Array;
+  /** byte offset in user memory, 0 for contents that are elsewhere */
+  readonly at: number;
 }
+
+/** In Slab.used: nobody wrote to the page since code of it was translated (lib/arch/x86/user). */
+export const USED_CODE = 2;
 
 /** 128 MiB of physical address space in use. NON-KERNEL (upstream: struct mem_section). */
 interface Section {
@@ -34,6 +40,60 @@ interface Section {
  */
 export class PhysMem {
   private readonly sections: (Section | undefined)[] = [];
+  /** slabs in user memory, by the number of the slab there */
+  private readonly placed: (Slab | undefined)[] = [];
+  private readonly memory: UserMemory | null;
+  /** pages with translated code that may have been written to, so far */
+  code_writes = 0;
+
+  /** With `memory` contents are allocated there, for programs that run on the CPU; release() gives them back. */
+  constructor(memory: UserMemory | null = null) {
+    this.memory = memory;
+  }
+
+  /** Gives all contents in user memory back; the machine has ended. */
+  release(): void {
+    for (const s of this.sections) for (let i = 0; i < (s?.slabs.length ?? 0); i++) this.drop_slab(s as Section, i);
+  }
+
+  private drop_slab(s: Section, i: number): void {
+    const slab = s.slabs[i];
+    s.slabs[i] = undefined;
+    if (slab === undefined || this.memory === null) return;
+    this.placed[slab.at / SLAB_BYTES] = undefined;
+    this.memory.give_slab(slab.at, slab.used);
+  }
+
+  private new_slab(): Slab {
+    const used = new Uint8Array(SLAB_PAGES);
+    if (this.memory === null) {
+      const bytes = new ArrayBuffer(SLAB_BYTES);
+      return { u8: new Uint8Array(bytes), u32: new Uint32Array(bytes), used, at: 0 };
+    }
+    const at = this.memory.take_slab();
+    const { buffer } = this.memory.memory;
+    const slab = {
+      u8: new Uint8Array(buffer, at, SLAB_BYTES),
+      u32: new Uint32Array(buffer, at, SLAB_BYTES / 4),
+      used,
+      at,
+    };
+    this.placed[at / SLAB_BYTES] = slab;
+    return slab;
+  }
+
+  /** Returns the slab at a byte offset in user memory. */
+  slab_at(offset: number): Slab {
+    const slab = this.placed[Math.floor(offset / SLAB_BYTES)];
+    if (slab === undefined) throw new RangeError(`user memory at ${offset} is none of this machine's`);
+    return slab;
+  }
+
+  /** Notes that page `at` of the slab may be written to. */
+  touch(slab: Slab, at: number): void {
+    if (slab.used[at] === USED_CODE) this.code_writes++;
+    slab.used[at] = 1;
+  }
 
   section(pfn: number): Section {
     const i = pfn >>> SECTION_SHIFT;
@@ -62,7 +122,7 @@ export class PhysMem {
       const s = this.section(p);
       const i = (p - s.pfn) / SLAB_PAGES;
       s.linear[i] = on ? 1 : 0;
-      if (!on) s.slabs[i] = undefined;
+      if (!on) this.drop_slab(s, i);
     }
   }
 
@@ -81,8 +141,7 @@ export class PhysMem {
     }
     let slab = s.slabs[i];
     if (slab === undefined) {
-      const bytes = new ArrayBuffer(SLAB_PAGES * PAGE_SIZE);
-      slab = { u8: new Uint8Array(bytes), u32: new Uint32Array(bytes), used: new Uint8Array(SLAB_PAGES) };
+      slab = this.new_slab();
       s.slabs[i] = slab;
     }
     return slab;
@@ -92,7 +151,7 @@ export class PhysMem {
   bytes(pfn: number): Uint8Array {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);
-    slab.used[at] = 1;
+    this.touch(slab, at);
     return slab.u8.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
@@ -113,8 +172,9 @@ export class PhysMem {
   clear(pfn: number): void {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);
-    if (slab.used[at] === 0) slab.used[at] = 1;
-    else slab.u8.fill(0, at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
+    const clean = slab.used[at] === 0;
+    this.touch(slab, at);
+    if (!clean) slab.u8.fill(0, at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
   /** Copies pages between two ranges of the linear map. */
@@ -125,8 +185,10 @@ export class PhysMem {
       const di = dst & (SLAB_PAGES - 1);
       const si = src & (SLAB_PAGES - 1);
       const n = Math.min(nr, SLAB_PAGES - di, SLAB_PAGES - si);
-      d.used.fill(1, di, di + n);
-      s.used.fill(1, si, si + n);
+      for (let k = 0; k < n; k++) {
+        this.touch(d, di + k);
+        if (s.used[si + k] === 0) s.used[si + k] = 1;
+      }
       if (d === s) d.u8.copyWithin(di * PAGE_SIZE, si * PAGE_SIZE, (si + n) * PAGE_SIZE);
       else d.u8.set(s.u8.subarray(si * PAGE_SIZE, (si + n) * PAGE_SIZE), di * PAGE_SIZE);
       dst += n;

@@ -3,9 +3,12 @@
 import type { Machine } from '../../../boot.ts';
 import { type mm_struct, type vm_area_struct, VM_HUGETLB } from '../../../mm/mm_types.ts';
 import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
+import { TLB_BYTES, TLB_LAYOUT } from '../user/layout.ts';
+import type { UserMemory } from '../user/memory.ts';
 import {
   _PAGE_ACCESSED,
   _PAGE_DIRTY,
+  _PAGE_NX,
   _PAGE_PRESENT,
   _PAGE_PROTNONE,
   _PAGE_PSE,
@@ -17,6 +20,7 @@ import {
   PMD_SIZE,
   type ptdesc,
   pte_index,
+  pte_advance_pfn,
   pte_pfn,
   pte_set_flags,
   pud_index,
@@ -28,7 +32,9 @@ export const TLB_ENTRIES = 4096;
 const TLB_MASK = TLB_ENTRIES - 1;
 /** Factor of the context number in a tag; the virtual page number is below it. */
 const TAG_SPAN = 2 ** 35;
-const MAX_CTX = 2 ** 18;
+/** What tags start at: in doubles from 2^52 on, one more is the next bit pattern, so that code may compare the bits. */
+const TAG_BASE = 2 ** 52;
+const MAX_CTX = 2 ** 17;
 const SLAB_PAGES = 512;
 
 /** Flushes of more strides than this flush the whole mm (arch/x86/mm/tlb.c: init_flush_tlb_info()). */
@@ -41,14 +47,24 @@ const tlb_single_page_flush_ceiling = 33;
  */
 export class Cpu {
   readonly id: number;
-  readonly rtag = new Float64Array(TLB_ENTRIES).fill(-1);
-  readonly wtag = new Float64Array(TLB_ENTRIES).fill(-1);
+  /** byte offset of the tags and addends in user memory, where translated code reads them (layout.ts: TLB_LAYOUT) */
+  readonly tlb: number;
+  readonly rtag: Float64Array;
+  readonly wtag: Float64Array;
+  /** two an entry, the first of them: what to add to an address, modulo 2^32, for its byte offset in user memory */
+  readonly addend: Int32Array;
   readonly pfn = new Float64Array(TLB_ENTRIES);
   /** Start of the page in its slab, in units of u32. */
   readonly base = new Int32Array(TLB_ENTRIES);
   readonly slab: (Slab | null)[] = new Array<Slab | null>(TLB_ENTRIES).fill(null);
-  constructor(id: number) {
+  /** With `memory` the tags lie in it at the byte offset `tlb`. */
+  constructor(id: number, memory: UserMemory | null = null, tlb = 0) {
     this.id = id;
+    this.tlb = tlb;
+    const buffer = memory === null ? new ArrayBuffer(TLB_BYTES) : memory.memory.buffer;
+    this.rtag = new Float64Array(buffer, tlb + TLB_LAYOUT.READ_TAG, TLB_ENTRIES).fill(-1);
+    this.wtag = new Float64Array(buffer, tlb + TLB_LAYOUT.WRITE_TAG, TLB_ENTRIES).fill(-1);
+    this.addend = new Int32Array(buffer, tlb + TLB_LAYOUT.ADDEND, TLB_ENTRIES * 2);
   }
 }
 
@@ -63,24 +79,25 @@ function new_context(m: Machine, mm: mm_struct): void {
       cpu.rtag.fill(-1);
       cpu.wtag.fill(-1);
     }
-    for (const other of m.mms) if (other !== mm && other.tlb_tag !== 0) other.tlb_tag = m.tlb_next_ctx++ * TAG_SPAN;
+    for (const other of m.mms)
+      if (other !== mm && other.tlb_tag !== 0) other.tlb_tag = TAG_BASE + m.tlb_next_ctx++ * TAG_SPAN;
   }
-  mm.tlb_tag = m.tlb_next_ctx++ * TAG_SPAN;
+  mm.tlb_tag = TAG_BASE + m.tlb_next_ctx++ * TAG_SPAN;
 }
 
 /** Fills a TLB entry of the current CPU. Returns its index. NON-KERNEL: hardware. */
 function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number, write: boolean): number {
-  if (mm.tlb_tag === 0) new_context(m, mm);
   const i = vpn & TLB_MASK;
-  const tag = mm.tlb_tag + vpn;
+  const tag = tlb_tag(m, mm) + vpn;
   const slab = m.ram.slab(pfn);
   const at = pfn & (SLAB_PAGES - 1);
-  if (write) slab.used[at] = 1;
+  if (write) m.ram.touch(slab, at);
   cpu.rtag[i] = tag;
   cpu.wtag[i] = write ? tag : -1;
   cpu.pfn[i] = pfn;
   cpu.base[i] = at * (PAGE_SIZE / 4);
   cpu.slab[i] = slab;
+  cpu.addend[i * 2] = slab.at + at * PAGE_SIZE - vpn * PAGE_SIZE;
   mm.cpumask |= 1 << cpu.id;
   return i;
 }
@@ -90,12 +107,6 @@ export function tlb_lookup(m: Machine, mm: mm_struct, vpn: number, write: boolea
   const cpu = m.cpus[m.current.cpu];
   const i = vpn & TLB_MASK;
   return (write ? cpu.wtag[i] : cpu.rtag[i]) === mm.tlb_tag + vpn ? i : -1;
-}
-
-/** Returns true if the hardware permits the access through this entry. NON-KERNEL: hardware. */
-function leaf_ok(entry: number, write: boolean): boolean {
-  const need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
-  return (entry & need) === need;
 }
 
 /** Sets the accessed bit, and for a write the dirty bit. Returns the entry. NON-KERNEL: hardware. */
@@ -109,42 +120,68 @@ function mark_used(t: ptdesc, i: number, entry: number, write: boolean): number 
 }
 
 /**
+ * Walks the page tables for an access that needs the flags of `need` set and those of `avoid` clear, and marks the
+ * entry used. Returns the entry with the pfn of the page itself, also of a huge one, or 0 for a page fault. NON-KERNEL:
+ * hardware.
+ */
+function walk_leaf(mm: mm_struct, addr: number, need: number, avoid: number, write: boolean): number {
+  const pudt = mm.pgd.child?.[pgd_index(addr)];
+  if (!pudt) return 0;
+  const ui = pud_index(addr);
+  let e = pudt.entry[ui];
+  if ((e & _PAGE_PSE) !== 0) {
+    if ((e & (need | avoid)) !== need) return 0;
+    return pte_advance_pfn(mark_used(pudt, ui, e, write), (addr % PUD_SIZE) / PAGE_SIZE);
+  }
+  const pmdt = pudt.child?.[ui];
+  if (!pmdt) return 0;
+  const pi = pmd_index(addr);
+  e = pmdt.entry[pi];
+  if ((e & _PAGE_PSE) !== 0) {
+    if ((e & (need | avoid)) !== need) return 0;
+    return pte_advance_pfn(mark_used(pmdt, pi, e, write), (addr % PMD_SIZE) / PAGE_SIZE);
+  }
+  const pt = (e & _PAGE_TABLE) !== 0 ? pmdt.child?.[pi] : null;
+  if (!pt) return 0;
+  const i = pte_index(addr);
+  e = pt.entry[i];
+  return (e & (need | avoid)) === need ? mark_used(pt, i, e, write) : 0;
+}
+
+/**
  * Walks the page tables after a TLB miss, sets the accessed and for a write the dirty bit, and fills the TLB. Returns
  * the index of the TLB entry, or -1 for a page fault. NON-KERNEL: hardware.
  */
 export function hardware_walk(m: Machine, mm: mm_struct, vpn: number, write: boolean): number {
-  const addr = vpn * PAGE_SIZE;
-  const pudt = mm.pgd.child?.[pgd_index(addr)];
-  if (!pudt) return -1;
-  const ui = pud_index(addr);
-  let e = pudt.entry[ui];
-  let pfn = 0;
-  if ((e & _PAGE_PSE) !== 0) {
-    if (!leaf_ok(e, write)) return -1;
-    e = mark_used(pudt, ui, e, write);
-    pfn = pte_pfn(e) + (addr % PUD_SIZE) / PAGE_SIZE;
-  } else {
-    const pmdt = pudt.child?.[ui];
-    if (!pmdt) return -1;
-    const pi = pmd_index(addr);
-    e = pmdt.entry[pi];
-    if ((e & _PAGE_PSE) !== 0) {
-      if (!leaf_ok(e, write)) return -1;
-      e = mark_used(pmdt, pi, e, write);
-      pfn = pte_pfn(e) + (addr % PMD_SIZE) / PAGE_SIZE;
-    } else {
-      const pt = (e & _PAGE_TABLE) !== 0 ? pmdt.child?.[pi] : null;
-      if (!pt) return -1;
-      const i = pte_index(addr);
-      e = pt.entry[i];
-      if (!leaf_ok(e, write)) return -1;
-      e = mark_used(pt, i, e, write);
-      pfn = pte_pfn(e);
-    }
-  }
+  const need = _PAGE_PRESENT | _PAGE_USER | (write ? _PAGE_RW : 0);
+  const e = walk_leaf(mm, vpn * PAGE_SIZE, need, 0, write);
+  if (e === 0) return -1;
   // A read through a writable, dirty entry caches the write permission too, as the hardware does.
   const both = _PAGE_RW | _PAGE_DIRTY;
-  return tlb_fill(m, m.cpus[m.current.cpu], mm, vpn, pfn, write || (e & both) === both);
+  return tlb_fill(m, m.cpus[m.current.cpu], mm, vpn, pte_pfn(e), write || (e & both) === both);
+}
+
+/**
+ * Walks the page tables for an instruction fetch, which the data TLB takes no part in. Returns the pfn, or -1 for a
+ * page fault. NON-KERNEL: hardware.
+ */
+export function hardware_fetch(mm: mm_struct, vpn: number): number {
+  const e = walk_leaf(mm, vpn * PAGE_SIZE, _PAGE_PRESENT | _PAGE_USER, _PAGE_NX, false);
+  return e === 0 ? -1 : pte_pfn(e);
+}
+
+/** Takes the write permission for a page of a slab from every TLB entry, so that the next store walks. NON-KERNEL. */
+export function tlb_write_protect(m: Machine, slab: Slab, at: number): void {
+  const base = at * (PAGE_SIZE / 4);
+  for (const cpu of m.cpus) {
+    for (let i = 0; i < TLB_ENTRIES; i++) if (cpu.base[i] === base && cpu.slab[i] === slab) cpu.wtag[i] = -1;
+  }
+}
+
+/** Returns the tag of the mm's TLB entries, which it gets before its first one. NON-KERNEL. */
+export function tlb_tag(m: Machine, mm: mm_struct): number {
+  if (mm.tlb_tag === 0) new_context(m, mm);
+  return mm.tlb_tag;
 }
 
 /** Removes a translation from a CPU's TLB. NON-KERNEL: hardware (INVLPG). */
@@ -169,6 +206,7 @@ export function flush_tlb_mm_range(
   _freed_tables: boolean,
 ): void {
   m.tlb_flushes++;
+  mm.tlb_gen++;
   if (mm.tlb_tag === 0) return;
   if ((end - start) / 2 ** stride_shift > tlb_single_page_flush_ceiling) {
     new_context(m, mm);
@@ -189,6 +227,7 @@ export function flush_tlb_mm_range(
 /** Flushes the whole mm (arch/x86/include/asm/tlbflush.h: flush_tlb_mm()). */
 export function flush_tlb_mm(m: Machine, mm: mm_struct): void {
   m.tlb_flushes++;
+  mm.tlb_gen++;
   if (mm.tlb_tag !== 0) new_context(m, mm);
 }
 

@@ -55,7 +55,7 @@ export function tlb_store32(m: Machine, addr: number, v: number): boolean {
 }
 
 /** Returns the index of the TLB entry for the address, or -1 if the access faults. NON-KERNEL. */
-function translate_now(m: Machine, addr: number, write: boolean): number {
+export function translate_now(m: Machine, addr: number, write: boolean): number {
   const mm = m.current.mm as mm_struct;
   const vpn = Math.floor(addr / PAGE_SIZE);
   const i = tlb_lookup(m, mm, vpn, write);
