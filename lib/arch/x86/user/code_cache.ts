@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translated code and its validity. NON-KERNEL throughout.
 
 import type { CpuLevel, Mmu } from './cpu.ts';
 import { JUMP_CACHE } from './layout.ts';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// The CPU, as the rest of the model sees it. NON-KERNEL throughout.
 
 // The x86-64 CPU in user mode. Guest code is decoded (decode.ts), translated region by region to WebAssembly
 // (translate/, region.ts) and kept by content (code_cache.ts); this file is what the rest of the model sees of it.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// CPUID. NON-KERNEL throughout.
 
 import type { CpuLevel } from './cpu.ts';
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// The decoder. NON-KERNEL throughout.
 
 import type { CpuLevel } from './cpu.ts';
 import { InvalidOpcode, Unimplemented, type Insn, type MemOperand, type Operand } from './insn.ts';

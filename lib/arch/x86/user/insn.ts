@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Decoded instructions. NON-KERNEL throughout.
 
 /**
  * How the decoder hands an instruction to the translator. Registers have the numbers of the encoding: 0 rax to 15 r15.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Rare instructions. NON-KERNEL throughout.
 
 // Instructions that are rare and long: they are executed here, one by one, on a context at rest.
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Places and numbers that translated code and the CPU agree on. NON-KERNEL throughout.
 
 // Where the state of the CPU lies in the WebAssembly memory. Translated code gets the byte offset of a context and of a
 // TLB as parameters, so that tasks and CPUs have one each and a switch between them copies nothing. NON-KERNEL.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Memory of compiled programs. NON-KERNEL throughout.
 
 /** Bytes of a slab: the unit in which user memory is handed out, a huge page. */
 export const SLAB_BYTES = 2 * 1024 * 1024;
@@ -9,7 +10,7 @@ const MAX_WASM_PAGES = 65536;
 /**
  * The WebAssembly memory that translated code works on: page contents of the machines (lib/mm/physmem: slabs), contexts
  * and TLBs. One serves every machine of the process, since the host reserves address space for each; a machine gives
- * back what it took. NON-KERNEL.
+ * back what it took.
  */
 export class UserMemory {
   readonly memory: WebAssembly.Memory;

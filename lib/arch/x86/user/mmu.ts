@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// The Mmu of a machine. NON-KERNEL throughout.
 
 import type { Machine } from '../../../boot.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
@@ -8,7 +9,7 @@ import { translate_now } from '../mm/uaccess.ts';
 import type { Mmu } from './cpu.ts';
 import type { UserMemory } from './memory.ts';
 
-/** The Mmu on a machine's page tables and the TLB of the CPU that the current task runs on. NON-KERNEL: hardware. */
+/** The Mmu on a machine's page tables and the TLB of the CPU that the current task runs on. */
 export class ModelMmu implements Mmu {
   readonly memory: UserMemory;
   private readonly m: Machine;

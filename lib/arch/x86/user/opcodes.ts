@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// The opcode maps. NON-KERNEL throughout.
 
 import type { CpuLevel } from './cpu.ts';
 

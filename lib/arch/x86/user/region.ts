@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Finds the blocks of a region and the structure of its control flow. NON-KERNEL throughout.
 
 import type { CpuLevel } from './cpu.ts';
 import { decode, TooLong, type FetchByte } from './decode.ts';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Functions that translated code shares. NON-KERNEL throughout.
 
 // WebAssembly functions that regions share: the flags of the last operation, the high half of a product, and the
 // dispatcher, which goes from region to region as long as the jump cache knows the next one.

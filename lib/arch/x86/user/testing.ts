@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// For tests of the CPU. NON-KERNEL throughout.
 
 // A memory management unit for tests of the CPU: pages that the test maps, no model behind them.
 

@@ -70,7 +70,7 @@ function* page_fault(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number): Gen<
   return sig === 0 ? null : { exit: EXIT.FAULT, sig, code: 0, addr };
 }
 
-/** Runs or, while interleavings are explored, steps until user mode needs the kernel. */
+/** Runs or, while interleavings are explored, steps until user mode needs the kernel. NON-KERNEL: hardware. */
 function* execute(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number): Gen<Exit> {
   if (!m.sched.explore) {
     const exit = cpu.run(mmu, ctx, QUANTUM);

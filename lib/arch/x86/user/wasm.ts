@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// WebAssembly. NON-KERNEL throughout.
 
 // An encoder of the WebAssembly binary format, as far as translated code needs it.
 

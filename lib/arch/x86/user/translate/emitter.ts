@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// What translation builds on: registers, flags, memory and exits. NON-KERNEL throughout.
 
 import { Unimplemented, type Insn, type MemOperand, type Operand, type RegOperand, type XmmOperand } from '../insn.ts';
 import { CTX, EXIT, TLB_LAYOUT } from '../layout.ts';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translates integer instructions. NON-KERNEL throughout.
 
 import type { Insn, MemOperand, Operand, RegOperand } from '../insn.ts';
 import { CTX, EXIT } from '../layout.ts';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translates a region. NON-KERNEL throughout.
 
 import type { Insn, Operand, RegOperand } from '../insn.ts';
 import { EXIT } from '../layout.ts';

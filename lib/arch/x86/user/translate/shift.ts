@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translates shifts and rotates. NON-KERNEL throughout.
 
 import type { Insn, Operand } from '../insn.ts';
 import { OP } from '../wasm.ts';

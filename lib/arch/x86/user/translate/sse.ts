@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translates SSE. NON-KERNEL throughout.
 
 import type { ImmOperand, Insn, MemOperand, Operand, RegOperand, XmmOperand } from '../insn.ts';
 import { OP } from '../wasm.ts';

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Translates string instructions. NON-KERNEL throughout.
 
 import type { Insn, MemOperand } from '../insn.ts';
 import { CTX, EXIT } from '../layout.ts';

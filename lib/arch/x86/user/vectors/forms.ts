@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Encodings to try. NON-KERNEL throughout.
 
 // Encodings of every row of the opcode maps, in the operand sizes, register and memory forms and immediates that it
 // has,

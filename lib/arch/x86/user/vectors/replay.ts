@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Replays recorded instructions on the CPU. NON-KERNEL throughout.
 
 // Runs the states of record.c on the CPU and compares with what the real one did.
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// States in which instructions are tried. NON-KERNEL throughout.
 
 // The states of record.c: the same numbers from the same seeds.
 
