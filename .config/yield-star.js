@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A call that answers a generator has done nothing yet: it must be driven by `yield*`, or handed to somebody who drives it.
+// The rule works on TypeScript's own tree, so that harness/cases asks it about one file without the linter.
 
 import ts from 'typescript';
 
@@ -15,86 +16,103 @@ const isGenerator = (type) =>
 /** @param {ts.Type} type */
 const answersGenerator = (type) => type.getCallSignatures().some((s) => isGenerator(s.getReturnType()));
 
-const FUNCTIONS = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']);
+/** @param {ts.Type | undefined} contextual the function type that a callback is passed as */
+const ignoresResult = (contextual) => {
+  const signatures = contextual?.getCallSignatures() ?? [];
+  return signatures.length > 0 && signatures.every((s) => (s.getReturnType().flags & ts.TypeFlags.Void) !== 0);
+};
 
-function enclosingFunction(node) {
-  let up = node.parent;
-  while (up && !FUNCTIONS.has(up.type)) up = up.parent;
-  return up;
+const WRAPPERS = new Set([
+  ts.SyntaxKind.ParenthesizedExpression,
+  ts.SyntaxKind.AsExpression,
+  ts.SyntaxKind.NonNullExpression,
+  ts.SyntaxKind.SatisfiesExpression,
+]);
+const CHOICES = new Set([
+  ts.SyntaxKind.AmpersandAmpersandToken,
+  ts.SyntaxKind.BarBarToken,
+  ts.SyntaxKind.QuestionQuestionToken,
+]);
+const HOLDERS = [
+  ts.isPropertyAssignment,
+  ts.isArrayLiteralExpression,
+  ts.isSpreadElement,
+  ts.isSpreadAssignment,
+  ts.isPropertyDeclaration,
+];
+
+/** @param {ts.TypeChecker} checker @param {ts.Node} node */
+function isHandedOn(checker, node) {
+  const { parent } = node;
+  if (WRAPPERS.has(parent.kind)) return isHandedOn(checker, parent);
+  if (ts.isYieldExpression(parent)) return parent.asteriskToken !== undefined;
+  if (ts.isReturnStatement(parent)) {
+    const fn = ts.findAncestor(parent, ts.isFunctionLike);
+    return fn !== undefined && fn.asteriskToken === undefined;
+  }
+  if (ts.isArrowFunction(parent)) return parent.body === node;
+  if (ts.isVariableDeclaration(parent)) return parent.type !== undefined;
+  if (ts.isCallExpression(parent) || ts.isNewExpression(parent)) return parent.expression !== node;
+  if (ts.isForOfStatement(parent)) return parent.expression === node;
+  if (ts.isPropertyAccessExpression(parent)) return ['next', 'return', 'throw'].includes(parent.name.text);
+  if (ts.isConditionalExpression(parent)) return parent.condition !== node && isHandedOn(checker, parent);
+  if (ts.isBinaryExpression(parent)) {
+    if (parent.right !== node) return false;
+    if (parent.operatorToken.kind === ts.SyntaxKind.EqualsToken)
+      return mayBeGenerator(checker.getTypeAtLocation(parent.left));
+    return CHOICES.has(parent.operatorToken.kind) && isHandedOn(checker, parent);
+  }
+  return HOLDERS.some((is) => is(parent));
 }
+
+/**
+ * The calls of a file whose generator nobody drives.
+ * @param {ts.TypeChecker} checker
+ * @param {ts.SourceFile} file
+ * @returns {{ node: ts.Node, kind: 'forgotten' | 'dropped', name: string }[]} a call, or a callback whose generator is ignored
+ */
+export function undriven(checker, file) {
+  const found = [];
+  const visit = (node) => {
+    if (ts.isCallExpression(node)) {
+      if (isGenerator(checker.getTypeAtLocation(node)) && !isHandedOn(checker, node))
+        found.push({ node, kind: 'forgotten', name: node.expression.getText(file) });
+      else
+        for (const arg of node.arguments) {
+          if (ts.isSpreadElement(arg) || !answersGenerator(checker.getTypeAtLocation(arg))) continue;
+          if (ignoresResult(checker.getContextualType(arg)))
+            found.push({ node: arg, kind: 'dropped', name: arg.getText(file) });
+        }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return found;
+}
+
+export const MESSAGES = {
+  forgotten:
+    '{{name}} may sleep: without `yield*` in front of the call it does nothing. If the generator itself is wanted, give it a name whose type is written down.',
+  dropped: 'This callback answers a generator that its caller ignores: nothing in it would run.',
+};
 
 export default {
   meta: {
     type: 'problem',
     docs: { description: 'a call that may sleep is driven by yield*' },
-    messages: {
-      forgotten: '{{name}} may sleep: without `yield*` in front of the call it does nothing. If the generator itself is wanted, give it a name whose type is written down.',
-      dropped: 'This callback answers a generator that its caller ignores: nothing in it would run.',
-    },
+    messages: MESSAGES,
     schema: [],
   },
   defaultOptions: [],
   create(context) {
-    const services = context.sourceCode.parserServices;
-    const checker = services.program.getTypeChecker();
-
-    /** @param {ts.Type | undefined} contextual the function type that a callback is passed as */
-    const ignoresResult = (contextual) => {
-      const signatures = contextual?.getCallSignatures() ?? [];
-      return signatures.length > 0 && signatures.every((s) => (s.getReturnType().flags & ts.TypeFlags.Void) !== 0);
-    };
-
-    const isHandedOn = (node) => {
-      const { parent } = node;
-      switch (parent.type) {
-        case 'YieldExpression':
-          return parent.delegate;
-        case 'ReturnStatement': {
-          const fn = enclosingFunction(node);
-          return fn !== undefined && !fn.generator;
-        }
-        case 'ArrowFunctionExpression':
-          return parent.body === node;
-        case 'VariableDeclarator':
-          return parent.id.typeAnnotation !== undefined;
-        case 'AssignmentExpression':
-          return parent.right === node && mayBeGenerator(services.getTypeAtLocation(parent.left));
-        case 'CallExpression':
-        case 'NewExpression':
-          return parent.callee !== node;
-        case 'ForOfStatement':
-          return parent.right === node;
-        case 'MemberExpression':
-          return ['next', 'return', 'throw'].includes(parent.property.name);
-        case 'ConditionalExpression':
-          return parent.test !== node && isHandedOn(parent);
-        case 'LogicalExpression':
-          return parent.right === node && isHandedOn(parent);
-        case 'TSAsExpression':
-        case 'TSNonNullExpression':
-        case 'TSSatisfiesExpression':
-          return isHandedOn(parent);
-        case 'Property':
-        case 'ArrayExpression':
-        case 'SpreadElement':
-        case 'PropertyDefinition':
-          return true;
-        default:
-          return false;
-      }
-    };
-
     return {
-      CallExpression(node) {
-        if (isGenerator(services.getTypeAtLocation(node)) && !isHandedOn(node)) {
-          context.report({ node, messageId: 'forgotten', data: { name: context.sourceCode.getText(node.callee) } });
-          return;
-        }
-        for (const arg of node.arguments) {
-          if (arg.type === 'SpreadElement' || arg.type.endsWith('Literal')) continue;
-          if (!answersGenerator(services.getTypeAtLocation(arg))) continue;
-          const contextual = checker.getContextualType(services.esTreeNodeToTSNodeMap.get(arg));
-          if (ignoresResult(contextual)) context.report({ node: arg, messageId: 'dropped' });
+      'Program:exit'(program) {
+        const services = context.sourceCode.parserServices;
+        const file = services.esTreeNodeToTSNodeMap.get(program);
+        for (const { node, kind, name } of undriven(services.program.getTypeChecker(), file)) {
+          const start = context.sourceCode.getLocFromIndex(node.getStart(file));
+          const end = context.sourceCode.getLocFromIndex(node.getEnd());
+          context.report({ loc: { start, end }, messageId: kind, data: { name } });
         }
       },
     };

@@ -241,7 +241,7 @@ t.test('racers are numbered from 1, also after a fork and a second time', async 
   };
   const { failed } = explore(after_fork, all('dfs', 1));
   const tasks = new Set(failed?.trace.map((line) => /task (\d+ \(\w+\))/.exec(line)?.[1]));
-  t.same([...tasks].sort(), ['1 (one)', '2 (two)', '3 (one)', '4 (two)']);
+  t.same([...tasks].sort(), ['0 (case)', '1 (one)', '2 (two)', '3 (one)', '4 (two)']);
 });
 
 t.test('the command line prints a schedule and the command that repeats it, and takes it back', async (t) => {

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { EXTENSION } from '../cli/extension.ts';
 
 /** The folder of the patch states. */
 export const PATCHES = fileURLToPath(new URL('../../lib/patches/', import.meta.url));
 export const PATCH_KINDS = ['series', 'reverted', 'proposed'] as const;
+
+/** The file of a patch state. */
+export function state_file({ kind, id }: { kind: string; id: string }): string {
+  return `${PATCHES}${kind}/${id}${EXTENSION}`;
+}
 
 /**
  * Returns the text of lib/patches/index.ts: the ids of all states, which PatchId is made of, and the states, both from
@@ -42,4 +48,10 @@ type Sets<State> = State extends { readonly sets: readonly (infer Name extends s
 /** What the lines of the kernel ask for that differ in some state: false on Linux 7.3.4. */
 export type Patch = Readonly<Record<Sets<(typeof states)[number]>, boolean>>;
 `;
+}
+
+/** Writes the index, as a whole or not at all. */
+export function write_patch_index(): void {
+  writeFileSync(`${PATCHES}index.ts.new`, patch_index());
+  renameSync(`${PATCHES}index.ts.new`, `${PATCHES}index.ts`);
 }

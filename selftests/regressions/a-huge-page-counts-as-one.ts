@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: count the pages of a huge page that came back
-// Upstream: recorded results of migrate_multiple
-//
-// Bug:
-//  1. A huge page in device memory comes back as a whole; one entry, marked as compound, stands for it.
-//  2. dmirror_successful_migrated_pages() counts entries.
-//  3. The caller is told that 1 page came back, where it was 512.
-//
 // Running: npm run -s regression -- run a-huge-page-counts-as-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -15,16 +7,8 @@ import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: count the pages of a huge page that came back',
-  upstream: 'recorded results of migrate_multiple',
-  bug: [
-    'A huge page in device memory comes back as a whole; one entry, marked as compound, stands for it.',
-    'dmirror_successful_migrated_pages() counts entries.',
-    'The caller is told that 1 page came back, where it was 512.',
-  ],
-  without: [],
-  with: ['fix-compound-cpages'],
+const regression: RegressionCase = {
+  state: 'fix-compound-cpages',
   fails: { kind: 'assertion', text: 'cpages is 1' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

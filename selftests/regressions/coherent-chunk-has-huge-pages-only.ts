@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: one chunk a coherent device
-// Upstream: recorded warnings in memremap_pages()
-//
-// Bug:
-//  1. The memory of a coherent device is released, and the first to ask for some again wants a huge page: the new
-//     chunk consists of huge pages.
-//  2. A single page is to migrate there; none is free, and a second chunk conflicts with the first.
-//  3. The page does not move, and the device has nothing to read, though the chunk is all but empty.
-//
 // Running: npm run -s regression -- run coherent-chunk-has-huge-pages-only
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +7,8 @@ import { huge_buffer, HUGE_PAGES, small_buffer, word } from '../vocabulary/memor
 import { coherent_config, coherent_params, mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: one chunk a coherent device',
-  upstream: 'recorded warnings in memremap_pages()',
-  bug: [
-    'The memory of a coherent device is released, and the first to ask for some again wants a huge page: the new chunk consists of huge pages.',
-    'A single page is to migrate there; none is free, and a second chunk conflicts with the first.',
-    'The page does not move, and the device has nothing to read, though the chunk is all but empty.',
-  ],
-  without: [],
-  with: ['fix-coherent-chunk'],
+const regression: RegressionCase = {
+  state: 'fix-coherent-chunk',
   fails: { kind: 'assertion', text: 'ended with -2' },
   config: coherent_config,
   params: coherent_params,

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: one chunk a coherent device
-// Upstream: recorded warnings in memremap_pages()
-//
-// Bug:
-//  1. The one chunk of a coherent device consists of single pages, since it is made when the module is loaded.
-//  2. A huge page is to migrate there; no huge device page is free, so a second chunk is asked for.
-//  3. It has the same addresses as the first: memremap_pages() finds the conflict, warns and fails.
-//
 // Running: npm run -s regression -- run coherent-chunk-is-mapped-twice
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +8,13 @@ import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: one chunk a coherent device',
-  upstream: 'recorded warnings in memremap_pages()',
+const regression: RegressionCase = {
+  state: 'fix-coherent-chunk',
   bug: [
     'The one chunk of a coherent device consists of single pages, since it is made when the module is loaded.',
     'A huge page is to migrate there; no huge device page is free, so a second chunk is asked for.',
     'It has the same addresses as the first: memremap_pages() finds the conflict, warns and fails.',
   ],
-  without: [],
-  with: ['fix-coherent-chunk'],
   fails: { kind: 'warning', text: 'memremap_pages' },
   config: coherent_config,
   params: coherent_params,

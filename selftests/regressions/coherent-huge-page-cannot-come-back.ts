@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate_device: select coherent huge pages as coherent
-// Upstream: recorded results of migrate_multiple and warnings in dmirror_migrate_alloc_and_copy()
-//
-// Bug:
-//  1. A coherent device has huge pages to give; a huge page migrates there and is mapped by a present pmd.
-//  2. It is to come back: migrate_vma_collect_huge_pmd() takes every present pmd for one of system memory, which was
-//     not asked for.
-//  3. The page is passed over, and stays.
-//
 // Running: npm run -s regression -- run coherent-huge-page-cannot-come-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,14 +8,8 @@ import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate_device: select coherent huge pages as coherent',
-  upstream: 'recorded results of migrate_multiple and warnings in dmirror_migrate_alloc_and_copy()',
-  bug: [
-    'A coherent device has huge pages to give; a huge page migrates there and is mapped by a present pmd.',
-    'It is to come back: migrate_vma_collect_huge_pmd() takes every present pmd for one of system memory, which was not asked for.',
-    'The page is passed over, and stays.',
-  ],
+const regression: RegressionCase = {
+  state: 'fix-collect-coherent-pmd',
   without: ['fix-compound-cpages'],
   with: ['fix-compound-cpages', 'fix-collect-coherent-pmd'],
   fails: { kind: 'assertion', text: 'cpages is 0' },

@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: add zone device coherent type memory support
-// Upstream: 20220110223201.31024-1-alex.sierra@amd.com
-//
-// Bug:
-//  1. A process migrates pages to a coherent device and forks: each page is mapped twice.
-//  2. It brings them back. migrate_vma takes its own mapping down by itself, which hides the defect where a page is
-//     mapped once only; the other mapping is left to try_to_migrate().
-//  3. try_to_migrate() passes over every zone device page that is not private: the page stays mapped, and does not
-//     move.
-//
 // Running: npm run -s regression -- run coherent-page-of-two-processes
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -20,16 +10,13 @@ import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: add zone device coherent type memory support',
-  upstream: '20220110223201.31024-1-alex.sierra@amd.com',
+const regression: RegressionCase = {
+  state: 'coherent-v3',
   bug: [
     'A process migrates pages to a coherent device and forks: each page is mapped twice.',
     'It brings them back. migrate_vma takes its own mapping down by itself, which hides the defect where a page is mapped once only; the other mapping is left to try_to_migrate().',
     'try_to_migrate() passes over every zone device page that is not private: the page stays mapped, and does not move.',
   ],
-  without: ['coherent-v3'],
-  with: [],
   fails: { kind: 'assertion', text: '0 of 2 pages that are mapped by two processes came back' },
   config: coherent_config,
   params: coherent_params,

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: the retry rule of Documentation/mm/hmm.rst
-// Upstream: mm/hmm.c and its documentation
-//
-// Bug:
-//  1. A device reads a page: hmm_range_fault() answers which page it is.
-//  2. Before the driver enters it into its page table another thread gives the memory up; the invalidation finds
-//     nothing to take out.
-//  3. The driver enters the page, which is free and soon somebody else's, and reads that from then on.
-//
 // Running: npm run -s regression -- run device-maps-a-freed-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -18,16 +9,8 @@ import { command, mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'the retry rule of Documentation/mm/hmm.rst',
-  upstream: 'mm/hmm.c and its documentation',
-  bug: [
-    'A device reads a page: hmm_range_fault() answers which page it is.',
-    'Before the driver enters it into its page table another thread gives the memory up; the invalidation finds nothing to take out.',
-    "The driver enters the page, which is free and soon somebody else's, and reads that from then on.",
-  ],
-  without: ['no-read-retry'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-read-retry',
   fails: { kind: 'assertion', text: 'the device reads' },
   schedule: 'hmm1:7:17.1>2',
   *run(c, x) {

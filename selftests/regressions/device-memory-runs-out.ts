@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: check every page that takes the place of a huge one
-// Upstream: recorded oopses of migrate_anon_huge_err
-//
-// Bug:
-//  1. A coherent device is full. A huge page is to migrate there and there is no huge device page, so 512 single ones
-//     are asked for.
-//  2. The first cannot be had either; dmirror_devmem_alloc_page() answers NULL.
-//  3. Nobody looks, and the driver takes the page behind page NULL.
-//
 // Running: npm run -s regression -- run device-memory-runs-out
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,14 +8,8 @@ import { ANON, HUGE, HUGE_PAGES, PAGE, RW, word } from '../vocabulary/memory.ts'
 import { coherent_config, coherent_params, command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: check every page that takes the place of a huge one',
-  upstream: 'recorded oopses of migrate_anon_huge_err',
-  bug: [
-    'A coherent device is full. A huge page is to migrate there and there is no huge device page, so 512 single ones are asked for.',
-    'The first cannot be had either; dmirror_devmem_alloc_page() answers NULL.',
-    'Nobody looks, and the driver takes the page behind page NULL.',
-  ],
+const regression: RegressionCase = {
+  state: 'fix-migrate-alloc-null',
   without: ['fix-coherent-chunk'],
   with: ['fix-coherent-chunk', 'fix-migrate-alloc-null'],
   fails: { kind: 'oops', text: 'NULL pointer dereference' },

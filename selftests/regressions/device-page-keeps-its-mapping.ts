@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/hmm: fix ZONE_DEVICE anon page mapping reuse
-// Upstream: 7ab0ad0e74f8
-//
-// Bug:
-//  1. A device page is freed and keeps the anon_vma of its last user in page->mapping.
-//  2. The device fills an empty place with it. The page has a mapping already and is not given that of its new user.
-//  3. Whoever looks for the page's mappings looks in the wrong place: the device cannot take the page back.
-//
 // Running: npm run -s regression -- run device-page-keeps-its-mapping
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +8,8 @@ import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/hmm: fix ZONE_DEVICE anon page mapping reuse',
-  upstream: '7ab0ad0e74f8',
-  bug: [
-    'A device page is freed and keeps the anon_vma of its last user in page->mapping.',
-    'The device fills an empty place with it. The page has a mapping already and is not given that of its new user.',
-    "Whoever looks for the page's mappings looks in the wrong place: the device cannot take the page back.",
-  ],
-  without: ['no-7ab0ad0e74f8'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-7ab0ad0e74f8',
   fails: { kind: 'assertion', text: 'evicted, the page is mapped as 0x22' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: add zone device coherent type memory support
-// Upstream: 20220110223201.31024-1-alex.sierra@amd.com
-//
-// Bug:
-//  1. A coherent device is closed, and its memory evicted: pages are looked up by pfn, so that no mapping is taken down
-//     on the way to them.
-//  2. try_to_migrate() passes over every zone device page that is not private: even pages that are mapped once stay.
-//
 // Running: npm run -s regression -- run eviction-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +9,12 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: add zone device coherent type memory support',
-  upstream: '20220110223201.31024-1-alex.sierra@amd.com',
+const regression: RegressionCase = {
+  state: 'coherent-v3',
   bug: [
     'A coherent device is closed, and its memory evicted: pages are looked up by pfn, so that no mapping is taken down on the way to them.',
     'try_to_migrate() passes over every zone device page that is not private: even pages that are mapped once stay.',
   ],
-  without: ['coherent-v3'],
-  with: [],
   fails: { kind: 'assertion', text: 'the pages are 0x42,0x42 in the snapshot' },
   config: coherent_config,
   params: coherent_params,

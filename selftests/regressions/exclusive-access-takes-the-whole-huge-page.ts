@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. One device has page 100 of a huge page mapped; another wants exclusive access to page 5.
-//  2. Through rmap every mapping of the folio is taken down, not that of page 5 alone, and the notifiers are told so.
-//  3. The first device loses a page that nobody asked for, and each of the 512 pages faults at the next access.
-//
 // Running: npm run -s regression -- run exclusive-access-takes-the-whole-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -15,15 +7,17 @@ import { huge_buffer, HUGE_PAGES, PAGE } from '../vocabulary/memory.ts';
 import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
-  upstream: 'seed 001, part of the rework of 2025',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: {
+    subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
+    where: 'seed 001, part of the rework of 2025',
+  },
   bug: [
     'One device has page 100 of a huge page mapped; another wants exclusive access to page 5.',
     'Through rmap every mapping of the folio is taken down, not that of page 5 alone, and the notifiers are told so.',
     'The first device loses a page that nobody asked for, and each of the 512 pages faults at the next access.',
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'assertion', text: 'page 100 was taken from the device that had it mapped' },
   *run(c, x) {

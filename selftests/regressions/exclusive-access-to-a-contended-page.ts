@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: avoid -EBUSY from make_device_exclusive()
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. Two devices want exclusive access to one page at the same time.
-//  2. The first has the folio's lock while it takes the mapping down.
-//  3. make_device_exclusive() for the second finds the lock taken and answers -EBUSY instead of waiting.
-//
 // Running: npm run -s regression -- run exclusive-access-to-a-contended-page
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -35,16 +27,8 @@ export function* two_devices_take_a_page(c: Libc, x: CaseContext): Gen<void> {
   for (const r of ret) x.check(r === 0 || r === -U.ENOENT, `exclusive access ended with ${r}`);
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: avoid -EBUSY from make_device_exclusive()',
-  upstream: 'seed 001, part of the rework of 2025',
-  bug: [
-    'Two devices want exclusive access to one page at the same time.',
-    "The first has the folio's lock while it takes the mapping down.",
-    'make_device_exclusive() for the second finds the lock taken and answers -EBUSY instead of waiting.',
-  ],
-  without: ['no-exclusive-ebusy-fix'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-exclusive-ebusy-fix',
   fails: { kind: 'assertion', text: 'ended with -16' },
   schedule: 'hmm1:7:17.1>2',
   run: two_devices_take_a_page,

@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs
-// Upstream: CVE-2025-22034
-//
-// Bug:
-//  1. A device wants exclusive access to a page of a hugetlb mapping.
-//  2. GUP is told to split the pmd and does so, as if it were one of a transparent huge page.
-//  3. The mapping of the hugetlb folio is taken away by the rules of another kind of folio, and a page table put in
-//     its place, which hugetlb takes for a mapping: GUP finds no page, the fault handler nothing to do, and so on for
-//     ever.
-//
 // Running: npm run -s regression -- run exclusive-access-to-hugetlb
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -42,16 +32,8 @@ export function* take_hugetlb(c: Libc, x: CaseContext, npages: number): Gen<numb
   return ret;
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs',
-  upstream: 'CVE-2025-22034',
-  bug: [
-    'A device wants exclusive access to a page of a hugetlb mapping.',
-    'GUP is told to split the pmd and does so, as if it were one of a transparent huge page.',
-    'The mapping of the hugetlb folio is taken away by the rules of another kind of folio, and a page table put in its place, which hugetlb takes for a mapping: GUP finds no page, the fault handler nothing to do, and so on for ever.',
-  ],
-  without: ['no-exclusive-hugetlb-check'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-exclusive-hugetlb-check',
   fails: { kind: 'livelock', text: 'no end after' },
   config: { nr_hugepages: 2 },
   *run(c, x) {

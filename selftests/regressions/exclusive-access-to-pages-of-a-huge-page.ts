@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. A device wants exclusive access to two pages of a huge page.
-//  2. For the first of them every mapping of the folio is taken down, and its lock stays with the caller.
-//  3. The second is of the same folio, whose lock is taken, by the caller: it is passed over, and the request ends with
-//     -EBUSY, every time.
-//
 // Running: npm run -s regression -- run exclusive-access-to-pages-of-a-huge-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +8,17 @@ import { huge_buffer } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
-  upstream: 'seed 001, part of the rework of 2025',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: {
+    subject: 'mm/rmap: implement make_device_exclusive() using folio_walk instead of rmap walk',
+    where: 'seed 001, part of the rework of 2025',
+  },
   bug: [
     'A device wants exclusive access to two pages of a huge page.',
     'For the first of them every mapping of the folio is taken down, and its lock stays with the caller.',
     'The second is of the same folio, whose lock is taken, by the caller: it is passed over, and the request ends with -EBUSY, every time.',
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'assertion', text: 'ended with -16' },
   *run(c, x) {

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: keep mapcount untouched for device-exclusive entries
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. A page is exclusive to a device when its memory is to go offline (or compaction wants it elsewhere).
-//  2. The entry does not count as a mapping, so that there is nothing to unmap; but it holds a reference.
-//  3. Migration finds one reference too many, tries again, and gives up. Offlining would go on so for ever.
-//
 // Running: npm run -s regression -- run exclusive-page-cannot-be-migrated
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +9,17 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
-  upstream: 'seed 001, part of the rework of 2025',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: {
+    subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
+    where: 'seed 001, part of the rework of 2025',
+  },
   bug: [
     'A page is exclusive to a device when its memory is to go offline (or compaction wants it elsewhere).',
     'The entry does not count as a mapping, so that there is nothing to unmap; but it holds a reference.',
     'Migration finds one reference too many, tries again, and gives up. Offlining would go on so for ever.',
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'assertion', text: 'left 1 behind' },
   *run(c, x) {

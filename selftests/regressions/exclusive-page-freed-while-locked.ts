@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: take a page reference when removing device exclusive entries
-// Upstream: 7c7b962938dd
-//
-// Bug:
-//  1. A thread touches a page that a device has for exclusive access, and locks its folio without holding a reference.
-//  2. While it calls the notifiers another thread gives the memory up by madvise().
-//  3. The last reference goes and the folio is freed with its lock taken.
-//
 // Running: npm run -s regression -- run exclusive-page-freed-while-locked
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +8,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { dropping, thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: take a page reference when removing device exclusive entries',
-  upstream: '7c7b962938dd',
-  bug: [
-    'A thread touches a page that a device has for exclusive access, and locks its folio without holding a reference.',
-    'While it calls the notifiers another thread gives the memory up by madvise().',
-    'The last reference goes and the folio is freed with its lock taken.',
-  ],
-  without: ['no-7c7b962938dd'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-7c7b962938dd',
   fails: { kind: 'oops', text: 'Bad page state' },
   schedule: 'hmm1:1:7.1>2',
   *run(c, x) {

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: keep mapcount untouched for device-exclusive entries
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. Reclaim comes across a page that is exclusive to a device: it is on an LRU list like any other.
-//  2. The entry does not count as a mapping: reclaim calls try_to_unmap() for mapped folios only.
-//  3. The page has a reference that nobody takes away. It goes back to the list, again and again, and cannot be swapped
-//     out.
-//
 // Running: npm run -s regression -- run exclusive-page-hides-from-reclaim
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +8,17 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
-  upstream: 'seed 001, part of the rework of 2025',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: {
+    subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
+    where: 'seed 001, part of the rework of 2025',
+  },
   bug: [
     'Reclaim comes across a page that is exclusive to a device: it is on an LRU list like any other.',
     'The entry does not count as a mapping: reclaim calls try_to_unmap() for mapped folios only.',
     'The page has a reference that nobody takes away. It goes back to the list, again and again, and cannot be swapped out.',
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'assertion', text: 'reclaim sees 6 of an exclusive page' },
   *run(c, x) {

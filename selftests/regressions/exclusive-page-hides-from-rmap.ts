@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: keep mapcount untouched for device-exclusive entries
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. A device has one page of a huge page for exclusive access; its entry holds a reference but does not count as a
-//     mapping.
-//  2. The rest of the huge page is to migrate, for which the folio must be split.
-//  3. Splitting adds up references and mappings, finds one reference too many and gives up: not one page moves, nor
-//     could reclaim or compaction move them.
-//
 // Running: npm run -s regression -- run exclusive-page-hides-from-rmap
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -18,16 +8,8 @@ import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { command, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: keep mapcount untouched for device-exclusive entries',
-  upstream: 'seed 001, part of the rework of 2025',
-  bug: [
-    'A device has one page of a huge page for exclusive access; its entry holds a reference but does not count as a mapping.',
-    'The rest of the huge page is to migrate, for which the folio must be split.',
-    'Splitting adds up references and mappings, finds one reference too many and gives up: not one page moves, nor could reclaim or compaction move them.',
-  ],
-  without: ['no-exclusive-mapcount'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-exclusive-mapcount',
   fails: { kind: 'assertion', text: 'page 100 is' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: convert make_device_exclusive_range() to make_device_exclusive()
-// Upstream: seed 001, part of the rework of 2025
-//
-// Bug:
-//  1. A device wants exclusive access to two pages; the first is of shared memory, which is not supported.
-//  2. The range is taken as far as it goes, with a hole for the first page.
-//  3. The request fails, but the second page has become the device's alone: the caller has no way to know which of them
-//     did.
-//
 // Running: npm run -s regression -- run exclusive-range-goes-on-after-a-failure
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,15 +7,17 @@ import { PAGE, RW, small_buffer } from '../vocabulary/memory.ts';
 import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: convert make_device_exclusive_range() to make_device_exclusive()',
-  upstream: 'seed 001, part of the rework of 2025',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: {
+    subject: 'mm/rmap: convert make_device_exclusive_range() to make_device_exclusive()',
+    where: 'seed 001, part of the rework of 2025',
+  },
   bug: [
     'A device wants exclusive access to two pages; the first is of shared memory, which is not supported.',
     'The range is taken as far as it goes, with a hole for the first page.',
     "The request fails, but the second page has become the device's alone: the caller has no way to know which of them did.",
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'assertion', text: 'page 1 is exclusive all the same' },
   *run(c, x) {

@@ -1,27 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs
-// Upstream: CVE-2025-22034
-//
-// Bug:
-//  1. A device wants exclusive access to a range of a hugetlb mapping.
-//  2. make_device_exclusive_range() has GUP split its pmd, as if it were one of a transparent huge page.
-//  3. GUP finds no page in what is left, the fault handler nothing to do, and so on for ever.
-//
 // Running: npm run -s regression -- run exclusive-range-of-hugetlb
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { take_hugetlb } from './exclusive-access-to-hugetlb.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs',
-  upstream: 'CVE-2025-22034',
+const regression: RegressionCase = {
+  state: 'exclusive-range',
+  patch: { subject: 'mm/gup: reject FOLL_SPLIT_PMD with hugetlb VMAs', where: 'CVE-2025-22034' },
   bug: [
     'A device wants exclusive access to a range of a hugetlb mapping.',
     'make_device_exclusive_range() has GUP split its pmd, as if it were one of a transparent huge page.',
     'GUP finds no page in what is left, the fault handler nothing to do, and so on for ever.',
   ],
-  without: ['exclusive-range', 'no-exclusive-mapcount', 'no-exclusive-hugetlb-check'],
   with: [],
   fails: { kind: 'livelock', text: 'no end after' },
   config: { nr_hugepages: 2 },

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages
-// Upstream: recorded results of migrate_anon_huge_err and migrate_anon_huge_zero_err
-//
-// Bug:
-//  1. A huge page went to a coherent device as 512 single pages.
-//  2. The next allocation of the driver is to fail, so that bringing the huge page back shows what happens then: it
-//     must come back in single pages.
-//  3. The first single page is what fails: there is nothing smaller, and the whole migration ends with -ENOMEM.
-//
 // Running: npm run -s regression -- run failing-allocation-on-the-way-back
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,9 +8,8 @@ import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: HMM_DMIRROR_FLAG_FAIL_ALLOC is about huge pages',
-  upstream: 'recorded results of migrate_anon_huge_err and migrate_anon_huge_zero_err',
+const regression: RegressionCase = {
+  state: 'fix-fail-alloc-huge',
   bug: [
     'A huge page went to a coherent device as 512 single pages.',
     'The next allocation of the driver is to fail, so that bringing the huge page back shows what happens then: it must come back in single pages.',

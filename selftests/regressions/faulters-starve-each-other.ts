@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate: Trylock device page in do_swap_page
-// Upstream: 1afaeb8293c9
-//
-// Bug:
-//  1. Several threads touch one private page. Each takes a reference on it and then tries to migrate it.
-//  2. The one that has the lock counts the references, finds those of the others and gives up.
-//  3. It faults again and takes a reference once more before the next one counts: nobody ever brings the page back.
-//
 // Running: npm run -s regression -- run faulters-starve-each-other
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +9,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate: Trylock device page in do_swap_page',
-  upstream: '1afaeb8293c9',
-  bug: [
-    'Several threads touch one private page. Each takes a reference on it and then tries to migrate it.',
-    'The one that has the lock counts the references, finds those of the others and gives up.',
-    'It faults again and takes a reference once more before the next one counts: nobody ever brings the page back.',
-  ],
-  without: ['no-1afaeb8293c9'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-1afaeb8293c9',
   fails: { kind: 'livelock', text: 'no end after' },
   budget: 2000,
   schedule:

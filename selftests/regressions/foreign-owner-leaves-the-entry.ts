@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: handle multiple owners of device private pages in migrate_vma
-// Upstream: 800bb1c8dc80
-//
-// Bug:
-//  1. Device 1 has a page; a migration asks for the private pages of device 0, or of nobody.
-//  2. migrate_vma selects the page all the same: its entry becomes a migration entry, and it goes wherever the caller
-//     sends it.
-//
 // Running: npm run -s regression -- run foreign-owner-leaves-the-entry
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +9,12 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: handle multiple owners of device private pages in migrate_vma',
-  upstream: '800bb1c8dc80',
+const regression: RegressionCase = {
+  state: 'no-800bb1c8dc80',
   bug: [
     'Device 1 has a page; a migration asks for the private pages of device 0, or of nobody.',
     'migrate_vma selects the page all the same: its entry becomes a migration entry, and it goes wherever the caller sends it.',
   ],
-  without: ['no-800bb1c8dc80'],
-  with: [],
   fails: { kind: 'assertion', text: 'flags 2 with owner 0 selects ss, not --' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 1);

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: free device private pages have zero refcount
-// Upstream: ef233450898f
-//
-// Bug:
-//  1. Device pages that are free have a reference count of 1: whoever looks for pages in use finds them all.
-//  2. The device evicts its memory. migrate_device_range() gets, locks and "unmaps" free pages, and the driver copies what
-//     it takes for the memory behind them: the links of its free list.
-//
 // Running: npm run -s regression -- run free-device-page-can-be-taken
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -28,15 +20,8 @@ export function* close_device_of_a_page(c: Libc, x: CaseContext): Gen<void> {
   yield* expect_kept(c, x, b);
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: free device private pages have zero refcount',
-  upstream: 'ef233450898f',
-  bug: [
-    'Device pages that are free have a reference count of 1: whoever looks for pages in use finds them all.',
-    'The device evicts its memory. migrate_device_range() gets, locks and "unmaps" free pages, and the driver copies what it takes for the memory behind them: the links of its free list.',
-  ],
-  without: ['no-ef233450898f'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-ef233450898f',
   fails: { kind: 'oops', text: 'dmirror_device_evict_chunk' },
   run: close_device_of_a_page,
 };

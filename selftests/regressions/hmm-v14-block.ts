@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 10/16] mm/hmm/mirror: device page fault handler
-// Upstream: Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. A page is mapped for the exclusive access of another device, and a CPU that touches it has its lock.
-//  2. A driver that must keep the mmap_lock faults the page in with block set. hmm_vma_do_fault() puts
-//     FAULT_FLAG_ALLOW_RETRY into its flags whatever block says.
-//  3. As the page is locked, do_swap_page() gives the mmap_lock up and asks for another try.
-//  4. The driver gives back a lock that it does not have.
-//
 // Running: npm run -s regression -- run hmm-v14-block
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -19,17 +9,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 10/16] mm/hmm/mirror: device page fault handler',
-  upstream: 'Message-Id 1481215184-18551-11-git-send-email-jglisse@redhat.com; not merged in this form',
-  bug: [
-    'A page is mapped for the exclusive access of another device, and a CPU that touches it has its lock.',
-    'A driver that must keep the mmap_lock faults the page in with block set. hmm_vma_do_fault() puts FAULT_FLAG_ALLOW_RETRY into its flags whatever block says.',
-    'As the page is locked, do_swap_page() gives the mmap_lock up and asks for another try.',
-    'The driver gives back a lock that it does not have.',
-  ],
-  without: ['hmm-v14', 'hmm-v14-block-ignored'],
-  with: ['hmm-v14'],
+const regression: RegressionCase = {
+  state: 'hmm-v14-block-ignored',
   fails: { kind: 'oops', text: 'bad read unlock of mmap_lock' },
   schedule: 'hmm1:1:7.1>2',
   *run(c, x) {

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. The device has lost the contents of a page. Its driver says so in alloc_and_copy(), with HMM_PFN_ERROR as
-//     the destination.
-//  2. hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.
-//  3. finalize_and_map() is told that the page has come back.
-//
 // With the fix the entry is what it should be: who touches the page gets SIGBUS, the other pages come back.
 //
 // Running: npm run -s regression -- run hmm-v14-broken-device-page
@@ -19,16 +10,8 @@ import { must_move, must_v14, open_v14, V14_BREAK, V14_TO_DEVICE, V14_TO_SYSTEM 
 import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
-  bug: [
-    'The device has lost the contents of a page. Its driver says so in alloc_and_copy(), with HMM_PFN_ERROR as the destination.',
-    'hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.',
-    'finalize_and_map() is told that the page has come back.',
-  ],
-  without: ['hmm-v14', 'hmm-v14-skipped-looks-migrated'],
-  with: ['hmm-v14'],
+const regression: RegressionCase = {
+  state: 'hmm-v14-skipped-looks-migrated',
   fails: { kind: 'assertion', text: '3 of 3 pages moved, not 2' },
   *run(c, x) {
     const fd = yield* open_v14(c, x);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. Of two pages the first is pinned between the first test for pins and the second. It stays in the arrays, as
-//     nothing restores it, but npages counts one less.
-//  2. The last loop takes one off for each page that it gives back, the pinned one included, and stops at 0.
-//  3. The second page stays locked and unmapped.
-//
 // The last loop does restore the pinned page as long as another one migrates, so that the fix is shown with
 // hmm-v14-pinned-not-restored.
 //
@@ -21,14 +12,8 @@ import { must_v14, open_v14, v14, V14_HOLD, V14_RELEASE, V14_TO_DEVICE } from '.
 import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { thread, touch } from '../vocabulary/racers.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
-  bug: [
-    'Of two pages the first is pinned between the first test for pins and the second. It stays in the arrays, as nothing restores it, but npages counts one less.',
-    'The last loop takes one off for each page that it gives back, the pinned one included, and stops at 0.',
-    'The second page stays locked and unmapped.',
-  ],
+const regression: RegressionCase = {
+  state: 'hmm-v14-counts-twice',
   without: ['hmm-v14', 'hmm-v14-pinned-not-restored', 'hmm-v14-counts-twice'],
   with: ['hmm-v14', 'hmm-v14-pinned-not-restored'],
   fails: { kind: 'deadlock', text: 'waits for folio' },

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. Somebody else has taken a page off the LRU, and one more holds a reference on it.
-//  2. hmm_migrate_lock_and_isolate() cannot isolate it, unlocks it and drops its reference.
-//  3. It goes on with the test for pins, which fails, and unlocks and drops once more.
-//
 // Running: npm run -s regression -- run hmm-v14-isolation-fails
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -24,16 +16,8 @@ import {
 } from '../vocabulary/hmm_v14.ts';
 import { small_buffer } from '../vocabulary/memory.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
-  bug: [
-    'Somebody else has taken a page off the LRU, and one more holds a reference on it.',
-    'hmm_migrate_lock_and_isolate() cannot isolate it, unlocks it and drops its reference.',
-    'It goes on with the test for pins, which fails, and unlocks and drops once more.',
-  ],
-  without: ['hmm-v14', 'hmm-v14-isolation-falls-through'],
-  with: ['hmm-v14'],
+const regression: RegressionCase = {
+  state: 'hmm-v14-isolation-falls-through',
   fails: { kind: 'oops', text: 'folio_unlock() of a folio that is not locked' },
   *run(c, x) {
     const fd = yield* open_v14(c, x);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. A page is unmapped and copied to the device; meanwhile somebody has taken a reference on it.
-//  2. hmm_migrate_struct_page() cannot move it and takes HMM_PFN_MIGRATE off its entry.
-//  3. The last loop does not ask for that and looks for the migration entries through the destination, which no
-//     rmap leads anywhere: they stay.
-//
 // Running: npm run -s regression -- run hmm-v14-migration-that-fails
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +7,8 @@ import { must_move, must_v14, open_v14, V14_GRAB, V14_RELEASE, V14_TO_DEVICE } f
 import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 import { touch } from '../vocabulary/racers.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
-  bug: [
-    'A page is unmapped and copied to the device; meanwhile somebody has taken a reference on it.',
-    'hmm_migrate_struct_page() cannot move it and takes HMM_PFN_MIGRATE off its entry.',
-    'The last loop does not ask for that and looks for the migration entries through the destination, which no rmap leads anywhere: they stay.',
-  ],
-  without: ['hmm-v14', 'hmm-v14-remaps-what-failed'],
-  with: ['hmm-v14'],
+const regression: RegressionCase = {
+  state: 'hmm-v14-remaps-what-failed',
   fails: { kind: 'livelock', text: 'no end after' },
   budget: 3000,
   *run(c, x) {

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. A driver offers the device a page of a shared mapping. Such memory cannot hold pages of files, so
-//     hmm_migrate_struct_page() refuses.
-//  2. The last loop gives the page to its destination all the same.
-//  3. The migration entry stays, and who touches the page never gets it.
-//
 // Running: npm run -s regression -- run hmm-v14-page-of-a-file
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +8,13 @@ import { PAGE, RW } from '../vocabulary/memory.ts';
 import { touch } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+const regression: RegressionCase = {
+  state: 'hmm-v14-remaps-what-failed',
   bug: [
     'A driver offers the device a page of a shared mapping. Such memory cannot hold pages of files, so hmm_migrate_struct_page() refuses.',
     'The last loop gives the page to its destination all the same.',
     'The migration entry stays, and who touches the page never gets it.',
   ],
-  without: ['hmm-v14', 'hmm-v14-remaps-what-failed'],
-  with: ['hmm-v14'],
   fails: { kind: 'livelock', text: 'no end after' },
   budget: 3000,
   *run(c, x) {

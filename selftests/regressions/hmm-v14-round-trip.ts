@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: not merged in this form; 4.14 has its successor migrate_vma()
-//
-// Bug:
-//  1. A driver for memory that the CPU cannot reach wants to move a range of a process there.
-//  2. The kernel has no hmm_vma_migrate(), so the driver does not load.
-//
 // With it, pages go to the device, where the device reads them, and come back when the driver or a CPU wants them.
 //
 // Running: npm run -s regression -- run hmm-v14-round-trip
@@ -15,13 +8,8 @@ import type { RegressionCase } from '../../harness/regression/case.ts';
 import { must_move, must_v14, open_v14, V14_READ, V14_TO_DEVICE, V14_TO_SYSTEM } from '../vocabulary/hmm_v14.ts';
 import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'not merged in this form; 4.14 has its successor migrate_vma()',
-  bug: [
-    'A driver for memory that the CPU cannot reach wants to move a range of a process there.',
-    'The kernel has no hmm_vma_migrate(), so the driver does not load.',
-  ],
+const regression: RegressionCase = {
+  state: 'hmm-v14',
   without: [],
   with: ['hmm-v14'],
   fails: { kind: 'assertion', text: 'loading hmm_v14 ended with -2' },

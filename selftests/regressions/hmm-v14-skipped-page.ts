@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: [HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2
-// Upstream: Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form
-//
-// Bug:
-//  1. In alloc_and_copy() a driver leaves the destination of a page 0, so that it stays.
-//  2. hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.
-//  3. finalize_and_map() is told that the page has migrated, and the device would map what it does not have.
-//
 // Running: npm run -s regression -- run hmm-v14-skipped-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -15,16 +7,13 @@ import { expect_kept } from '../vocabulary/expect.ts';
 import { must_move, must_v14, open_v14, v14, V14_READ, V14_SKIP, V14_TO_DEVICE } from '../vocabulary/hmm_v14.ts';
 import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: '[HMM v14 13/16] mm/hmm/migrate: new memory migration helper for use with device memory v2',
-  upstream: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com; not merged in this form',
+const regression: RegressionCase = {
+  state: 'hmm-v14-skipped-looks-migrated',
   bug: [
     'In alloc_and_copy() a driver leaves the destination of a page 0, so that it stays.',
     'hmm_migrate_struct_page() passes over the entry, with HMM_PFN_MIGRATE left in it.',
     'finalize_and_map() is told that the page has migrated, and the device would map what it does not have.',
   ],
-  without: ['hmm-v14', 'hmm-v14-skipped-looks-migrated'],
-  with: ['hmm-v14'],
   fails: { kind: 'assertion', text: '3 of 3 pages moved, not 2' },
   *run(c, x) {
     const fd = yield* open_v14(c, x);

@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()
-// Upstream: merged in 2026 (no commit id at hand)
-//
-// Bug:
-//  1. A huge page migrates to the device: the device's folio now counts as a large anonymous folio.
-//  2. It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.
-//
 // Running: npm run -s regression -- run huge-device-pages-stay-counted
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,15 +9,8 @@ import * as U from '../hmm-tests/uapi.ts';
 
 const NR_ANON = '/sys/kernel/mm/transparent_hugepage/hugepages-2048kB/stats/nr_anon';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: decrement MTHP_STAT_NR_ANON in free_zone_device_folio()',
-  upstream: 'merged in 2026 (no commit id at hand)',
-  bug: [
-    "A huge page migrates to the device: the device's folio now counts as a large anonymous folio.",
-    'It is freed there, by free_zone_device_folio() instead of the page allocator, and stays counted.',
-  ],
-  without: ['no-zone-device-nr-anon'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-zone-device-nr-anon',
   fails: { kind: 'assertion', text: 'large anonymous folios: 0 before, 1 after' },
   *run(c, x) {
     const before = Number(yield* c.read_file(NR_ANON));

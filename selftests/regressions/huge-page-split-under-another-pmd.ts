@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate_device: unmap large folios by ptes elsewhere
-// Upstream: recorded BUG at mm/migrate.c:368
-//
-// Bug:
-//  1. A process and its child map a huge page, each by a pmd. The child migrates it to a coherent device: both pmds
-//     become migration entries.
-//  2. The device has no huge page, so the folio is split; of the pmds only that of the child is split with it.
-//  3. remove_migration_pte() finds the parent's pmd, a migration entry for a folio that is a single page by now.
-//
 // Running: npm run -s regression -- run huge-page-split-under-another-pmd
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,14 +8,8 @@ import { huge_buffer, HUGE_PAGES, PAGE, word } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate_device: unmap large folios by ptes elsewhere',
-  upstream: 'recorded BUG at mm/migrate.c:368',
-  bug: [
-    'A process and its child map a huge page, each by a pmd. The child migrates it to a coherent device: both pmds become migration entries.',
-    'The device has no huge page, so the folio is split; of the pmds only that of the child is split with it.',
-    "remove_migration_pte() finds the parent's pmd, a migration entry for a folio that is a single page by now.",
-  ],
+const regression: RegressionCase = {
+  state: 'fix-split-other-pmds',
   without: ['fix-coherent-chunk'],
   with: ['fix-coherent-chunk', 'fix-split-other-pmds'],
   fails: { kind: 'oops', text: 'a pmd migration entry of a folio that is not huge' },

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/page_vma_mapped: fix device-private PMD handling
-// Upstream: f84ca9b1888d
-//
-// Bug:
-//  1. A process and its child have huge pages of their own at the same address; the child's is on the device.
-//  2. The process migrates its page. At the end remove_migration_ptes() looks for migration entries in the child too.
-//  3. page_vma_mapped_walk() stops at the child's device-private pmd, though migration entries are wanted, and the child
-//     gets its parent's page.
-//
 // Running: npm run -s regression -- run huge-private-page-of-a-child-replaced
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -35,16 +26,13 @@ export function* own_page_on_device(child: Libc, x: CaseContext, b: HmmBuffer, v
   return fd;
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
-  upstream: 'f84ca9b1888d',
+const regression: RegressionCase = {
+  state: 'no-f84ca9b1888d',
   bug: [
     "A process and its child have huge pages of their own at the same address; the child's is on the device.",
     'The process migrates its page. At the end remove_migration_ptes() looks for migration entries in the child too.',
     "page_vma_mapped_walk() stops at the child's device-private pmd, though migration entries are wanted, and the child gets its parent's page.",
   ],
-  without: ['no-f84ca9b1888d'],
-  with: [],
   fails: { kind: 'assertion', text: 'the child reads' },
   *run(c, x) {
     const b = yield* huge_buffer(c, x);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/page_vma_mapped: fix device-private PMD handling
-// Upstream: f84ca9b1888d
-//
-// Bug:
-//  1. A process shares a huge page with one child; at the same address another child has a page of its own on the device.
-//  2. The process migrates its page, for which try_to_migrate() goes over all three.
-//  3. page_vma_mapped_walk() stops at the device-private pmd without a look at whose pfn it holds: it becomes a migration
-//     entry of a page that nobody migrates, and whoever touches it waits for ever.
-//
 // Running: npm run -s regression -- run huge-private-page-of-a-child-unmapped
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -21,16 +12,8 @@ import * as U from '../hmm-tests/uapi.ts';
 
 const ON_DEVICE = U.HMM_DMIRROR_PROT_DEV_PRIVATE_LOCAL | U.HMM_DMIRROR_PROT_WRITE | U.HMM_DMIRROR_PROT_PMD;
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
-  upstream: 'f84ca9b1888d',
-  bug: [
-    'A process shares a huge page with one child; at the same address another child has a page of its own on the device.',
-    'The process migrates its page, for which try_to_migrate() goes over all three.',
-    'page_vma_mapped_walk() stops at the device-private pmd without a look at whose pfn it holds: it becomes a migration entry of a page that nobody migrates, and whoever touches it waits for ever.',
-  ],
-  without: ['no-f84ca9b1888d'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-f84ca9b1888d',
   fails: { kind: 'assertion', text: "the child's page is mapped as 0x0" },
   *run(c, x) {
     const b = yield* huge_buffer(c, x);

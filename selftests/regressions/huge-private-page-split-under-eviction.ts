@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/page_vma_mapped: fix device-private PMD handling
-// Upstream: f84ca9b1888d
-//
-// Bug:
-//  1. The device takes its huge page back; page_vma_mapped_walk() has seen the device-private pmd and wants its lock.
-//  2. Meanwhile another thread splits the pmd: a table of ptes is in its place.
-//  3. The walk, with the lock, does not look again and hands the table out as the pmd that maps the page.
-//
 // Running: npm run -s regression -- run huge-private-page-split-under-eviction
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +9,13 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { closing, dropping } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/page_vma_mapped: fix device-private PMD handling',
-  upstream: 'f84ca9b1888d',
+const regression: RegressionCase = {
+  state: 'no-f84ca9b1888d',
   bug: [
     'The device takes its huge page back; page_vma_mapped_walk() has seen the device-private pmd and wants its lock.',
     'Meanwhile another thread splits the pmd: a table of ptes is in its place.',
     'The walk, with the lock, does not look again and hands the table out as the pmd that maps the page.',
   ],
-  without: ['no-f84ca9b1888d'],
-  with: [],
   fails: { kind: 'oops', text: 'set_pmd_migration_entry' },
   schedule: 'hmm1:1:8.1>2',
   *run(c, x) {

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate_device: pin large folios before splitting
-// Upstream: merged in 2026 (no commit id at hand)
-//
-// Bug:
-//  1. Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.
-//  2. Before it takes a reference, another thread unmaps the page: the folio is free.
-//  3. The migration takes its reference, lock and split on a folio that is free.
-//
 // Running: npm run -s regression -- run large-folio-freed-before-its-split
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +8,8 @@ import { new_command, open_device } from '../vocabulary/mirror.ts';
 import { dropping, migrating } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate_device: pin large folios before splitting',
-  upstream: 'merged in 2026 (no commit id at hand)',
-  bug: [
-    'Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.',
-    'Before it takes a reference, another thread unmaps the page: the folio is free.',
-    'The migration takes its reference, lock and split on a folio that is free.',
-  ],
-  without: ['no-pin-before-split'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-pin-before-split',
   fails: { kind: 'oops', text: 'folio_get() of a folio without references' },
   schedule: 'hmm1:1:6.1>2',
   *run(c, x) {

@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/gup: migrate device coherent pages when pinning instead of failing
-// Upstream: b05a79d4377f
-//
-// Bug:
-//  1. Coherent device pages are pinned for long, which would keep the device from ever moving them.
-//  2. Rather than moving them to system memory first, pinning fails with -EFAULT, as if nothing were mapped there.
-//
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages-fails
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -37,15 +30,13 @@ export function* pin_coherent(c: Libc, x: CaseContext, npages: number, flags: nu
   yield* expect_kept(c, x, b);
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/gup: migrate device coherent pages when pinning instead of failing',
-  upstream: 'b05a79d4377f',
+const regression: RegressionCase = {
+  state: 'coherent-v3',
+  patch: { subject: 'mm/gup: migrate device coherent pages when pinning instead of failing', where: 'b05a79d4377f' },
   bug: [
     'Coherent device pages are pinned for long, which would keep the device from ever moving them.',
     'Rather than moving them to system memory first, pinning fails with -EFAULT, as if nothing were mapped there.',
   ],
-  without: ['coherent-v3'],
-  with: [],
   fails: { kind: 'assertion', text: 'ended with -14' },
   config: coherent_config,
   params: coherent_params,

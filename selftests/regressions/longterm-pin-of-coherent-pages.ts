@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/gup: coherent-only long-term pin must still migrate
-// Upstream: merged (no commit id at hand)
-//
-// Bug:
-//  1. A range of nothing but coherent device pages is pinned for long.
-//  2. They must move to system memory first; but device pages are on no LRU list, so the list of isolated folios stays
-//     empty.
-//  3. The empty list is taken for nothing to do: the pages are pinned where they are.
-//
 // Running: npm run -s regression -- run longterm-pin-of-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +8,8 @@ import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/gup: coherent-only long-term pin must still migrate',
-  upstream: 'merged (no commit id at hand)',
-  bug: [
-    'A range of nothing but coherent device pages is pinned for long.',
-    'They must move to system memory first; but device pages are on no LRU list, so the list of isolated folios stays empty.',
-    'The empty list is taken for nothing to do: the pages are pinned where they are.',
-  ],
-  without: ['no-any-unpinnable'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-any-unpinnable',
   fails: { kind: 'assertion', text: 'still on the device' },
   config: coherent_config,
   params: coherent_params,

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()
-// Upstream: 41cddf83d8b0
-//
-// Bug:
-//  1. A page has moved to the device; the page of system memory that it was in has nothing but the migration's reference.
-//  2. The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full,
-//     and what handles it there finds a page that belongs to nobody, without a memory cgroup.
-//
 // Running: npm run -s regression -- run migrated-page-stays-on-the-lru
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -26,15 +18,8 @@ function* free_pages(c: Libc, x: CaseContext): Gen<number> {
   return Number(found?.[1]) / 4;
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: "mm/migrate_device: don't add folio to be freed to LRU in migrate_device_finalize()",
-  upstream: '41cddf83d8b0',
-  bug: [
-    "A page has moved to the device; the page of system memory that it was in has nothing but the migration's reference.",
-    'The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full, and what handles it there finds a page that belongs to nobody, without a memory cgroup.',
-  ],
-  without: ['no-41cddf83d8b0'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-41cddf83d8b0',
   fails: { kind: 'assertion', text: '4 pages less are free' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/notifier: add migration invalidation type
-// Upstream: 998427b3ad2c
-//
-// Bug:
-//  1. A device has a range mapped and migrates it; one page cannot go, for want of memory.
-//  2. The migration is told to every mirror as MMU_NOTIFY_CLEAR, and the device cannot know that it is its own: it
-//     drops the whole range.
-//  3. It has to fault the page that stayed in again, although nothing about it changed.
-//
 // Running: npm run -s regression -- run migration-invalidates-its-own-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +7,14 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { command, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/notifier: add migration invalidation type',
-  upstream: '998427b3ad2c',
+const regression: RegressionCase = {
+  state: 'src-owner',
+  patch: { subject: 'mm/notifier: add migration invalidation type', where: '998427b3ad2c' },
   bug: [
     'A device has a range mapped and migrates it; one page cannot go, for want of memory.',
     'The migration is told to every mirror as MMU_NOTIFY_CLEAR, and the device cannot know that it is its own: it drops the whole range.',
     'It has to fault the page that stayed in again, although nothing about it changed.',
   ],
-  without: ['src-owner'],
-  with: [],
   fails: { kind: 'assertion', text: 'the device faulted 1 times' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone
-// Upstream: merged (no commit id at hand)
-//
-// Bug:
-//  1. A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.
-//  2. The child reads through the mirror; the mirror has no page, so dmirror_read() calls dmirror_fault().
-//  3. dmirror_fault() cannot get the address space and says that all is well, and dmirror_read() tries again, for
-//     ever.
-//
 // Running: npm run -s regression -- run mirror-of-a-process-that-is-gone
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -45,16 +36,8 @@ export function* leave_mirror_to_a_child(
   });
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib/test_hmm: fail dmirror_fault() when the mirrored mm is gone',
-  upstream: 'merged (no commit id at hand)',
-  bug: [
-    'A process opens a mirror, hands the descriptor to a child and exits: the mirrored address space is gone.',
-    'The child reads through the mirror; the mirror has no page, so dmirror_read() calls dmirror_fault().',
-    'dmirror_fault() cannot get the address space and says that all is well, and dmirror_read() tries again, for ever.',
-  ],
-  without: ['no-dmirror-fault-mm-gone'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-dmirror-fault-mm-gone',
   fails: { kind: 'livelock', text: 'no end after' },
   *run(c, x) {
     const done = yield* c.eventfd(0, 0);

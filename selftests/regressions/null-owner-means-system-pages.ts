@@ -1,12 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate: add a flags parameter to migrate_vma
-// Upstream: 5143192cd410
-//
-// Bug:
-//  1. A caller sets no owner and asks for no kind of page, or for private ones.
-//  2. src_owner being NULL says that system pages are wanted: they are selected, and so is the zero page.
-//
 // Running: npm run -s regression -- run null-owner-means-system-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -15,15 +8,13 @@ import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate: add a flags parameter to migrate_vma',
-  upstream: '5143192cd410',
+const regression: RegressionCase = {
+  state: 'src-owner',
+  patch: { subject: 'mm/migrate: add a flags parameter to migrate_vma', where: '5143192cd410' },
   bug: [
     'A caller sets no owner and asks for no kind of page, or for private ones.',
     'src_owner being NULL says that system pages are wanted: they are selected, and so is the zero page.',
   ],
-  without: ['src-owner'],
-  with: [],
   fails: { kind: 'assertion', text: 'flags 0 with owner NULL selects -s00, not ---0' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

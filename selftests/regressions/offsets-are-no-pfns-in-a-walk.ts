@@ -1,16 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: page_vma_mapped_walk
-// Upstream: seed 000, patch 5 of 11
-//
-// Bug:
-//  1. A page of system memory is mapped by a process and a child of it; another child has a page of its own at the
-//     address.
-//  2. That child's page goes to a device, to the offset that equals the pfn of the first page.
-//  3. The first page migrates: the walk over its mappings comes to the child, finds an entry with its number and takes
-//     it for its own.
-//  4. The child gets the other page, and its own is lost.
-//
 // Running: npm run -s regression -- run offsets-are-no-pfns-in-a-walk
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -18,20 +7,11 @@ import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE, RW, SHARED, small_buffer, word } from '../vocabulary/memory.ts';
-import { OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { OFFSET_PUT, offsets, open_offsets } from '../vocabulary/offsets.ts';
 import { pfn_at } from '../vocabulary/proc.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: page_vma_mapped_walk',
-  upstream: 'seed 000, patch 5 of 11',
-  bug: [
-    'A page of system memory is mapped by a process and a child of it; another child has a page of its own at the address.',
-    "That child's page goes to a device, to the offset that equals the pfn of the first page.",
-    'The first page migrates: the walk over its mappings comes to the child, finds an entry with its number and takes it for its own.',
-    'The child gets the other page, and its own is lost.',
-  ],
-  without: [...OFFSETS, 'offsets-no-pvmw-flag'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-no-pvmw-flag',
   fails: { kind: 'oops', text: 'negative mapcount' },
   params: null,
   *run(c, x) {

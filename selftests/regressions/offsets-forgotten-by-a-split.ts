@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: TTU_SYNC
-// Upstream: patch 5 of Message-Id 20260107091823.68974-1
-//
-// Bug:
-//  1. A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.
-//  2. For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for
-//     offsets.
-//  3. None of the folio's mappings is found, so it cannot be split; the fault comes again, for ever.
-//
 // Running: npm run -s regression -- run offsets-forgotten-by-a-split
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -17,7 +8,6 @@ import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { huge_buffer, HUGE_PAGES, PAGE, word } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
-import { OFFSETS } from '../vocabulary/offsets.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
@@ -42,16 +32,8 @@ export function* read_page_of_large_folio(c: Libc, x: CaseContext): Gen<void> {
     x.check((yield* c.load32(b.ptr + i * PAGE)) === word(i), `page ${i} came back changed`);
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: TTU_SYNC',
-  upstream: 'patch 5 of Message-Id 20260107091823.68974-1',
-  bug: [
-    'A large private folio is mapped by ptes; a CPU fault on one of them has it split, which unmaps it with TTU_SYNC.',
-    'For TTU_SYNC try_to_migrate_one() assigns the flags of its walk anew, and with them goes that the walk is for offsets.',
-    "None of the folio's mappings is found, so it cannot be split; the fault comes again, for ever.",
-  ],
-  without: [...OFFSETS, 'offsets-ttu-sync'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-ttu-sync',
   fails: { kind: 'livelock', text: 'no end after' },
   budget: 2000,
   run: read_page_of_large_folio,

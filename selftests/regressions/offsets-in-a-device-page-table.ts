@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: hmm_range_fault()
-// Upstream: seed 000, patch 10 of 11
-//
-// Bug:
-//  1. A page is in the memory of a device, which asks hmm_range_fault() about it.
-//  2. The answer is the page's offset and does not say that it is one.
-//  3. The driver looks the offset up as a pfn, and finds some page of system memory or none.
-//
 // Running: npm run -s regression -- run offsets-in-a-device-page-table
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hex } from '../vocabulary/expect.ts';
 import { small_buffer } from '../vocabulary/memory.ts';
 import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
-import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: hmm_range_fault()',
-  upstream: 'seed 000, patch 10 of 11',
-  bug: [
-    'A page is in the memory of a device, which asks hmm_range_fault() about it.',
-    "The answer is the page's offset and does not say that it is one.",
-    'The driver looks the offset up as a pfn, and finds some page of system memory or none.',
-  ],
-  without: [...OFFSETS, 'offsets-no-hmm-flag'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-no-hmm-flag',
   fails: { kind: 'assertion', text: 'in the snapshot of its own device' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: hmm_vma_handle_absent_pmd() of the RFC
-// Upstream: 20251128044146.80050-1 (RFC), as told by v1
-//
-// Bug:
-//  1. A huge page is in the memory of a device, which asks hmm_range_fault() about it.
-//  2. The code for ptes says that the number is an offset; the code for pmds was forgotten.
-//  3. The driver looks the offset up as a pfn, and finds some page of system memory or none.
-//
 // Running: npm run -s regression -- run offsets-in-a-huge-device-page-table
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -17,7 +9,6 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 import { hex } from '../vocabulary/expect.ts';
 import { huge_buffer, HUGE_PAGES } from '../vocabulary/memory.ts';
 import { must, open_device, snapshot } from '../vocabulary/mirror.ts';
-import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
 /** A device finds its huge page in its snapshot as what it is. */
@@ -36,16 +27,8 @@ export function* expect_huge_page_in_snapshot(c: Libc, x: CaseContext): Gen<void
   }
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: hmm_vma_handle_absent_pmd() of the RFC',
-  upstream: '20251128044146.80050-1 (RFC), as told by v1',
-  bug: [
-    'A huge page is in the memory of a device, which asks hmm_range_fault() about it.',
-    'The code for ptes says that the number is an offset; the code for pmds was forgotten.',
-    'The driver looks the offset up as a pfn, and finds some page of system memory or none.',
-  ],
-  without: [...OFFSETS, 'offsets-rfc-absent-pmd'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-rfc-absent-pmd',
   fails: { kind: 'assertion', text: 'of the huge page is' },
   run: expect_huge_page_in_snapshot,
 };

@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: migration entries
-// Upstream: seed 000, patch 7 of 11
-//
-// Bug:
-//  1. A private page migrates back: its entry becomes a migration entry that holds an offset and does not say so.
-//  2. When the migration is over, the walk that looks for the entry passes it by, as it is not of a private page.
-//  3. The entry stays for ever; the CPU that faults on it looks its offset up as a pfn, and finds nobody to wait for.
-//
 // Running: npm run -s regression -- run offsets-in-migration-entries
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { small_buffer, word } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
-import { OFFSETS } from '../vocabulary/offsets.ts';
 import { pagemap } from '../vocabulary/proc.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: migration entries',
-  upstream: 'seed 000, patch 7 of 11',
-  bug: [
-    'A private page migrates back: its entry becomes a migration entry that holds an offset and does not say so.',
-    'When the migration is over, the walk that looks for the entry passes it by, as it is not of a private page.',
-    'The entry stays for ever; the CPU that faults on it looks its offset up as a pfn, and finds nobody to wait for.',
-  ],
-  without: [...OFFSETS, 'offsets-no-migration-types'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-no-migration-types',
   fails: { kind: 'assertion', text: 'pagemap shows an entry' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space
-// Upstream: seed 000, 20260107091823.68974-1
-//
-// Bug:
-//  1. A machine has 33 bits of physical address, and memory and devices take all of them.
-//  2. A driver has 256 MiB of private memory and asks request_free_mem_region() for as much address space; there is
-//     none.
-//  3. The device cannot be used, although no CPU would ever have used one of the addresses.
-//
 // Running: npm run -s regression -- run offsets-need-no-physical-space
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,9 +8,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space',
-  upstream: 'seed 000, 20260107091823.68974-1',
+const regression: RegressionCase = {
+  state: 'device-private-offsets',
   bug: [
     'A machine has 33 bits of physical address, and memory and devices take all of them.',
     'A driver has 256 MiB of private memory and asks request_free_mem_region() for as much address space; there is none.',

@@ -1,30 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: NUMA_NO_NODE of v2
-// Upstream: 20260107091823.68974-1 (v2), corrected in v3
-//
-// Bug:
-//  1. A driver that does not know which node its memory is near calls memremap_device_private_pagemap() with
-//     NUMA_NO_NODE, as the ultravisor's does.
-//  2. The number is taken as it is: the pages are on node -1.
-//  3. Mapping one of them is counted by lruvec_stat_mod_folio(), which looks for the node's counters.
-//
 // Running: npm run -s regression -- run offsets-of-memory-on-no-node
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { small_buffer, word } from '../vocabulary/memory.ts';
-import { OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { OFFSET_PUT, offsets, open_offsets } from '../vocabulary/offsets.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: NUMA_NO_NODE of v2',
-  upstream: '20260107091823.68974-1 (v2), corrected in v3',
-  bug: [
-    "A driver that does not know which node its memory is near calls memremap_device_private_pagemap() with NUMA_NO_NODE, as the ultravisor's does.",
-    'The number is taken as it is: the pages are on node -1.',
-    "Mapping one of them is counted by lruvec_stat_mod_folio(), which looks for the node's counters.",
-  ],
-  without: [...OFFSETS, 'offsets-v2-nid'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-v2-nid',
   fails: { kind: 'oops', text: 'lruvec_stat_mod_folio' },
   params: null,
   *run(c, x) {

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: page snapshots
-// Upstream: seed 000, patch 9 of 11
-//
-// Bug:
-//  1. A page is in the memory of a device, at the offset that equals the pfn of the page of zeroes.
-//  2. Its snapshot holds the number and does not say that it is an offset.
-//  3. stable_page_flags() says that it is the page of zeroes.
-//
 // Running: npm run -s regression -- run offsets-page-of-zeroes
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { hex } from '../vocabulary/expect.ts';
 import { ANON, PAGE, RW, small_buffer, word } from '../vocabulary/memory.ts';
-import { OFFSET_FLAGS, OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { OFFSET_FLAGS, OFFSET_PUT, offsets, open_offsets } from '../vocabulary/offsets.ts';
 import { pfn_at } from '../vocabulary/proc.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
@@ -23,16 +15,8 @@ const KPF_MMAP = 1 << 11;
 const KPF_ANON = 1 << 12;
 const KPF_ZERO_PAGE = 1 << 24;
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: page snapshots',
-  upstream: 'seed 000, patch 9 of 11',
-  bug: [
-    'A page is in the memory of a device, at the offset that equals the pfn of the page of zeroes.',
-    'Its snapshot holds the number and does not say that it is an offset.',
-    'stable_page_flags() says that it is the page of zeroes.',
-  ],
-  without: [...OFFSETS, 'offsets-no-snapshot-flag'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-no-snapshot-flag',
   fails: { kind: 'assertion', text: 'counts as that' },
   params: null,
   *run(c, x) {

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: page_vma_mapped_walk, the other way round
-// Upstream: seed 000, patch 5 of 11
-//
-// Bug:
-//  1. A page is mapped by a process and a child of it; another child has a page of its own at the address.
-//  2. The first page goes to a device, to the offset that equals the pfn of the child's own page.
-//  3. The device is evicted: the walk over the private page's mappings comes to the child, finds a present entry with
-//     its number and takes it for its own.
-//
 // Running: npm run -s regression -- run offsets-pfns-are-no-offsets-in-a-walk
 
 import type { Libc } from '../../harness/kselftest/libc.ts';
@@ -16,19 +7,16 @@ import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE, RW, SHARED, small_buffer, word } from '../vocabulary/memory.ts';
-import { OFFSET_EVICT, OFFSET_PUT, OFFSETS, offsets, open_offsets } from '../vocabulary/offsets.ts';
+import { OFFSET_EVICT, OFFSET_PUT, offsets, open_offsets } from '../vocabulary/offsets.ts';
 import { pfn_at } from '../vocabulary/proc.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: page_vma_mapped_walk, the other way round',
-  upstream: 'seed 000, patch 5 of 11',
+const regression: RegressionCase = {
+  state: 'offsets-no-pvmw-flag',
   bug: [
     'A page is mapped by a process and a child of it; another child has a page of its own at the address.',
     "The first page goes to a device, to the offset that equals the pfn of the child's own page.",
     "The device is evicted: the walk over the private page's mappings comes to the child, finds a present entry with its number and takes it for its own.",
   ],
-  without: [...OFFSETS, 'offsets-no-pvmw-flag'],
-  with: OFFSETS,
   fails: { kind: 'oops', text: 'folio_get() of a folio without references' },
   params: null,
   *run(c, x) {

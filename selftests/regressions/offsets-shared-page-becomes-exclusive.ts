@@ -1,33 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space: softleaf_is_migration_read() of v1
-// Upstream: 20251231043154.42931-1 (v1), corrected in v2
-//
-// Bug:
-//  1. A private page is shared by a process and its child after fork(), by entries that neither may write through.
-//  2. The device is evicted: the entries become readable migration entries of a private page.
-//  3. softleaf_is_migration_read() does not know that kind: when the page comes back, each mapping takes it for its
-//     own.
-//
 // Running: npm run -s regression -- run offsets-shared-page-becomes-exclusive
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE, RW, SHARED, small_buffer, word } from '../vocabulary/memory.ts';
 import { must, open_device } from '../vocabulary/mirror.ts';
-import { OFFSETS } from '../vocabulary/offsets.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space: softleaf_is_migration_read() of v1',
-  upstream: '20251231043154.42931-1 (v1), corrected in v2',
-  bug: [
-    'A private page is shared by a process and its child after fork(), by entries that neither may write through.',
-    'The device is evicted: the entries become readable migration entries of a private page.',
-    'softleaf_is_migration_read() does not know that kind: when the page comes back, each mapping takes it for its own.',
-  ],
-  without: [...OFFSETS, 'offsets-v1-migration-read'],
-  with: OFFSETS,
+const regression: RegressionCase = {
+  state: 'offsets-v1-migration-read',
   fails: { kind: 'assertion', text: 'the child reads' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: Remove device private pages from physical address space
-// Upstream: seed 000, 20260107091823.68974-1
-//
-// Bug:
-//  1. Device 0 has a page in its first chunk, device 1 one in its own.
-//  2. RELEASE unmaps device 0's memory, and its next page is in a chunk that is mapped anew.
-//  3. With the series that chunk has the offsets of the one before it, from 0 on, and every number means the new page; device 1's
-//     page is what it was. Without the series the numbers are pfns at the end of the physical address space.
-//
 // Running: npm run -s regression -- run offsets-used-again
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
@@ -30,9 +21,8 @@ function* offset_of(c: Libc, x: CaseContext, addr: number): Gen<number> {
   return -1;
 }
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'Remove device private pages from physical address space',
-  upstream: 'seed 000, 20260107091823.68974-1',
+const regression: RegressionCase = {
+  state: 'device-private-offsets',
   bug: [
     'Device 0 has a page in its first chunk, device 1 one in its own.',
     "RELEASE unmaps device 0's memory, and its next page is in a chunk that is mapped anew.",

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate: add a flags parameter to migrate_vma
-// Upstream: 5143192cd410
-//
-// Bug:
-//  1. A range holds pages of the caller's own device, of another device and of the system.
-//  2. The caller sets src_owner to be told about its own pages; but then normal pages are not selected, nor the zero page.
-//  3. Without src_owner it gets the normal pages, but its own private ones are not selected: there is no way to ask for
-//     both at once.
-//
 // Running: npm run -s regression -- run owner-says-which-kind-of-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +8,14 @@ import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { command, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate: add a flags parameter to migrate_vma',
-  upstream: '5143192cd410',
+const regression: RegressionCase = {
+  state: 'src-owner',
+  patch: { subject: 'mm/migrate: add a flags parameter to migrate_vma', where: '5143192cd410' },
   bug: [
     "A range holds pages of the caller's own device, of another device and of the system.",
     'The caller sets src_owner to be told about its own pages; but then normal pages are not selected, nor the zero page.',
     'Without src_owner it gets the normal pages, but its own private ones are not selected: there is no way to ask for both at once.',
   ],
-  without: ['src-owner'],
-  with: [],
   fails: { kind: 'assertion', text: 'selects ss----, not ss--s0' },
   *run(c, x) {
     const fds = [yield* open_device(c, x, 0), yield* open_device(c, x, 1)];

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/memory.c: fix race when faulting a device private page
-// Upstream: 16ce101db85d
-//
-// Bug:
-//  1. Two threads touch the same private page; both have read its pte.
-//  2. One brings the page back, and the device page is free.
-//  3. The other calls migrate_to_ram() for the page that is free: what the driver keeps in it is not a mirror any
-//     more.
-//
 // Running: npm run -s regression -- run private-page-freed-before-migrate-to-ram
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -18,16 +9,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/memory.c: fix race when faulting a device private page',
-  upstream: '16ce101db85d',
-  bug: [
-    'Two threads touch the same private page; both have read its pte.',
-    'One brings the page back, and the device page is free.',
-    'The other calls migrate_to_ram() for the page that is free: what the driver keeps in it is not a mirror any more.',
-  ],
-  without: ['no-16ce101db85d'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-16ce101db85d',
   fails: { kind: 'oops', text: 'use-after-free' },
   schedule: 'hmm1:20:3.1>2',
   *run(c, x) {

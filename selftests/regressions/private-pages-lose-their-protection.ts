@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/rmap: fixup copying of soft dirty and uffd flags
-// Upstream: ad7df764b7e1
-//
-// Bug:
-//  1. Pages that a userfaultfd keeps write-protected are on the device.
-//  2. They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry
-//     this is bit 1 of the inverted offset, that is of the page's pfn.
-//  3. Half of the pages are not protected any more.
-//
 // Running: npm run -s regression -- run private-pages-lose-their-protection
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +8,8 @@ import { must, open_device } from '../vocabulary/mirror.ts';
 import { uffd_protect, uffd_protected } from '../vocabulary/userfaultfd.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/rmap: fixup copying of soft dirty and uffd flags',
-  upstream: 'ad7df764b7e1',
-  bug: [
-    'Pages that a userfaultfd keeps write-protected are on the device.',
-    "They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry this is bit 1 of the inverted offset, that is of the page's pfn.",
-    'Half of the pages are not protected any more.',
-  ],
-  without: ['no-ad7df764b7e1'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-ad7df764b7e1',
   fails: { kind: 'assertion', text: 'of 4 pages are protected: --ww' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: handle multiple owners of device private pages in migrate_vma
-// Upstream: 800bb1c8dc80
-//
-// Bug:
-//  1. Two devices have pages of one range.
-//  2. The first is told to bring its pages back to system memory.
-//  3. migrate_vma does not look at whom a private page belongs to: the pages of the second are selected too, and the
-//     driver of the first handles them as its own.
-//
 // Running: npm run -s regression -- run private-pages-of-another-device-migrate
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +8,8 @@ import { small_buffer } from '../vocabulary/memory.ts';
 import { command, must, open_device, snapshot } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: handle multiple owners of device private pages in migrate_vma',
-  upstream: '800bb1c8dc80',
-  bug: [
-    'Two devices have pages of one range.',
-    'The first is told to bring its pages back to system memory.',
-    'migrate_vma does not look at whom a private page belongs to: the pages of the second are selected too, and the driver of the first handles them as its own.',
-  ],
-  without: ['no-800bb1c8dc80'],
+const regression: RegressionCase = {
+  state: 'no-800bb1c8dc80',
   with: ['src-owner'],
   fails: { kind: 'assertion', text: 'device 1 finds 0x2,0x2,0x2,0x2, not 0x2,0x2,0x22,0x22' },
   *run(c, x) {

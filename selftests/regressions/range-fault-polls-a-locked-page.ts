@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: Fix a hmm_range_fault() livelock / starvation problem
-// Upstream: b570f37a2ce4
-//
-// Bug:
-//  1. A private page of device 0 is mapped by a process and its child. The child brings it back: it locks the page and
-//     takes down one mapping after the other.
-//  2. Before that is done it lets another task run on its CPU: device 1 reads the page for the parent.
-//  3. do_swap_page() does not get the lock and returns, and hmm_range_fault() comes again at once, with no point
-//     between at which a kernel that is not preempted would let the child go on.
-//
 // Running: npm run -s regression -- run range-fault-polls-a-locked-page
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -18,16 +8,8 @@ import { command, must, open_device } from '../vocabulary/mirror.ts';
 import { forked, thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: Fix a hmm_range_fault() livelock / starvation problem',
-  upstream: 'b570f37a2ce4',
-  bug: [
-    'A private page of device 0 is mapped by a process and its child. The child brings it back: it locks the page and takes down one mapping after the other.',
-    'Before that is done it lets another task run on its CPU: device 1 reads the page for the parent.',
-    'do_swap_page() does not get the lock and returns, and hmm_range_fault() comes again at once, with no point between at which a kernel that is not preempted would let the child go on.',
-  ],
-  without: ['no-b570f37a2ce4'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-b570f37a2ce4',
   fails: { kind: 'livelock', text: 'no end after' },
   config: { cpus: 1 },
   schedule: 'hmm1:75:27.1>2',

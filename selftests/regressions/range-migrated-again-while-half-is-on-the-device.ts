@@ -1,15 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/hmm/test: use the new migration invalidation
-// Upstream: 7d17e83abec1
-//
-// Bug:
-//  1. A range is on the device; the CPU brings half of it back, and the range is to migrate once more.
-//  2. The migration is told to the device as MMU_NOTIFY_CLEAR of the whole range: it drops the pages that it still
-//     holds, too.
-//  3. They are not selected, being on the device, so nothing enters them into its page table again: reading what was
-//     migrated ends with -ENOENT.
-//
 // Running: npm run -s regression -- run range-migrated-again-while-half-is-on-the-device
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +7,14 @@ import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 import { mirrored, must, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/hmm/test: use the new migration invalidation',
-  upstream: '7d17e83abec1',
+const regression: RegressionCase = {
+  state: 'src-owner',
+  patch: { subject: 'mm/hmm/test: use the new migration invalidation', where: '7d17e83abec1' },
   bug: [
     'A range is on the device; the CPU brings half of it back, and the range is to migrate once more.',
     'The migration is told to the device as MMU_NOTIFY_CLEAR of the whole range: it drops the pages that it still holds, too.',
     'They are not selected, being on the device, so nothing enters them into its page table again: reading what was migrated ends with -ENOENT.',
   ],
-  without: ['src-owner'],
-  with: [],
   fails: { kind: 'assertion', text: 'migrating once more ended with -2' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

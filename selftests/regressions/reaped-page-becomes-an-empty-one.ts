@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate: add stable check in migrate_vma_insert_page()
-// Upstream: merged in 2020 (no commit id at hand)
-//
-// Bug:
-//  1. A process is killed, and its memory is taken before it is gone; its address space is not stable any more.
-//  2. Another process, which has the mirror's descriptor, migrates a page of it. The page is not there any more.
-//  3. migrate_vma_insert_page() fills the place with a page of zeroes, and the device reads them where there was data.
-//
 // Running: npm run -s regression -- run reaped-page-becomes-an-empty-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +9,8 @@ import { small_buffer, word } from '../vocabulary/memory.ts';
 import { command, mirrored, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate: add stable check in migrate_vma_insert_page()',
-  upstream: 'merged in 2020 (no commit id at hand)',
-  bug: [
-    'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
-    "Another process, which has the mirror's descriptor, migrates a page of it. The page is not there any more.",
-    'migrate_vma_insert_page() fills the place with a page of zeroes, and the device reads them where there was data.',
-  ],
-  without: ['no-insert-page-stable-check'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-insert-page-stable-check',
   fails: { kind: 'assertion', text: 'the device reads 0 where 100 was written' },
   *run(c, x) {
     const done = yield* new_event(c, x);

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/zone_device: reinitialize large zone device private folios
-// Upstream: 12b2285bf3d1
-//
-// Bug:
-//  1. A device's memory was one huge folio, which is free again.
-//  2. The driver gives two of its pages out as single pages. zone_device_page_init() leaves the compound page as it was, so
-//     to the kernel they are one folio, of 512 pages.
-//  3. The migration of the first page ends with the folio's last reference; that of the second works on a free folio.
-//
 // Running: npm run -s regression -- run small-pages-in-a-former-huge-one
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -16,16 +7,8 @@ import { block_command, BLOCK_TO_DEVICE, BLOCK_TO_SYSTEM, open_block } from '../
 import { expect_kept } from '../vocabulary/expect.ts';
 import { huge_buffer, HUGE_PAGES, PAGE, small_buffer, word } from '../vocabulary/memory.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/zone_device: reinitialize large zone device private folios',
-  upstream: '12b2285bf3d1',
-  bug: [
-    "A device's memory was one huge folio, which is free again.",
-    'The driver gives two of its pages out as single pages. zone_device_page_init() leaves the compound page as it was, so to the kernel they are one folio, of 512 pages.',
-    "The migration of the first page ends with the folio's last reference; that of the second works on a free folio.",
-  ],
-  without: ['no-12b2285bf3d1'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-12b2285bf3d1',
   fails: { kind: 'oops', text: '__migrate_device_finalize' },
   *run(c, x) {
     const fd = yield* open_block(c, x);

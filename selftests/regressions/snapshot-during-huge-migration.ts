@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/hmm: add missing pfns set to hmm_vma_walk_pmd()
-// Upstream: merged (no commit id at hand)
-//
-// Bug:
-//  1. A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.
-//  2. Meanwhile that huge page migrates: its pmd is a migration entry.
-//  3. hmm_vma_walk_pmd() has nothing to fault in, returns 0 and leaves the array alone: the pages look as the small
-//     ones before them did.
-//
 // Running: npm run -s regression -- run snapshot-during-huge-migration
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -19,16 +10,8 @@ import { command, open_device, snapshot } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/hmm: add missing pfns set to hmm_vma_walk_pmd()',
-  upstream: 'merged (no commit id at hand)',
-  bug: [
-    'A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.',
-    'Meanwhile that huge page migrates: its pmd is a migration entry.',
-    'hmm_vma_walk_pmd() has nothing to fault in, returns 0 and leaves the array alone: the pages look as the small ones before them did.',
-  ],
-  without: ['no-hmm-walk-pmd-pfns'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-hmm-walk-pmd-pfns',
   fails: { kind: 'assertion', text: 'a small page' },
   schedule: 'hmm1:64:24.1>2',
   *run(c, x) {

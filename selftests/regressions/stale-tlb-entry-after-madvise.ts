@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/migrate_device.c: flush TLB while holding PTL
-// Upstream: 60bae7370896
-//
-// Bug:
-//  1. Migration puts a migration entry in a pte's place and gives the page-table lock back; the TLBs still hold the page.
-//  2. Another thread frees the range by madvise(MADV_DONTNEED), which finds nothing present and so flushes nothing.
-//  3. madvise() has returned, and the thread still reads what it threw away; only then does the migration flush.
-//
 // Running: npm run -s regression -- run stale-tlb-entry-after-madvise
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +9,8 @@ import { new_command, open_device } from '../vocabulary/mirror.ts';
 import { migrating, thread } from '../vocabulary/racers.ts';
 import * as U from '../../harness/kselftest/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/migrate_device.c: flush TLB while holding PTL',
-  upstream: '60bae7370896',
-  bug: [
-    "Migration puts a migration entry in a pte's place and gives the page-table lock back; the TLBs still hold the page.",
-    'Another thread frees the range by madvise(MADV_DONTNEED), which finds nothing present and so flushes nothing.',
-    'madvise() has returned, and the thread still reads what it threw away; only then does the migration flush.',
-  ],
-  without: ['no-60bae7370896'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-60bae7370896',
   fails: { kind: 'assertion', text: 'madvise() threw away' },
   schedule: 'hmm1:1:0.1>2,3.2>1,9.1>2',
   *run(c, x) {

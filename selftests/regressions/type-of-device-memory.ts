@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: lib: test_hmm add ioctl to get zone device type
-// Upstream: 20220110223201.31024-7-alex.sierra@amd.com
-//
-// Bug:
-//  1. A program wants to know which type of memory a mirror has.
-//  2. There is no such ioctl: the merged series left it out, and tests go by the number of the device.
-//
 // Running: npm run -s regression -- run type-of-device-memory
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { zone_device_type } from '../vocabulary/coherent_v3.ts';
 import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'lib: test_hmm add ioctl to get zone device type',
-  upstream: '20220110223201.31024-7-alex.sierra@amd.com',
+const regression: RegressionCase = {
+  state: 'coherent-v3',
+  patch: {
+    subject: 'lib: test_hmm add ioctl to get zone device type',
+    where: '20220110223201.31024-7-alex.sierra@amd.com',
+  },
   bug: [
     'A program wants to know which type of memory a mirror has.',
     'There is no such ioctl: the merged series left it out, and tests go by the number of the device.',

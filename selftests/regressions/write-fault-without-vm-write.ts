@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm/hmm: hmm_range_fault() infinite loop
-// Upstream: merged (no commit id at hand)
-//
-// Bug:
-//  1. A device asks for a page of a read-only mapping, to be written.
-//  2. hmm_range_fault() calls handle_mm_fault() with FAULT_FLAG_WRITE; that gives the process a page of its own, but
-//     no write permission.
-//  3. The walk finds the page not writable and faults again, for ever and with the mmap_lock held.
-//
 // Running: npm run -s regression -- run write-fault-without-vm-write
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,16 +8,8 @@ import { command, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm/hmm: hmm_range_fault() infinite loop',
-  upstream: 'merged (no commit id at hand)',
-  bug: [
-    'A device asks for a page of a read-only mapping, to be written.',
-    'hmm_range_fault() calls handle_mm_fault() with FAULT_FLAG_WRITE; that gives the process a page of its own, but no write permission.',
-    'The walk finds the page not writable and faults again, for ever and with the mmap_lock held.',
-  ],
-  without: ['no-hmm-write-check'],
-  with: [],
+const regression: RegressionCase = {
+  state: 'no-hmm-write-check',
   fails: { kind: 'livelock', text: 'no end after' },
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);

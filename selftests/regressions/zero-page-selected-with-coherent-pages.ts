@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Subject: mm: add device coherent vma selection for memory migration
-// Upstream: 20220110223201.31024-3-alex.sierra@amd.com
-//
-// Bug:
-//  1. A migration asks for coherent pages only; the range has the zero page in it.
-//  2. Whether system pages are wanted is asked only behind the zero page, which is selected and counted as a page that
-//     migrates.
-//
 // Running: npm run -s regression -- run zero-page-selected-with-coherent-pages
 
 import type { RegressionCase } from '../../harness/regression/case.ts';
@@ -17,15 +9,16 @@ import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { coherent_config, coherent_params, open_device } from '../vocabulary/mirror.ts';
 import * as U from '../hmm-tests/uapi.ts';
 
-const regression: Omit<RegressionCase, 'slug'> = {
-  subject: 'mm: add device coherent vma selection for memory migration',
-  upstream: '20220110223201.31024-3-alex.sierra@amd.com',
+const regression: RegressionCase = {
+  state: 'coherent-v3',
+  patch: {
+    subject: 'mm: add device coherent vma selection for memory migration',
+    where: '20220110223201.31024-3-alex.sierra@amd.com',
+  },
   bug: [
     'A migration asks for coherent pages only; the range has the zero page in it.',
     'Whether system pages are wanted is asked only behind the zero page, which is selected and counted as a page that migrates.',
   ],
-  without: ['coherent-v3'],
-  with: [],
   fails: { kind: 'assertion', text: 's0- is selected' },
   config: coherent_config,
   params: coherent_params,

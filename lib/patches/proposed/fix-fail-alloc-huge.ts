@@ -11,5 +11,10 @@ export default {
   merged: false,
   changes:
     'The flag makes the next allocation of a huge page fail and lets single pages alone, whose failure nothing makes good.',
+  bug: [
+    'There are no transparent huge pages, and the next allocation of the driver is to fail.',
+    'Migrating to the device, the first single page stays where it is for want of a device page.',
+    'The mirror has no page there, and the command ends with -ENOENT.',
+  ],
   sets: ['fails_huge_only'],
 } as const satisfies PatchState;

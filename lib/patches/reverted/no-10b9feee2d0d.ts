@@ -10,5 +10,10 @@ export default {
   where: '10b9feee2d0d',
   merged: true,
   changes: "hmm_range_fault() takes a device-private pmd for an error, even the caller's own.",
+  bug: [
+    'A huge page goes to the device as a whole; its pmd holds a device-private entry.',
+    'The device takes a snapshot of its own page tables.',
+    'hmm_vma_walk_pmd() takes the pmd, which is neither none nor present, for an error, for all 512 pages.',
+  ],
   sets: ['hmm_absent_pmd_is_error'],
 } as const satisfies PatchState;

@@ -11,6 +11,11 @@ export default {
   where: '1afaeb8293c9',
   merged: true,
   changes: 'do_swap_page() takes a reference on the private page but not its lock; whoever migrates locks it.',
+  bug: [
+    'Several threads touch one private page. Each takes a reference on it and then tries to migrate it.',
+    'The one that has the lock counts the references, finds those of the others and gives up.',
+    'It faults again and takes a reference once more before the next one counts: nobody ever brings the page back.',
+  ],
   excludes: ['no-b570f37a2ce4', 'no-16ce101db85d'],
   sets: ['fault_page_unlocked'],
   seams: { device_private_fault: do_device_private_page_without_lock },

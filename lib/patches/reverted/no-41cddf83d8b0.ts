@@ -11,5 +11,9 @@ export default {
   merged: true,
   changes:
     'The end of a migration gives every folio of system memory back through the LRU, the one that is left behind too.',
+  bug: [
+    "A page has moved to the device; the page of system memory that it was in has nothing but the migration's reference.",
+    'The migration gives that up through the LRU, whose batch now holds the page: it is not free before the batch is full, and what handles it there finds a page that belongs to nobody, without a memory cgroup.',
+  ],
   sets: ['finalize_puts_back'],
 } as const satisfies PatchState;

@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     'migrate_vma_setup() counts in cpages the pages that it unmapped only, and none of the empty places that can be filled.',
+  bug: [
+    'A driver moves a range in which two pages were never touched; it does so only if the whole range can be moved.',
+    'migrate_vma_setup() counts in cpages what it unmapped, but not the empty places, which can be moved as well.',
+    'The driver takes the range for one that cannot be moved as a whole.',
+  ],
   sets: ['cpages_without_empty'],
 } as const satisfies PatchState;

@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     'migrate_vma_insert_huge_pmd_page() gives up in an address space that is being reaped without giving the pmd lock back.',
+  bug: [
+    'A process is killed, and its memory is taken before it is gone; its address space is not stable any more.',
+    "Another process, which has the mirror's descriptor, lets the device fill a huge place of it that is empty now.",
+    'migrate_vma_insert_huge_pmd_page() sees under the pmd lock that it must not, and leaves without giving the lock back.',
+  ],
   sets: ['reaped_keeps_pmd_lock'],
 } as const satisfies PatchState;

@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     'A device page keeps its mapping when it is freed and when it is used again, and, as in 2019, a new anonymous page that has one is not given another.',
+  bug: [
+    'A device page is freed and keeps the anon_vma of its last user in page->mapping.',
+    'The device fills an empty place with it. The page has a mapping already and is not given that of its new user.',
+    "Whoever looks for the page's mappings looks in the wrong place: the device cannot take the page back.",
+  ],
   sets: ['device_page_keeps_mapping'],
 } as const satisfies PatchState;

@@ -12,5 +12,10 @@ export default {
   merged: true,
   changes:
     'migrate_vma selects system pages and the private pages of every device, with neither owner nor flags; the rest is as in src-owner.',
+  bug: [
+    'Two devices have pages of one range.',
+    'The first is told to bring its pages back to system memory.',
+    'migrate_vma does not look at whom a private page belongs to: the pages of the second are selected too, and the driver of the first handles them as its own.',
+  ],
   seams: { migrate_selection: by_nothing },
 } as const satisfies PatchState;

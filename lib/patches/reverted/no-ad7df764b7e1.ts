@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     "Migration of a private page takes soft-dirty and userfaultfd's write protection from the bits of present ptes, which belong to the offset of a leaf.",
+  bug: [
+    'Pages that a userfaultfd keeps write-protected are on the device.',
+    "They come back. Their migration entries take the mark from where present ptes have it; in a device-private entry this is bit 1 of the inverted offset, that is of the page's pfn.",
+    'Half of the pages are not protected any more.',
+  ],
   sets: ['leaf_bits_as_present'],
 } as const satisfies PatchState;

@@ -10,5 +10,10 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() answers 0 and HMM_PFN_ERROR for pages behind an absent pmd that were asked for.',
+  bug: [
+    'Device 0 holds a huge page; the pmd is a device-private entry.',
+    'Device 1 asks hmm_range_fault() for a page of it, to be faulted in.',
+    'The walk sets HMM_PFN_ERROR for the page and answers 0, so that the driver takes an error for a page.',
+  ],
   sets: ['hmm_error_is_no_fault'],
 } as const satisfies PatchState;

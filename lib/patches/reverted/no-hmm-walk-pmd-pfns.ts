@@ -10,5 +10,10 @@ export default {
   where: 'merged (no commit id at hand)',
   merged: true,
   changes: 'hmm_range_fault() leaves the entries as they were where it passes a pmd that is under migration.',
+  bug: [
+    'A snapshot goes over small pages, whose entries are filled in, and then, with the same array, over a huge page.',
+    'Meanwhile that huge page migrates: its pmd is a migration entry.',
+    'hmm_vma_walk_pmd() has nothing to fault in, returns 0 and leaves the array alone: the pages look as the small ones before them did.',
+  ],
   sets: ['hmm_migrating_pmd_unset'],
 } as const satisfies PatchState;

@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     'migrate_vma_collect_pmd() takes its reference on a large folio that it has to split after it has given the page-table lock back.',
+  bug: [
+    'Migration meets one page of a large folio, which it has to split; it gives the page-table lock back for that.',
+    'Before it takes a reference, another thread unmaps the page: the folio is free.',
+    'The migration takes its reference, lock and split on a folio that is free.',
+  ],
   sets: ['split_before_pin'],
 } as const satisfies PatchState;

@@ -11,5 +11,9 @@ export default {
   merged: true,
   changes:
     'Unmapping a private page looks for its struct page by the pfn that pte_pfn() reads in the device-private entry.',
+  bug: [
+    'A page is on the device: its pte is a device-private entry.',
+    'The device takes it back, and the page is unmapped wherever it is mapped. What pte_pfn() reads in the entry, which is not present, is no pfn, and the struct page that it leads to does not exist.',
+  ],
   sets: ['private_subpage_by_pte_pfn'],
 } as const satisfies PatchState;

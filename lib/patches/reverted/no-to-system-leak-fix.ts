@@ -11,5 +11,10 @@ export default {
   merged: true,
   changes:
     'dmirror_migrate_to_system() allocates its arrays before it looks whether the mirrored address space is there.',
+  bug: [
+    'A process opens a mirror, hands the descriptor to a child and exits.',
+    'The child asks for pages to be brought back; dmirror_migrate_to_system() allocates its two arrays.',
+    'The address space is gone, the function returns -EINVAL, and nobody frees the arrays.',
+  ],
   sets: ['to_system_allocates_first'],
 } as const satisfies PatchState;

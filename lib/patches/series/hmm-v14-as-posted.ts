@@ -10,6 +10,10 @@ export default {
   where: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com, seed 003',
   merged: false,
   changes: 'hmm_vma_migrate() and hmm_vma_fault() have every hmm-v14-* defect at once.',
+  bug: [
+    'The helper has all the defects at once that the other cases hmm-v14-* show one by one.',
+    'A program that did not touch all of its pages sees one of them at once: not all pages move.',
+  ],
   needs: ['hmm-v14'],
   sets: [
     'v14_block_ignored',

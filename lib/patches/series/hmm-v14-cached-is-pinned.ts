@@ -10,6 +10,11 @@ export default {
   where: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com, seed 003',
   merged: false,
   changes: 'The reference of the page cache counts as a pin, so that pages of files never migrate.',
+  bug: [
+    'A page of a shared mapping is to move to another page of system memory.',
+    'The page cache holds a reference on it, which hmm_migrate_page_check() takes for a pin.',
+    'No page of a file ever migrates.',
+  ],
   needs: ['hmm-v14'],
   sets: ['v14_cached_is_pinned'],
 } as const satisfies PatchState;

@@ -10,6 +10,11 @@ export default {
   where: 'Message-Id 1481215184-18551-14-git-send-email-jglisse@redhat.com, seed 003',
   merged: false,
   changes: 'Mappings of huge pages are split, but their pages are not migrated.',
+  bug: [
+    'A huge page is mapped by a pmd, which hmm_collect_walk_pmd() splits.',
+    'The pages are still those of one compound page, and it passes over each of them.',
+    'Nothing migrates, and the huge mapping is gone.',
+  ],
   needs: ['hmm-v14'],
   sets: ['v14_skips_huge'],
 } as const satisfies PatchState;

@@ -10,6 +10,11 @@ export default {
   where: '20260107091823.68974-1: mm/hmm: Add flag to track device private pages',
   merged: false,
   changes: 'The hmm_pfn of a private page holds an offset and does not say so.',
+  bug: [
+    'A page is in the memory of a device, which asks hmm_range_fault() about it.',
+    "The answer is the page's offset and does not say that it is one.",
+    'The driver looks the offset up as a pfn, and finds some page of system memory or none.',
+  ],
   needs: ['device-private-offsets'],
   excludes: ['offsets-rfc-order-shift'],
   offsets: { hmm_flag: 0, hmm_order_shift: 53 },

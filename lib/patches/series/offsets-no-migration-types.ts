@@ -11,6 +11,11 @@ export default {
   where: '20260107091823.68974-1: mm: Add a new swap type for migration entries of device private pages',
   merged: false,
   changes: 'The migration entry of a private page holds an offset and does not say so.',
+  bug: [
+    'A private page migrates back: its entry becomes a migration entry that holds an offset and does not say so.',
+    'When the migration is over, the walk that looks for the entry passes it by, as it is not of a private page.',
+    'The entry stays for ever; the CPU that faults on it looks its offset up as a pfn, and finds nobody to wait for.',
+  ],
   needs: ['device-private-offsets'],
   excludes: ['offsets-v1-migration-read'],
   offsets: { private_migration: false, max_swapfiles: MAX_SWAPFILES },
