@@ -7,6 +7,7 @@ import empty_places from './hmm-v14-empty-places.ts';
 
 const regression: RegressionCase = {
   ...empty_places,
+  state: 'hmm-v14-as-posted',
   fails: { kind: 'assertion', text: 'of 4 pages moved, not 4' },
 };
 
