@@ -69,7 +69,8 @@ function case_text(slug: string, state: { id: string; file: string }): string {
 //
 // ${PLACEHOLDER}, and delete these lines:
 //  1. The state, ${state.file}: date, changes, and the bug step by step.
-//  2. What it changes, in its place in lib: \`m.patch.${key}\` is true in this state; or a seam of lib/patches/seams.ts.
+//  2. What it changes, in its place in lib: \`m.patch.${key}\` is true in this state; where a whole
+//     function differs, a seam of lib/patches/seams.ts.
 //  3. The program below, until the run with the fix passes; fails: what the run without it prints.
 //  4. Where it takes an interleaving: together() with racers of selftests/vocabulary/racers.ts, then
 //     \`${command_line('explore', `selftests/regressions/${slug}.ts`)}\` finds one: put it in as schedule.
