@@ -9,9 +9,11 @@ import t from 'tap';
 const CITATION =
   /\b((?:[a-z0-9_-]+\/)+[A-Za-z0-9_.-]+\.[chS]):\s+((?:struct |enum |union )[A-Za-z_]\w*|[A-Za-z_]\w*(?=\(\))|[A-Z_][A-Z0-9_]*[A-Z0-9](?![A-Za-z0-9*_]))/g;
 
-/** Where every function cites, private ones too. */
+/** Where every function cites, private ones too. lib/arch/x86/user is a processor, no part of a kernel. */
 const PLACES = [
-  'lib/arch/x86',
+  'lib/arch/x86/entry',
+  'lib/arch/x86/kernel',
+  'lib/arch/x86/mm',
   'lib/drivers',
   'lib/fs',
   'lib/gup_test',
