@@ -10,7 +10,7 @@ import { WEXITSTATUS } from '../../lib/user/uapi.ts';
 
 const golden = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
-/** Runs a suite; answers its output with line numbers blotted out, and its exit code. */
+/** Runs a suite. Returns its output with line numbers removed, and its exit code. */
 function run(list: TestList, ...argv: string[]): { out: string; code: number } {
   let out = '';
   const status = runFake(

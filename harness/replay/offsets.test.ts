@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The kernel with seed 000's series, in which device-private pages have offsets instead of pfns, answers as Linux 7.3.4
-// does but for the numbers of swap types.
+// The kernel with seed 000's series, in which device-private pages have offsets instead of pfns, behaves like Linux
+// 7.3.4 except for the numbers of swap types.
 
 import { fileURLToPath } from 'node:url';
 import t from 'tap';

@@ -14,14 +14,14 @@ import type { mm_struct } from '../mm/mm_types.ts';
 import { pfn_to_page } from '../mm/page.ts';
 import t from 'tap';
 
-// From mm/gup_test.h, on purpose a second time.
+// From mm/gup_test.h, declared again.
 const [GUP_FAST, PIN_FAST, PIN_LONGTERM, GUP_BASIC, PIN_BASIC, DUMP] = [1, 2, 3, 4, 5, 6].map((nr) => 0xc0506700 + nr);
 const [START, STOP, READ] = [0x40186707, 0x6708, 0x40086709];
 const [USE_WRITE, USE_FAST, FOLL_WRITE] = [1, 2, 1];
 const [EFAULT, ENOMEM, EINVAL] = [-14, -12, -22];
 const PAGE = 4096;
 const [BUF, CMD, OUT] = [0x200000000, 0x300000000, 0x310000000];
-/** references of one pin */
+/** References of one pin. */
 const GUP_PIN_COUNTING_BIAS = 1024;
 
 function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
@@ -35,7 +35,7 @@ function run(body: (m: Machine, fd: number) => Gen<void>): Machine {
   });
 }
 
-/** The ioctl's answer; how far it came stays in the struct. */
+/** Returns the result of the ioctl; how far it came is in the structure. */
 function* gup(
   m: Machine,
   fd: number,

@@ -33,7 +33,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
   );
 }
 
-/** Which pages of the range were made exclusive; they are unlocked and released right away. */
+/** Returns which pages of the range became exclusive, after unlocking and releasing them. */
 function* make(m: Machine, mm: mm_struct, addr: number, npages: number): Gen<boolean[]> {
   const pages = new Int32Array(npages);
   yield* mmap_read_lock(m, mm);

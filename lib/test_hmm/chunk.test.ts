@@ -21,7 +21,7 @@ const CHUNK_PAGES = 65536;
 const EINVAL = -22;
 const GROUND = 0x40000000;
 
-/** Runs the body in a machine with the driver, for device n of which nothing is open. */
+/** Runs the body on a machine with the driver, for device n, which nobody has opened. */
 function run(
   n: number,
   body: (m: Machine, mdevice: dmirror_device, d: dmirror) => Gen<void>,

@@ -11,7 +11,7 @@ import { sys_mprotect } from '../mm/mprotect.ts';
 import { load_words } from '../mm/testing.ts';
 import { BUF, counts, dev, MIRROR, run_dmirror, snapshot } from './testing.ts';
 
-// From test_hmm_uapi.h, on purpose a second time.
+// From test_hmm_uapi.h, declared again.
 const [READ, WRITE, TO_DEV, SNAPSHOT, READ_UNLOCKED] = [0, 1, 2, 4, 9].map((nr) => 0xc0284800 + nr);
 const [EPERM, EFAULT, EINVAL] = [-1, -14, -22];
 const PAGE = 4096;

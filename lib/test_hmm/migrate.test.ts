@@ -12,7 +12,7 @@ import type { test_hmm_state } from './dmirror.ts';
 import { dmirror_check_atomic } from './migrate.ts';
 import { BUF, counts, dev, MIRROR, run_dmirror, snapshot } from './testing.ts';
 
-// From test_hmm_uapi.h, on purpose a second time.
+// From test_hmm_uapi.h, declared again.
 const [READ, TO_DEV, TO_SYS, EXCLUSIVE, CHECK_EXCLUSIVE, FLAGS] = [0, 2, 3, 5, 6, 8].map((nr) => 0xc0284800 + nr);
 const [EPERM, ENOENT, ENOMEM, EFAULT, EINVAL, EOPNOTSUPP] = [-1, -2, -12, -14, -22, -95];
 const PAGE = 4096;

@@ -12,7 +12,7 @@ import { load_words } from '../mm/testing.ts';
 import { vm_mmap } from '../mm/util.ts';
 import { dev, load_bytes } from './testing.ts';
 
-// From test_hmm_uapi.h, on purpose a second time.
+// From test_hmm_uapi.h, declared again.
 const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEASE, FLAGS] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8,
 ].map((nr) => 0xc0284800 + nr);

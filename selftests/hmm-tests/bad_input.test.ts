@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What Linux 7.3.4 answers to bad input: of each call, what it says to each kind of it, and that nothing is left
-// behind.
+// The errors of Linux 7.3.4 for invalid arguments, call by call; nothing must be left behind.
 
 import t, { type Test } from 'tap';
 import { type Libc, runProgram } from '../../harness/kselftest/libc.ts';
@@ -14,7 +13,7 @@ const [EPERM, EBADF, ENOMEM, EACCES, EFAULT, EEXIST, ENODEV, EINVAL, ENOTTY] = [
 const [OK, EOVERFLOW, EOPNOTSUPP] = [0, 75, 95];
 const PAGE = 4096;
 const TASK_SIZE = 0x7ffffffff000;
-/** the last page of 64 bits, and a length that rounds up to 2^64 */
+/** The last page of 64 bits, and a length that rounds up to 2^64. */
 const [LAST, ROUNDS_TO_ZERO] = [2 ** 64 - PAGE, 2 ** 64 - 2048];
 const [NONE, R, W, RW] = [0, 1, 2, 3];
 const [SHARED, PRIVATE, SHARED_VALIDATE, FIXED, ANON] = [1, 2, 3, 0x10, 0x20];
@@ -33,7 +32,7 @@ const [
 ] = [4, 8, 11, 17, 14, 18, 22, 23, 102, 103];
 const [O_RDONLY, O_WRONLY, O_RDWR] = [0, 1, 2];
 
-// Where things lie; nothing is mapped between them.
+// Addresses; nothing is mapped between them.
 const [BUF, GAP, AFTER_GAP, READ_ONLY, NO_ACCESS] = [0, 4, 6, 16, 24].map((n) => 0x1000000000 + n * PAGE);
 const [MIRROR, CMD, SHM, DEV, NOWHERE] = [0x1100000000, 0x1200000000, 0x1300000000, 0x1400000000, 0x1500000000];
 const WORD = 0x600d;
@@ -66,7 +65,7 @@ function run(t: Test, program: (c: Libc) => Gen<void>): void {
     runProgram(m, function* (c) {
       yield* ground(c);
       yield* program(c);
-      // Pages on their way to an LRU list would be freed later: populating empties the CPU's batches of them.
+      // Pages in an LRU batch would be freed later; populating drains the CPU's batches.
       yield* c.munmap(SHM, 9 * PAGE);
       yield* c.madvise(CMD, PAGE, POPULATE_READ);
       return 0;
@@ -78,7 +77,7 @@ function run(t: Test, program: (c: Libc) => Gen<void>): void {
   t.same([m.log.warnings, m.log.oopses], [[], []]);
 }
 
-/** An ioctl on the driver: 0 or the errno. */
+/** Runs an ioctl of the driver. Returns 0 or the errno. */
 function* command(
   c: Libc,
   fd: number,
@@ -100,8 +99,8 @@ const [READ, WRITE, TO_DEV, TO_SYS, SNAPSHOT, EXCLUSIVE, CHECK_EXCLUSIVE, RELEAS
   (_, nr) => HMM + nr,
 );
 
-// What a command answers to a range where nothing is mapped, to one of the kernel's, to no memory for its data, to
-// memory that is read-only, to memory without access, and to 2^40 pages. SNAPSHOT runs until its bytes have no place.
+// Errors of a command for a range where nothing is mapped, for one of the kernel's, for no memory for its data, for
+// read-only memory, for memory without access, and for 2^40 pages. SNAPSHOT runs until its bytes cannot be stored.
 type Errnos = [unmapped: number, kernel: number, no_data: number, read_only: number, no_access: number, huge: number];
 const commands: [name: string, request: number, ...Errnos][] = [
   ['READ', READ, EFAULT, EFAULT, EFAULT, OK, EFAULT, ENOMEM],

@@ -7,7 +7,7 @@ import { patch_states } from '../../lib/patches/index.ts';
 import { hmm_tests } from './index.ts';
 
 const GIB = 1024 ** 3;
-/** What Linux 7.3.4 fails with coherent memory; with SLOW=1 all 78 run. */
+/** Tests that Linux 7.3.4 fails with coherent memory; with SLOW=1 all 78 run. */
 const FAILING = [
   'migrate_multiple',
   'hmm_gup_test',

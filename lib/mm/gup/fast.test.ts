@@ -32,7 +32,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'always' | 'ne
   run_clean(t, small_machine({ thp }), body);
 }
 
-/** How many pages the page tables alone yield; they are put back. */
+/** Returns the number of pages that the page tables alone yield, after dropping them. */
 function* only(m: Machine, addr: number, nr: number, flags = 0): Gen<number> {
   const pages = new Int32Array(nr);
   const n = yield* get_user_pages_fast_only(m, addr, nr, flags, pages);

@@ -41,7 +41,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'always' | 'ne
   return run_clean(t, small_machine({ thp }), body);
 }
 
-/** get_user_pages(), whose references are given back at once. */
+/** Calls get_user_pages() and drops the references at once. */
 function* get(m: Machine, addr: number, nr: number, flags: number): Gen<number> {
   const pages = new Int32Array(nr);
   yield* mmap_read_lock(m, m.current.mm as mm_struct);

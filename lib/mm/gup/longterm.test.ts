@@ -18,16 +18,16 @@ import { unpin_user_pages } from './pin.ts';
 
 const PAGE = 4096;
 const MAP = 0x200000000;
-/** memory of a device that CPUs reach as well */
+/** Device memory that CPUs can access. */
 const [SPM, SPM_SIZE, MEMORY_DEVICE_COHERENT] = [0x140000000, 0x10000000, 2];
 const [RW, PRIVATE_ANON_FIXED] = [3, 0x32];
 const [WRITE, LONGTERM] = [1, 0x100];
 const EBUSY = -16;
 
 interface Device {
-  /** folios that came back */
+  /** Folios that were freed. */
   freed: number[];
-  /** Puts the page at the address into device memory and answers its new place. */
+  /** Migrates the page at the address to device memory and returns the new page. */
   take: (addr: number) => Gen<number>;
 }
 

@@ -8,7 +8,7 @@ import { bare_machine } from '../testing.ts';
 import { deferred_split_del, deferred_split_folio, folio_unqueue_deferred_split } from './deferred_split.ts';
 import t from 'tap';
 
-/** places in a folio order's 22 counters */
+/** Indexes of a folio order's 22 counters. */
 const [SPLIT_DEFERRED, NR_ANON_PARTIALLY_MAPPED] = [16, 18];
 
 function rmappable(m: Machine, order: number): number {

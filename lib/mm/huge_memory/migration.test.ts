@@ -40,7 +40,7 @@ const NR_mprotect = 10;
 const [READ, READ_EXCLUSIVE, WRITE] = [0x19, 0x1a, 0x1b];
 const EBUSY = -16;
 
-/** Runs `body` with the folio that a pmd maps, locked and with a reference, and a walk that stands on that pmd. */
+/** Runs `body` with the folio that a pmd maps, locked and referenced, and a walk that found the pmd. */
 function run(
   prepare: (m: Machine) => Gen<unknown>,
   body: (m: Machine, mm: mm_struct, folio: number, pvmw: page_vma_mapped_walk) => Gen<void>,

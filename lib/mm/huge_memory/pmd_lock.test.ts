@@ -68,7 +68,7 @@ import { is_huge_zero_pmd, thp_vma_allowable_order, TVA_PAGEFAULT } from './sysf
 import { zap_huge_pmd } from './zap.ts';
 import t from 'tap';
 
-/** What a private writable mapping starts its entries from: readable, not writable before a fault decides so. */
+/** Protection of new entries of a private writable mapping: readable, not writable before a fault. */
 const PROT = _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED | _PAGE_NX;
 
 /** A machine with memory, a zero page and one task. */
@@ -116,7 +116,7 @@ class ThpMachine {
     return vma;
   }
 
-  /** The CPU touches the address; answers VM_FAULT_* of the fault. */
+  /** Faults on the address. Returns VM_FAULT_*. */
   touch(vma: vm_area_struct, addr: number, write: boolean): number {
     const m = this.m;
     return this.run(vma.vm_mm, function* () {
@@ -148,7 +148,7 @@ function huge_folio(x: ThpMachine, mm: mm_struct): number {
   return m.page.pfn_to_page(pmd_pfn(x.pmd(mm, BASE)));
 }
 
-/** A machine with an address space whose vma of 2 MiB at BASE a huge folio is mapped in. */
+/** A machine with an address space whose 2 MiB vma at BASE maps a huge folio. */
 function with_huge_folio(): { x: ThpMachine; m: Machine; mm: mm_struct; vma: vm_area_struct; folio: number } {
   const x = new ThpMachine();
   const mm = x.mm();
@@ -178,7 +178,7 @@ function collapse(x: ThpMachine, vma: vm_area_struct, end: number, dropped = { v
   });
 }
 
-/** Zaps the huge pmd at BASE; answers whether it was one. */
+/** Zaps the huge pmd at BASE. Returns true if it was one. */
 function zap(x: ThpMachine, vma: vm_area_struct): boolean {
   const [m, mm, tlb] = [x.m, vma.vm_mm, new mmu_gather()];
   tlb_gather_mmu(m, tlb, mm);
@@ -252,7 +252,7 @@ t.test('splitting the folio maps pages of zeroes to the zero page and frees them
   t.equal(folio_ref_count(m, folio + 3), 1);
   t.ok(PageAnonExclusive(m, folio + 3));
   t.equal(m.page._mapcount[folio + 3], 0);
-  // the split page table was deposited before; 510 pages of zeroes are back, the head is still the caller's
+  // The page table of the split was deposited before. 510 pages of zeroes are freed; the caller still holds the head.
   t.equal(m.zone.nr_free - free, 510);
   folio_unlock(m, folio);
   t.same(m.log.warnings, []);
@@ -434,8 +434,10 @@ t.test('MADV_COLLAPSE answers -EINVAL for nothing mapped and -EAGAIN for a page 
   t.equal(collapse(x, vma, BASE + HUGE), 0);
 });
 
-// The huge folio at BASE is replaced by one of device memory, as a migration does; answers that folio, with no user but
-// the mapping.
+/**
+ * Replaces the huge folio at BASE by one of device memory, as a migration does. Returns that folio, whose only
+ * reference is the mapping's.
+ */
 function to_device(x: ThpMachine, mm: mm_struct, freed: number[], split: [number, number][]): number {
   const m = x.m;
   const src = huge_folio(x, mm);

@@ -43,10 +43,10 @@ const [RW, PRIVATE_ANON_FIXED] = [3, 0x32];
 const [EAGAIN, EBUSY, EINVAL] = [-11, -16, -22];
 const [UNIFORM, NON_UNIFORM] = [0, 1];
 const TTU_SPLIT_HUGE_PMD = 4;
-/** places in a folio order's 22 counters */
+/** Indexes of a folio order's 22 counters. */
 const [SPLIT, SPLIT_FAILED, NR_ANON] = [14, 15, 17];
 
-/** Runs `body` with a huge folio that is mapped, written to in every page and locked. */
+/** Runs `body` with a mapped huge folio, written to in every page and locked. */
 function run(body: (m: Machine, folio: number) => Gen<void>): void {
   run_clean(t, small_machine({ thp: 'always' }), function* (m, mm) {
     yield* sys_mmap(m, MAP, HUGE, RW, PRIVATE_ANON_FIXED, -1, 0);

@@ -40,7 +40,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
 
 const entry = (mm: mm_struct): number => walk_address(mm, MAP).entry;
 const level = (mm: mm_struct): string => walk_address(mm, MAP).level;
-/** What reclaim does with a lazily freed folio once it has taken it off the LRU. */
+/** Treats a lazily freed folio like reclaim after it was isolated from the LRU. */
 function* try_to_drop(m: Machine, mm: mm_struct, folio: number): Gen<boolean> {
   const { table, index } = walk_address(mm, MAP);
   const pmdt = table as ptdesc;

@@ -46,7 +46,7 @@ function run(body: (m: Machine, mm: mm_struct, fd: number) => Gen<void>): void {
   });
 }
 
-/** The numbers of the pages from MAP on that are mapped. */
+/** Returns the numbers of the mapped pages from MAP on. */
 function mapped(mm: mm_struct, pages = 40): number[] {
   return [...Array(pages).keys()].filter((n) => walk_address(mm, MAP + n * PAGE).entry & PRESENT);
 }

@@ -18,7 +18,7 @@ import { pte_alloc } from './pgalloc.ts';
 const PAGE = 4096;
 const MIB2 = 2 * 1024 * 1024;
 const GIB = 1024 * 1024 * 1024;
-/** 2 MiB beyond the start of a table of 512 GiB of its own */
+/** 2 MiB beyond the start of a 512 GiB table. */
 const MAP = 0x10000000000 + MIB2;
 const RW = 3;
 const PRIVATE_ANON_FIXED = 0x32;

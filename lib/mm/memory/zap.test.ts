@@ -47,7 +47,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>, thp: 'never' | 'alw
   run_clean(t, small_machine({ thp }), body);
 }
 
-/** Which of the pages from MAP on have an entry. */
+/** Returns which of the pages from MAP on have an entry. */
 function used(mm: mm_struct, pages: number): number[] {
   return [...Array(pages).keys()].filter((n) => walk_address(mm, MAP + n * PAGE).entry !== 0);
 }

@@ -47,7 +47,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
   run_clean(t, small_machine(), body);
 }
 
-/** Takes a mapped folio out of the page tables; it is locked and held then. */
+/** Unmaps a folio, which is locked and referenced afterwards. */
 function* unmap(m: Machine, folio: number): Gen<void> {
   lru_add_drain(m);
   folio_get(m, folio);

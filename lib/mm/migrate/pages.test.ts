@@ -36,10 +36,7 @@ function folio_at(m: Machine, mm: mm_struct, addr: number): number {
   return level === 'none' ? 0 : pfn_to_page(m, Math.floor(entry / 2 ** 20));
 }
 
-/**
- * Puts the folio on a list of its own, as who collects folios for migration does: the list holds the only new
- * reference.
- */
+/** Isolates the folio on a list; the list holds the only new reference. */
 function isolate(m: Machine, ...folios: number[]): PageList {
   const list = new PageList();
   lru_add_drain(m);

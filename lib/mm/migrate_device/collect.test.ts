@@ -47,7 +47,7 @@ function page_at(m: Machine, mm: mm_struct, page: number): number {
   return pfn_to_page(m, Math.floor(leaf_at(mm, page).entry / 2 ** 20));
 }
 
-/** What was collected of pages [from, to) behind MAP. */
+/** Returns the entries collected for pages [from, to) from MAP on. */
 function* collect(
   m: Machine,
   mm: mm_struct,

@@ -35,7 +35,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
   run_clean(t, small_machine(), body);
 }
 
-/** Inserts a page at an address; answers the source entries, which began as MIGRATE. */
+/** Inserts a page at an address. Returns the source entries, which started as MIGRATE. */
 function* insert(m: Machine, mm: mm_struct, addr: number, page: number, flags = VALID, nr = 1): Gen<number[]> {
   const migrate = new migrate_vma();
   migrate.vma = vma_of(mm, addr);

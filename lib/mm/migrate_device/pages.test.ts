@@ -27,7 +27,7 @@ import {
 } from './pages.ts';
 import t from 'tap';
 
-// Own copies of upstream's numbers.
+// Upstream's numbers, declared again.
 const VM_READ = 1;
 const VM_WRITE = 2;
 const VM_MAYALL = 0x70;
@@ -70,7 +70,7 @@ class Fixture {
     at_once(memremap_pages(m, this.pgmap, 0));
     this.next = start / 4096;
   }
-  /** Maps a new page at page n and writes v to it. */
+  /** Maps a new page at page n and stores v in it. */
   fill(n: number, v: number): number {
     const { m, vma } = this;
     const addr = BASE + n * 4096;

@@ -27,7 +27,7 @@ const [R, RW] = [1, 3];
 const [SHARED, PRIVATE, FIXED, ANON, HUGETLB] = [1, 2, 0x10, 0x20, 0x40000];
 const [EFAULT, EOPNOTSUPP] = [-14, -95];
 const THREAD = 0x10500;
-/** the swap type that a device-exclusive entry shows */
+/** The swap type of a device-exclusive entry. */
 const EXCLUSIVE_ENTRY = 0x1e;
 const [NOTIFY_CLEAR, NOTIFY_EXCLUSIVE] = [1, 7];
 const RW_DIRTY_YOUNG = 0b11010;

@@ -57,7 +57,7 @@ function run(body: (m: Machine, mm: mm_struct) => Gen<void>): void {
   t.same(m.log.lines, []);
 }
 
-/** The folio that the mm maps at an address, locked and with a reference. */
+/** Returns the folio that the mm maps at an address, locked and referenced. */
 function* lock_at(m: Machine, mm: mm_struct, addr: number): Gen<number> {
   yield* lru_add_drain_all(m);
   const folio = pfn_folio(m, pte_pfn(pte_at(mm, addr)));

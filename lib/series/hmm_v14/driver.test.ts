@@ -13,7 +13,7 @@ import { vm_munmap } from '../../mm/mmap/mmap.ts';
 import { load_words } from '../../mm/testing.ts';
 import { vm_mmap } from '../../mm/util.ts';
 
-// The ioctls, a second time on purpose.
+// The ioctls, declared again.
 const [TO_DEVICE, TO_SYSTEM, MOVE, READ, HOLD, RELEASE, ISOLATE, PUTBACK, SKIP, GRAB, BREAK] = [
   0, 1, 13, 3, 4, 5, 6, 7, 8, 9, 10,
 ];

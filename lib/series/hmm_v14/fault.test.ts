@@ -35,7 +35,7 @@ interface User {
   pfns: Float64Array;
 }
 
-/** A process with three pages: written, read and not touched. */
+/** A process with three pages: written, read and untouched. */
 function run(mirrored: boolean, prot: number, body: (u: User) => Gen<void>): void {
   run_clean(t, boot({ mem: 128 * 1024 * 1024, thp: 'never', patches: ['hmm-v14'] }), function* (m, mm) {
     const mirror = new hmm_mirror();

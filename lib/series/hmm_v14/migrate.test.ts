@@ -23,13 +23,13 @@ import { hmm_devmem_add, hmm_devmem_remove } from './devmem.ts';
 import { hmm_devmem } from './hmm.ts';
 import { type hmm_migrate_ops, hmm_vma_migrate } from './migrate.ts';
 
-// Own copies of the numbers.
+// The numbers, declared again.
 const [VALID, WRITE, DEVICE, LOCKED, MIGRATE, UNADDRESSABLE] = [1, 4, 32, 64, 256, 512];
 const PAGE = 4096;
 const EINVAL = 22;
 const PRIVATE_WRITE = 0x1c;
 
-/** A process with four pages, the last of which it has not touched, and a device. */
+/** A process with four pages, the last one untouched, and a device. */
 class Fixture {
   readonly m: Machine;
   readonly freed: number[] = [];
@@ -38,7 +38,7 @@ class Fixture {
   vma!: vm_area_struct;
   readonly src = new Float64Array(4);
   dst = new Float64Array(4);
-  /** what src held at either callback */
+  /** What src contained at either callback. */
   offered: number[] = [];
   moved: number[] = [];
   private next = 0;

@@ -9,7 +9,7 @@ import {
 import { leaf_pte_mkuffd, leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
 import { pte_mksoft_dirty, pte_soft_dirty, pte_uffd } from './pgtable/pgtable.ts';
 
-// The bits of a leaf as x86-64 has them: the type in bits 59 to 63, the inverted offset in bits 9 to 58.
+/** A non-present entry as on x86-64: the type in bits 59 to 63, the inverted offset in bits 9 to 58. */
 function bits_of(offset: number): bigint {
   return ~BigInt(offset) & ((1n << 50n) - 1n);
 }

@@ -44,8 +44,8 @@ const ADDR = 0x7f1234567000;
 const ENOMEM = 12;
 
 /**
- * A machine with memory and an empty address space; `free` is how many pages came back since then, below 0 if some were
- * taken.
+ * A machine with memory and an empty address space; `free` is the number of pages freed since then, negative if some
+ * were allocated.
  */
 function setting(): { m: Machine; mm: mm_struct; free: () => number } {
   const m = new Machine({ mem: 64 * 1024 * 1024 });
