@@ -39,25 +39,18 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'lib/series': ['lib', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel', 'lib/mm', 'lib/patches'],
   'lib/test_hmm': ['lib', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel', 'lib/mm', 'lib/series'],
   'lib/user': ['lib', 'lib/arch/x86/entry', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel'],
-  'selftests/hmm-tests': ['harness/kselftest', 'lib/kernel'],
+  'selftests/hmm-tests': ['harness/kselftest', 'lib/kernel', 'lib/user'],
   'selftests/programs': ['harness/replay'],
-  'selftests/races': [
-    'harness/explore',
-    'harness/kselftest',
-    'lib',
-    'lib/kernel',
-    'lib/patches',
-    'selftests/vocabulary',
-  ],
+  'selftests/races': ['harness/explore', 'lib', 'lib/kernel', 'lib/patches', 'lib/user', 'selftests/vocabulary'],
   'selftests/regressions': [
     'harness/explore',
-    'harness/kselftest',
     'harness/regression',
     'lib/kernel',
+    'lib/user',
     'selftests/hmm-tests',
     'selftests/vocabulary',
   ],
-  'selftests/vocabulary': ['harness/explore', 'harness/kselftest', 'lib/kernel', 'selftests/hmm-tests'],
+  'selftests/vocabulary': ['harness/explore', 'lib/kernel', 'lib/user', 'selftests/hmm-tests'],
 };
 
 /** Files that load each other, each with each: as few as today at most. */

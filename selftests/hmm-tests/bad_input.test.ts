@@ -2,7 +2,7 @@
 // The errors of Linux 7.3.4 for invalid arguments, call by call; nothing must be left behind.
 
 import t, { type Test } from 'tap';
-import { type Libc, runProgram } from '../../harness/kselftest/libc.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { audit } from '../../lib/audit.ts';
 import { boot } from '../../lib/boot.ts';
 import { start_process } from '../../lib/kernel/exec.ts';

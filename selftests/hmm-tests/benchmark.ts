@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Migration times with and without huge pages, by the modelled clock.
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   type Hmm,

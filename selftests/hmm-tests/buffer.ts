@@ -3,7 +3,7 @@
 // words.
 
 import type { TestArgs, TestMeta } from '../../harness/kselftest/kselftest_harness.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import * as U from './uapi.ts';
 

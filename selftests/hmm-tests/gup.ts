@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // get_user_pages() on device memory, and copy-on-write of device memory.
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import {
   fill_ints,

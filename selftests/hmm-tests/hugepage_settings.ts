@@ -4,8 +4,8 @@
 // use.
 
 import { KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
-import { SIGHUP, SIGINT, SIGQUIT, SIGTERM } from '../../harness/kselftest/uapi.ts';
+import type { Libc } from '../../lib/user/libc.ts';
+import { SIGHUP, SIGINT, SIGQUIT, SIGTERM } from '../../lib/user/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { read_num, write_num_ignore_einval } from './vm_util.ts';
 

@@ -2,8 +2,8 @@
 // Port of tools/testing/selftests/mm/hmm-tests.c: its fixtures, variants and tests in upstream's order.
 
 import { FIXTURE, TestList } from '../../harness/kselftest/kselftest_harness.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
-import { _SC_PAGESIZE } from '../../harness/kselftest/uapi.ts';
+import type { Libc } from '../../lib/user/libc.ts';
+import { _SC_PAGESIZE } from '../../lib/user/uapi.ts';
 import {
   anon_read,
   anon_read_multiple,

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Numbers of the user-space headers that the suite includes.
 
-export * from '../../harness/kselftest/uapi.ts';
+export * from '../../lib/user/uapi.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The device reads pages that a thread supplies through userfaultfd while the kernel has dropped mmap_lock.
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { type Hmm, hmm_buffer_free, hmm_dmirror_cmd, type HmmBuffer } from './buffer.ts';
 import * as U from './uapi.ts';

@@ -3,8 +3,8 @@
 // ending the program on errors.
 
 import { Ksft, KSFT_FAIL } from '../../harness/kselftest/kselftest.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
-import { EINVAL, O_RDONLY, O_WRONLY, strerror } from '../../harness/kselftest/uapi.ts';
+import type { Libc } from '../../lib/user/libc.ts';
+import { EINVAL, O_RDONLY, O_WRONLY, strerror } from '../../lib/user/uapi.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 
 const PMD_SIZE_FILE_PATH = '/sys/kernel/mm/transparent_hugepage/hpage_pmd_size';

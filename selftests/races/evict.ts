@@ -2,7 +2,7 @@
 // Closing a mirror evicts the device's memory, and RELEASE takes it away, without the mmap lock of those who use it.
 
 import type { CaseContext, RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { fork_behind, open_gate, shut_gate } from '../vocabulary/events.ts';
 import { expect_ret, expect_word, expect_words } from '../vocabulary/expect.ts';
@@ -26,7 +26,7 @@ import {
   thread,
   unmapping,
 } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const close_vs_fault: RaceCase = {
   name: 'close-vs-fault',

@@ -2,7 +2,7 @@
 // Pages that are the device's alone against CPU stores and against what takes them away or copies them.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { open_gate, shut_gate } from '../vocabulary/events.ts';
 import { type Checks, expect_gone, expect_stores, expect_words } from '../vocabulary/expect.ts';
@@ -26,7 +26,7 @@ import {
   storing_words,
   unmapping,
 } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /**
  * How most of them end: the pages at ptr hold `values`, the CPU has them back, the device sees them too, and its mirror

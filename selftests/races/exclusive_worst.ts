@@ -12,7 +12,7 @@ import type { PatchId } from '../../lib/patches/index.ts';
 import { expect_ret, expect_word } from '../vocabulary/expect.ts';
 import { dmirror, in_memory, to_exclusive } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** What happened from the access, which faults at once, to its end. */
 interface Cost {

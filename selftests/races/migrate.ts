@@ -16,7 +16,7 @@ import {
   two_devices,
 } from '../vocabulary/mirror.ts';
 import { forked, incrementing, migrating, migrating_back, moving, thread, unmapping } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const migrate_vs_migrate: RaceCase = {
   name: 'migrate-two-devices',

@@ -28,7 +28,7 @@ import {
   thread,
   unmapping,
 } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const anon_teardown: RaceCase = {
   name: 'anon-teardown',

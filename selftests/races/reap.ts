@@ -2,14 +2,14 @@
 // Migration against what takes memory away and tells the TLBs later, or takes all of a process's memory at once.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import { happen, new_event, wait_for } from '../vocabulary/events.ts';
 import { expect_ret, expect_word } from '../vocabulary/expect.ts';
 import { filled, OLD, PAGE } from '../vocabulary/memory.ts';
 import { type Command, dmirror, new_command, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import { huge_command, warm } from './thp.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const HPAGE = 512 * PAGE;
 

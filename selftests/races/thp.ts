@@ -2,13 +2,13 @@
 // Huge pages on the device against faults, splits and migration.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { type Checks, expect_ret, expect_word } from '../vocabulary/expect.ts';
 import { OLD, PAGE } from '../vocabulary/memory.ts';
 import { type Command, dmirror, new_command, open_device } from '../vocabulary/mirror.ts';
 import { incrementing, migrating, protecting, storing, thread, unmapping } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const HPAGE = 2 * 1024 * 1024;
 const NR = 512;

@@ -2,12 +2,12 @@
 // Faults that another thread answers, against munmap.
 
 import type { RaceCase } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { type Checks, expect_gone, expect_ret, try_load } from '../vocabulary/expect.ts';
 import { PAGE } from '../vocabulary/memory.ts';
 import { thread, unmapping } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 interface Uffd {
   uffd: number;

@@ -5,7 +5,7 @@
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { block_command, BLOCK_TO_DEVICE, open_block } from '../vocabulary/drivers.ts';
 import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const regression: RegressionCase = {
   state: 'no-44af0b45d58d',

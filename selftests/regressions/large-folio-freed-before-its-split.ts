@@ -6,7 +6,7 @@ import type { RegressionCase } from '../../harness/regression/case.ts';
 import { HUGE, huge_buffer, PAGE } from '../vocabulary/memory.ts';
 import { new_command, open_device } from '../vocabulary/mirror.ts';
 import { dropping, migrating } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const regression: RegressionCase = {
   state: 'no-pin-before-split',

@@ -2,7 +2,7 @@
 //
 // Running: npm run -s regression -- run offsets-pfns-are-no-offsets-in-a-walk
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';

@@ -3,7 +3,7 @@
 // Running: npm run -s regression -- run offsets-used-again
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { PAGE, small_buffer, word } from '../vocabulary/memory.ts';

@@ -5,7 +5,7 @@
 import type { RegressionCase } from '../../harness/regression/case.ts';
 import { block_command, BLOCK_TO_GENERIC, open_block } from '../vocabulary/drivers.ts';
 import { PAGE, small_buffer } from '../vocabulary/memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const regression: RegressionCase = {
   state: 'no-34f5e9b9d199',

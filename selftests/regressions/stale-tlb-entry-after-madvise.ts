@@ -7,7 +7,7 @@ import { expect_kept } from '../vocabulary/expect.ts';
 import { PAGE, small_buffer } from '../vocabulary/memory.ts';
 import { new_command, open_device } from '../vocabulary/mirror.ts';
 import { migrating, thread } from '../vocabulary/racers.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const regression: RegressionCase = {
   state: 'no-60bae7370896',

@@ -2,11 +2,11 @@
 // The ioctls of January 2022, when coherent memory was new.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { command } from './mirror.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** struct hmm_dmirror_cmd of January 2022 has a sixth u64, which its ioctl numbers show. */
 const CMD_V3 = { ...U.HMM_DMIRROR_CMD, size: 48, zone_device_type: 40 } as const;

@@ -2,11 +2,11 @@
 // Small drivers that cases load: who selects what, a page by its pfn, blocks of device memory, reaping; and gup_test.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE } from './memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 // Numbers of lib/drivers/select_driver.ts.
 export const SELECT_SYSTEM = 1;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What one process waits for and another one brings about.
 
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Checks } from './expect.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** Something that one process waits for and another one brings about. */
 export interface Event {

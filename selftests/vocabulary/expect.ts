@@ -2,11 +2,11 @@
 // Checks of what a case finds: each names who saw what, and what was expected.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { OLD, PAGE, word } from './memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** What a helper needs of a case's context. */
 export type Checks = Pick<CaseContext, 'check'>;

@@ -2,9 +2,9 @@
 // The device of HMM v14.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 // Numbers of lib/series/hmm_v14/driver.ts.
 export const V14_TO_DEVICE = 0;

@@ -2,11 +2,11 @@
 // Memory with known contents. What races with something is touched beforehand, so that few steps are left.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_buffer_alloc, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import type { Checks } from './expect.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 export const PAGE = 4096;
 export const HUGE = 2 * 1024 * 1024;

@@ -2,12 +2,12 @@
 // The mirror devices of test_hmm: commands to them, and what they and the CPU must agree on.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hmm_dmirror_cmd, type HmmBuffer } from '../hmm-tests/buffer.ts';
 import { type Checks, expect_ret, expect_word, expect_words } from './expect.ts';
 import { filled, PAGE } from './memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const SPM0 = 0x4000_0000;
 const CHUNK = 256 * 1024 * 1024;

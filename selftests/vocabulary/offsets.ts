@@ -2,9 +2,9 @@
 // Device memory outside of the physical address space, and the device whose user chooses offsets in it.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** The kernel with seed 000's series. */
 export const OFFSETS = ['device-private-offsets'] as const;

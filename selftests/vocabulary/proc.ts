@@ -2,11 +2,11 @@
 // What /proc says of a page.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { hex } from './expect.ts';
 import { PAGE } from './memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /**
  * What /proc/self/pagemap says of the page at an address: the pfn of a present one, the type and offset of a swap

@@ -2,13 +2,13 @@
 // The racers that recur: threads that do one thing and check what it answers.
 
 import type { CaseContext, Racer } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { fork_behind, type Gate } from './events.ts';
 import { type Checks, expect_ret, expect_words } from './expect.ts';
 import { increment, PAGE } from './memory.ts';
 import { type Command, dmirror } from './mirror.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 /** A racer that is a thread of the case's process. */
 export function thread(name: string, run: (t: Libc) => Gen<void>): Racer {

@@ -2,11 +2,11 @@
 // Pages that a userfaultfd write-protects.
 
 import type { CaseContext } from '../../harness/explore/engine.ts';
-import type { Libc } from '../../harness/kselftest/libc.ts';
+import type { Libc } from '../../lib/user/libc.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { HmmBuffer } from '../hmm-tests/buffer.ts';
 import { PAGE } from './memory.ts';
-import * as U from '../../harness/kselftest/uapi.ts';
+import * as U from '../../lib/user/uapi.ts';
 
 const UFFDIO_WRITEPROTECT = { request: 0xc018aa06, size: 24, start: 0, len: 8, mode: 16 } as const;
 const UFFDIO_REGISTER_MODE_WP = 2;
