@@ -85,7 +85,6 @@ export class lru_state {
   /** pages on each list */
   readonly lru_size = new Int32Array(5);
   readonly cpu_fbatches: cpu_fbatches[] = [];
-  lru_disable_count = 0;
   constructor(m: Machine) {
     for (let i = 0; i <= LRU_UNEVICTABLE; i++) this.lists.push(new PageList());
     for (let i = 0; i < m.cpus.length; i++) this.cpu_fbatches.push(new cpu_fbatches());
@@ -203,24 +202,12 @@ function folios_put(m: Machine, folios: number[]): void {
   folios_put_refs(m, folios, null);
 }
 
-/** Drops a reference to the folio of each page (mm/folio.c: release_pages()). */
-export function release_pages(m: Machine, pages: ArrayLike<number>, nr = pages.length): void {
-  const folios: number[] = [];
-  for (let i = 0; i < nr; i++) folios.push(page_folio(m, pages[i]));
-  folios_put(m, folios);
-}
-
 /**
  * Returns true if a per-CPU batch may hold the folio, which is false for large ones (mm/internal.h:
  * folio_may_be_lru_cached()).
  */
 function folio_may_be_lru_cached(m: Machine, folio: number): boolean {
   return !folio_test_large(m, folio);
-}
-
-/** Returns true while the batches are disabled (include/linux/swap.h: lru_cache_disabled()). */
-function lru_cache_disabled(m: Machine): boolean {
-  return m.lru.lru_disable_count > 0;
 }
 
 /** mm/folio.c: lru_add() */
@@ -310,7 +297,7 @@ function folio_batch_move_lru(m: Machine, fbatch: number[], move_fn: move_fn_t):
 function folio_batch_add_and_move(m: Machine, folio: number, fbatch: number[], move_fn: move_fn_t): void {
   folio_get(m, folio);
   fbatch.push(folio);
-  if (fbatch.length >= FOLIO_BATCH_SIZE || !folio_may_be_lru_cached(m, folio) || lru_cache_disabled(m)) {
+  if (fbatch.length >= FOLIO_BATCH_SIZE || !folio_may_be_lru_cached(m, folio)) {
     folio_batch_move_lru(m, fbatch, move_fn);
   }
 }
@@ -435,15 +422,4 @@ export function* lru_cache_drain_for_folio(
     yield* lru_add_drain_all(m);
     if (drained !== null) drained.state = LRU_CACHE_DRAINED_ALL;
   }
-}
-
-/** Disables and drains the batches until lru_cache_enable() (mm/folio.c: lru_cache_disable()). */
-export function* lru_cache_disable(m: Machine): Gen<void> {
-  m.lru.lru_disable_count++;
-  yield* lru_add_drain_all(m);
-}
-
-/** Ends lru_cache_disable() (mm/internal.h: lru_cache_enable()). */
-export function lru_cache_enable(m: Machine): void {
-  m.lru.lru_disable_count--;
 }

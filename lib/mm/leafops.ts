@@ -78,11 +78,6 @@ export function softleaf_to_pmd(entry: number): number {
   return entry;
 }
 
-/** include/linux/leafops.h: softleaf_is_none() */
-export function softleaf_is_none(entry: number): boolean {
-  return entry === 0;
-}
-
 /** include/linux/leafops.h: softleaf_is_swap() */
 export function softleaf_is_swap(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_SWAP;

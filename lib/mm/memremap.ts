@@ -145,16 +145,6 @@ function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
   if (pgmap !== null) percpu_ref_put_many(m, pgmap, 1);
 }
 
-/** Returns true if the pfn is in one of the pgmap's ranges (mm/memremap.c: pgmap_pfn_valid()). */
-export function pgmap_pfn_valid(pgmap: dev_pagemap, pfn: number): boolean {
-  const phys = pfn * PAGE_SIZE;
-  for (let i = 0; i < pgmap.nr_range; i++) {
-    const r = pgmap.ranges[i];
-    if (phys >= r.start && phys <= r.end) return true;
-  }
-  return false;
-}
-
 /** Returns the pgmap of a device page (include/linux/mmzone.h: page_pgmap()). */
 export function page_pgmap(m: Machine, page: number): dev_pagemap {
   const folio = page_folio(m, page);
@@ -186,11 +176,6 @@ export function folio_is_device_coherent(m: Machine, folio: number): boolean {
 /** include/linux/memremap.h: is_device_coherent_page() */
 export function is_device_coherent_page(m: Machine, page: number): boolean {
   return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_COHERENT);
-}
-
-/** include/linux/memremap.h: folio_is_fsdax() */
-export function folio_is_fsdax(m: Machine, folio: number): boolean {
-  return is_of_type(m, folio, MEMORY_DEVICE_FS_DAX);
 }
 
 /**

@@ -261,11 +261,6 @@ export function tlb_remove_pmd_tlb_entry(tlb: mmu_gather, address: number): void
   tlb_flush_pmd_range(tlb, address, PMD_SIZE);
 }
 
-/** Records a cleared huge pud (include/asm-generic/tlb.h: tlb_remove_pud_tlb_entry()). */
-export function tlb_remove_pud_tlb_entry(tlb: mmu_gather, address: number): void {
-  tlb_flush_pud_range(tlb, address, PUD_SIZE);
-}
-
 /** Records a cleared hugetlb entry; its size is in bytes (include/asm-generic/tlb.h: tlb_remove_huge_tlb_entry()). */
 export function tlb_remove_huge_tlb_entry(tlb: mmu_gather, huge_page_size: number, address: number): void {
   if (huge_page_size >= PUD_SIZE) tlb_flush_pud_range(tlb, address, huge_page_size);

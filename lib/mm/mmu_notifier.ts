@@ -282,11 +282,6 @@ export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
   if (subscriptions.list.length > 0) yield* mn_hlist_release(m, subscriptions, mm);
 }
 
-/** Returns true if anything ever subscribed to the mm (include/linux/mmu_notifier.h: mm_has_notifiers()). */
-export function mm_has_notifiers(mm: mm_struct): boolean {
-  return mm.notifier_subscriptions !== null;
-}
-
 /**
  * Tests and clears the accessed state of [start, end) in the secondary MMUs and flushes their TLBs
  * (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()).
@@ -528,26 +523,6 @@ export function* mmu_interval_notifier_insert(
 ): Gen<number> {
   if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
     const ret = yield* mmu_notifier_register(m, null, mm);
-    if (ret !== 0) return ret;
-  }
-  const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;
-  return yield* __mmu_interval_notifier_insert(m, interval_sub, mm, subscriptions, start, length, ops);
-}
-
-/**
- * mmu_interval_notifier_insert() with the mmap_lock held for writing (mm/mmu_notifier.c:
- * mmu_interval_notifier_insert_locked()).
- */
-export function* mmu_interval_notifier_insert_locked(
-  m: Machine,
-  interval_sub: mmu_interval_notifier,
-  mm: mm_struct,
-  start: number,
-  length: number,
-  ops: mmu_interval_notifier_ops,
-): Gen<number> {
-  if (mm.notifier_subscriptions === null || !mm.notifier_subscriptions.has_itree) {
-    const ret = yield* __mmu_notifier_register(m, null, mm);
     if (ret !== 0) return ret;
   }
   const subscriptions = mm.notifier_subscriptions as mmu_notifier_subscriptions;

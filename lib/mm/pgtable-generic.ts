@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { pte_free } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   HPAGE_PMD_SIZE,
   pmd_is_table,
@@ -21,14 +20,6 @@ import type { Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
-
-/**
- * Frees a pte table after lockless walks of it have ended; there are none here, so at once (mm/pgtable-generic.c:
- * pte_free_defer()).
- */
-export function pte_free_defer(m: Machine, mm: mm_struct, pt: ptdesc): void {
-  pte_free(m, mm, pt);
-}
 
 /** Returns the pte table that the pmd points to, or null (mm/pgtable-generic.c: __pte_offset_map()). */
 export function pte_offset_map(m: Machine, pmdt: ptdesc, pi: number): ptdesc | null {

@@ -31,7 +31,6 @@ import {
   type vm_area_struct,
   type vm_fault,
   VM_FAULT_NOPAGE,
-  type vm_operations_struct,
 } from '../mm_types.ts';
 import { folio_test_locked, folio_test_uptodate, PG_locked } from '../page-flags.ts';
 import { folio_nr_pages, folio_ref_add, folio_ref_sub, folio_size, folio_test_large, folio_try_get } from '../page.ts';
@@ -49,9 +48,6 @@ import {
 
 /** largest order of a page cache folio (include/linux/pagemap.h: MAX_PAGECACHE_ORDER) */
 const MAX_PAGECACHE_ORDER = 9;
-
-/** Operations of a file mapping whose faults go through the page cache (mm/filemap.c: generic_file_vm_ops). */
-export const generic_file_vm_ops: vm_operations_struct = { map_pages: filemap_map_pages };
 
 /**
  * Returns a new page cache for the inode; its id stands in page->mapping. NON-KERNEL (include/linux/fs.h:
@@ -385,9 +381,4 @@ export function mapping_map_writable(mapping: address_space): number {
 /** mapping_map_writable() for one that cannot be denied (include/linux/fs.h: mapping_allow_writable()). */
 export function mapping_allow_writable(mapping: address_space): void {
   mapping.i_mmap_writable++;
-}
-
-/** Returns true if there are shared writable mappings (include/linux/fs.h: mapping_writably_mapped()). */
-export function mapping_writably_mapped(mapping: address_space): boolean {
-  return mapping.i_mmap_writable > 0;
 }

@@ -14,7 +14,6 @@ import {
   TASK_UNINTERRUPTIBLE,
   type WaitPoint,
 } from '../../kernel/sched/core.ts';
-import { folio_put } from '../folio.ts';
 import { softleaf_to_folio } from '../leafops.ts';
 import {
   FAULT_FLAG_ALLOW_RETRY,
@@ -119,22 +118,13 @@ function folio_wake(m: Machine, folio: number, q: folio_waitqueue): void {
   if (q.waiters.length === 0 && q.owner === null) m.folio_wait.delete(folio);
 }
 
-/**
- * Waits for PG_locked; `exclusive` takes it, `drop` drops a reference first (mm/filemap.c: folio_wait_bit_common()).
- */
-function* folio_wait_bit_common(
-  m: Machine,
-  folio: number,
-  state: number,
-  exclusive: boolean,
-  drop: boolean,
-): Gen<number> {
+/** Waits for PG_locked; `exclusive` takes it (mm/filemap.c: folio_wait_bit_common()). */
+function* folio_wait_bit_common(m: Machine, folio: number, state: number, exclusive: boolean): Gen<number> {
   let unfairness = SYSCTL_PAGE_LOCK_UNFAIRNESS;
   for (;;) {
     if (exclusive) {
       if (folio_trylock(m, folio)) return 0;
     } else if (!folio_test_locked(m, folio)) {
-      if (drop) folio_put(m, folio);
       return 0;
     }
     const q = folio_waitqueue_of(m, folio);
@@ -146,7 +136,6 @@ function* folio_wait_bit_common(
       done: false,
     };
     q.waiters.push(w);
-    if (drop) folio_put(m, folio);
     while (!w.woken) {
       if (state === TASK_KILLABLE && fatal_signal_pending(m.current)) break;
       yield* schedule(m, state, q);
@@ -162,14 +151,14 @@ function* folio_wait_bit_common(
 /** Locks the folio, sleeping while another task holds the lock (include/linux/pagemap.h: folio_lock()). */
 export function* folio_lock(m: Machine, folio: number): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
-  if (!folio_trylock(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true, false);
+  if (!folio_trylock(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true);
 }
 
 /** folio_lock() that returns -EINTR after SIGKILL (include/linux/pagemap.h: folio_lock_killable()). */
 export function* folio_lock_killable(m: Machine, folio: number): Gen<number> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
   if (folio_trylock(m, folio)) return 0;
-  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true, false);
+  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true);
 }
 
 /** Locks the page's folio (include/linux/pagemap.h: lock_page()). */
@@ -189,20 +178,13 @@ export function unlock_page(m: Machine, page: number): void {
 
 /** Waits until the folio is unlocked (include/linux/pagemap.h: folio_wait_locked()). */
 export function* folio_wait_locked(m: Machine, folio: number): Gen<void> {
-  if (folio_test_locked(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, false, false);
+  if (folio_test_locked(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, false);
 }
 
 /** folio_wait_locked() that returns -EINTR after SIGKILL (include/linux/pagemap.h: folio_wait_locked_killable()). */
 function* folio_wait_locked_killable(m: Machine, folio: number): Gen<number> {
   if (!folio_test_locked(m, folio)) return 0;
-  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, false, false);
-}
-
-/**
- * Drops a reference and waits until the folio is unlocked. Returns 0 or -EINTR (mm/filemap.c: folio_put_wait_locked()).
- */
-export function* folio_put_wait_locked(m: Machine, folio: number, state: number): Gen<number> {
-  return yield* folio_wait_bit_common(m, folio, state, false, true);
+  return yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, false);
 }
 
 /**
@@ -252,13 +234,13 @@ export function* folio_lock_or_retry(m: Machine, folio: number, vmf: vm_fault): 
     return VM_FAULT_RETRY;
   }
   if (flags & FAULT_FLAG_KILLABLE) {
-    const ret = yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true, false);
+    const ret = yield* folio_wait_bit_common(m, folio, TASK_KILLABLE, true);
     if (ret !== 0) {
       release_fault_lock(m, vmf);
       return VM_FAULT_RETRY;
     }
   } else {
-    yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true, false);
+    yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true);
   }
   return 0;
 }

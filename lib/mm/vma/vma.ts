@@ -90,11 +90,6 @@ export function vma_end_anon_pgoff(vma: vm_area_struct): number {
   return vma.vm_anon_pgoff + vma_pages(vma);
 }
 
-/** Returns the anonymous index of the last page (include/linux/mm.h: vma_last_anon_pgoff()). */
-export function vma_last_anon_pgoff(vma: vm_area_struct): number {
-  return vma_end_anon_pgoff(vma) - 1;
-}
-
 /**
  * Returns the index of an anonymous folio that the vma maps at the address (include/linux/pagemap.h:
  * linear_anon_page_index()).
@@ -166,13 +161,6 @@ export function vma_prev(vmi: vma_iterator): vm_area_struct | null {
   return vma_iter_at(vmi, prev);
 }
 
-/** Returns the vmas after and before the iterator, which ends on the latter (mm/vma.h: vma_iter_next_rewind()). */
-export function vma_iter_next_rewind(vmi: vma_iterator): { next: vm_area_struct | null; prev: vm_area_struct | null } {
-  const from = vmi.active ? vmi.last + 1 : vmi.index;
-  const i = first_ending_above(vmi.mm, from);
-  return { next: vmi.mm.mm_mt[i] ?? null, prev: vmi.mm.mm_mt[i - 1] ?? null };
-}
-
 /** Stores a write-locked vma, whose range must be free, in its mm (mm/vma.h: vma_iter_store_new()). */
 export function vma_iter_store_new(vmi: vma_iterator, vma: vm_area_struct): void {
   const mm = vmi.mm;
@@ -194,11 +182,6 @@ export function vma_erase(mm: mm_struct, vmas: readonly vm_area_struct[]): void 
   mm.mm_mt.splice(i, vmas.length);
 }
 
-/** Sets the flags of a vma that is not attached yet (include/linux/mm.h: vm_flags_init()). */
-export function vm_flags_init(vma: vm_area_struct, flags: number): void {
-  vma.vm_flags = flags;
-}
-
 /** Replaces the flags of a write-locked vma (include/linux/mm.h: vm_flags_reset()). */
 export function vm_flags_reset(vma: vm_area_struct, flags: number): void {
   vma.vm_flags = flags;
@@ -210,16 +193,6 @@ export function vm_flags_reset(vma: vm_area_struct, flags: number): void {
  */
 export function vm_flags_set(vma: vm_area_struct, flags: number): void {
   vma.vm_flags |= flags;
-}
-
-/** Removes flags from a vma that the caller has write-locked (include/linux/mm.h: vm_flags_clear()). */
-export function vm_flags_clear(vma: vm_area_struct, flags: number): void {
-  vma.vm_flags &= ~flags;
-}
-
-/** Adds and removes flags (include/linux/mm.h: vm_flags_mod()). */
-export function vm_flags_mod(vma: vm_area_struct, set: number, clear: number): void {
-  vma.vm_flags = (vma.vm_flags | set) & ~clear;
 }
 
 /** Sets the range and both page offsets (mm/vma.c: vma_set_range()). */
