@@ -22,7 +22,7 @@ import { security_vm_enough_memory_mm, snapshot_page, vm_unacct_memory } from '.
 
 const SERIES = ['device-private-offsets'] as const;
 // include/uapi/linux/kernel-page-flags.h
-const [ANON, HEAD, TAIL, NOPAGE, ZERO_PAGE, RESERVED] = [2 ** 12, 2 ** 15, 2 ** 16, 2 ** 20, 2 ** 24, 2 ** 32];
+const [KPF_ANON, HEAD, TAIL, NOPAGE, ZERO_PAGE, RESERVED] = [2 ** 12, 2 ** 15, 2 ** 16, 2 ** 20, 2 ** 24, 2 ** 32];
 const [FAITHFUL, DEVICE_PRIVATE] = [1, 8];
 const PAGE = 4096;
 const ENOMEM = 12;
@@ -52,9 +52,9 @@ t.test('pages of RAM', (t) => {
   const head = pfn_to_page(m, 0x4000);
   prep_compound_page(m, head, 2);
   m.page.mapping[head] = FOLIO_MAPPING_ANON;
-  t.equal(stable_page_flags(m, head), ANON + HEAD);
+  t.equal(stable_page_flags(m, head), KPF_ANON + HEAD);
   t.same(snapshot_page(m, head + 3), { pfn: 0x4003, idx: 3, flags: FAITHFUL });
-  t.equal(stable_page_flags(m, head + 3), ANON + TAIL);
+  t.equal(stable_page_flags(m, head + 3), KPF_ANON + TAIL);
   t.end();
 });
 
@@ -111,16 +111,16 @@ t.test('what may be written privately or is anonymous and shared counts; the res
     yield* sys_mprotect(m, b + PAGE, 3 * PAGE, RW);
     t.equal(charged(), 20);
     yield* sys_mprotect(m, b + PAGE, 3 * PAGE, R);
-    t.equal(charged(), 17, 'nobody wrote there, so the promise is taken back');
+    t.equal(charged(), 17, 'never written, so it is uncharged');
     yield* user_store32(m, a, 1);
     yield* sys_mprotect(m, a, 10 * PAGE, NONE);
-    t.equal(charged(), 17, 'once written to, it stays');
+    t.equal(charged(), 17, 'once written, it stays charged');
     yield* sys_munmap(m, a + 8 * PAGE, PAGE);
     t.equal(charged(), 16);
     for (const addr of [a, b, c]) yield* sys_munmap(m, addr, 10 * PAGE);
     t.equal(charged(), 7);
     yield* do_syscall_64(m, NR_munmap, d, 7 * PAGE);
-    t.equal(charged(), 0, 'the last unmap gives the file up, and with it its pages');
+    t.equal(charged(), 0, 'the last unmap releases the file and its pages');
   });
   m.sched.run(() => m.sched.tasks.length === 0);
   t.equal(m.vm_committed_as, 0);
