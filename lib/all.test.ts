@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // All unit tests of lib in one process, since loading the model takes longer than most of them. One file alone runs by
-// `npx tap lib/mm/rmap.test.ts`; a failure names its file and line.
+// `npx tap lib/mm/rmap/rmap.test.ts`; a failure names its file and line.
 
 import { readdirSync } from 'node:fs';
 import t from 'tap';

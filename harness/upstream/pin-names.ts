@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `node --import tsx harness/pin-names.ts LINUX_SOURCE`: rewrites lib/upstream-names.txt, the names that lib may cite.
+// `node --import tsx harness/upstream/pin-names.ts LINUX_SOURCE`: rewrites lib/upstream-names.txt, the names that lib may cite.
 // For every upstream file that lib cites it lists what that file defines: functions, macros, structures, enums.
 
 import { readFileSync, readdirSync, writeFileSync, existsSync } from 'node:fs';
