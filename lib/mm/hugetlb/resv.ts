@@ -282,8 +282,8 @@ function clear_vma_resv_huge_pages(m: Machine, vma: vm_area_struct): void {
 }
 
 /**
- * Calls clear_vma_resv_huge_pages() for a hugetlb vma after freeing its vma lock (mm/hugetlb.c:
- * fixup_hugetlb_reservations()).
+ * Calls clear_vma_resv_huge_pages() for a hugetlb vma, under the file's i_mmap_rwsem; does nothing for other vmas
+ * (mm/hugetlb.c: fixup_hugetlb_reservations()).
  */
 export function* fixup_hugetlb_reservations(m: Machine, vma: vm_area_struct): Gen<void> {
   if (!is_vm_hugetlb_page(vma)) return;

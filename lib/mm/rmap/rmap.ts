@@ -47,7 +47,7 @@ const ENTIRELY_MAPPED = 0x800000;
 const FOLIO_PAGES_MAPPED = ENTIRELY_MAPPED - 1;
 const MM_ID_DUMMY = 0;
 
-/** Warns on a sanity check that fails. NON-KERNEL: keeps the closure-free call sites short. */
+/** Warns about a failed sanity check. NON-KERNEL: upstream's VM_WARN_ON_FOLIO(). */
 function warn(m: Machine, fn: string, what: string): void {
   WARN_ON(m, true, fn, what);
 }
