@@ -5,22 +5,17 @@ import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../../boot.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean, small_machine } from '../../kernel/testing.ts';
-import { folio_unlock } from '../filemap/folio_lock.ts';
 import {
   make_device_exclusive_entry,
   make_guard_swp_entry,
   make_poisoned_swp_entry,
   make_pte_marker_entry,
-  make_writable_device_private_entry,
 } from '../leafops.ts';
-import { dev_pagemap, memremap_pages, memunmap_pages, zone_device_folio_init } from '../memremap.ts';
 import { type mm_struct, vm_area_struct, vm_fault } from '../mm_types.ts';
 import { mmap_read_lock, mmap_read_unlock } from '../mmap_lock.ts';
 import { folio_test_locked } from '../page-flags.ts';
 import { page_to_pfn, pfn_to_page } from '../page.ts';
 import { ptep_clear_flush } from '../pgtable-generic.ts';
-import { anon_vma_prepare } from '../rmap/anon_vma.ts';
-import { folio_add_new_anon_rmap } from '../rmap/rmap.ts';
 import { leaf_at } from '../testing.ts';
 import { handle_mm_fault, pte_range_none, vm_normal_page, vmf_pte_changed } from './fault.ts';
 import t from 'tap';
@@ -33,7 +28,7 @@ const [PRESENT, PTE_RW, ACCESSED, DIRTY, SPECIAL, SOFT_DIRTY] = [1, 2, 8, 16, 12
 const [WRITE, UNSHARE] = [1, 1 << 10];
 const [SIGBUS, HWPOISON, SIGSEGV] = [2, 0x10, 0x40];
 const [VM_MAYWRITE, VM_PFNMAP, MMF_UNSTABLE] = [0x20, 0x400, 8];
-const [ANONPAGES, DEVICE_PRIVATE] = [1, 1];
+const ANONPAGES = 1;
 const anon_exclusive = 1 << 7;
 
 function run(body: (m: Machine, mm: mm_struct) => Gen<void>): Machine {
@@ -142,45 +137,6 @@ t.test('a CPU that touches a device exclusive page gets it back as it was, but o
     t.equal(yield* user_load32(m, MAP), 5);
     const page = pfn_to_page(m, pfn);
     t.same([folio_test_locked(m, page), m.page._mapcount[page]], [false, 0]);
-  });
-  t.end();
-});
-
-t.test('a CPU fault on a device private page calls its driver with the page locked and held', (t) => {
-  run(function* (m, mm) {
-    yield* sys_mmap(m, MAP, PAGE, RW, FIXED_ANON, -1, 0);
-    yield* user_load32(m, MAP);
-    yield* anon_vma_prepare(m, vma_of(mm));
-    const pgmap = new dev_pagemap();
-    const size = 256 * 1024 * 1024;
-    pgmap.type = DEVICE_PRIVATE;
-    pgmap.owner = 'me';
-    pgmap.nr_range = 1;
-    pgmap.range.start = 2 ** 40 - size;
-    pgmap.range.end = 2 ** 40 - 1;
-    const seen: unknown[] = [];
-    pgmap.ops = {
-      folio_free: (_m, folio) => void seen.push(['freed', folio]),
-      *migrate_to_ram(_m, vmf) {
-        seen.push([vmf.page, folio_test_locked(m, vmf.page), m.page._refcount[vmf.page], vmf.address]);
-        return SIGBUS;
-      },
-    };
-    yield* memremap_pages(m, pgmap, 0);
-    const page = pfn_to_page(m, pgmap.range.start / PAGE);
-    zone_device_folio_init(m, page, pgmap, 0);
-    folio_unlock(m, page);
-    folio_add_new_anon_rmap(m, page, vma_of(mm), MAP, 1);
-    mm.rss_stat[ANONPAGES] = 1;
-    const { table, index } = leaf_at(mm, MAP);
-    ptep_clear_flush(m, vma_of(mm), MAP, table, index);
-    table.entry[index] = make_writable_device_private_entry(page_to_pfn(m, page));
-    t.equal(yield* fault(m, mm, MAP + 17, 0), SIGBUS, 'what the driver answers');
-    t.same(seen, [[page, true, 2, MAP]]);
-    t.same([folio_test_locked(m, page), m.page._refcount[page]], [false, 1]);
-    yield* sys_mmap(m, MAP, PAGE, NONE, FIXED_ANON, -1, 0);
-    t.same(seen[1], ['freed', page]);
-    yield* memunmap_pages(m, pgmap);
   });
   t.end();
 });
