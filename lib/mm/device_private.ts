@@ -36,11 +36,12 @@ import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';
 const HMM_PFN_DEVICE_PRIVATE = 1 << 11;
 /** the highest of the five bits of the order */
 export const HMM_PFN_ORDER_TOP = 1 << 10;
-const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
-/** of a page_vma_mapped_walk: pfn is an offset (mm/page_vma_mapped.ts) */
-const PVMW_DEVICE_PRIVATE = 1 << 2;
-/** of a page_snapshot: pfn is an offset (mm/util.ts) */
-const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
+/** of an mpfn (mm/migrate_device/migrate_vma.ts) */
+export const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
+/** of a page_vma_mapped_walk (mm/page_vma_mapped.ts) */
+export const PVMW_DEVICE_PRIVATE = 1 << 2;
+/** of a page_snapshot (mm/util.ts) */
+export const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
 const MAX_PHYSMEM_BITS = 46;
 

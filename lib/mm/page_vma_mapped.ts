@@ -25,6 +25,7 @@ import type { Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locking/spinlock.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
 import { preempt_point } from '../kernel/sched/core.ts';
+import { PVMW_DEVICE_PRIVATE } from './device_private.ts';
 import { hstate_vma, huge_page_size, pages_per_huge_page } from './hugetlb/pool.ts';
 import { huge_pte_index, huge_pte_lock, huge_pte_offset, huge_ptep_get } from './hugetlb/vma.ts';
 import {
@@ -46,8 +47,6 @@ import { folio_pgoff, page_pgoff, vma_anon_address, vma_filebacked_address } fro
 export const PVMW_SYNC = 1;
 /** find migration entries instead of mappings */
 export const PVMW_MIGRATION = 2;
-/** pfn is a device-private offset; only with device-private-offsets */
-const PVMW_DEVICE_PRIVATE = 4;
 /** set by the walk: the ptes are in more than one table */
 const PVMW_PGTABLE_CROSSED = 1 << 16;
 

@@ -21,8 +21,6 @@ import { userfaultfd_unmap_complete, type userfaultfd_unmap_ctxs } from './userf
 const PAGE_SNAPSHOT_FAITHFUL = 1 << 0;
 export const PAGE_SNAPSHOT_PG_BUDDY = 1 << 1;
 export const PAGE_SNAPSHOT_PG_IDLE = 1 << 2;
-/** pfn is the offset of a device-private page; only with device-private-offsets */
-export const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
 /**
  * Numbers of a page at one moment (include/linux/mm.h: struct page_snapshot). Leaves out the copies of struct page and

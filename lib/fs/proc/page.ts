@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
+import { PAGE_SNAPSHOT_DEVICE_PRIVATE } from '../../mm/device_private.ts';
 import { is_huge_zero_pfn } from '../../mm/huge_memory/sysfs.ts';
 import { is_zero_pfn } from '../../mm/memory/fault.ts';
 import {
@@ -33,7 +34,6 @@ import {
   KPF_PGTABLE,
   KPF_THP,
   KPF_ZERO_PAGE,
-  PAGE_SNAPSHOT_DEVICE_PRIVATE,
   PAGE_SNAPSHOT_PG_BUDDY,
   PAGE_SNAPSHOT_PG_IDLE,
   snapshot_page,

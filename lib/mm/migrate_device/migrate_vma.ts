@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
+import { MIGRATE_PFN_DEVICE_PRIVATE } from '../device_private.ts';
 import type { vm_area_struct } from '../mm_types.ts';
 import { page_folio, pfn_to_page } from '../page.ts';
 
@@ -10,8 +11,6 @@ export const MIGRATE_PFN_VALID = 1 << 0;
 export const MIGRATE_PFN_MIGRATE = 1 << 1;
 export const MIGRATE_PFN_WRITE = 1 << 3;
 export const MIGRATE_PFN_COMPOUND = 1 << 4;
-/** The pfn field is a device-private offset; only in state device-private-offsets. */
-const MIGRATE_PFN_DEVICE_PRIVATE = 1 << 5;
 export const MIGRATE_PFN_SHIFT = 6;
 /** One pfn further in an entry. NON-KERNEL: entries are doubles here, which are not shifted. */
 export const MIGRATE_PFN_ONE = 2 ** MIGRATE_PFN_SHIFT;
