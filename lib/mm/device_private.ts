@@ -45,7 +45,7 @@ export const PAGE_SNAPSHOT_DEVICE_PRIVATE = 1 << 3;
 
 const MAX_PHYSMEM_BITS = 46;
 
-/** Where a number says that it is the offset of a device-private page, and not a pfn. NON-KERNEL. */
+/** How a number is marked as the offset of a device-private page. NON-KERNEL. */
 export interface offset_layout {
   /** flag of an mpfn (mm/migrate_device/migrate_vma.ts) that holds an offset, 0 if none is set */
   readonly mpfn_flag: number;

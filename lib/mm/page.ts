@@ -244,22 +244,22 @@ export function large(m: Machine, folio: number): large_folio {
   return l;
 }
 
-/** True for anonymous memory (include/linux/page-flags.h: folio_test_anon()). */
+/** Returns true for an anonymous folio (include/linux/page-flags.h: folio_test_anon()). */
 export function folio_test_anon(m: Machine, folio: number): boolean {
   return (m.page.mapping[folio] & FOLIO_MAPPING_ANON) !== 0;
 }
 
-/** True for a page of an anonymous folio (include/linux/page-flags.h: PageAnon()). */
+/** Returns true for a page of an anonymous folio (include/linux/page-flags.h: PageAnon()). */
 export function PageAnon(m: Machine, page: number): boolean {
   return folio_test_anon(m, page_folio(m, page));
 }
 
-/** True for a hugetlb folio (include/linux/page-flags.h: FOLIO_TYPE_OPS). */
+/** Returns true for a hugetlb folio (include/linux/page-flags.h: FOLIO_TYPE_OPS). */
 export function folio_test_hugetlb(m: Machine, folio: number): boolean {
   return m.page.page_type[folio] === PGTY_hugetlb;
 }
 
-/** True for a page that memremap_pages() made (include/linux/mmzone.h: folio_is_zone_device()). */
+/** Returns true for a page of memremap_pages() (include/linux/mmzone.h: folio_is_zone_device()). */
 export function folio_is_zone_device(m: Machine, folio: number): boolean {
   return m.page.zone[folio] === ZONE_DEVICE;
 }

@@ -51,7 +51,7 @@ export class PhysMem {
     this.memory = memory;
   }
 
-  /** Gives all contents in user memory back; the machine has ended. */
+  /** Frees all contents in user memory when the machine has ended. */
   release(): void {
     for (const s of this.sections) for (let i = 0; i < (s?.slabs.length ?? 0); i++) this.drop_slab(s as Section, i);
   }
@@ -89,7 +89,7 @@ export class PhysMem {
     return slab;
   }
 
-  /** Notes that page `at` of the slab may be written to. */
+  /** Marks page `at` of the slab as used. */
   touch(slab: Slab, at: number): void {
     if (slab.used[at] === USED_CODE) this.code_writes++;
     slab.used[at] = 1;

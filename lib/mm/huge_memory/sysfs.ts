@@ -408,17 +408,17 @@ export function vma_thp_gfp_mask(m: Machine, vma: vm_area_struct | null): number
   return GFP_TRANSHUGE_LIGHT;
 }
 
-/** True for the huge zero folio (include/linux/huge_mm.h: is_huge_zero_folio()). */
+/** Returns true for the huge zero folio (include/linux/huge_mm.h: is_huge_zero_folio()). */
 export function is_huge_zero_folio(m: Machine, folio: number): boolean {
   return folio !== 0 && m.thp.huge_zero_folio === folio;
 }
 
-/** True for a pfn within the huge zero folio (include/linux/huge_mm.h: is_huge_zero_pfn()). */
+/** Returns true for a pfn of the huge zero folio (include/linux/huge_mm.h: is_huge_zero_pfn()). */
 export function is_huge_zero_pfn(m: Machine, pfn: number): boolean {
   return m.thp.huge_zero_pfn === ALIGN_DOWN(pfn, HPAGE_PMD_NR);
 }
 
-/** True for a pmd that maps the huge zero folio (include/linux/huge_mm.h: is_huge_zero_pmd()). */
+/** Returns true for a pmd that maps the huge zero folio (include/linux/huge_mm.h: is_huge_zero_pmd()). */
 export function is_huge_zero_pmd(m: Machine, pmd: number): boolean {
   return pmd_present(pmd) && is_huge_zero_pfn(m, pmd_pfn(pmd));
 }

@@ -60,7 +60,7 @@ class vma_resv {
   }
 }
 
-/** What hugetlbfs keeps for an inode (include/linux/hugetlb.h: struct hugetlbfs_inode_info). */
+/** hugetlbfs's part of an inode (include/linux/hugetlb.h: struct hugetlbfs_inode_info). */
 export class hugetlbfs_inode_info {
   readonly hstate: hstate;
   readonly resv_map = new resv_map();
