@@ -52,9 +52,15 @@ export function innermost(path: readonly string[]): string {
   return path.find((name) => !NOT_A_FUNCTION.has(name)) ?? '?';
 }
 
+/** The function of a symbol: the compiler names the copies that it makes of one (`f.constprop.0`, `f.isra.0`). */
+function function_of(symbol: string): string {
+  return symbol.replace(/\.(constprop|isra|part|cold).*$/, '');
+}
+
 /** Returns true if a recorded symbol is one of the functions around a warning: the compiler inlines into callers. */
 function on_path(symbol: string, warning: Warning): boolean {
-  return warning.fn === symbol || warning.path.includes(symbol);
+  const name = function_of(symbol);
+  return warning.fn === name || warning.path.includes(name);
 }
 
 /**
@@ -100,7 +106,7 @@ function answer_text(answer: Answer): string {
 export function same_end(end: End | undefined, stop: Stop | null): boolean {
   if (end === undefined || stop === null) return end === undefined && stop === null;
   if ('hang' in end) return stop.kind === 'hang';
-  return stop.kind === 'oops' && stop.oops.path.includes(end.oops);
+  return stop.kind === 'oops' && stop.oops.path.includes(function_of(end.oops));
 }
 
 function stop_text(stop: Stop): string {
