@@ -3,7 +3,8 @@
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM, ENXIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { null_dereference } from '../kernel/null_pointer.ts';
+import { BUG_ON, printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import {
   IORES_DESC_NONE,
   IORESOURCE_SYSTEM_RAM,
@@ -13,9 +14,12 @@ import {
 } from '../kernel/resource.ts';
 import { complete, completion, wait_for_completion } from '../kernel/sched/completion.ts';
 import { __folio_set_locked } from './filemap/folio_lock.ts';
+import { folio_unqueue_deferred_split } from './huge_memory/deferred_split.ts';
 import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
+import { Unmodelled } from '../unmodelled.ts';
 import type { vm_fault } from './mm_types.ts';
 import {
+  folio_test_lru,
   PAGE_FLAGS_FIRST_BYTE,
   PAGE_FLAGS_SECOND,
   PG_anon_exclusive,
@@ -57,6 +61,11 @@ export interface dev_pagemap_ops {
   migrate_to_ram?: (m: Machine, vmf: vm_fault) => Gen<number>;
   /** `tail` was split off `head`; last call: tail 0, for the head itself */
   folio_split?: (m: Machine, head: number, tail: number) => void;
+  /**
+   * NON-KERNEL: the first word of what `data`, the zone_device_data of `folio`, points at became the address of the lru
+   * of `page`
+   */
+  overwritten?: (m: Machine, folio: number, data: number, page: number) => void;
 }
 
 /** A range of physical bytes, inclusive (include/linux/range.h: struct range). */
@@ -145,17 +154,34 @@ function put_dev_pagemap(m: Machine, pgmap: dev_pagemap | null): void {
   if (pgmap !== null) percpu_ref_put_many(m, pgmap, 1);
 }
 
+/**
+ * What stands in the place of a struct dev_pagemap that begins at the lru of a struct page: by the layouts of x86-64 its
+ * type is the lower half of the next page's private, and its owner the flags of the page after that, which are no
+ * owner's address. NON-KERNEL.
+ */
+function lru_as_pgmap(m: Machine, page: number): dev_pagemap {
+  const pgmap = new dev_pagemap();
+  pgmap.type = m.page.private[page + 1];
+  pgmap.owner = pgmap;
+  return pgmap;
+}
+
+/** folio->pgmap, or what a list that took its word makes of it; null for NULL. NON-KERNEL. */
+function folio_pgmap(m: Machine, folio: number): dev_pagemap | null {
+  const word = m.page.pgmap[folio];
+  return word < 0 ? lru_as_pgmap(m, -word) : m.pgmaps.get(word);
+}
+
 /** Returns the pgmap of a device page (include/linux/mmzone.h: page_pgmap()). */
 export function page_pgmap(m: Machine, page: number): dev_pagemap {
   const folio = page_folio(m, page);
   WARN_ON_ONCE(m, m.page.zone[folio] !== ZONE_DEVICE, 'page_pgmap');
-  return m.pgmaps.get(m.page.pgmap[folio]) as dev_pagemap;
+  return folio_pgmap(m, folio) as dev_pagemap;
 }
 
 /** Returns true for a device folio of the MEMORY_DEVICE_* type. NON-KERNEL. */
 function is_of_type(m: Machine, folio: number, type: number): boolean {
-  const p = m.page;
-  return p.zone[folio] === ZONE_DEVICE && m.pgmaps.get(p.pgmap[folio])?.type === type;
+  return m.page.zone[folio] === ZONE_DEVICE && folio_pgmap(m, folio)?.type === type;
 }
 
 /** include/linux/memremap.h: folio_is_device_private() */
@@ -165,6 +191,7 @@ export function folio_is_device_private(m: Machine, folio: number): boolean {
 
 /** include/linux/memremap.h: is_device_private_page() */
 export function is_device_private_page(m: Machine, page: number): boolean {
+  if (page === 0) throw null_dereference(8);
   return is_of_type(m, page_folio(m, page), MEMORY_DEVICE_PRIVATE);
 }
 
@@ -183,14 +210,31 @@ export function is_device_coherent_page(m: Machine, page: number): boolean {
  * folio_zone_device_data()).
  */
 export function folio_zone_device_data(m: Machine, folio: number): number {
-  WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
-  return m.page.private[folio];
+  WARN_ON(m, !folio_is_device_private(m, folio), 'folio_zone_device_data');
+  return m.page.zone_device_data[folio];
 }
 
 /** Sets the driver's data of a private folio (include/linux/memremap.h: folio_set_zone_device_data()). */
 export function folio_set_zone_device_data(m: Machine, folio: number, data: number): void {
-  WARN_ON_ONCE(m, !folio_is_device_private(m, folio), 'folio_set_zone_device_data');
-  m.page.private[folio] = data;
+  WARN_ON(m, !folio_is_device_private(m, folio), 'folio_set_zone_device_data');
+  m.page.zone_device_data[folio] = data;
+}
+
+/**
+ * list_add_tail(&page->lru, &head->lru) of device pages. head->lru is no list: its words are head's pgmap and
+ * zone_device_data, and what the latter points at takes the place of the last entry. NON-KERNEL.
+ */
+export function zone_device_lru_add_tail(m: Machine, page: number, head: number): void {
+  const p = m.page;
+  const prev = p.zone_device_data[head];
+  const ops = folio_pgmap(m, head)?.ops;
+  if (prev === 0) throw null_dereference(0);
+  p.zone_device_data[head] = -page;
+  p.pgmap[page] = -head;
+  p.zone_device_data[page] = prev;
+  if (prev < 0) p.pgmap[-prev] = -page;
+  else if (ops?.overwritten !== undefined) ops.overwritten(m, head, prev, page);
+  else throw new Unmodelled('lru_add_split_folio: a coherent folio whose zone_device_data is overwritten');
 }
 
 /** Calls back with runs of contiguous struct pages of [pfn, pfn+nr). NON-KERNEL. */
@@ -225,6 +269,7 @@ export function reset_pages(
   p.mapping.fill(0, page, page + nr);
   p.index.fill(0, page, page + nr);
   p.private.fill(0, page, page + nr);
+  p.zone_device_data.fill(0, page, page + nr);
   p.lru_next.fill(0, page, page + nr);
   p.lru_prev.fill(0, page, page + nr);
   p.order.fill(0, page, page + nr);
@@ -373,12 +418,24 @@ function clear_mapping(m: Machine, page: number): void {
   if (!m.patch.device_page_keeps_mapping) m.page.mapping[page] = 0;
 }
 
+/** The checks of a device folio that is uncharged (mm/memcontrol.c: uncharge_folio()). */
+function uncharge_folio(m: Machine, folio: number): void {
+  BUG_ON(folio_test_lru(m, folio), 'mm/memcontrol.c: uncharge_folio()');
+  if (m.page.flags[folio] & PG_head) WARN_ON_ONCE(m, folio_unqueue_deferred_split(m, folio), 'uncharge_folio');
+}
+
+/** Uncharges a device folio; only one with a mapping was charged (include/linux/memcontrol.h: mem_cgroup_uncharge()). */
+function mem_cgroup_uncharge(m: Machine, folio: number): void {
+  if (m.page.mapping[folio] !== 0) uncharge_folio(m, folio);
+}
+
 /** Returns a device folio without references to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
   const p = m.page;
-  const pgmap = m.pgmaps.get(p.pgmap[folio]);
+  const pgmap = folio_pgmap(m, folio);
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
+  mem_cgroup_uncharge(m, folio);
   if (p.mapping[folio] & FOLIO_MAPPING_ANON) {
     if (nr > 1 && !m.patch.freed_device_folio_counted) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
     for (let i = folio; i < folio + nr; i++) p.flags[i] &= ~PG_anon_exclusive;

@@ -73,12 +73,20 @@ export class Vmemmap {
   mapping: Int32Array = new Int32Array(GROWTH);
   /** page offset within the mapping */
   index: Float64Array = new Float64Array(GROWTH);
-  /** page->private, folio->migrate_info or page->zone_device_data */
+  /** page->private, folio->migrate_info: a number that its user defines */
   private: Int32Array = new Int32Array(GROWTH);
   lru_next: Int32Array = new Int32Array(GROWTH);
   lru_prev: Int32Array = new Int32Array(GROWTH);
-  /** id of the dev_pagemap of a ZONE_DEVICE page (m.pgmaps), else 0 */
-  pgmap: Uint16Array = new Uint16Array(GROWTH);
+  /**
+   * The word of a ZONE_DEVICE page that is folio->pgmap, lru.next or compound_info: the id of a dev_pagemap (m.pgmaps),
+   * 0 for NULL, or -row for the address of a page's lru
+   */
+  pgmap: Int32Array = new Int32Array(GROWTH);
+  /**
+   * The word that is page->zone_device_data, a number that its driver defines, or lru.prev of a ZONE_DEVICE page: -row
+   * for the address of a page's lru
+   */
+  zone_device_data: Int32Array = new Int32Array(GROWTH);
   /** order of a folio's head page or of a free block */
   order: Uint8Array = new Uint8Array(GROWTH);
   page_type: Uint8Array = new Uint8Array(GROWTH);
@@ -92,7 +100,7 @@ export class Vmemmap {
 
   /** Returns the bytes of the rows in use. */
   bytes(): number {
-    return this.rows * (this.flags.BYTES_PER_ELEMENT * 8 + 8 + 2 + 3);
+    return this.rows * (this.flags.BYTES_PER_ELEMENT * 10 + 8 + 3);
   }
 
   /** Adds a section of rows whose first pfn is `pfn`, or -1 for pages without pfns. Returns its first row. */
@@ -110,7 +118,8 @@ export class Vmemmap {
       this.private = grow(this.private, (k) => new Int32Array(k), n);
       this.lru_next = grow(this.lru_next, (k) => new Int32Array(k), n);
       this.lru_prev = grow(this.lru_prev, (k) => new Int32Array(k), n);
-      this.pgmap = grow(this.pgmap, (k) => new Uint16Array(k), n);
+      this.pgmap = grow(this.pgmap, (k) => new Int32Array(k), n);
+      this.zone_device_data = grow(this.zone_device_data, (k) => new Int32Array(k), n);
       this.order = grow(this.order, (k) => new Uint8Array(k), n);
       this.page_type = grow(this.page_type, (k) => new Uint8Array(k), n);
       this.zone = grow(this.zone, (k) => new Uint8Array(k), n);

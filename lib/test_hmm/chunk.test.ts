@@ -14,7 +14,14 @@ import {
   dmirror_device_remove_chunks,
   dmirror_devmem_alloc_page,
 } from './chunk.ts';
-import { BACKING_PAGE, dmirror, type dmirror_chunk, type dmirror_device, type test_hmm_state } from './dmirror.ts';
+import {
+  BACKING_PAGE,
+  dmirror,
+  overwrite_mdevice,
+  type dmirror_chunk,
+  type dmirror_device,
+  type test_hmm_state,
+} from './dmirror.ts';
 
 const MIB = 1024 * 1024;
 const CHUNK_PAGES = 65536;
@@ -134,10 +141,33 @@ t.test('no memory behind it, no page; no such type, no chunk', (t) => {
       t.same([mdevice.calloc, mdevice.devmem_chunks?.length], [taken.length, 1], 'the device has more');
       for (const page of taken) release(m, page);
       t.equal(mdevice.cfree, taken.length);
-      const odd = Object.assign(Object.create(mdevice) as dmirror_device, { zone_device_type: 9 });
+      const odd = Object.create(mdevice, { zone_device_type: { value: 9 } }) as dmirror_device;
       t.equal(yield* dmirror_allocate_chunk(m, odd, null, false), EINVAL);
     },
     { mem: 64 * MIB },
   );
   t.end();
 });
+
+t.test(
+  'a mirror whose mdevice is the address of an lru finds a type and a held lock in the struct pages after it',
+  (t) => {
+    run(2, function* (m, mdevice, d) {
+      const page = mdevice.free_pages;
+      mdevice.mod.dmirrors.set(d.id, d);
+      overwrite_mdevice(m, mdevice.mod, d.id, page - 20);
+      mdevice.mod.dmirrors.delete(d.id);
+      t.not(d.mdevice, mdevice);
+      t.equal(d.mdevice.zone_device_type, -1);
+      m.page._mapcount[page - 19] = 1;
+      t.equal(d.mdevice.zone_device_type, 1);
+      m.page._mapcount[page - 19] = -1;
+      t.throws(() => d.mdevice.devmem_chunks, /devmem_chunks/);
+      const waiting: Gen<void> = d.mdevice.lock_free_lists(m);
+      for (let i = 0; i < 3; i++) t.match(waiting.next().value, { what: /mdevice->lock/ });
+      m.page.zone_device_data[page - 10] = 0;
+      t.throws(() => waiting.next(), /free_pages/);
+    });
+    t.end();
+  },
+);

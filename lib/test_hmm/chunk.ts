@@ -65,6 +65,7 @@ import {
   dmirror_is_private_zone,
   dmirror_page_to_chunk,
   dmirror_page_to_device,
+  overwrite_mdevice,
   set_zone_device_data,
   zone_device_data,
 } from './dmirror.ts';
@@ -207,8 +208,7 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
     rpage = folio_alloc(m, GFP_HIGHUSER, order);
     if (rpage === 0) return 0;
   }
-  if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
-  spin_lock_leaf(m, mdevice.lock);
+  yield* mdevice.lock_free_lists(m);
   let dpage = take_free(m, mdevice, is_large);
   if (dpage === 0 && !is_large && rpage === 0 && m.patch.one_coherent_chunk) dpage = split_free_folio(m, mdevice);
   spin_unlock(m, mdevice.lock);
@@ -389,8 +389,8 @@ function dmirror_devmem_folio_split(m: Machine, head: number, tail: number): voi
     offset = page_to_pfn(m, tail) - page_to_pfn(m, head);
   }
   const rpage_tail = folio_page(rfolio, offset);
-  p.private[tail] = rpage_tail;
-  p.private[rpage_tail] = p.private[rpage];
+  p.zone_device_data[tail] = rpage_tail;
+  p.zone_device_data[rpage_tail] = p.zone_device_data[rpage];
   p.compound_head[rpage_tail] = 0;
   p.mapping[rpage_tail] = 0;
   p.mapping[tail] = p.mapping[head];
@@ -403,4 +403,7 @@ const dmirror_devmem_ops: dev_pagemap_ops = {
   folio_free: dmirror_devmem_free,
   migrate_to_ram: dmirror_devmem_fault,
   folio_split: dmirror_devmem_folio_split,
+  overwritten: (m, folio, id, page) => {
+    overwrite_mdevice(m, dmirror_page_to_device(m, folio).mod, id, page);
+  },
 };

@@ -5,9 +5,10 @@ import { ENOENT, ENOMEM } from '../errno.ts';
 import { cdev, device } from '../fs/char_dev.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
-import { spinlock } from '../kernel/locking/spinlock.ts';
+import { spin_lock_leaf, spinlock } from '../kernel/locking/spinlock.ts';
 import { null_dereference } from '../kernel/null_pointer.ts';
 import { Oops } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched/core.ts';
 import { type dev_pagemap, is_device_private_page, page_pgmap } from '../mm/memremap.ts';
 import {
   mmu_interval_notifier,
@@ -94,7 +95,7 @@ export function xa_pointer_tag(entry: number): number {
 export class dmirror {
   /** Value of zone_device_data that refers to this mirror; see BACKING_PAGE(). */
   readonly id: number;
-  readonly mdevice: dmirror_device;
+  mdevice: dmirror_device;
   readonly pt = new device_page_table();
   readonly notifier = new mmu_interval_notifier();
   readonly mutex = new mutex('dmirror->mutex');
@@ -123,12 +124,10 @@ export class dmirror_chunk {
 export class dmirror_device {
   readonly cdevice = new cdev();
   readonly device = new device();
-  /** HMM_DMIRROR_MEMORY_DEVICE_*. */
-  readonly zone_device_type: number;
+  private readonly type: number;
   readonly mod: test_hmm_state;
   devmem_capacity = 0;
-  /** Null until the first chunk is allocated; upstream's devmem_count is its length. */
-  devmem_chunks: dmirror_chunk[] | null = null;
+  private chunks: dmirror_chunk[] | null = null;
   readonly devmem_lock = new mutex('devmem_lock');
   /** Numbers of pages allocated and freed so far. */
   calloc = 0;
@@ -140,8 +139,56 @@ export class dmirror_device {
   readonly lock = new spinlock('mdevice->lock');
   constructor(mod: test_hmm_state, zone_device_type: number) {
     this.mod = mod;
-    this.zone_device_type = zone_device_type;
+    this.type = zone_device_type;
   }
+  /** HMM_DMIRROR_MEMORY_DEVICE_*. */
+  get zone_device_type(): number {
+    return this.type;
+  }
+  /** Null until the first chunk is allocated; upstream's devmem_count is its length. */
+  get devmem_chunks(): dmirror_chunk[] | null {
+    return this.chunks;
+  }
+  set devmem_chunks(chunks: dmirror_chunk[] | null) {
+    this.chunks = chunks;
+  }
+  /** spin_lock(&mdevice->lock) from code that may wait. NON-KERNEL. */
+  *lock_free_lists(m: Machine): Gen<void> {
+    if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
+    spin_lock_leaf(m, this.lock);
+  }
+}
+
+/**
+ * What stands in the place of a struct dmirror_device that begins at the lru of a struct page: by the layouts of x86-64
+ * its zone_device_type is the _mapcount of the page after it, and its lock the second word of the tenth after it, which
+ * reads as held for as long as that is an address. NON-KERNEL.
+ */
+class lru_as_dmirror_device extends dmirror_device {
+  private readonly m: Machine;
+  private readonly page: number;
+  constructor(m: Machine, page: number, mod: test_hmm_state) {
+    super(mod, 0);
+    this.m = m;
+    this.page = page;
+  }
+  override get zone_device_type(): number {
+    return this.m.page._mapcount[this.page + 1];
+  }
+  override get devmem_chunks(): dmirror_chunk[] | null {
+    throw new Unmodelled('struct dmirror_device: devmem_chunks of one that struct pages stand in for');
+  }
+  override *lock_free_lists(m: Machine): Gen<void> {
+    while (m.page.zone_device_data[this.page + 10] !== 0) yield { what: 'mdevice->lock, which struct pages overwrote' };
+    throw new Unmodelled('struct dmirror_device: free_pages of one that struct pages stand in for');
+  }
+}
+
+/** Makes the address of a struct page's lru the mdevice, the first member, of the mirror with that number. NON-KERNEL. */
+export function overwrite_mdevice(m: Machine, mod: test_hmm_state, id: number, page: number): void {
+  const d = mod.dmirrors.get(id);
+  if (d === undefined) throw new Oops('BUG: KASAN: slab-use-after-free: the dmirror of a device page was closed');
+  d.mdevice = new lru_as_dmirror_device(m, page, mod);
 }
 
 /** State of the loaded module. NON-KERNEL: upstream's static variables. */
@@ -171,13 +218,13 @@ export function dmirror_is_private_zone(mdevice: dmirror_device): boolean {
  * NON-KERNEL: a member access.
  */
 export function zone_device_data(m: Machine, page: number): number {
-  return m.page.private[page];
+  return m.page.zone_device_data[page];
 }
 
 /** Sets struct page's zone_device_data. NON-KERNEL: a member access. */
 export function set_zone_device_data(m: Machine, page: number, data: number): void {
   if (page === 0) throw null_dereference(16);
-  m.page.private[page] = data;
+  m.page.zone_device_data[page] = data;
 }
 
 /**
@@ -185,7 +232,6 @@ export function set_zone_device_data(m: Machine, page: number, data: number): vo
  * (lib/test_hmm.c: BACKING_PAGE()).
  */
 export function BACKING_PAGE(m: Machine, page: number): number {
-  if (page === 0) throw null_dereference(8);
   return is_device_private_page(m, page) ? zone_device_data(m, page) : page;
 }
 

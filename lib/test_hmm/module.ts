@@ -286,7 +286,7 @@ function* hmm_dmirror_exit(m: Machine): Gen<void> {
 /** Reports the folios that back a chunk's pages in use, for the audit. NON-KERNEL. */
 function held_backing_folios(m: Machine, chunk: dmirror_chunk, held: (folio: number) => void): void {
   m.device_private.for_each_run(chunk.pagemap, (first, nr) => {
-    const { compound_head, private: data } = m.page;
+    const { compound_head, zone_device_data: data } = m.page;
     m.page.for_each_referenced(first, first + nr, (page) => {
       if (compound_head[page] === 0 && data[page] !== 0) held(data[page]);
     });

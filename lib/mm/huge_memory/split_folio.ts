@@ -7,7 +7,7 @@ import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { Unmodelled } from '../../unmodelled.ts';
 import { __folio_set_locked, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_lru_list, folio_put } from '../folio.ts';
-import { folio_is_device_private, zone_device_private_split_cb } from '../memremap.ts';
+import { folio_is_device_private, zone_device_lru_add_tail, zone_device_private_split_cb } from '../memremap.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import {
   folio_set_large_rmappable,
@@ -105,7 +105,14 @@ function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list:
   }
   // The old folio is frozen but still on its LRU list. The number of pages on the list does not change.
   WARN_ON(m, !folio_test_lru(m, folio), 'lru_add_split_folio');
-  if (!folio_test_unevictable(m, folio)) list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
+  if (folio_test_unevictable(m, folio)) {
+    // mlock_count shares a word with zone_device_data.
+    if (folio_is_zone_device(m, folio)) m.page.zone_device_data[new_folio] = 0;
+  } else if (folio_is_zone_device(m, folio)) {
+    zone_device_lru_add_tail(m, new_folio, folio);
+  } else {
+    list_add_before(m, new_folio, folio, m.lru.lists[folio_lru_list(m, folio)]);
+  }
   folio_set_lru(m, new_folio);
 }
 
@@ -127,9 +134,9 @@ function __split_folio_to_order(m: Machine, folio: number, old_order: number, ne
     if (m.sched.explore && (flags & PG_locked) !== 0) __folio_set_locked(m, new_folio);
     p.mapping[new_folio] = p.mapping[folio];
     p.index[new_folio] = p.index[folio] + i;
-    // zone_device_data shares the column here, not upstream: the driver's split callback takes care of it
-    if (!zone_device) WARN_ON_ONCE(m, p.private[new_folio] !== 0, '__split_folio_to_order');
+    WARN_ON_ONCE(m, p.private[new_folio] !== 0, '__split_folio_to_order');
     p.compound_head[new_folio] = 0;
+    if (zone_device) p.pgmap[new_folio] = 0;
     if (new_order !== 0) {
       prep_compound_page(m, new_folio, new_order);
       folio_set_large_rmappable(m, new_folio);

@@ -68,7 +68,6 @@ import {
 } from '../page-flags.ts';
 import {
   folio_get,
-  folio_is_zone_device,
   folio_nr_pages,
   folio_order,
   folio_page,
@@ -387,8 +386,7 @@ export function folio_migrate_flags(m: Machine, newfolio: number, folio: number)
   }
   p.flags[newfolio] |= add;
   p.flags[folio] &= ~drop;
-  // Device pages keep zone_device_data, which upstream stores beside folio->private.
-  if (!folio_test_hugetlb(m, folio) && !folio_is_zone_device(m, folio)) p.private[folio] = 0;
+  if (!folio_test_hugetlb(m, folio)) p.private[folio] = 0;
   if (p.flags[newfolio] & PG_writeback) WARN_ON(m, true, 'folio_migrate_flags');
 }
 

@@ -433,7 +433,7 @@ export const hmm_v14_driver: Module = {
   users: () => 0,
   held_folios: (m, held) => {
     const s = state_of(m);
-    for (const page of s.in_use) held(m.page.private[page]);
+    for (const page of s.in_use) held(m.page.zone_device_data[page]);
     for (const page of [...s.held, ...s.isolated]) held(page);
   },
 };
