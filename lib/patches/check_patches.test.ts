@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { boot } from '../boot.ts';
 import { check_patches } from './check_patches.ts';
-import { patch_states } from './index.ts';
+import { type PatchId, patch_states } from './index.ts';
 
 const all_ids = patch_states.map((p) => p.id);
 
@@ -30,6 +30,13 @@ t.test('each state says what it is', (t) => {
     if (p.kind === 'reverted') t.ok(p.merged, `${p.id}: what can be taken out is in`);
     if (p.kind === 'proposed') t.notOk(p.merged, `${p.id}: what is proposed is not in`);
   }
+  t.end();
+});
+
+t.test('the compiler knows the ids', (t) => {
+  const known: 'no-16ce101db85d' extends PatchId ? true : false = true;
+  const misspelt: 'no-16ce101db85e' extends PatchId ? true : false = false;
+  t.same([known, misspelt], [true, false]);
   t.end();
 });
 

@@ -23,6 +23,8 @@ function checks(file: string): Map<string, string[]> {
     let inside = name;
     if (name === null && ts.isFunctionLike(node))
       inside = `${file}: ${node.name?.getText() ?? node.parent.getText().slice(0, 30)}`;
+    if (ts.isBindingElement(node) && ['patch', 'seam', 'patches'].includes((node.propertyName ?? node.name).getText()))
+      found.set(file, [...(found.get(file) ?? []), `${node.parent.getText()} as a whole`]);
     if (ts.isPropertyAccessExpression(node) && ['patch', 'seam', 'patches'].includes(node.name.text)) {
       const at = inside ?? `${file}: outside of a function`;
       const whole = ts.isPropertyAccessExpression(node.parent) ? node.parent.getText() : `${node.getText()} as a whole`;
