@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { folio_set_large_rmappable } from '../page-flags.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
@@ -38,17 +39,25 @@ import t from 'tap';
 
 const BASE = 0x200000000;
 const EXCLUSIVE = 1;
-const EBUSY = 16;
+const [EFAULT, EBUSY] = [14, 16];
+// A private mapping that may be read and written: VM_READ, VM_WRITE, VM_MAYREAD, VM_MAYWRITE, VM_MAYEXEC.
+const VM_PRIVATE_RW = 0x1 | 0x2 | 0x10 | 0x20 | 0x40;
+const [MMF_HAS_PINNED, MM_ANONPAGES, __GFP_ZERO] = [2, 1, 0x100];
+/** references that a pin of a small folio takes */
+const GUP_PIN_COUNTING_BIAS = 1024;
+const [MIGRATE_SYNC, MR_LONGTERM_PIN] = [2, 7];
+/** the type that user space sees in a readable migration entry */
+const SWP_MIGRATION_READ = 0x19;
 
 function machine(): Machine {
   const m = bare_machine({ mem: 256 * 1024 * 1024 });
-  m.zero_page = folio_alloc(m, 0x100, 0);
+  m.zero_page = folio_alloc(m, __GFP_ZERO, 0);
   return m;
 }
 
 function anon(m: Machine, pages: number): vm_area_struct {
   const vma = new vm_area_struct(mm_alloc(m) as mm_struct, BASE, BASE + pages * 4096);
-  vma.vm_flags = 0x73;
+  vma.vm_flags = VM_PRIVATE_RW;
   vma.vm_page_prot = vm_get_page_prot(vma.vm_flags);
   vma.vm_pgoff = vma.vm_anon_pgoff = BASE / 4096;
   vma.vm_mm.mm_mt.push(vma);
@@ -91,13 +100,13 @@ t.test('a pinned exclusive page can be neither shared with a child nor unmapped 
   at_once(anon_vma_prepare(m, vma));
   const folio = folio_alloc(m, 0, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
-  m.page._refcount[folio] += 1024;
+  m.page._refcount[folio] += GUP_PIN_COUNTING_BIAS;
   t.ok(folio_maybe_dma_pinned(m, folio));
-  vma.vm_mm.flags |= 2;
+  vma.vm_mm.flags |= MMF_HAS_PINNED;
   vma.vm_mm.write_protect_seq = 1;
   t.equal(folio_try_dup_anon_rmap_pte(m, folio, folio, child_of(m, vma), vma), -EBUSY);
   t.equal(folio_try_share_anon_rmap_pte(m, folio, folio), -EBUSY);
-  m.page._refcount[folio] -= 1024;
+  m.page._refcount[folio] -= GUP_PIN_COUNTING_BIAS;
   t.equal(folio_try_share_anon_rmap_pte(m, folio, folio), 0);
 });
 
@@ -108,7 +117,7 @@ t.test(
     const vma = anon(m, 512);
     at_once(anon_vma_prepare(m, vma));
     const folio = folio_alloc(m, 0, 9);
-    m.page.flags[folio] = m.page.flags[folio] | (1 << 18);
+    folio_set_large_rmappable(m, folio);
     folio_add_new_anon_rmap(m, folio, vma, BASE, EXCLUSIVE);
     t.equal(folio_entire_mapcount(m, folio), 1);
     t.equal(folio_large_mapcount(m, folio), 1);
@@ -156,16 +165,16 @@ t.test('a vma that starts behind a folio maps its rest', async (t) => {
   const m = machine();
   const vma = anon(m, 4);
   t.equal(vma_anon_address(vma, BASE / 4096 - 2, 4), BASE);
-  t.equal(vma_anon_address(vma, BASE / 4096 - 4, 4), -14);
+  t.equal(vma_anon_address(vma, BASE / 4096 - 4, 4), -EFAULT);
   t.equal(vma_anon_address(vma, BASE / 4096 + 3, 1), BASE + 3 * 4096);
-  t.equal(vma_anon_address(vma, BASE / 4096 + 4, 1), -14);
+  t.equal(vma_anon_address(vma, BASE / 4096 + 4, 1), -EFAULT);
 });
 
 function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: (n: number) => number } {
   const vma = anon(m, 4);
   at_once(anon_vma_prepare(m, vma));
   const child = child_of(m, vma);
-  const folio = folio_alloc(m, 0x100, 0);
+  const folio = folio_alloc(m, __GFP_ZERO, 0);
   folio_add_new_anon_rmap(m, folio, vma, BASE + 4096, EXCLUSIVE);
   folio_add_lru(m, folio);
   lru_add_drain(m);
@@ -176,7 +185,7 @@ function shared_page(m: Machine): { folio: number; vmas: vm_area_struct[]; pte: 
   for (const v of vmas) {
     const { pt, i } = make_pte(m, v.vm_mm, BASE + 4096);
     pt.entry[i] = pte_wrprotect(pte_mkwrite(pfn_pte(page_to_pfn(m, folio), v.vm_page_prot)));
-    v.vm_mm.rss_stat[1] = 1;
+    v.vm_mm.rss_stat[MM_ANONPAGES] = 1;
   }
   return {
     folio,
@@ -210,7 +219,7 @@ t.test('try_to_migrate reaches parent and child, and remove_migration_ptes both 
   );
   at_once(try_to_migrate(m, folio, 0));
   t.equal(folio_mapcount(m, folio), 0);
-  for (const n of [0, 1]) t.equal(swp_type(pte(n)), 0x19, 'a readable migration entry');
+  for (const n of [0, 1]) t.equal(swp_type(pte(n)), SWP_MIGRATION_READ, 'a readable migration entry');
   at_once(remove_migration_ptes(m, folio, folio, 0));
   t.equal(folio_mapcount(m, folio), 2);
   t.same([pte(0), pte(1)], before);
@@ -225,10 +234,14 @@ t.test('migrate_pages moves a shared page with its contents, unless somebody hol
   const list = new PageList();
   folio_get(m, folio);
   t.ok(isolate_folio_to_list(m, folio, list));
-  t.equal(at_once(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 1, 'one reference too many');
+  t.equal(
+    at_once(migrate_pages(m, list, alloc_migration_target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)),
+    1,
+    'one reference too many',
+  );
   t.equal(list.first, folio);
   folio_put(m, folio);
-  t.equal(at_once(migrate_pages(m, list, alloc_migration_target, null, 2, 7)), 0);
+  t.equal(at_once(migrate_pages(m, list, alloc_migration_target, null, MIGRATE_SYNC, MR_LONGTERM_PIN)), 0);
   t.equal(list.first, 0);
   t.equal(m.page._refcount[folio], 0);
   t.ok(pte_present(pte(0)));
