@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { start_worker } from '../cli/workers.ts';
 
 /** What the templates have where something is to be written. */
@@ -38,11 +38,16 @@ export function check_types(files: readonly string[]): Promise<Map<string, Compl
   if (!existsSync(rule) || !installed('typescript')) return Promise.resolve(null);
   return new Promise((resolve, reject) => {
     const child = start_worker(new URL('check_worker.ts', import.meta.url));
-    child.once('message', (found) => {
-      resolve(new Map(found as [string, Complaint[]][]));
+    let found: Map<string, Complaint[]> | null = null;
+    child.once('message', (message) => {
+      found = new Map(message as [string, Complaint[]][]);
       child.disconnect();
     });
-    child.once('exit', (code, signal) => reject(new Error(`checking types ended with ${signal ?? `status ${code}`}`)));
+    child.once('error', reject);
+    // Not before it is gone: signals are the worker's business till then, and what follows may not let them in.
+    child.once('exit', (code, signal) =>
+      found !== null ? resolve(found) : reject(new Error(`checking types ended with ${signal ?? `status ${code}`}`)),
+    );
     child.send(files);
   });
 }
@@ -53,6 +58,17 @@ function installed(name: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** The default export of a file, or what is wrong with the file. */
+export async function default_export(file: string): Promise<{ value: unknown } | { wrong: Complaint[] }> {
+  try {
+    const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
+    if (module.default !== undefined) return { value: module.default };
+    return { wrong: [load_error(file, new Error('has no default export'))] };
+  } catch (e) {
+    return { wrong: [load_error(file, e)] };
   }
 }
 

@@ -19,7 +19,9 @@ const config = `${top}tsconfig.json`;
 
 function check(files: readonly string[], rule: Rule): [string, Complaint[]][] {
   const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(config, ts.sys.readFile).config, ts.sys, top);
-  const program = ts.createProgram(files, options);
+  // A file anywhere, whatever package.json is above it, is a module as tsx loads it.
+  const as_module = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler };
+  const program = ts.createProgram(files, { ...options, ...as_module });
   const checker = program.getTypeChecker();
   return files.map((path) => {
     const file = program.getSourceFile(path);

@@ -6,7 +6,7 @@ import { UsageError } from './usage_error.ts';
 const IN_WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
-  ENOENT: 'there is no such file',
+  ENOENT: 'there is no such file or folder',
   ENOSPC: 'no space left on the device',
   ENOTDIR: 'a part of the path is no directory',
   EPERM: 'not permitted',

@@ -166,6 +166,31 @@ export class ReplayChooser implements Chooser {
   }
 }
 
+/** Follows a recorded schedule as far as it fits: a switch that cannot be made is left out and noted. */
+export class LooseChooser implements Chooser {
+  private readonly left: Map<number, Switch>;
+  private readonly number_of: (t: task_struct) => number;
+  private readonly misfits: string[] = [];
+  constructor(switches: readonly Switch[], number_of: (t: task_struct) => number) {
+    this.left = new Map(switches.map((w) => [w.step, w]));
+    this.number_of = number_of;
+  }
+  next(c: Choice): task_struct {
+    const w = this.left.get(c.step);
+    if (w === undefined) return c.standard;
+    this.left.delete(c.step);
+    const to = c.runnable.find((t) => this.number_of(t) === w.to);
+    if (to !== undefined) return to;
+    this.misfits.push(`step ${c.step}: task ${w.to} cannot run here, ${this.number_of(c.standard)} goes on`);
+    return c.standard;
+  }
+  /** Returns what did not fit in a run of so many steps. */
+  finish(steps: number): string[] {
+    const late = [...this.left.values()].map((w) => `step ${w.step}: the run ended at step ${steps}`);
+    return [...this.misfits, ...late];
+  }
+}
+
 /** A stretch of a run: the task runs for this many of its own steps, or until it blocks. */
 export interface Block {
   task: number;

@@ -7,7 +7,7 @@ import { Stage } from './stage.ts';
 
 export type StrategyName = 'random' | 'pct' | 'dfs';
 
-interface ExploreOptions extends RunOptions {
+export interface ExploreOptions extends RunOptions {
   strategy: StrategyName;
   schedules: number;
   /** For dfs the number of preemptions, for pct the depth. */

@@ -29,8 +29,10 @@ export class Stage {
   private snapshot: Snapshot | null = null;
   private used = false;
 
-  constructor(c: StageOf, patches: readonly PatchId[]) {
+  /** `on_boot` is given the machine before anything runs on it. */
+  constructor(c: StageOf, patches: readonly PatchId[], on_boot?: (m: Machine) => void) {
     this.m = boot({ mem: MEM, ...c.config, patches });
+    on_boot?.(this.m);
     this.m.sched.spread = true;
     if (c.params === null) return;
     const loading: Gen<number> = load_module(this.m, 'test_hmm', c.params ?? {});

@@ -5,7 +5,7 @@ import { type PatchId, patch_states } from '../../lib/patches/index.ts';
 import type { PatchState } from '../../lib/patches/patch_state.ts';
 import { fileURLToPath } from 'node:url';
 import { place } from '../cases/check.ts';
-import { type Chooser, ReplayChooser } from '../explore/choosers.ts';
+import { type Chooser, LooseChooser, ReplayChooser } from '../explore/choosers.ts';
 import { type FailureKind, type RaceCase, type Run, run_case } from '../explore/engine.ts';
 import { parse_schedule } from '../explore/schedule.ts';
 
@@ -66,7 +66,7 @@ export function with_state(c: RegressionCase, slug: string): LoadedCase {
 }
 
 /** The states that a state needs, the first needed first. */
-function needs_of(id: PatchId): PatchId[] {
+export function needs_of(id: PatchId): PatchId[] {
   const needs = patch_states.find((p) => p.id === id)?.needs ?? [];
   return [...new Set(needs.flatMap((it) => [...needs_of(it), it]))];
 }
@@ -95,29 +95,12 @@ function run_in(c: LoadedCase, patches: readonly PatchId[], fixed: boolean): Run
     schedule?.seed ?? 1,
     (e) => {
       if (schedule === null) return standard;
-      return fixed
-        ? new LenientReplay(
-            schedule.switches.map((s) => [s.step, s.to]),
-            (t) => e.number_of(t),
-          )
-        : new ReplayChooser(schedule.switches, (t) => e.number_of(t));
+      // The fixed kernel may have other steps.
+      const make = fixed ? LooseChooser : ReplayChooser;
+      return new make(schedule.switches, (t) => e.number_of(t));
     },
     { patches },
   );
-}
-
-/** The same interleaving as far as the fixed kernel has the same steps. */
-class LenientReplay implements Chooser {
-  private readonly to: Map<number, number>;
-  private readonly number_of: (t: Parameters<Chooser['next']>[0]['standard']) => number;
-  constructor(switches: [number, number][], number_of: LenientReplay['number_of']) {
-    this.to = new Map(switches);
-    this.number_of = number_of;
-  }
-  next(c: Parameters<Chooser['next']>[0]): ReturnType<Chooser['next']> {
-    const to = this.to.get(c.step);
-    return (to === undefined ? undefined : c.runnable.find((t) => this.number_of(t) === to)) ?? c.standard;
-  }
 }
 
 function in_words(run: Run): string {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { readdirSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { patch_states } from '../../lib/patches/index.ts';
-import { type Complaint, load_error, placeholders } from '../cases/check.ts';
+import { type Complaint, default_export, load_error, placeholders } from '../cases/check.ts';
 import { command_line } from '../cli/command.ts';
 import { EXTENSION } from '../cli/extension.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
@@ -31,17 +31,6 @@ export type Loaded = { slug: string; files: string[] } & (
   | { c: LoadedCase; unfilled: Complaint[] }
   | { wrong: Complaint[] }
 );
-
-/** The default export of a file, or what is wrong with the file. */
-export async function default_export(file: string): Promise<{ value: unknown } | { wrong: Complaint[] }> {
-  try {
-    const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
-    if (module.default !== undefined) return { value: module.default };
-    return { wrong: [load_error(file, new Error('has no default export'))] };
-  } catch (e) {
-    return { wrong: [load_error(file, e)] };
-  }
-}
 
 async function load(slug: string): Promise<Loaded> {
   const file = case_file(slug);
