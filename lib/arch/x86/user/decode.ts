@@ -289,6 +289,30 @@ class Decoder {
     return op;
   }
 
+  // Opcode and ModRM as the value of an immediate; x87.ts takes them apart.
+  private x87(): Insn {
+    this.read_modrm();
+    const ops: Operand[] = [{ kind: 'imm', value: (this.opcode << 8) | this.modrm, high: null }];
+    if (!this.mod3) ops.push(this.place(this.mem(8)));
+    if (this.lock) throw new InvalidOpcode();
+    return this.insn('x87', ops, 8);
+  }
+
+  private insn(name: string, ops: readonly Operand[], size: number): Insn {
+    return {
+      pc: this.pc,
+      length: this.at,
+      name,
+      ops,
+      size,
+      cc: this.opcode & 15,
+      rep: !STRING.has(name) || this.rep === 0 ? null : this.rep === 0xf2 ? 'repne' : 'rep',
+      lock: this.lock,
+      addr32: this.addr32,
+      vex: 0,
+    };
+  }
+
   decode(): Insn {
     this.prefixes();
     let map = MAP_1;
@@ -296,6 +320,7 @@ class Decoder {
       map = MAP_0F;
       this.opcode = this.u8();
     }
+    if (map === MAP_1 && this.opcode >= 0xd8 && this.opcode <= 0xdf) return this.x87();
     const rows = map[this.opcode];
     const row = rows.find((r) => this.matches(r));
     if (row === undefined) {
@@ -321,18 +346,7 @@ class Decoder {
     if (map === MAP_1 && this.opcode === 0x90 && (this.rex & 1) === 0) name = 'nop';
     const placed = ops.map((op) => this.place(op));
     if (this.lock && !(LOCKABLE.has(name) && placed[0]?.kind === 'mem')) throw new InvalidOpcode();
-    return {
-      pc: this.pc,
-      length: this.at,
-      name,
-      ops: name === 'nop' ? [] : placed,
-      size,
-      cc: this.opcode & 15,
-      rep: !STRING.has(name) || this.rep === 0 ? null : this.rep === 0xf2 ? 'repne' : 'rep',
-      lock: this.lock,
-      addr32: this.addr32,
-      vex: 0,
-    };
+    return this.insn(name, name === 'nop' ? [] : placed, size);
   }
 }
 

@@ -7,6 +7,7 @@ import { cpuid } from './cpuid.ts';
 import type { Mmu, UserCpu } from './cpu.ts';
 import type { ImmOperand, Insn, MemOperand, XmmOperand } from './insn.ts';
 import { CTX, EXIT, type Exit } from './layout.ts';
+import { execute_x87 } from './x87.ts';
 
 const MASK_64 = 2n ** 64n - 1n;
 /**
@@ -196,6 +197,12 @@ function rdtsc(x: Interpreter): Exit {
   return x.next();
 }
 
+function x87(x: Interpreter): Exit {
+  const { value } = x.i.ops[0] as ImmOperand;
+  const exit = execute_x87(x.cpu, x.ctx, value >> 8, value & 0xff, x.i.ops.length > 1 ? x.address(1) : 0);
+  return exit === EXIT.JUMP ? x.next() : exit;
+}
+
 const INSTRUCTIONS: Readonly<Record<string, (x: Interpreter) => Exit>> = {
   cpuid: run_cpuid,
   rdtsc,
@@ -206,6 +213,7 @@ const INSTRUCTIONS: Readonly<Record<string, (x: Interpreter) => Exit>> = {
   maskmovdqu,
   enter,
   cmpxchg16b,
+  x87,
   fwait: (x) => x.next(),
 };
 
