@@ -29,6 +29,7 @@
 
 import { CodeCache } from './code_cache.ts';
 import { decode_any } from './region.ts';
+import { MAX_INSN_BYTES } from './decode.ts';
 import { interpret } from './interpret.ts';
 import { ACCESS, CONTEXT_BYTES, CTX, EXIT, type Exit } from './layout.ts';
 import { FIRST_OFFSET, HELP, INFO } from './translate/emitter.ts';
@@ -186,20 +187,14 @@ export class UserCpu {
     return this.memory.view.getInt32(ctx + CTX.FUEL, true);
   }
 
-  /** The bytes of the instruction at RIP, as far as they can be fetched, for a report. */
+  /** The bytes from RIP on, as many as an instruction can have and can be fetched, for a report. */
   insn_bytes(mmu: Mmu, ctx: number): Uint8Array {
     const pc = this.rip(ctx);
     const bytes: number[] = [];
-    const fetch = (addr: number): number => {
+    for (let addr = pc; addr < Math.min(pc + MAX_INSN_BYTES, USER_END); addr++) {
       const page = mmu.fetch(addr);
-      if (page < 0) throw new RangeError(`no code at 0x${addr.toString(16)}`);
-      bytes[addr - pc] = this.memory.u8[page + (addr % PAGE_SIZE)];
-      return bytes[addr - pc];
-    };
-    try {
-      decode_any(pc, fetch, this.level);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
+      if (page < 0) break;
+      bytes.push(this.memory.u8[page + (addr % PAGE_SIZE)]);
     }
     return Uint8Array.from(bytes);
   }

@@ -37,7 +37,7 @@ export const DOUBLE: Target = { precision: 53, emin: -1022, emax: 1023 };
 
 /** The x87's own range, with the precision of the control word. */
 export function extended(fcw: number): Target {
-  const precision = [24, 24, 53, 64][(fcw >> 8) & 3] as number;
+  const precision = [24, 24, 53, 64][(fcw >> 8) & 3];
   return { precision, emin: -16382, emax: 16383 };
 }
 

@@ -164,8 +164,10 @@ ff /6 push En
 `;
 
 const TWO_BYTE = `
+00 unimplemented Ew
+02-03 unimplemented Gv Ew
 05 syscall
-06 privileged
+06-07 privileged
 08-09 privileged
 0d m nop Ep
 18 nop Ep

@@ -243,7 +243,7 @@ function round_to_integer(x: X87): void {
 
 /** The operand of d8, da, dc and de in memory: single, 32-bit, double, 16-bit. */
 function memory_operand(x: X87, opcode: number): Result | Exit {
-  const size = [4, 4, 8, 2][(opcode >> 1) & 3] as number;
+  const size = [4, 4, 8, 2][(opcode >> 1) & 3];
   const v = x.load(size);
   if (typeof v === 'number') return v;
   if (opcode === 0xd8) return from_float(BigInt(v.getUint32(0, true)), 32);
@@ -385,7 +385,7 @@ function memory_form(x: X87, opcode: number, op: number): Exit {
 function function_form(x: X87, low: number): Exit {
   if (low >= 0x28 && low <= 0x2e) {
     x.fsw &= ~C1;
-    x.push(CONSTANTS[low - 0x28] as Float80);
+    x.push(CONSTANTS[low - 0x28]);
     return EXIT.JUMP;
   }
   switch (low) {
@@ -431,7 +431,7 @@ function function_form(x: X87, low: number): Exit {
 function register_form(x: X87, opcode: number, low: number): Exit {
   const op = low >> 3;
   const i = low & 7;
-  const condition = (CMOV_FLAGS[op & 3] as number) & x.flags;
+  const condition = CMOV_FLAGS[op & 3] & x.flags;
   switch (opcode) {
     case 0xd8:
       if (op === 2 || op === 3) {

@@ -42,7 +42,7 @@ const record = (program: string, lines: readonly string[], states: number, first
 const program = recorder();
 
 if (process.env['RECORD'] !== undefined && program !== null) {
-  const executed = read('encodings.gz').toString().trim().split('\n');
+  const executed = read('executed.gz').toString().trim().split('\n');
   const lines = [...new Map([...executed, ...forms()].map((line) => [line.split(' ')[0], line])).values()];
   writeFileSync(path('encodings.gz'), gzipSync(lines.join('\n') + '\n', { level: 9 }));
   writeFileSync(path('results.gz'), gzipSync(record(program, lines, STATES, 0), { level: 9 }));
