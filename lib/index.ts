@@ -6,7 +6,7 @@
 
 /** Checks that a machine is whole: counts, mappings, locks and lists against each other. Returns what is wrong. */
 export { audit } from './audit.ts';
-/** System calls by number, with registers in and the register's answer out, from within a running program. */
+/** Numbers for `c.syscall()`, which returns -1 with `c.errno` set; do_syscall_64() returns what the register holds. */
 export { do_syscall_64, NR } from './arch/x86/entry/syscall_64.ts';
 export { boot, type Machine, type MachineConfig } from './boot.ts';
 export { describe_entry, describe_page, inspect_range, type Leaf, mm_of, vma_at, walk_address } from './inspect.ts';

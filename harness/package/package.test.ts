@@ -3,46 +3,25 @@
 // By default on the Node that runs the tests, without the registry: what the package depends on is linked. With SLOW=1
 // npm installs everything, on Node 20, 22 and 24.
 
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { library_example } from './readme.ts';
+import { type Ended, fenced_blocks, must, run, TOP } from './user.ts';
 
-const top = fileURLToPath(new URL('../..', import.meta.url));
-const { version, dependencies, bin } = JSON.parse(readFileSync(`${top}package.json`, 'utf8')) as {
+const { version, dependencies, bin } = JSON.parse(readFileSync(`${TOP}package.json`, 'utf8')) as {
   version: string;
   dependencies: Record<string, string>;
   bin: { 'hmm-selftests': string };
 };
-const example = library_example(top);
+/** README's program that imports the package, and what it says that this prints. */
+const readme = readFileSync(`${TOP}README.md`, 'utf8');
+const [example] = fenced_blocks(readme, 'ts');
+const [prints] = fenced_blocks(readme, 'text');
 
 const slow = process.env.SLOW === '1';
 t.setTimeout(slow ? 900_000 : 300_000);
 
 type Asserts = Pick<typeof t, 'equal' | 'match'>;
-
-interface Ended {
-  status: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs a program in a folder as a user would: nothing of npm's or of this project's in its environment. */
-function run(cwd: string, program: string, ...argv: string[]): Ended {
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS$|NODE_V8_COVERAGE$|TAP|INIT_CWD$)/.test(name)),
-  );
-  return spawnSync(program, argv, { cwd, env, encoding: 'utf8' });
-}
-
-/** Runs what has to succeed; returns what it printed. */
-function must(cwd: string, program: string, ...argv: string[]): string {
-  const { status, stdout, stderr } = run(cwd, program, ...argv);
-  if (status !== 0) throw new Error(`${program} ${argv.join(' ')}: exit status ${status}\n${stdout}${stderr}`);
-  return stdout;
-}
 
 /** Installs in a folder; returns what npm had to say. */
 function npm_install(dir: string, ...argv: string[]): string {
@@ -60,7 +39,7 @@ const TSCONFIG = {
 
 /** Packs the project into a folder; returns the tarball. */
 function pack(into: string, ...options: string[]): string {
-  must(top, 'npm', 'pack', '--silent', '--pack-destination', into, ...options);
+  must(TOP, 'npm', 'pack', '--silent', '--pack-destination', into, ...options);
   return `${into}/hmm-selftests-${version}.tgz`;
 }
 
@@ -77,20 +56,20 @@ function use_package(
   t.equal(compared.status, 0);
 
   writeFileSync(`${dir}/tsconfig.json`, JSON.stringify(TSCONFIG));
-  writeFileSync(`${dir}/example.ts`, example.program);
-  must(dir, process.execPath, `${top}node_modules/typescript/bin/tsc`, '-p', '.');
-  t.equal(node('out/example.js'), example.prints, 'the example of the README prints what stands there');
+  writeFileSync(`${dir}/example.ts`, example);
+  must(dir, process.execPath, `${TOP}node_modules/typescript/bin/tsc`, '-p', '.');
+  t.equal(node('out/example.js'), prints, 'the example of the README prints what stands there');
 }
 
 t.test('the package runs on the Node of these tests', (t) => {
   const dir = t.testdir({ 'package.json': '{ "type": "module" }', node_modules: { 'hmm-selftests': {} } });
-  must(top, 'npm', 'run', '--silent', 'build');
+  must(TOP, 'npm', 'run', '--silent', 'build');
   const tarball = pack(dir, '--ignore-scripts');
   const installed = `${dir}/node_modules/hmm-selftests`;
   must(dir, 'tar', 'xzf', tarball, '--strip-components=1', '-C', installed);
   for (const name of Object.keys(dependencies)) {
     mkdirSync(dirname(`${dir}/node_modules/${name}`), { recursive: true });
-    symlinkSync(`${top}node_modules/${name}`, `${dir}/node_modules/${name}`);
+    symlinkSync(`${TOP}node_modules/${name}`, `${dir}/node_modules/${name}`);
   }
   const hmm = (...argv: string[]): Ended => run(dir, process.execPath, `${installed}/${bin['hmm-selftests']}`, ...argv);
   use_package(t, dir, hmm, (program) => must(dir, process.execPath, program));
@@ -137,7 +116,7 @@ t.test('it installs from the registry without a warning and runs', { skip: slow 
 
 t.test('a checkout installs without a warning', { skip: slow ? false : 'only with SLOW=1' }, (t) => {
   const dir = t.testdir();
-  for (const name of ['package.json', 'package-lock.json', '.npmrc']) cpSync(top + name, `${dir}/${name}`);
+  for (const name of ['package.json', 'package-lock.json', '.npmrc']) cpSync(TOP + name, `${dir}/${name}`);
   // What tap builds afterwards needs the rest of the checkout.
   must(dir, 'npm', 'pkg', 'delete', 'scripts.dependencies');
   t.notMatch(npm_install(dir, 'ci'), /npm warn/i);

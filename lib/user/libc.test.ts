@@ -56,6 +56,14 @@ t.test('a call that fails returns -1 and leaves its errno', (t) => {
   });
 });
 
+t.test('a system call goes by its number too', (t) => {
+  run(t, function* (c) {
+    t.equal(yield* c.syscall(39), c.getpid(), 'getpid');
+    t.equal(yield* c.syscall(10000), -1);
+    t.equal(c.errno, 38, 'ENOSYS');
+  });
+});
+
 t.test('a text file of the kernel is read whole, and written', (t) => {
   run(t, function* (c) {
     const path = '/sys/kernel/mm/transparent_hugepage/enabled';

@@ -36,6 +36,8 @@ import { type sighandler, UserExit, UserSignal } from '../kernel/signal.ts';
 export interface Libc {
   /** positive errno of the last failed call */
   errno: number;
+  /** syscall(2): a system call by its number, such as NR.brk; up to six arguments */
+  syscall(nr: number, ...args: number[]): Gen<number>;
   open(path: string, flags: number, mode?: number): Gen<number>;
   close(fd: number): Gen<number>;
   /** arg is a number or the address of a structure in the process's memory */
@@ -191,7 +193,7 @@ class Process implements Libc {
     this.scratch = STACK_TOP - SCRATCH_SIZE * (1 + (slots.next++ % 16));
   }
 
-  private *call(nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): Gen<number> {
+  *syscall(nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): Gen<number> {
     const ret = yield* do_syscall_64(this.m, nr, a, b, c, d, e, f);
     if (ret < 0 && ret > -4096) {
       this.errno = -ret;
@@ -207,43 +209,43 @@ class Process implements Libc {
   }
 
   *open(path: string, flags: number, mode = 0): Gen<number> {
-    return yield* this.call(NR.open, yield* this.cstring(path), flags, mode);
+    return yield* this.syscall(NR.open, yield* this.cstring(path), flags, mode);
   }
   close(fd: number): Gen<number> {
-    return this.call(NR.close, fd);
+    return this.syscall(NR.close, fd);
   }
   ioctl(fd: number, request: number, arg: number): Gen<number> {
-    return this.call(NR.ioctl, fd, request, arg);
+    return this.syscall(NR.ioctl, fd, request, arg);
   }
   mmap(addr: number, len: number, prot: number, flags: number, fd: number, offset: number): Gen<number> {
-    return this.call(NR.mmap, addr, len, prot, flags, fd, offset);
+    return this.syscall(NR.mmap, addr, len, prot, flags, fd, offset);
   }
   munmap(addr: number, len: number): Gen<number> {
-    return this.call(NR.munmap, addr, len);
+    return this.syscall(NR.munmap, addr, len);
   }
   mprotect(addr: number, len: number, prot: number): Gen<number> {
-    return this.call(NR.mprotect, addr, len, prot);
+    return this.syscall(NR.mprotect, addr, len, prot);
   }
   madvise(addr: number, len: number, advice: number): Gen<number> {
-    return this.call(NR.madvise, addr, len, advice);
+    return this.syscall(NR.madvise, addr, len, advice);
   }
   mremap(old: number, old_len: number, new_len: number, flags: number, new_addr = 0): Gen<number> {
-    return this.call(NR.mremap, old, old_len, new_len, flags, new_addr);
+    return this.syscall(NR.mremap, old, old_len, new_len, flags, new_addr);
   }
   read(fd: number, buf: number, count: number): Gen<number> {
-    return this.call(NR.read, fd, buf, count);
+    return this.syscall(NR.read, fd, buf, count);
   }
   write(fd: number, buf: number, count: number): Gen<number> {
-    return this.call(NR.write, fd, buf, count);
+    return this.syscall(NR.write, fd, buf, count);
   }
   pread(fd: number, buf: number, count: number, offset: number): Gen<number> {
-    return this.call(NR.pread64, fd, buf, count, offset);
+    return this.syscall(NR.pread64, fd, buf, count, offset);
   }
   pwrite(fd: number, buf: number, count: number, offset: number): Gen<number> {
-    return this.call(NR.pwrite64, fd, buf, count, offset);
+    return this.syscall(NR.pwrite64, fd, buf, count, offset);
   }
   ftruncate(fd: number, length: number): Gen<number> {
-    return this.call(NR.ftruncate, fd, length);
+    return this.syscall(NR.ftruncate, fd, length);
   }
   *poll(fds: { fd: number; events: number; revents: number }[], timeout: number): Gen<number> {
     const bytes = new Uint8Array(fds.length * 8);
@@ -253,7 +255,7 @@ class Process implements Libc {
       v.setInt16(i * 8 + 4, p.events, true);
     });
     yield* user_write_bytes(this.m, this.scratch, bytes);
-    const ret = yield* this.call(NR.poll, this.scratch, fds.length, timeout);
+    const ret = yield* this.syscall(NR.poll, this.scratch, fds.length, timeout);
     const back = yield* user_read_bytes(this.m, this.scratch, bytes.length);
     const w = new DataView(back.buffer, back.byteOffset);
     fds.forEach((p, i) => {
@@ -262,10 +264,10 @@ class Process implements Libc {
     return ret;
   }
   eventfd(initval: number, flags: number): Gen<number> {
-    return this.call(NR.eventfd2, initval, flags);
+    return this.syscall(NR.eventfd2, initval, flags);
   }
   userfaultfd(flags: number): Gen<number> {
-    return this.call(NR.userfaultfd, flags);
+    return this.syscall(NR.userfaultfd, flags);
   }
   sysconf(name: number): number {
     if (name === _SC_PAGESIZE) return 4096;
@@ -287,25 +289,25 @@ class Process implements Libc {
     return ret < 0 ? -1 : ret;
   }
   *waitpid(pid: number, options = 0): Gen<{ pid: number; status: number }> {
-    const ret = yield* this.call(NR.wait4, pid, this.scratch, options);
+    const ret = yield* this.syscall(NR.wait4, pid, this.scratch, options);
     const status = ret > 0 ? yield* user_load32(this.m, this.scratch) : 0;
     return { pid: ret, status };
   }
   kill(pid: number, sig: number): Gen<number> {
-    return this.call(NR.kill, pid, sig);
+    return this.syscall(NR.kill, pid, sig);
   }
   setpgrp(): Gen<number> {
-    return this.call(NR.setpgid, 0, 0);
+    return this.syscall(NR.setpgid, 0, 0);
   }
   pidfd_open(pid: number, flags: number): Gen<number> {
-    return this.call(NR.pidfd_open, pid, flags);
+    return this.syscall(NR.pidfd_open, pid, flags);
   }
   // the exit itself is the exception
   *exit(code: number): Gen<never> {
     throw new UserExit((code & 255) << 8);
   }
   pause(): Gen<number> {
-    return this.call(NR.pause);
+    return this.syscall(NR.pause);
   }
   *pthread_create(start: (t: Libc) => Gen<number | void>): Gen<number> {
     const m = this.m;
@@ -332,7 +334,7 @@ class Process implements Libc {
     ts.setBigInt64(0, BigInt(Math.floor(ns / 1e9)), true);
     ts.setBigInt64(8, BigInt(Math.floor(ns % 1e9)), true);
     yield* user_write_bytes(this.m, this.scratch, new Uint8Array(ts.buffer));
-    return yield* this.call(NR.nanosleep, this.scratch);
+    return yield* this.syscall(NR.nanosleep, this.scratch);
   }
   clock_gettime(): number {
     return this.m.sched.now;
@@ -358,12 +360,12 @@ class Process implements Libc {
     }
     const h = this.heap;
     if (h.end === 0) {
-      h.top = yield* this.call(NR.brk, 0);
+      h.top = yield* this.syscall(NR.brk, 0);
       h.end = h.top;
     }
     if (h.top + n > h.end) {
       const want = h.end + Math.ceil(Math.max(n, HEAP_STEP) / 4096) * 4096;
-      const got = yield* this.call(NR.brk, want);
+      const got = yield* this.syscall(NR.brk, want);
       if (got < want) {
         this.errno = ENOMEM;
         return 0;

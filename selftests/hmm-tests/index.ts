@@ -2,6 +2,7 @@
 // Port of tools/testing/selftests/mm/hmm-tests.c: its fixtures, variants and tests in upstream's order.
 
 import { FIXTURE, TestList } from '../../harness/kselftest/kselftest_harness.ts';
+import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Libc } from '../../lib/user/libc.ts';
 import { _SC_PAGESIZE } from '../../lib/user/uapi.ts';
 import {
@@ -19,6 +20,7 @@ import {
 } from './anon.ts';
 import { benchmark_thp_migration } from './benchmark.ts';
 import {
+  type Hmm,
   type Hmm2Self,
   type Hmm2Variant,
   HMM_COHERENCE_DEVICE_ONE,
@@ -62,8 +64,14 @@ function page_size(c: Libc): { page_size: number; page_shift: number } {
   return { page_size: size, page_shift: Math.log2(size) };
 }
 
-/** Returns the suite for one run: `hmm-tests` with its 78 tests and the setup of the huge page pool. */
-export function hmm_tests(): TestList {
+/** Tests of the fixture hmm, by name. */
+export type OwnTests = Readonly<Record<string, (env: Hmm) => Gen<void>>>;
+
+/**
+ * Returns the suite for one run: `hmm-tests` with its 78 tests and the setup of the huge page pool. Tests that are not
+ * upstream's come last.
+ */
+export function hmm_tests(own: OwnTests = {}): TestList {
   const hugetlb = hugetlb_settings();
 
   const hmm = FIXTURE<HmmSelf, HmmVariant>('hmm');
@@ -146,6 +154,7 @@ export function hmm_tests(): TestList {
   hmm.TEST_F('migrate_anon_huge_zero_err', migrate_anon_huge_zero_err);
   hmm.TEST_F_TIMEOUT('benchmark_thp_migration', 120, benchmark_thp_migration);
   hmm.TEST_F('userfaultfd_read', userfaultfd_read);
+  for (const [name, test] of Object.entries(own)) hmm.TEST_F(name, test);
 
   const list = new TestList('hmm-tests', [hmm, hmm2]);
   list.constructors.push(function* (c) {
