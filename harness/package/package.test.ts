@@ -78,12 +78,6 @@ t.test('the package runs on the Node of these tests', (t) => {
   const commands: (readonly [RegExp, ...string[]])[] = [
     [/^replayed 2 programs: 2 identical, 0 diverge$/m, 'replay', program, '--only', '11-1', '--only', '11-6'],
     [/^fault-vs-munmap: 5 schedules .*: none fails/m, 'explore', 'fault-vs-munmap', '--schedules=5'],
-    [
-      /^ok range-fault-in-a-hole: without the fix oops: .* in hmm_do_fault <- /m,
-      'regression',
-      'run',
-      'range-fault-in-a-hole',
-    ],
     [/^ {2}compare /m, '--help'],
   ];
   for (const [expected, ...argv] of commands) {
@@ -91,6 +85,9 @@ t.test('the package runs on the Node of these tests', (t) => {
     t.match(stdout, expected, stderr);
     t.equal(status, 0, argv.join(' '));
   }
+  // An oops names the kernel functions on the stack, by the files that they stand in.
+  const a_case = ['regression', 'run', 'range-fault-in-a-hole'];
+  t.equal(hmm(...a_case).stdout, must(TOP, 'npm', 'run', '-s', a_case[0], '--', ...a_case.slice(1)));
   const unknown = hmm('compar');
   t.match(unknown.stderr, /^hmm-selftests: expected one of start, .*, got compar\n$/);
   t.equal(unknown.status, 2);
