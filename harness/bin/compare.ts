@@ -6,11 +6,18 @@ import { command, flag, type Option, run_commands } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
 import { Progress } from '../cli/progress.ts';
 import { compare_file } from '../compare/comparison.ts';
+import { explain, not_explained } from '../compare/explain.ts';
 import { agrees, read_results } from '../compare/judge.ts';
 import type { Thp } from '../compare/machine.ts';
 import { Pool } from '../compare/pool.ts';
+import type { LoadedCase } from '../regression/case.ts';
+import { load_cases } from '../regression/load.ts';
 import { serve } from '../compare/worker.ts';
 import { comparison_json, comparison_ktap, comparison_text } from '../compare/text.ts';
+
+async function loaded_cases(): Promise<LoadedCase[]> {
+  return (await load_cases()).flatMap((it) => ('c' in it ? [it.c] : []));
+}
 
 const thp: Option<Thp | null> = {
   ...machine_options.thp,
@@ -32,6 +39,7 @@ What the file does not tell, the options say:`,
       thp,
       spm: { ...machine_options.spm, help: 'the two devices with coherent memory (if tests of the file used it)' },
       'ignore-log': flag("compares no reports of the kernel's log"),
+      'no-why': flag('looks for no explanation of what differs'),
       json: flag('prints the answer as JSON'),
       ktap: flag('prints the answer as KTAP'),
       quiet: flag('shows no progress'),
@@ -46,9 +54,12 @@ What the file does not tell, the options say:`,
         const found = await compare_file(pool, file, hmm_tests, { ...o, ignore_log: o['ignore-log'] }, (done, total) =>
           progress.tick(() => `compare: ${done} of ${total} tests`),
         );
+        const why = o['no-why']
+          ? not_explained(found)
+          : await explain(pool, found, hmm_tests, o['ignore-log'], loaded_cases);
         progress.clear();
         const print = o.json ? comparison_json : o.ktap ? comparison_ktap : comparison_text;
-        process.stdout.write(print(found));
+        process.stdout.write(print(why));
         return agrees(found.judgement) ? 0 : 1;
       } finally {
         progress.clear();

@@ -6,10 +6,28 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { hmm_tests, type OwnTests } from '../../selftests/hmm-tests/index.ts';
 import { command, flag, run_commands, texts } from '../cli/command.ts';
-import { machine_options } from '../cli/options.ts';
+import { machine_options, type MachineOptions } from '../cli/options.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
+import { own_failures, own_text, wrapped } from '../compare/known.ts';
+import { fixtures_of } from '../compare/model.ts';
 import { filter_of_nothing } from '../kselftest/kselftest_harness.ts';
 import { run_suite } from '../kselftest/run.ts';
+import { step_watch } from '../kselftest/steps.ts';
+import { read_ktap } from '../ktap/ktap.ts';
+
+const RESULTS = new URL('../../selftests/results/', import.meta.url);
+
+/** Which of the failures are Linux's own, and which are not. */
+function failures_text(output: string, machine: MachineOptions): string {
+  const suite = hmm_tests();
+  const fixtures = fixtures_of(suite);
+  const names = new Set(suite.names());
+  const results = read_ktap(output, fixtures).runs.flatMap((run) => run.results.filter((r) => names.has(r.name)));
+  const { own, other } = own_failures(RESULTS, fixtures, machine, results);
+  const text = own_text(own);
+  if (other.length === 0) return text;
+  return text + wrapped(`Not among the failures that were recorded of Linux 7.3.4: ${other.join(', ')}`);
+}
 
 /** The tests that files export, by name. */
 async function tests_of(files: readonly string[]): Promise<OwnTests> {
@@ -41,6 +59,7 @@ run_commands('hmm-tests', [
     options: {
       ...machine_options,
       tests: texts('runs the functions that this file exports too, as tests of the fixture hmm', 'FILE'),
+      steps: flag('prints what the tests do, call by call'),
       dmesg: flag("prints the kernel's log on standard error afterwards"),
     },
     foreign_options: true,
@@ -53,10 +72,17 @@ run_commands('hmm-tests', [
           `${filter}: nothing of the suite has that name, -l lists it${did_you_mean(filter.slice(3), known)}`,
         );
       }
-      const { code, log, findings } = run_suite(list, o, argv, (text) => void process.stdout.write(text));
+      let output = '';
+      const print = (text: string): void => {
+        output += text;
+        process.stdout.write(text);
+      };
+      const watch = o.steps ? step_watch((_, step) => print(`#   ${step}\n`)) : undefined;
+      const { code, log, findings } = run_suite(list, o, argv, print, watch);
       if (o.dmesg) process.stderr.write(log.map((line) => `${line}\n`).join(''));
       for (const { name, found } of findings)
         process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);
+      process.stderr.write(failures_text(output, o));
       return findings.length > 0 ? 3 : code;
     },
   }),

@@ -17,6 +17,8 @@ export interface Judgement extends Agreement {
   pass: number;
   fail: number;
   skip: number;
+  /** tests that fail on both sides in the same way */
+  failed: string[];
   /** what the file lacks by its own account, in sentences */
   missing: string[];
   /** results of tests that the model's suite does not have */
@@ -41,6 +43,7 @@ export const NO_JUDGEMENT: Judgement = {
   pass: 0,
   fail: 0,
   skip: 0,
+  failed: [],
   missing: [],
   newer: [],
   notes: [],
@@ -75,8 +78,11 @@ export function judge_run(recorded: KtapRun, model: ModelRun, names: readonly st
   const reports = recorded.logged && !ignore_log ? model.reports : null;
   const lost = model.run.results.length === 0 && model.errors.length > 0;
   const both = { ...recorded, results: recorded.results.filter((r) => known.has(r.name)) };
+  const agreement = lost ? { compared: 0, same: 0, differences: [] } : compare_run(both, model.run, reports);
+  const differing = new Set(agreement.differences.map((d) => d.name));
   return {
-    ...(lost ? { compared: 0, same: 0, differences: [] } : compare_run(both, model.run, reports)),
+    ...agreement,
+    failed: both.results.filter((r) => r.verdict === 'FAIL' && !differing.has(r.name)).map((r) => r.name),
     pass: model.run.results.length - verdicts('FAIL') - verdicts('skip'),
     fail: verdicts('FAIL'),
     skip: verdicts('skip'),
@@ -112,6 +118,7 @@ export function judge_file(file: Results, runs: readonly Judgement[], names: rea
     fail: runs.reduce((n, j) => n + j.fail, 0),
     skip: runs.reduce((n, j) => n + j.skip, 0),
     differences: runs.flatMap((j) => j.differences),
+    failed: runs.flatMap((j) => j.failed),
     missing: runs.flatMap((j) => j.missing),
     newer: runs.flatMap((j) => j.newer),
     errors: runs.flatMap((j) => j.errors),
@@ -145,15 +152,25 @@ export function judge_file(file: Results, runs: readonly Judgement[], names: rea
   return sum;
 }
 
-/** Runs the model on everything that the file holds and compares. `on_result` hears of each result as it comes. */
+/** Who hears of a run while it goes on. */
+interface Listeners {
+  on_result?: (name: string) => void;
+  on_run?: (run: KtapRun, model: ModelRun) => void;
+}
+
+/** Runs the model on everything that the file holds and compares. */
 export function judge(
   file: Results,
   suite: () => TestList,
   o: MachineOptions,
-  on_result: (name: string) => void = () => {},
+  { on_result, on_run }: Listeners = {},
 ): Judgement {
   const names = suite().names();
-  const runs = file.runs.map((run) => judge_run(run, model_run(suite, tests_of(run), o, on_result), names));
+  const runs = file.runs.map((run) => {
+    const model = model_run(suite, tests_of(run), o, { on_result });
+    on_run?.(run, model);
+    return judge_run(run, model, names);
+  });
   return judge_file(file, runs, names);
 }
 

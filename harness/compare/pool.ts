@@ -3,23 +3,29 @@
 import type { ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import type { MachineOptions } from '../cli/options.ts';
+import { UsageError } from '../cli/usage_error.ts';
 import { start_worker } from '../cli/workers.ts';
 import { NO_RUN } from '../ktap/ktap.ts';
 import type { ModelRun } from './model.ts';
 
 /** Tests to run on one machine. */
 export interface Job {
+  /** in the suite's order */
   tests: readonly string[];
   machine: MachineOptions;
+  /** the test whose steps are wanted */
+  steps_of?: string;
 }
 
-export type Answer = { result: string } | { done: ModelRun };
+/** What a worker says: a result has come, all is done, or the machine cannot be. */
+export type Answer = { result: string } | { done: ModelRun } | { mistake: string };
 
 interface Waiting {
   job: Job;
   seconds: number;
   on_result: (name: string) => void;
   resolve: (run: ModelRun) => void;
+  reject: (mistake: UsageError) => void;
 }
 
 /** More processes would only hold more memory. */
@@ -31,7 +37,7 @@ const STUCK_SECONDS = 120;
 export interface Runner {
   /**
    * The model's run of a job. `seconds` is how long one test may take in real time: a run that takes longer is
-   * stopped, and has no result for the test that it was in.
+   * stopped, and has no result for the test that it was in. Rejects with UsageError for a machine that cannot be.
    */
   run(job: Job, seconds?: number, on_result?: (name: string) => void): Promise<ModelRun>;
 }
@@ -53,8 +59,8 @@ export class Pool implements Runner {
   }
 
   run(job: Job, seconds = STUCK_SECONDS, on_result: (name: string) => void = () => {}): Promise<ModelRun> {
-    return new Promise((resolve) => {
-      this.queue.push({ job, seconds, on_result, resolve });
+    return new Promise((resolve, reject) => {
+      this.queue.push({ job, seconds, on_result, resolve, reject });
       this.next();
     });
   }
@@ -87,21 +93,38 @@ export class Pool implements Runner {
         child.removeListener('exit', on_exit);
         resolve({ run, alive });
       };
-      const lost = (why: string): ModelRun => ({ run: NO_RUN, reports: [], errors: [`the model's run ${why}`] });
+      const done = new Set<string>();
+      const lost = (why: string, stuck: boolean): ModelRun => {
+        const unfinished = job.tests.filter((name) => !done.has(name)).slice(0, 1);
+        return {
+          run: { ...NO_RUN, unfinished },
+          output: '',
+          reports: [],
+          errors: [`the model's run ${why}`],
+          steps: [],
+          stuck,
+        };
+      };
       const on_exit = (code: number | null, signal: string | null): void =>
-        settle(lost(`ended with ${signal ?? `status ${code}`}`), false);
+        settle(lost(`ended with ${signal ?? `status ${code}`}`, false), false);
       const stop = (): void => {
-        settle(lost(`gave no result for ${seconds} s`), false);
+        settle(lost(`gave no result for ${seconds} s`, true), false);
         child.kill('SIGKILL');
       };
       let timer = setTimeout(stop, seconds * 1000);
       child.on('message', (answer: Answer) => {
+        if ('mistake' in answer) {
+          waiting.reject(new UsageError(answer.mistake));
+          settle(lost(answer.mistake, false), true);
+          return;
+        }
         if ('done' in answer) {
           settle(answer.done, true);
           return;
         }
         clearTimeout(timer);
         timer = setTimeout(stop, seconds * 1000);
+        done.add(answer.result);
         on_result(answer.result);
       });
       child.on('exit', on_exit);

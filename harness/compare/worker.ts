@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { UsageError } from '../cli/usage_error.ts';
 import { end_with_parent } from '../cli/workers.ts';
 import type { TestList } from '../kselftest/kselftest_harness.ts';
 import { model_run } from './model.ts';
@@ -9,9 +10,14 @@ import type { Answer, Job } from './pool.ts';
 export function serve(suite: () => TestList): Promise<number> {
   end_with_parent();
   const send = (answer: Answer): void => void process.send?.(answer);
-  process.on('message', ({ tests, machine }: Job) => {
-    const done = model_run(suite, new Set(tests), machine, (result) => send({ result }));
-    send({ done });
+  process.on('message', ({ tests, machine, steps_of }: Job) => {
+    try {
+      const on_result = (result: string): void => send({ result });
+      send({ done: model_run(suite, new Set(tests), machine, { on_result, steps_of }) });
+    } catch (e) {
+      if (!(e instanceof UsageError)) throw e;
+      send({ mistake: e.message });
+    }
   });
   return new Promise(() => {});
 }
