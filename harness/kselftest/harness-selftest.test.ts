@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { boot } from '../../lib/boot.ts';
-import { harness_selftest } from './harness-selftest.ts';
-import { runSuite } from './kselftest_harness.ts';
 import { runProgram } from '../../lib/user/libc.ts';
 import { WEXITSTATUS } from '../../lib/user/uapi.ts';
+import { harness_selftest } from './harness-selftest.ts';
+import { runSuite } from './kselftest_harness.ts';
 
 t.test('tests that fail, skip, time out and crash end on the modelled kernel as they do on Linux', async (t) => {
   const m = boot();

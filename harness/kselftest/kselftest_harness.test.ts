@@ -2,11 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { WEXITSTATUS } from '../../lib/user/uapi.ts';
 import { runFake } from './fixtures/fake_libc.ts';
 import { getopt } from './getopt.ts';
 import { harness_selftest } from './harness-selftest.ts';
 import { FIXTURE, runSuite, test_enabled, TestList } from './kselftest_harness.ts';
-import { WEXITSTATUS } from '../../lib/user/uapi.ts';
 
 const golden = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 

@@ -7,7 +7,7 @@ import { boot } from '../../lib/boot.ts';
 import { start_process } from '../../lib/kernel/exec.ts';
 import { vm_mmap } from '../../lib/mm/util.ts';
 import { check_patches } from '../../lib/patches/check_patches.ts';
-import { type PatchId, patch_states } from '../../lib/patches/index.ts';
+import { patch_states, type PatchId } from '../../lib/patches/index.ts';
 import type { PatchState } from '../../lib/patches/patch_state.ts';
 
 const [PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS] = [1, 2, 2, 0x20];

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { sys_munmap } from './mmap/mmap.ts';
-import { sys_mprotect } from './mprotect.ts';
 import { user_store32 } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -10,6 +8,7 @@ import { type Asserts, run_clean, small_machine } from '../kernel/testing.ts';
 import { hmm_pfn, hmm_pfn_to_map_order, hmm_pfn_to_u64, hmm_range, hmm_range_fault } from './hmm.ts';
 import { memremap_pages, memunmap_pages, zone_device_folio_init } from './memremap.ts';
 import type { mm_struct } from './mm_types.ts';
+import { sys_munmap } from './mmap/mmap.ts';
 import { mmap_read_lock, mmap_read_unlock } from './mmap_lock.ts';
 import {
   mmu_interval_notifier,
@@ -18,6 +17,7 @@ import {
   mmu_interval_read_begin,
   mmu_interval_set_seq,
 } from './mmu_notifier.ts';
+import { sys_mprotect } from './mprotect.ts';
 import { map_anon, page_at, private_pagemap, replace_folio, run_thp } from './testing.ts';
 
 const [PAGE, HUGE] = [4096, 2 * 1024 * 1024];

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { boot } from '../boot.ts';
 import { check_patches } from './check_patches.ts';
-import { type PatchId, patch_states } from './index.ts';
+import { patch_states, type PatchId } from './index.ts';
 
 const all_ids = patch_states.map((p) => p.id);
 

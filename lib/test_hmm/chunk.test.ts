@@ -17,9 +17,9 @@ import {
 import {
   BACKING_PAGE,
   dmirror,
-  overwrite_mdevice,
   type dmirror_chunk,
   type dmirror_device,
+  overwrite_mdevice,
   type test_hmm_state,
 } from './dmirror.ts';
 

@@ -2,12 +2,12 @@
 // The errors of Linux 7.3.4 for invalid arguments, call by call; nothing must be left behind.
 
 import t, { type Test } from 'tap';
-import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { audit } from '../../lib/audit.ts';
 import { boot } from '../../lib/boot.ts';
 import { start_process } from '../../lib/kernel/exec.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
+import { type Libc, runProgram } from '../../lib/user/libc.ts';
 
 const [EPERM, EBADF, ENOMEM, EACCES, EFAULT, EEXIST, ENODEV, EINVAL, ENOTTY] = [1, 9, 12, 13, 14, 17, 19, 22, 25];
 const [OK, EOVERFLOW, EOPNOTSUPP] = [0, 75, 95];

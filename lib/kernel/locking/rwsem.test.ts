@@ -2,45 +2,20 @@
 
 import t from 'tap';
 import { Oops } from '../printk.ts';
-import { complete, completion, wait_for_completion } from '../sched/completion.ts';
 import { sched_yield } from '../sched/syscalls.ts';
-import { run_task, small_machine, start_task } from '../testing.ts';
-import { schedule_timeout } from '../time/sleep_timeout.ts';
-import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from './mutex.ts';
+import { small_machine, start_task } from '../testing.ts';
+import { mutex, mutex_unlock } from './mutex.ts';
 import {
   down_read,
   down_read_trylock,
   down_write,
-  down_write_trylock,
   downgrade_write,
   rw_semaphore,
   rwsem_is_locked,
   up_read,
   up_write,
 } from './rwsem.ts';
-import { spin_lock, spin_lock_leaf, spin_trylock, spin_unlock, spinlock } from './spinlock.ts';
-
-t.test('a mutex has one owner, and unlocking it wakes who waits', (t) => {
-  const m = small_machine();
-  const lock = new mutex('lock');
-  const order: string[] = [];
-  start_task(m, function* () {
-    yield* mutex_lock(m, lock);
-    order.push('first in');
-    yield* sched_yield(m);
-    order.push('first out');
-    mutex_unlock(m, lock);
-  });
-  start_task(m, function* () {
-    t.notOk(mutex_trylock(m, lock));
-    yield* mutex_lock(m, lock);
-    order.push('second in');
-    mutex_unlock(m, lock);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(order, ['first in', 'first out', 'second in']);
-  t.end();
-});
+import { spin_unlock, spinlock } from './spinlock.ts';
 
 t.test('a writer waits for readers, and later readers wait for the writer', (t) => {
   const m = small_machine();
@@ -81,45 +56,5 @@ t.test('unlocking what one does not hold is an oops', (t) => {
     ['write lock', () => up_write(m, new rw_semaphore('x'))],
   ] as const)
     t.throws(wrong, Oops, name);
-  t.end();
-});
-
-t.test('sleeping with a spinlock held is an oops, and so is taking it twice', (t) => {
-  const m = small_machine();
-  run_task(m, function* () {
-    yield* spin_lock(m, new spinlock('ptl'));
-    yield* schedule_timeout(m, 100, 2);
-  });
-  t.match(m.log.oopses[0]?.bug, /scheduling while atomic/);
-  run_task(m, function* () {
-    const lock = new spinlock('ptl');
-    yield* spin_lock(m, lock);
-    t.notOk(spin_trylock(m, lock));
-    t.throws(() => spin_lock_leaf(m, lock), /recursion/);
-    spin_unlock(m, lock);
-    t.ok(spin_trylock(m, lock));
-    spin_unlock(m, lock);
-  });
-  t.equal(m.log.oopses.length, 1);
-  t.end();
-});
-
-t.test('a completion lets everybody through once it is complete', (t) => {
-  const m = small_machine();
-  const done = new completion('done');
-  let passed = 0;
-  for (let i = 0; i < 2; i++) {
-    start_task(m, function* () {
-      yield* wait_for_completion(m, done);
-      passed++;
-    });
-  }
-  start_task(m, function* () {
-    t.equal(passed, 0);
-    complete(m, done);
-  });
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.equal(passed, 2);
-  t.ok(down_write_trylock(m, new rw_semaphore('free')));
   t.end();
 });

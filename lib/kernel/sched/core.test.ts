@@ -2,46 +2,8 @@
 
 import t from 'tap';
 import { small_machine, start_task } from '../testing.ts';
-import { schedule_timeout } from '../time/sleep_timeout.ts';
 import { Deadlock, type task_struct, xorshift32 } from './core.ts';
-import { sched_yield } from './syscalls.ts';
 import { wait_on, wait_queue_head, wake_up } from './wait.ts';
-
-t.test('runnable tasks go in turn', (t) => {
-  const m = small_machine();
-  const order: string[] = [];
-  for (const name of ['a', 'b', 'c']) {
-    start_task(m, function* () {
-      for (let i = 0; i < 2; i++) {
-        order.push(name);
-        yield* sched_yield(m);
-      }
-    });
-  }
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(order, ['a', 'b', 'c', 'a', 'b', 'c']);
-  t.end();
-});
-
-t.test('when all sleep, time jumps to the next timer', (t) => {
-  const m = small_machine();
-  const woke: [string, number][] = [];
-  for (const [name, ns] of [
-    ['late', 5000],
-    ['soon', 2000],
-  ] as const) {
-    start_task(m, function* () {
-      t.equal(yield* schedule_timeout(m, ns, 1), 0);
-      woke.push([name, m.sched.now]);
-    });
-  }
-  m.sched.run(() => m.sched.tasks.length === 0);
-  t.same(woke, [
-    ['soon', 2000],
-    ['late', 5000],
-  ]);
-  t.end();
-});
 
 t.test('a deadlock names who waits for what', (t) => {
   const m = small_machine();

@@ -6,21 +6,14 @@ import type { Machine } from '../../boot.ts';
 import { start_process } from '../../kernel/exec.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { small_machine } from '../../kernel/testing.ts';
-import { thp_get_unmapped_area } from '../huge_memory/unmapped_area.ts';
-import type { mm_struct } from '../mm_types.ts';
-import { find_vma } from './find_vma.ts';
-import { sys_munmap } from './mmap.ts';
-import { get_unmapped_area, vm_start_gap } from './unmapped_area.ts';
+import { get_unmapped_area } from './unmapped_area.ts';
 
-const [PAGE, HUGE, TASK_SIZE] = [4096, 2 * 1024 * 1024, 0x7ffffffff000];
+const [PAGE, TASK_SIZE] = [4096, 0x7ffffffff000];
 /** Where mappings go down from, and a place a gigabyte below that is free in a new process. */
 const [TOP, LOW] = [0x7ffff7fff000, 0x7fffb8000000];
-const STACK = 0x7ffffffde000;
 const [ENOMEM, EINVAL] = [-12, -22];
-const [NONE, RW] = [0, 3];
-const [SHARED, PRIVATE, FIXED, ANON, BIT32, GROWSDOWN, NORESERVE, ABOVE4G] = [
-  1, 2, 0x10, 0x20, 0x40, 0x100, 0x4000, 0x80,
-];
+const NONE = 0;
+const [PRIVATE, FIXED, ANON, NORESERVE] = [2, 0x10, 0x20, 0x4000];
 
 /** Runs the body as a process; `find` asks for a free range, `take` maps one without a choice. */
 function run(
@@ -46,18 +39,6 @@ function run(
   t.ok(done);
 }
 
-t.test('without a wish the highest gap that is long enough is chosen, and the range lies at its end', (t) => {
-  run(function* (find, take) {
-    t.equal(find(0, PAGE), TOP - PAGE);
-    yield* take(TOP - 4 * PAGE, TOP);
-    yield* take(TOP - 8 * PAGE, TOP - 6 * PAGE);
-    t.equal(find(0, 2 * PAGE), TOP - 6 * PAGE, 'a gap that fits exactly');
-    t.equal(find(0, 3 * PAGE), TOP - 11 * PAGE);
-    t.equal(find(0, 2 * PAGE, PRIVATE | ANON | ABOVE4G), TOP - 6 * PAGE);
-  });
-  t.end();
-});
-
 t.test('a wish is granted, rounded down, if the range is free; MAP_FIXED asks for no room', (t) => {
   run(function* (find, take) {
     yield* take(LOW, LOW + 4 * PAGE);
@@ -70,68 +51,6 @@ t.test('a wish is granted, rounded down, if the range is free; MAP_FIXED asks fo
     t.equal(find(TASK_SIZE, PAGE, PRIVATE | ANON | FIXED), ENOMEM);
     t.equal(find(TASK_SIZE - PAGE, PAGE, PRIVATE | ANON | FIXED), TASK_SIZE - PAGE);
     t.equal(find(0, TASK_SIZE + PAGE), ENOMEM);
-  });
-  t.end();
-});
-
-t.test('MAP_32BIT means the second gigabyte, from its start up, with the wish rounded up', (t) => {
-  run(function* (find, take) {
-    const flags = PRIVATE | ANON | BIT32;
-    t.equal(find(0, PAGE, flags), 0x40000000);
-    yield* take(0x40000000, 0x40003000);
-    yield* take(0x40004000, 0x40006000);
-    t.equal(find(0, PAGE, flags), 0x40003000);
-    t.equal(find(0, 2 * PAGE, flags), 0x40006000);
-    t.equal(find(0x50000001, PAGE, flags), 0x50001000);
-    t.equal(find(LOW, PAGE, flags), 0x40003000, 'a wish above it counts for nothing');
-    t.equal(find(0, 0x40000000, flags), ENOMEM);
-    t.equal(find(0, 0x80001000, flags), ENOMEM);
-  });
-  t.end();
-});
-
-t.test('where nothing is left below, the search goes up instead, and ends below 64 KiB and at the stack', (t) => {
-  run(function* (find, take, m) {
-    yield* take(0x20000, TOP);
-    t.equal(find(0, 16 * PAGE), 0x10000);
-    t.equal(find(0, 17 * PAGE), TOP);
-    t.equal(find(0, STACK - TOP), TOP);
-    t.equal(find(0, STACK - TOP + PAGE), ENOMEM);
-    t.equal(yield* sys_mmap(m, 0, STACK - TOP + PAGE, RW, PRIVATE | ANON | NORESERVE, -1, 0), ENOMEM);
-    yield* sys_munmap(m, 0x555555554000, 0x10000);
-    t.equal(find(0, 16 * PAGE), 0x555555554000);
-  });
-  t.end();
-});
-
-t.test('below a mapping that grows down a megabyte stays free', (t) => {
-  run(function* (find, take, m) {
-    yield* take(TOP - 512 * PAGE, TOP - 510 * PAGE, GROWSDOWN);
-    yield* take(TOP - 510 * PAGE, TOP);
-    const vma = find_vma(m.current.mm as mm_struct, TOP - 512 * PAGE);
-    if (vma === null) throw new Error('no vma');
-    t.equal(vm_start_gap(vma), TOP - 768 * PAGE);
-    t.equal(find(0, PAGE), TOP - 769 * PAGE);
-    t.equal(find(TOP - 768 * PAGE, PAGE), TOP - 769 * PAGE, 'a wish does not get in either');
-    t.equal(find(TOP - 700 * PAGE, PAGE, PRIVATE | ANON | FIXED), TOP - 700 * PAGE, 'who insists does');
-    yield* take(0x40001000, 0x40002000, GROWSDOWN);
-    t.equal(find(0, PAGE, PRIVATE | ANON | BIT32), 0x40002000);
-  });
-  t.end();
-});
-
-t.test('whole huge pages are aligned to such if there is room, and with a file offset to it', (t) => {
-  run(function* (find, take, m) {
-    t.equal(find(0, HUGE), 0x7ffff7c00000);
-    t.equal(find(0, HUGE + PAGE), TOP - HUGE - PAGE, 'not what ends within one');
-    t.equal(find(LOW + PAGE, HUGE), LOW + PAGE, 'not where there is a wish');
-    t.equal(find(0, HUGE, SHARED | ANON), TOP - HUGE, 'not shared memory, which has no huge pages here');
-    t.equal(thp_get_unmapped_area(m, null, 0, 2 * HUGE, 3, PRIVATE | ANON) % HUGE, 3 * PAGE);
-    t.equal(thp_get_unmapped_area(m, null, 0, HUGE, 3, PRIVATE | ANON), TOP - HUGE, 'no whole huge page in the range');
-    yield* take(0x20000, TOP - HUGE - PAGE);
-    t.equal(find(0, HUGE), 0x7ffff7e00000, 'below there is no room to choose, so above');
-    yield* take(TOP, STACK);
-    t.equal(find(0, HUGE), TOP - HUGE, 'nor there');
   });
   t.end();
 });

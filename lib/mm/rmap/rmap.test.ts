@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { folio_set_large_rmappable } from '../page-flags.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
@@ -12,6 +11,7 @@ import { swp_type } from '../leafops.ts';
 import { remove_migration_ptes } from '../migrate/entry.ts';
 import { alloc_migration_target, isolate_folio_to_list, migrate_pages } from '../migrate/pages.ts';
 import { type mm_struct, vm_area_struct } from '../mm_types.ts';
+import { folio_set_large_rmappable } from '../page-flags.ts';
 import { folio_get, large, page_to_pfn, PageList } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';
 import { bare_machine, make_pte } from '../testing.ts';

@@ -2,12 +2,10 @@
 
 import t from 'tap';
 import { run_process, small_machine } from '../../../kernel/testing.ts';
-import { user_store64 } from '../mm/uaccess.ts';
 import { do_syscall_64 } from './syscall_64.ts';
 
 const [ENOSYS, EFAULT, EBADF, EINVAL] = [-38, -14, -9, -22];
 const [CLOSE, MMAP, OPEN, NANOSLEEP, GETPID] = [3, 9, 2, 35, 39];
-const STACK = 0x7ffffffff000 - 4096;
 
 t.test('system calls go by number, take addresses, and answer -errno', (t) => {
   const m = small_machine();
@@ -19,21 +17,6 @@ t.test('system calls go by number, take addresses, and answer -errno', (t) => {
       t.equal(yield* do_syscall_64(m, OPEN, 0x1000, 0, 0), EFAULT, 'a path at an address that is not mapped');
       t.equal(yield* do_syscall_64(m, NANOSLEEP, 0x1000), EFAULT);
       t.equal(yield* do_syscall_64(m, MMAP, 0, 4096, 3, 0x22, -1, 5), EINVAL, 'an offset within a page');
-    }),
-    0,
-  );
-  t.end();
-});
-
-t.test('a sleep takes modelled time, not ours', (t) => {
-  const m = small_machine();
-  t.equal(
-    run_process(m, function* () {
-      const before = m.sched.now;
-      yield* user_store64(m, STACK, 3);
-      yield* user_store64(m, STACK + 8, 1000);
-      t.equal(yield* do_syscall_64(m, NANOSLEEP, STACK), 0);
-      t.ok(m.sched.now - before >= 3e9 + 1000);
     }),
     0,
   );
