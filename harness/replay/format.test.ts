@@ -7,7 +7,17 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { decode_list, encode_list, FormatError, list_of, parse_op, read_programs, read_recording, split_warnings, type Value } from './format.ts';
+import {
+  decode_list,
+  encode_list,
+  FormatError,
+  list_of,
+  parse_op,
+  read_programs,
+  read_recording,
+  split_warnings,
+  type Value,
+} from './format.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'replay-'));
 

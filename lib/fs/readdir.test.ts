@@ -26,6 +26,6 @@ t.test('a directory lists itself, its parent, and what is in it with its type', 
     t.equal(yield* do_scandir(m, '/dev/zero'), -ENOTDIR);
     t.equal(yield* do_scandir(m, '/nowhere'), -ENOENT);
   });
-  t.throws(() => do_scandir(m, '/proc/self').next(), { name: 'Unmodelled' });
+
   t.end();
 });

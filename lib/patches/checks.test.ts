@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// What a patch state changes is asked for at one place of a function, and nowhere in the audit.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

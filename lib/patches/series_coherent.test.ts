@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// Coherent memory as of January 2022, on a machine in that state.
 
 import t from 'tap';
 import { user_load32, user_load64, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';

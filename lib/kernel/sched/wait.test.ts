@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { run_task, small_machine, start_task } from '../testing.ts';
+import { small_machine, start_task } from '../testing.ts';
 import { take_out, wait_event, wait_on, wait_queue_head, wake_up } from './wait.ts';
 
 t.test('a wake-up reaches everybody who waits, and nobody who comes later', (t) => {
@@ -34,16 +34,15 @@ t.test('who waits for a condition goes back to sleep until it holds, and does no
     yield* wait_event(m, wq, () => n === 2);
     yield* wait_event(m, wq, () => true);
   });
-  for (n = 1; n <= 2; n++) {
-    m.sched.run(() => wq.tasks.length === 1);
-    if (n === 2) break;
-    wake_up(m, wq);
-  }
+  const asleep = (): boolean => wq.tasks.length === 1;
+  m.sched.run(asleep);
+  n = 1;
+  wake_up(m, wq);
+  m.sched.run(asleep);
   t.not(waiter.gen, null);
-  run_task(m, function* () {
-    wake_up(m, wq);
-  });
-  if (waiter.gen !== null) m.sched.run(() => waiter.gen === null);
+  n = 2;
+  wake_up(m, wq);
+  m.sched.run(() => waiter.gen === null);
   t.equal(waiter.gen, null);
   t.end();
 });
