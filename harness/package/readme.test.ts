@@ -70,6 +70,11 @@ t.test('each command that is set apart stands in a README', (t) => {
   t.end();
 });
 
+t.test('commands stand in sh blocks, where the first test finds them', (t) => {
+  for (const text of texts) t.notMatch(text, /^ {4}(?:npm|npx|node) /m);
+  t.end();
+});
+
 t.test('each npm script that a README names exists', (t) => {
   const { scripts } = JSON.parse(readFileSync(`${TOP}package.json`, 'utf8')) as { scripts: Record<string, string> };
   for (const text of texts) {
