@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Races that Linux 7.3.4 itself loses, all of them in the test driver. Each has its schedule.
+// A real Linux lost each of them too: selftests/results/faults/ has how it was asked, a program and a fix.
 
 import type { FailureKind, RaceCase } from '../../harness/explore/engine.ts';
 import { expect_words } from '../vocabulary/expect.ts';

@@ -35,6 +35,7 @@ export const predictions: readonly Prediction[] = [
   asked('fix-hmm-absent-pmd-pfn.jsonl', 2),
   asked('fix-hmm-absent-pmd-pfn.with-backing-page.jsonl', 3),
   asked('fix-coherent-chunk.jsonl', 4),
+  asked('fix-migrate-alloc-null.jsonl', 8),
   asked('fix-migrate-alloc-null.with-coherent-chunk.jsonl', 12),
   asked('fix-split-other-pmds.jsonl', 16),
   asked('fix-collect-coherent-pmd.jsonl', 32),
