@@ -31,8 +31,11 @@ function failures_text(output: string, machine: MachineOptions): string {
 
 /** The tests that files export, by name. */
 async function tests_of(files: readonly string[]): Promise<OwnTests> {
-  const known = hmm_tests().cases();
-  const taken = new Set([...known].map((it) => it.test.name));
+  const taken = new Set(
+    hmm_tests()
+      .names()
+      .map((name) => name.slice(name.lastIndexOf('.') + 1)),
+  );
   const own: Record<string, OwnTests[string]> = {};
   for (const file of files) {
     if (!existsSync(file)) throw new UsageError(`--tests=${file}: there is no such file`);

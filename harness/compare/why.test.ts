@@ -106,7 +106,7 @@ const CONFIGURATIONS: Readonly<Record<string, MachineOptions>> = {
   'never+spm': { ...STANDARD_MACHINE, thp: 'never', spm: SPM_DEFAULT },
 };
 
-/** The tests about which two files differ. */
+/** The tests of the second file about which it differs from the first. */
 function changed(a: string, b: string): string[] {
   const parts = (text: string): Map<string, string> =>
     new Map(
@@ -116,7 +116,7 @@ function changed(a: string, b: string): string[] {
         .map((part) => [/^# {2}RUN +(\S+)/.exec(part)?.[1] ?? '', part] as const),
     );
   const [x, y] = [parts(a), parts(b)];
-  return [...x.keys()].filter((name) => name !== '' && x.get(name) !== y.get(name));
+  return [...y.keys()].filter((name) => name !== '' && x.get(name) !== y.get(name));
 }
 
 if (SLOW) {
@@ -154,7 +154,7 @@ if (SLOW) {
           effects[id] = effect;
           await judge(states, id, text);
         }
-        t.same(effects, EFFECTS[configuration], 'effects.ts is true');
+        if (EFFECTS[configuration] !== undefined) t.same(effects, EFFECTS[configuration], 'effects.ts is true');
         if (process.env.EFFECTS === '1')
           process.stderr.write(`EFFECTS ${JSON.stringify({ [configuration]: effects })}\n`);
         const ids = [...files.keys()];
