@@ -3,7 +3,7 @@
 
 import type { CpuLevel } from './cpu.ts';
 import { InvalidOpcode, Unimplemented, type Insn, type MemOperand, type Operand } from './insn.ts';
-import { MAP_0F, MAP_1, is_mmx, type Row } from './opcodes.ts';
+import { MAP_0F, MAP_0F38, MAP_0F3A, MAP_1, is_mmx, type Row } from './opcodes.ts';
 
 /** No encoding is longer: #GP. */
 export const MAX_INSN_BYTES = 15;
@@ -210,7 +210,7 @@ class Decoder {
 
   // `s` and `d` are the scalars' sizes with the letters of vector registers.
   private vector_size(letter: string): number {
-    return letter === 's' ? 4 : letter === 'd' ? 8 : 16;
+    return letter === 'w' ? 2 : letter === 's' ? 4 : letter === 'd' ? 8 : 16;
   }
 
   private operand(spec: string, v: number): Operand | null {
@@ -319,6 +319,14 @@ class Decoder {
     if (this.opcode === 0x0f) {
       map = MAP_0F;
       this.opcode = this.u8();
+      if (this.opcode === 0x38 || this.opcode === 0x3a) {
+        map = this.opcode === 0x38 ? MAP_0F38 : MAP_0F3A;
+        this.opcode = this.u8();
+      }
+    }
+    // at v3 these are VEX prefixes
+    if (map === MAP_1 && (this.opcode === 0xc4 || this.opcode === 0xc5) && this.level === LEVELS.indexOf('v3')) {
+      throw new Unimplemented('a VEX encoding');
     }
     if (map === MAP_1 && this.opcode >= 0xd8 && this.opcode <= 0xdf) return this.x87();
     const rows = map[this.opcode];

@@ -5,8 +5,9 @@
 
 import { cpuid } from './cpuid.ts';
 import type { Mmu, UserCpu } from './cpu.ts';
-import type { ImmOperand, Insn, MemOperand, XmmOperand } from './insn.ts';
+import type { ImmOperand, Insn, MemOperand, Operand, RegOperand, XmmOperand } from './insn.ts';
 import { CTX, EXIT, type Exit } from './layout.ts';
+import { compare_strings } from './pcmpstr.ts';
 import { execute_x87 } from './x87.ts';
 
 const MASK_64 = 2n ** 64n - 1n;
@@ -181,6 +182,81 @@ function cmpxchg16b(x: Interpreter): Exit {
   return x.next();
 }
 
+const CRC32C = 0x82f63b78;
+
+function crc32(x: Interpreter): Exit {
+  const [to, from] = x.i.ops as [RegOperand, Operand];
+  const size = (from as RegOperand | MemOperand).size;
+  let bytes: Uint8Array | Exit;
+  if (from.kind === 'mem') bytes = x.cpu.load_bytes(x.ctx, x.address(1), size);
+  else {
+    const at = x.ctx + CTX.GPR + (from as RegOperand).reg * 8 + ((from as RegOperand).high ? 1 : 0);
+    bytes = x.cpu.memory.u8.slice(at, at + size);
+  }
+  if (typeof bytes === 'number') return bytes;
+  let crc = Number(x.gpr(to.reg) & 0xffffffffn);
+  for (const b of bytes) {
+    crc ^= b;
+    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? CRC32C : 0);
+  }
+  x.set_gpr(to.reg, BigInt(crc >>> 0));
+  return x.next();
+}
+
+/** phminposuw, mpsadbw: the source, aligned in memory, and the destination to change in place. */
+function long_vector(x: Interpreter): Exit {
+  const [a, b] = x.i.ops as [XmmOperand, XmmOperand | MemOperand];
+  const { u8 } = x.cpu.memory;
+  const register = (r: number): Uint8Array => u8.subarray(x.ctx + CTX.YMM + r * 32, x.ctx + CTX.YMM + r * 32 + 16);
+  if (b.kind === 'mem' && x.address(1) % 16 !== 0) return EXIT.GP;
+  const source = b.kind === 'xmm' ? register(b.reg).slice() : x.cpu.load_bytes(x.ctx, x.address(1), 16);
+  if (typeof source === 'number') return source;
+  const to = register(a.reg);
+  const out = new DataView(new ArrayBuffer(16));
+  if (x.i.name === 'phminposuw') {
+    const words = Array.from({ length: 8 }, (_, k) => source[k * 2] | (source[k * 2 + 1] << 8));
+    const lowest = Math.min(...words);
+    out.setUint16(0, lowest, true);
+    out.setUint16(2, words.indexOf(lowest), true);
+  } else {
+    const control = (x.i.ops[2] as ImmOperand).value;
+    const [from, first] = [(control & 3) * 4, ((control >> 2) & 1) * 4];
+    for (let k = 0; k < 8; k++) {
+      let sum = 0;
+      for (let i = 0; i < 4; i++) sum += Math.abs(to[first + k + i] - source[from + i]);
+      out.setUint16(k * 2, sum, true);
+    }
+  }
+  to.set(new Uint8Array(out.buffer));
+  return x.next();
+}
+
+const STATUS = 0x8d5;
+
+/** pcmpistri and its kind: the index in ecx, or the mask in xmm0. */
+function compare_string(x: Interpreter): Exit {
+  const [a, b, control] = x.i.ops as [XmmOperand, XmmOperand | MemOperand, ImmOperand];
+  const { u8 } = x.cpu.memory;
+  const register = (r: number): Uint8Array => u8.slice(x.ctx + CTX.YMM + r * 32, x.ctx + CTX.YMM + r * 32 + 16);
+  const second = b.kind === 'xmm' ? register(b.reg) : x.cpu.load_bytes(x.ctx, x.address(1), 16);
+  if (typeof second === 'number') return second;
+  const explicit = x.i.name.startsWith('pcmpe');
+  const length = (r: number): number => Number(BigInt.asIntN(x.i.size * 8, x.gpr(r)));
+  const r = compare_strings(register(a.reg), second, control.value & 0xff, explicit ? [length(0), length(2)] : null);
+  const last = (control.value & 0x40) !== 0;
+  if (x.i.name.endsWith('i')) {
+    const index = r.bits === 0 ? r.n : last ? 31 - Math.clz32(r.bits) : 31 - Math.clz32(r.bits & -r.bits);
+    x.set_gpr(1, BigInt(index));
+  } else {
+    const out = x.ctx + CTX.YMM;
+    u8.fill(0, out, out + 16);
+    if (last) for (let k = 0; k < 16; k++) u8[out + k] = (r.bits >> Math.floor((k * r.n) / 16)) & 1 ? 0xff : 0;
+    else x.view.setUint16(out, r.bits, true);
+  }
+  x.view.setUint32(x.ctx + CTX.FLAGS, (x.view.getUint32(x.ctx + CTX.FLAGS, true) & ~STATUS) | r.flags, true);
+  return x.next();
+}
+
 function run_cpuid(x: Interpreter): Exit {
   const [a, b, c, d] = cpuid(x.cpu.level, Number(x.gpr(0) & 0xffffffffn), Number(x.gpr(1) & 0xffffffffn));
   x.set_gpr(0, BigInt(a));
@@ -214,6 +290,13 @@ const INSTRUCTIONS: Readonly<Record<string, (x: Interpreter) => Exit>> = {
   enter,
   cmpxchg16b,
   x87,
+  crc32,
+  phminposuw: long_vector,
+  mpsadbw: long_vector,
+  pcmpestrm: compare_string,
+  pcmpestri: compare_string,
+  pcmpistrm: compare_string,
+  pcmpistri: compare_string,
   fwait: (x) => x.next(),
 };
 

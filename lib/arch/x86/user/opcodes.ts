@@ -432,10 +432,89 @@ fd 66 paddw Vo Wo
 fe 66 paddd Vo Wo
 `;
 
+const THREE_BYTE_38 = `
+00 66 pshufb Vo Wo
+01 66 phaddw Vo Wo
+02 66 phaddd Vo Wo
+03 66 phaddsw Vo Wo
+04 66 pmaddubsw Vo Wo
+05 66 phsubw Vo Wo
+06 66 phsubd Vo Wo
+07 66 phsubsw Vo Wo
+08 66 psignb Vo Wo
+09 66 psignw Vo Wo
+0a 66 psignd Vo Wo
+0b 66 pmulhrsw Vo Wo
+10 66 pblendvb Vo Wo
+14 66 blendvps Vo Wo
+15 66 blendvpd Vo Wo
+17 66 ptest Vo Wo
+1c 66 pabsb Vo Wo
+1d 66 pabsw Vo Wo
+1e 66 pabsd Vo Wo
+20 66 pmovsxbw Vo Wd
+21 66 pmovsxbd Vo Ws
+22 66 pmovsxbq Vo Ww
+23 66 pmovsxwd Vo Wd
+24 66 pmovsxwq Vo Ws
+25 66 pmovsxdq Vo Wd
+28 66 pmuldq Vo Wo
+29 66 pcmpeqq Vo Wo
+2a 66 movdqa Vo Mo
+2b 66 packusdw Vo Wo
+30 66 pmovzxbw Vo Wd
+31 66 pmovzxbd Vo Ws
+32 66 pmovzxbq Vo Ww
+33 66 pmovzxwd Vo Wd
+34 66 pmovzxwq Vo Ws
+35 66 pmovzxdq Vo Wd
+37 66 pcmpgtq Vo Wo
+38 66 pminsb Vo Wo
+39 66 pminsd Vo Wo
+3a 66 pminuw Vo Wo
+3b 66 pminud Vo Wo
+3c 66 pmaxsb Vo Wo
+3d 66 pmaxsd Vo Wo
+3e 66 pmaxuw Vo Wo
+3f 66 pmaxud Vo Wo
+40 66 pmulld Vo Wo
+41 66 phminposuw Vo Wo
+f0 f2 crc32 Gy Eb
+f1 f2 crc32 Gy Ev
+`;
+
+const THREE_BYTE_3A = `
+08 66 roundps Vo Wo Ib
+09 66 roundpd Vo Wo Ib
+0a 66 roundss Vs Ws Ib
+0b 66 roundsd Vd Wd Ib
+0c 66 blendps Vo Wo Ib
+0d 66 blendpd Vo Wo Ib
+0e 66 pblendw Vo Wo Ib
+0f 66 palignr Vo Wo Ib
+14 66 r pextrb Rd Vo Ib
+14 66 m pextrb Mb Vo Ib
+15 66 r pextrw Rd Vo Ib
+15 66 m pextrw Mw Vo Ib
+16 66 pextrd Ey Vo Ib
+17 66 pextrd Ed Vo Ib
+20 66 r pinsrb Vo Rd Ib
+20 66 m pinsrb Vo Mb Ib
+21 66 insertps Vo Ws Ib
+22 66 pinsrd Vo Ey Ib
+40 66 dpps Vo Wo Ib
+41 66 dppd Vo Wo Ib
+42 66 mpsadbw Vo Wo Ib
+60 66 pcmpestrm Vo Wo Ib y
+61 66 pcmpestri Vo Wo Ib y
+62 66 pcmpistrm Vo Wo Ib
+63 66 pcmpistri Vo Wo Ib
+`;
+
 /** Opcodes of the two-byte map that are MMX's without a prefix; they share the x87 registers. */
 const MMX = /^(0f|2[acd]|6[0-9abcdef]|7[0-7ef]|c[45]|d[1-9a-f]|e[0-9a-f]|f[1-9a-f])$/;
 
-function parse(text: string): Row[][] {
+function parse(text: string, level: CpuLevel = 'v1'): Row[][] {
   const map: Row[][] = Array.from({ length: 256 }, () => []);
   for (const line of text.trim().split('\n')) {
     if (line === '') continue;
@@ -448,7 +527,7 @@ function parse(text: string): Row[][] {
       prefix: null,
       form: null,
       w: null,
-      level: 'v1',
+      level,
       cc: false,
     } as {
       -readonly [K in keyof Row]: Row[K];
@@ -475,6 +554,9 @@ function parse(text: string): Row[][] {
 
 export const MAP_1: readonly (readonly Row[])[] = parse([...ALU_ROWS, ...SHIFT_ROWS].join('\n') + ONE_BYTE);
 export const MAP_0F: readonly (readonly Row[])[] = parse(TWO_BYTE);
+
+export const MAP_0F38: readonly (readonly Row[])[] = parse(THREE_BYTE_38, 'v2');
+export const MAP_0F3A: readonly (readonly Row[])[] = parse(THREE_BYTE_3A, 'v2');
 
 /** True for an opcode of the two-byte map that without prefix works on MMX registers. */
 export function is_mmx(opcode: number): boolean {

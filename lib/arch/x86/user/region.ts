@@ -46,6 +46,13 @@ export const LEAVING = new Set([
   'maskmovdqu',
   'enter',
   'cmpxchg16b',
+  'crc32',
+  'phminposuw',
+  'mpsadbw',
+  'pcmpestrm',
+  'pcmpestri',
+  'pcmpistrm',
+  'pcmpistri',
   'x87',
   'fwait',
 ]);

@@ -46,7 +46,7 @@ const TEMP_I64 = 29;
 const TEMP_I32 = 41;
 const XMM_LOCAL = 53;
 const TEMP_V128 = 69;
-const TEMPS_V128 = 10;
+const TEMPS_V128 = 16;
 export const REGION_LOCALS: readonly (readonly [number, ValType])[] = [
   [21, I64],
   [5, I32],
@@ -657,12 +657,22 @@ export class Emitter {
     c.end();
   }
 
-  /** Loads a vector of 4, 8 (zero above) or 16 bytes. */
+  /** Loads a vector of 2, 4, 8 (zero above) or 16 bytes. */
   load_vector(m: MemOperand, size: number, aligned: boolean): this {
     const ea = this.address(m);
+    if (size === 2) {
+      this.c.v128(new Uint8Array(16));
+      return this.load_at(ea, 2, this.is_stack(m)).vector_lane(26, 0);
+    }
     if (aligned && size === 16) this.check_aligned(ea);
     this.translate(ea, size, HOST_LOCAL, this.info(size, this.is_stack(m), 0));
     this.c.get(HOST_LOCAL).simd_mem(size === 16 ? 0 : size === 8 ? 93 : 92, 0);
+    return this;
+  }
+
+  /** An instruction on one element. */
+  vector_lane(op: number, lane: number): this {
+    this.c.simd(op, lane);
     return this;
   }
 

@@ -9,10 +9,11 @@ import { Emitter, IMPORTS, NEXT_LOCAL, REGION_LOCALS, REGION_TYPE } from './emit
 import { INTEGER, type Translator } from './integer.ts';
 import { SHIFT } from './shift.ts';
 import { SSE } from './sse.ts';
+import { SSE4 } from './sse4.ts';
 import { STRING } from './string.ts';
 
 const TRANSLATORS: ReadonlyMap<string, Translator> = new Map(
-  Object.entries({ ...INTEGER, ...SHIFT, ...STRING, ...SSE }),
+  Object.entries({ ...INTEGER, ...SHIFT, ...STRING, ...SSE, ...SSE4 }),
 );
 
 const READS_FLAGS = new Set([
@@ -63,6 +64,7 @@ const WRITES_FLAGS = new Set([
   'comiss',
   'comisd',
   'popcnt',
+  'ptest',
   'inc',
   'dec',
   'adc',

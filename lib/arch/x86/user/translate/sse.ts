@@ -18,28 +18,28 @@ export function vector(e: Emitter, o: Operand, aligned = true): void {
 }
 
 /** The vector of operand n in a temporary. */
-function vector_temp(e: Emitter, i: Insn, n: number): number {
+export function vector_temp(e: Emitter, i: Insn, n: number): number {
   const t = e.temp_v128();
   vector(e, i.ops[n]);
   e.c.set(t);
   return t;
 }
 
-const imm = (i: Insn, n: number): number => (i.ops[n] as ImmOperand).value & 0xff;
-const dst = (i: Insn): number => (i.ops[0] as XmmOperand).reg;
-const gpr = (i: Insn, n: number): RegOperand => i.ops[n] as RegOperand;
+export const imm = (i: Insn, n: number): number => (i.ops[n] as ImmOperand).value & 0xff;
+export const dst = (i: Insn): number => (i.ops[0] as XmmOperand).reg;
+export const gpr = (i: Insn, n: number): RegOperand => i.ops[n] as RegOperand;
 
 /** Sets the destination to the vector on the stack. */
-function result(e: Emitter, i: Insn): void {
+export function result(e: Emitter, i: Insn): void {
   e.set_xmm(dst(i));
 }
 
 /** Byte numbers 0 to 15 of the first vector, 16 to 31 of the second, of elements of `size` bytes. */
-function lanes(size: number, ...elements: number[]): number[] {
+export function lanes(size: number, ...elements: number[]): number[] {
   return elements.flatMap((n) => Array.from({ length: size }, (_, k) => n * size + k));
 }
 
-function shuffle(e: Emitter, bytes: readonly number[]): void {
+export function shuffle(e: Emitter, bytes: readonly number[]): void {
   e.c.simd(13, ...bytes);
 }
 
@@ -57,7 +57,7 @@ function merge_low(e: Emitter, i: Insn, size: number): void {
 
 // Moves
 
-function move(aligned: boolean): Translator {
+export function move(aligned: boolean): Translator {
   return (e, i) => {
     const [to, from] = i.ops as [Operand, Operand];
     if (to.kind === 'xmm') {
@@ -142,7 +142,7 @@ function move_half(half: 0 | 1): Translator {
 
 // Two vectors: `emit` finds the destination and the source on the stack.
 
-function binary(emit: (e: Emitter, i: Insn) => void): Translator {
+export function binary(emit: (e: Emitter, i: Insn) => void): Translator {
   return (e, i) => {
     const b = vector_temp(e, i, 1);
     e.xmm(dst(i)).c.get(b);
@@ -151,11 +151,11 @@ function binary(emit: (e: Emitter, i: Insn) => void): Translator {
   };
 }
 
-const simd = (op: number): Translator => binary((e) => e.c.simd(op));
+export const simd = (op: number): Translator => binary((e) => e.c.simd(op));
 const shuffled = (bytes: readonly number[]): Translator => binary((e) => shuffle(e, bytes));
 
 /** The same with the operands in temporaries. */
-function binary_temps(emit: (e: Emitter, a: number, b: number, i: Insn) => void): Translator {
+export function binary_temps(emit: (e: Emitter, a: number, b: number, i: Insn) => void): Translator {
   return binary((e, i) => {
     const a = e.temp_v128();
     const b = e.temp_v128();
@@ -272,12 +272,6 @@ function pinsrw(e: Emitter, i: Insn): void {
   result(e, i);
 }
 
-function pextrw(e: Emitter, i: Insn): void {
-  vector(e, i.ops[1]);
-  e.c.simd(25, imm(i, 2) & 7);
-  e.write_reg(gpr(i, 0));
-}
-
 function bitmask(op: number): Translator {
   return (e, i) => {
     vector(e, i.ops[1]);
@@ -288,7 +282,7 @@ function bitmask(op: number): Translator {
 
 // Floating point. A format is f32x4 or f64x2, by the offset of its opcodes.
 
-interface Format {
+export interface Format {
   readonly bytes: 4 | 8;
   readonly op: (f32: number, f64: number) => number;
   /** the quiet bit, and the NaN that an operation without NaN operands makes */
@@ -296,7 +290,8 @@ interface Format {
   readonly indefinite: readonly number[];
 }
 
-const repeat = (bytes: readonly number[]): number[] => Array.from({ length: 16 }, (_, k) => bytes[k % bytes.length]);
+export const repeat = (bytes: readonly number[]): number[] =>
+  Array.from({ length: 16 }, (_, k) => bytes[k % bytes.length]);
 export const PS: Format = {
   bytes: 4,
   op: (f32) => f32,
@@ -319,7 +314,7 @@ function is_nan(e: Emitter, f: Format, v: number): void {
  * Leaves the result r of an operation on a and b with the NaNs that SSE gives: the first operand's if it is one, else
  * the second's, made quiet; else the indefinite NaN.
  */
-function fix_nan(e: Emitter, f: Format, r: number, a: number, b: number): void {
+export function fix_nan(e: Emitter, f: Format, r: number, a: number, b: number): void {
   const c = e.c;
   is_nan(e, f, r);
   c.simd(83);
@@ -339,9 +334,9 @@ function fix_nan(e: Emitter, f: Format, r: number, a: number, b: number): void {
   c.get(r);
 }
 
-type FloatOp = (e: Emitter, f: Format, a: number, b: number) => void;
+export type FloatOp = (e: Emitter, f: Format, a: number, b: number) => void;
 
-const arithmetic =
+export const arithmetic =
   (f32: number, f64: number): FloatOp =>
   (e, f, a, b) => {
     const r = e.temp_v128();
@@ -370,10 +365,10 @@ const reciprocal =
   };
 
 /** The packed instruction, and the scalar one, which leaves the upper part of the destination. */
-function packed(f: Format, op: FloatOp): Translator {
+export function packed(f: Format, op: FloatOp): Translator {
   return binary_temps((e, a, b) => op(e, f, a, b));
 }
-function scalar(f: Format, op: FloatOp): Translator {
+export function scalar(f: Format, op: FloatOp): Translator {
   return (e, i) => {
     const b = vector_temp(e, i, 1);
     const a = e.temp_v128();
@@ -652,7 +647,6 @@ export const SSE: Readonly<Record<string, Translator>> = {
   shufps,
   shufpd,
   pinsrw,
-  pextrw,
   pmovmskb: bitmask(100),
   movmskps: bitmask(164),
   movmskpd: bitmask(196),

@@ -5,7 +5,7 @@
 // has,
 // as lines for record.c.
 
-import { MAP_0F, MAP_1, type Row } from '../opcodes.ts';
+import { MAP_0F, MAP_0F38, MAP_0F3A, MAP_1, type Row } from '../opcodes.ts';
 import { AT, DATA, MID } from './state.ts';
 
 /** Not executed one by one natively: control flow, modes, values that depend on the machine. */
@@ -33,6 +33,8 @@ const LEFT_OUT = new Set([
 const STRINGS = new Set(['movs', 'cmps', 'stos', 'lods', 'scas']);
 const BIT_TESTS = new Set(['bt', 'bts', 'btr', 'btc']);
 const COUNTED = new Set(['shl', 'shr', 'sar', 'rol', 'ror', 'rcl', 'rcr', 'shld', 'shrd']);
+/** Controls of the string comparisons: every aggregation and polarity, bytes and words. */
+const STRING_CONTROLS = Array.from({ length: 32 }, (_, k) => [(k * 4 + (k & 3)) & 0x7f]);
 const COUNTS = [0, 1, 4, 8, 9, 15, 16, 17, 31, 32, 33, 63, 200];
 
 /** A memory operand: ModRM without the reg field, SIB and displacement, and what record.c must know of it. */
@@ -120,7 +122,9 @@ function immediates(row: Row, v: number): number[][] {
   if (spec === 'Ib') {
     if (COUNTED.has(row.name)) return COUNTS.map((n) => [n]);
     return row.operands[0]?.startsWith('V') || row.operands[0]?.startsWith('U')
-      ? [[0], [0x1b], [0x4e], [0x7], [0xe4], [0x81]]
+      ? row.name.startsWith('pcmp') && row.name.includes('str')
+        ? STRING_CONTROLS
+        : [[0], [0x1b], [0x4e], [0x7], [0xe4], [0x81]]
       : [[0x05], [0x9c]];
   }
   if (spec === 'Iw') return [[0x34, 0x92]];
@@ -139,7 +143,7 @@ function add_row(out: Lines, escape: readonly number[], opcode: number, row: Row
   const spec = row.operands;
   const mandatory = row.prefix === '66' ? [0x66] : row.prefix === 'f3' ? [0xf3] : row.prefix === 'f2' ? [0xf2] : [];
   const sized = spec.some((o) => /[vz]$/.test(o));
-  const wide = spec.some((o) => o.endsWith('y')) || row.w === 1;
+  const wide = spec.some((o) => o.endsWith('y') || o === 'y') || row.w === 1;
   const short = spec.some((o) => o.endsWith('n') || o === 'n');
   const sizes: [number[], number, number][] = [];
   if (row.w !== 1) sizes.push([[], 0, short ? 8 : 4]);
@@ -343,6 +347,8 @@ export function forms(): string[] {
   for (const [escape, map] of [
     [[], MAP_1],
     [[0x0f], MAP_0F],
+    [[0x0f, 0x38], MAP_0F38],
+    [[0x0f, 0x3a], MAP_0F3A],
   ] as const) {
     map.forEach((rows, opcode) => {
       for (const row of rows) {
