@@ -6,6 +6,7 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { command, run_commands } from '../cli/command.ts';
+import { print } from '../cli/program.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
 
 const GIB = 1024 ** 3;
@@ -277,7 +278,7 @@ run_commands('bench', [
         throw new UsageError(`no part ${unknown}: there are ${PARTS.join(', ')}${did_you_mean(unknown, PARTS)}`);
       const rows: Row[] = [];
       for (const name of words.length > 0 ? words : PARTS) SECTIONS[name](rows);
-      process.stdout.write(`${table(rows)}\n`);
+      print(`${table(rows)}\n`);
       return 0;
     },
   }),

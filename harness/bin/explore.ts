@@ -6,6 +6,7 @@ import { known_races } from '../../selftests/races/known.ts';
 import { upstream_faults } from '../../selftests/races/upstream.ts';
 import { choice, command, command_line, flag, run_commands, text, whole } from '../cli/command.ts';
 import { patches_option } from '../cli/options.ts';
+import { print } from '../cli/program.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
 import { explore_all } from '../explore/all.ts';
 import { is_file, load_file, new_race } from '../explore/file.ts';
@@ -73,7 +74,7 @@ function known_table(seeds: number): number {
     0,
     rows[0].map(() => '---'),
   );
-  for (const r of rows) process.stdout.write(`| ${r.join(' | ')} |\n`);
+  for (const r of rows) print(`| ${r.join(' | ')} |\n`);
   return missed === 0 ? 0 : 1;
 }
 
@@ -87,11 +88,11 @@ function words_for_each(o: Omit<Options, 'replay' | 'loose' | 'states' | 'trace'
 }
 
 function list(): number {
-  for (const c of race_cases) process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n`);
-  process.stdout.write('\nLinux 7.3.4 itself fails these:\n');
+  for (const c of race_cases) print(`${c.name.padEnd(28)} ${c.summary}\n`);
+  print('\nLinux 7.3.4 itself fails these:\n');
   for (const c of upstream_faults) {
     const again = command_line('explore', c.name, `--replay '${c.schedule}'`);
-    process.stdout.write(`${c.name.padEnd(28)} ${c.summary}\n    ${c.why}\n    ${again}\n`);
+    print(`${c.name.padEnd(28)} ${c.summary}\n    ${c.why}\n    ${again}\n`);
   }
   return 0;
 }
@@ -100,11 +101,11 @@ async function one_case(words: string, o: Options): Promise<number> {
   if (is_file(words)) {
     const it = await load_file(words, (note) => process.stderr.write(`explore: ${note}\n`));
     if ('wrong' in it) {
-      process.stdout.write(it.wrong.map((line) => `${line}\n`).join(''));
+      print(it.wrong.map((line) => `${line}\n`).join(''));
       return 1;
     }
     if (it.patches.length === 0 || o.patches.length > 0 || o.states) return explore_one({ c: it.c, words }, o);
-    process.stdout.write(`without its fix, as with --patches=${it.patches.join(',')}:\n`);
+    print(`without its fix, as with --patches=${it.patches.join(',')}:\n`);
     return explore_one({ c: it.c, words }, { ...o, patches: it.patches });
   }
   const cases = [...race_cases, ...upstream_faults];
@@ -137,7 +138,7 @@ one exactly. A regression case in a file is run without its fix.`,
         race_cases.map((x) => x.name),
         words_for_each(o),
         o.jobs,
-        (out) => process.stdout.write(out),
+        print,
       ),
   }),
   command({
@@ -156,7 +157,7 @@ one exactly. A regression case in a file is run without its fix.`,
     options: {},
     run: (_, [path]) => {
       new_race(path);
-      process.stdout.write(`wrote ${path}: ${command_line('explore', path)}\n`);
+      print(`wrote ${path}: ${command_line('explore', path)}\n`);
       return 0;
     },
   }),

@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { hmm_tests, type OwnTests } from '../../selftests/hmm-tests/index.ts';
 import { command, flag, run_commands, texts } from '../cli/command.ts';
 import { machine_options, type MachineOptions } from '../cli/options.ts';
+import { print } from '../cli/program.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
 import { own_failures, own_text, wrapped } from '../compare/known.ts';
 import { fixtures_of } from '../compare/model.ts';
@@ -76,12 +77,12 @@ run_commands('hmm-tests', [
         );
       }
       let output = '';
-      const print = (text: string): void => {
+      const both = (text: string): void => {
         output += text;
-        process.stdout.write(text);
+        print(text);
       };
-      const watch = o.steps ? step_watch((_, step) => print(`#   ${step}\n`)) : undefined;
-      const { code, log, findings } = run_suite(list, o, argv, print, watch);
+      const watch = o.steps ? step_watch((_, step) => both(`#   ${step}\n`)) : undefined;
+      const { code, log, findings } = run_suite(list, o, argv, both, watch);
       if (o.dmesg) process.stderr.write(log.map((line) => `${line}\n`).join(''));
       for (const { name, found } of findings)
         process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);

@@ -9,6 +9,7 @@ import { check_types } from '../cases/check.ts';
 import { choice, command, command_line, run_commands, text } from '../cli/command.ts';
 import { BUILT } from '../cli/extension.ts';
 import { STANDARD_MACHINE } from '../cli/options.ts';
+import { print } from '../cli/program.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { agrees, differences_text, judge, read_results } from '../compare/judge.ts';
 import { type LoadedCase, run_regression } from '../regression/case.ts';
@@ -20,12 +21,11 @@ async function list(): Promise<number> {
   const cases = await load_cases();
   for (const kind of PATCH_KINDS) {
     for (const p of patch_states.filter((x) => x.kind === kind)) {
-      process.stdout.write(
+      print(
         `${p.id}\n    ${p.subject} (${p.date})\n    ${kind}, ${p.where}; Linux 7.3.4 ${p.merged ? 'has it' : 'does not have it'}\n    ${p.changes}\n`,
       );
-      if (p.excludes !== undefined && p.excludes.length > 0)
-        process.stdout.write(`    excludes ${p.excludes.join(', ')}\n`);
-      for (const it of cases) if ('c' in it && it.c.state === p.id) process.stdout.write(`    case ${it.slug}\n`);
+      if (p.excludes !== undefined && p.excludes.length > 0) print(`    excludes ${p.excludes.join(', ')}\n`);
+      for (const it of cases) if ('c' in it && it.c.state === p.id) print(`    case ${it.slug}\n`);
     }
   }
   return 0;
@@ -72,11 +72,11 @@ async function run(names: readonly string[]): Promise<number> {
     const complaints = it.files.flatMap((file) => types?.get(file) ?? []);
     // With a step that does nothing the outcome says nothing, and a file that cannot be loaded has been complained of.
     const wrong = 'wrong' in it || complaints.length === 0 ? found : [...it.unfilled, ...complaints];
-    if (wrong.length === 0) process.stdout.write(`ok ${it.slug}: without the fix ${without}\n`);
+    if (wrong.length === 0) print(`ok ${it.slug}: without the fix ${without}\n`);
     else {
       bad++;
       const again = command_line('regression', 'run', it.slug);
-      process.stdout.write(`not ok ${it.slug}: ${wrong.join('\n  ')}\n  run just this: ${again}\n`);
+      print(`not ok ${it.slug}: ${wrong.join('\n  ')}\n  run just this: ${again}\n`);
     }
   }
   if ((await checking) === null && !BUILT)
@@ -116,9 +116,7 @@ run_commands('regression', [
       if (o.subject === null) throw new UsageError('new needs --subject=TEXT, the subject of the patch');
       const { state, slug } = create(o.kind, o.id, o.subject);
       const again = command_line('regression', 'run', slug);
-      process.stdout.write(
-        `wrote ${state} and ${relative('.', case_file(slug))}; they fail until they are filled in: ${again}\n`,
-      );
+      print(`wrote ${state} and ${relative('.', case_file(slug))}; they fail until they are filled in: ${again}\n`);
       return 0;
     },
   }),

@@ -4,8 +4,9 @@
 import type { PatchId } from '../../lib/patches/index.ts';
 import { command, flag, run_commands, texts, whole } from '../cli/command.ts';
 import { patches_option } from '../cli/options.ts';
+import { print } from '../cli/program.ts';
 import { Progress } from '../cli/progress.ts';
-import { UsageError } from '../cli/usage_error.ts';
+import { did_you_mean, UsageError } from '../cli/usage_error.ts';
 import { FormatError, read_programs, read_recording } from '../replay/format.ts';
 import { do_tasks, type Done, type Task } from '../replay/jobs.ts';
 
@@ -36,8 +37,13 @@ function tasks_of(files: readonly string[], o: Options): Task[] {
   );
   if (o.only.length === 0) return all;
   for (const id of o.only) {
-    if (!all.some(({ program }) => program.id === id))
-      throw new UsageError(`--only ${id}: no program of that id in ${files.join(' ')}`);
+    if (!all.some(({ program }) => program.id === id)) {
+      const near = did_you_mean(
+        id,
+        all.map(({ program }) => program.id),
+      );
+      throw new UsageError(`--only=${id}: no program of that id in ${files.join(' ')}${near}`);
+    }
   }
   return all.filter(({ program }) => o.only.includes(program.id));
 }
@@ -61,9 +67,10 @@ async function replay(files: readonly string[], o: Options): Promise<number> {
       diverge++;
       progress.clear();
       // in record mode stdout holds nothing but recordings
-      (o.record ? process.stderr : process.stdout).write(`${outcome.report}\n\n`);
+      if (o.record) process.stderr.write(`${outcome.report}\n\n`);
+      else print(`${outcome.report}\n\n`);
     }
-    if (recorded !== null) process.stdout.write(`${JSON.stringify(recorded)}\n`);
+    if (recorded !== null) print(`${JSON.stringify(recorded)}\n`);
     slowest.push({ id: outcome.id, seconds });
     slowest.sort((a, b) => b.seconds - a.seconds);
     slowest.length = Math.min(slowest.length, 3);
@@ -74,7 +81,7 @@ async function replay(files: readonly string[], o: Options): Promise<number> {
   const slow = slowest.map((it) => `${it.id} (${it.seconds.toFixed(2)} s)`).join(', ');
   progress.say(`${rate.toFixed(1)} programs a second; slowest: ${slow}`);
   if (o.record) return diverge === 0 ? 0 : 1;
-  process.stdout.write(`replayed ${done} programs: ${done - diverge} identical, ${diverge} diverge\n`);
+  print(`replayed ${done} programs: ${done - diverge} identical, ${diverge} diverge\n`);
   return diverge === 0 ? 0 : 1;
 }
 

@@ -13,20 +13,38 @@ const IN_WORDS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
 };
 
-/** The error of a system call on a file, in one line that names it, or null for any other error. */
-export function system_error(e: unknown): string | null {
+/** Why a system call failed, in words, or null for an error of another kind. */
+export function system_reason(e: unknown): string | null {
   if (!(e instanceof Error)) return null;
-  const { code, syscall, path } = e as NodeJS.ErrnoException;
-  if (code === undefined || syscall === undefined) return null;
-  return `${path ?? `system call ${syscall}`}: ${IN_WORDS[code] ?? code}`;
+  const { code, syscall } = e as NodeJS.ErrnoException;
+  return code === undefined || syscall === undefined ? null : (IN_WORDS[code] ?? `${syscall}: ${code}`);
 }
 
+/** The error of a system call in one line that names the file, or null for an error of another kind. */
+function system_error(e: unknown): string | null {
+  const reason = system_reason(e);
+  const { path } = e as NodeJS.ErrnoException;
+  return reason === null || path === undefined ? reason : `${path}: ${reason}`;
+}
+
+/** The program's name, for what it says of itself. */
+let program = '';
+
 /** Ends the program where its output cannot be written. */
-function on_lost_output(name: string, e: NodeJS.ErrnoException): never {
+function on_lost_output(e: NodeJS.ErrnoException): never {
   // A reader that goes away early, such as head(1), is no error of ours.
   if (e.code === 'EPIPE') process.exit(0);
-  process.stderr.write(`${name}: standard output: ${IN_WORDS[e.code ?? ''] ?? e.message}\n`);
+  process.stderr.write(`${program}: standard output: ${IN_WORDS[e.code ?? ''] ?? e.message}\n`);
   process.exit(2);
+}
+
+/**
+ * Writes to standard output. Where that is lost the program ends here and now: it may be busy for minutes before an
+ * event could tell it.
+ */
+export function print(text: string): void {
+  process.stdout.write(text);
+  if (process.stdout.errored) on_lost_output(process.stdout.errored);
 }
 
 /**
@@ -35,7 +53,8 @@ function on_lost_output(name: string, e: NodeJS.ErrnoException): never {
  * program itself with 3 and its stack.
  */
 export function run_program(name: string, body: () => number | Promise<number>): void {
-  process.stdout.on('error', (e) => on_lost_output(name, e));
+  program = name;
+  process.stdout.on('error', on_lost_output);
   process.stderr.on('error', () => {});
   Promise.resolve()
     .then(body)

@@ -3,6 +3,7 @@
 
 import { type PatchId, patch_states } from '../../lib/patches/index.ts';
 import { command_line } from '../cli/command.ts';
+import { print } from '../cli/program.ts';
 import { Progress } from '../cli/progress.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { ScheduleMismatch } from './choosers.ts';
@@ -42,7 +43,7 @@ export interface Options {
   quiet: boolean;
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const say = (line: string): void => print(`${line}\n`);
 
 /** What of the options concerns every run. */
 function run_options(o: Options): RunOptions {
@@ -67,12 +68,12 @@ function again({ words }: Target, patches: readonly PatchId[], run: Run): string
 }
 
 function report(t: Target, o: Options, run: Run): void {
-  if (o.trace) print(run.trace.join('\n'));
-  print(`${t.c.name}: ${run.failure?.kind}: ${run.failure?.text}`);
-  for (const line of run.log.slice(-LOG_LINES)) print(`  kernel: ${line}`);
+  if (o.trace) say(run.trace.join('\n'));
+  say(`${t.c.name}: ${run.failure?.kind}: ${run.failure?.text}`);
+  for (const line of run.log.slice(-LOG_LINES)) say(`  kernel: ${line}`);
   const size = `${run.schedule.switches.length} switches, ${run.steps} steps`;
-  print(`schedule (${size}): ${format_schedule(run.schedule)}`);
-  print(`replay: ${again(t, o.patches, run)}`);
+  say(`schedule (${size}): ${format_schedule(run.schedule)}`);
+  say(`replay: ${again(t, o.patches, run)}`);
 }
 
 function schedule_of(words: string): Schedule {
@@ -88,20 +89,20 @@ function run_replay(t: Target, o: Options, words: string): number {
   const { run, misfits } = o.loose
     ? replay_loosely(t.c, schedule, run_options(o))
     : { run: replay(t.c, schedule, run_options(o)), misfits: [] };
-  for (const line of misfits) print(`does not fit: ${line}`);
+  for (const line of misfits) say(`does not fit: ${line}`);
   if (run.failure !== null) {
     report(t, o, run);
     return 1;
   }
-  if (o.trace) print(run.trace.join('\n'));
-  print(`${t.c.name}: passes under this schedule, ${run.steps} steps`);
+  if (o.trace) say(run.trace.join('\n'));
+  say(`${t.c.name}: passes under this schedule, ${run.steps} steps`);
   return 0;
 }
 
 function run_twice({ c }: Target, o: Options): number {
   const n = o.schedules ?? SCHEDULES_TWICE;
   check_determinism(c, n, o.seed, run_options(o));
-  print(`${c.name}: ${n} schedules ran twice, step by step alike`);
+  say(`${c.name}: ${n} schedules ran twice, step by step alike`);
   return 0;
 }
 
@@ -118,11 +119,11 @@ function run_explore(t: Target, o: Options): number {
   if (found.failed === null) {
     const all = found.complete ? `, all with at most ${o.preemptions} preemptions` : '';
     const tried = `${found.schedules} schedules of up to ${found.steps} steps${all}`;
-    print(`${c.name}: ${tried}: none fails (${rate(found.schedules)} a second)`);
+    say(`${c.name}: ${tried}: none fails (${rate(found.schedules)} a second)`);
     return 0;
   }
   const { switches } = found.failed.schedule;
-  print(`${c.name}: schedule ${found.schedules} fails with ${switches.length} switches; shrinking`);
+  say(`${c.name}: schedule ${found.schedules} fails with ${switches.length} switches; shrinking`);
   report(t, o, shrink(c, found.failed, run_options(o)));
   return 1;
 }
@@ -144,18 +145,18 @@ function run_states(t: Target, o: Options): number {
   for (const s of in_every_state(t.c, search_options(o, SCHEDULES_A_STATE), schedule)) {
     done.push(s);
     progress.clear();
-    for (const line of state_lines(t, s)) print(line);
+    for (const line of state_lines(t, s)) say(line);
     progress.tick(() => `${t.c.name}: ${done.length} of ${patch_states.length + 1} states`);
   }
   progress.clear();
   const [linux, ...states] = done;
   const passing = states.filter((s) => s.failed === null && s.error === null);
   const ids = (of: readonly InState[]): string => of.map((s) => s.id).join(' ') || 'none';
-  print(`passes with: ${ids(passing.filter((s) => s.reached))}`);
-  print(`cannot fail, since it never comes to what the state changes, with: ${ids(passing.filter((s) => !s.reached))}`);
+  say(`passes with: ${ids(passing.filter((s) => s.reached))}`);
+  say(`cannot fail, since it never comes to what the state changes, with: ${ids(passing.filter((s) => !s.reached))}`);
   const here = linux.failed === null ? 'passes' : 'fails';
   const failing = states.filter((s) => s.failed !== null).length;
-  print(`${t.c.name}: ${here} on Linux 7.3.4, fails in ${failing} of ${states.length} states`);
+  say(`${t.c.name}: ${here} on Linux 7.3.4, fails in ${failing} of ${states.length} states`);
   return linux.failed === null ? 0 : 1;
 }
 
@@ -173,7 +174,7 @@ export function explore_one(t: Target, o: Options): number {
     if (e instanceof ScheduleMismatch)
       throw new UsageError(`the schedule does not fit: ${e.message}; --loose follows it as far as it does`);
     if (!(e instanceof Nondeterminism)) throw e;
-    print(`not deterministic: ${e.message}`);
+    say(`not deterministic: ${e.message}`);
     return 1;
   }
 }

@@ -245,7 +245,7 @@ export function replay_program(
 ): Outcome {
   const ops = parse_ops(program.ops, program.id);
   const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
-  const command = command_line('replay', file, `--only=${program.id}`, ...states);
+  const command = command_line('replay', file, `--only ${program.id}`, ...states);
   let report = '';
   const { stop } = run_ops(
     program.config,

@@ -141,7 +141,7 @@ t.test('a file that is no recording is refused with file, line and what was expe
   const refuses = (path: string, expected: RegExp): void => {
     t.throws(() => read_recording(path), { name: 'FormatError', message: expected });
   };
-  refuses(join(dir, 'missing.jsonl'), /missing\.jsonl: cannot be read: ENOENT/);
+  refuses(join(dir, 'missing.jsonl'), /missing\.jsonl: there is no such file or folder/);
   refuses(file('empty.jsonl', ''), /expected at least one program/);
   refuses(
     file('text.jsonl', `${JSON.stringify(PROGRAM)}\nTAP version 13\n`),

@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { system_reason } from '../cli/program.ts';
 
 /** Page p of a program is at the virtual address ARENA + p * PAGE_SIZE. */
 export const ARENA = 0x200000000;
@@ -397,7 +398,7 @@ function read_text(path: string): string {
   try {
     bytes = readFileSync(path);
   } catch (e) {
-    throw new FormatError(path, `cannot be read: ${e instanceof Error ? e.message : String(e)}`);
+    throw new FormatError(path, system_reason(e) ?? String(e));
   }
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.toString('utf8');
   try {
