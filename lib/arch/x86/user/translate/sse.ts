@@ -354,6 +354,10 @@ const square_root: FloatOp = (e, f, _, b) => {
   fix_nan(e, f, r, b, b);
 };
 const ONE = { 4: repeat([0, 0, 0x80, 0x3f]), 8: repeat([0, 0, 0, 0, 0, 0, 0xf0, 0x3f]) };
+const SIGNS = repeat([0, 0, 0, 0x80]);
+const NEGATIVE_INFINITY = repeat([0, 0, 0x80, 0xff]);
+const SMALLEST_NORMAL = repeat([0, 0, 0x80, 0]);
+/** rcpps and rsqrtps, exact where the architecture allows an error of 1.5 * 2^-12. */
 const reciprocal =
   (root: boolean): FloatOp =>
   (e, f, _, b) => {
@@ -361,7 +365,14 @@ const reciprocal =
     e.c.v128(ONE[f.bytes]).get(b);
     if (root) e.c.simd(f.op(227, 239));
     e.c.simd(f.op(231, 243)).set(r);
+    // a result too small for a normal number is zero with its sign
+    if (!root) e.c.get(r).v128(SIGNS).simd(78).get(r).get(r).simd(224).v128(SMALLEST_NORMAL).simd(67).simd(82).set(r);
     fix_nan(e, f, r, b, b);
+    // the root of a negative denormal is that of the negative zero
+    if (root) {
+      e.c.set(r).v128(NEGATIVE_INFINITY).get(r);
+      e.c.get(b).v128(ZERO).simd(67).get(b).simd(224).v128(SMALLEST_NORMAL).simd(67).simd(78).simd(82);
+    }
   };
 
 /** The packed instruction, and the scalar one, which leaves the upper part of the destination. */
