@@ -30,7 +30,6 @@ import {
   PG_active,
   PG_dirty,
   PG_head,
-  PG_locked,
   PG_lru,
   PG_referenced,
   PG_swapbacked,
@@ -89,14 +88,6 @@ export class lru_state {
     for (let i = 0; i <= LRU_UNEVICTABLE; i++) this.lists.push(new PageList());
     for (let i = 0; i < m.cpus.length; i++) this.cpu_fbatches.push(new cpu_fbatches());
   }
-}
-
-/**
- * Returns true for folios of the file lists: page cache and lazily freed anonymous memory (include/linux/mm_inline.h:
- * folio_is_file_lru()).
- */
-export function folio_is_file_lru(m: Machine, folio: number): boolean {
-  return !folio_test_swapbacked(m, folio);
 }
 
 /** Returns the list that the folio's flags select, LRU_* (include/linux/mm_inline.h: folio_lru_list()). */
@@ -307,12 +298,6 @@ function this_cpu_fbatches(m: Machine): cpu_fbatches {
   return m.lru.cpu_fbatches[m.current.cpu];
 }
 
-/** Moves a clean folio to the tail of the inactive list (mm/folio.c: folio_rotate_reclaimable()). */
-export function folio_rotate_reclaimable(m: Machine, folio: number): void {
-  if (test_flags(m, folio, PG_locked | PG_dirty | PG_unevictable) || !folio_test_lru(m, folio)) return;
-  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_move_tail, lru_move_tail);
-}
-
 /** Queues the folio for its active list (mm/folio.c: folio_activate()). */
 function folio_activate(m: Machine, folio: number): void {
   if (test_flags(m, folio, PG_active | PG_unevictable) || !folio_test_lru(m, folio)) return;
@@ -347,18 +332,6 @@ export function folio_add_lru_vma(m: Machine, folio: number, vma: vm_area_struct
   if ((vma.vm_flags & (VM_LOCKED | VM_SPECIAL)) === VM_LOCKED)
     throw new Unmodelled('mlock_new_folio: a page of an mlocked vma');
   folio_add_lru(m, folio);
-}
-
-/** Moves a file folio towards reclaim (mm/folio.c: deactivate_file_folio()). */
-export function deactivate_file_folio(m: Machine, folio: number): void {
-  if (folio_test_unevictable(m, folio) || !folio_test_lru(m, folio)) return;
-  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate_file, lru_deactivate_file);
-}
-
-/** Moves an active folio to the inactive list (mm/folio.c: folio_deactivate()). */
-export function folio_deactivate(m: Machine, folio: number): void {
-  if (folio_test_unevictable(m, folio) || !folio_test_lru(m, folio) || !folio_test_active(m, folio)) return;
-  folio_batch_add_and_move(m, folio, this_cpu_fbatches(m).lru_deactivate, lru_deactivate);
 }
 
 /** Makes an anonymous folio lazily freeable: reclaim may drop its contents (mm/folio.c: folio_mark_lazyfree()). */

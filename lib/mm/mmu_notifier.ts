@@ -282,34 +282,6 @@ export function* mmu_notifier_release(m: Machine, mm: mm_struct): Gen<void> {
   if (subscriptions.list.length > 0) yield* mn_hlist_release(m, subscriptions, mm);
 }
 
-/**
- * Tests and clears the accessed state of [start, end) in the secondary MMUs and flushes their TLBs
- * (include/linux/mmu_notifier.h: mmu_notifier_clear_flush_young()).
- */
-export function mmu_notifier_clear_flush_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
-  let young = false;
-  for (const s of mm.notifier_subscriptions?.list ?? [])
-    young = (s.ops.clear_flush_young?.(m, s, mm, start, end) ?? false) || young;
-  return young;
-}
-
-/** mmu_notifier_clear_flush_young() without the flush (include/linux/mmu_notifier.h: mmu_notifier_clear_young()). */
-export function mmu_notifier_clear_young(m: Machine, mm: mm_struct, start: number, end: number): boolean {
-  let young = false;
-  for (const s of mm.notifier_subscriptions?.list ?? [])
-    young = (s.ops.clear_young?.(m, s, mm, start, end) ?? false) || young;
-  return young;
-}
-
-/**
- * Returns true if a secondary MMU accessed the page at the address (include/linux/mmu_notifier.h:
- * mmu_notifier_test_young()).
- */
-export function mmu_notifier_test_young(m: Machine, mm: mm_struct, address: number): boolean {
-  for (const s of mm.notifier_subscriptions?.list ?? []) if (s.ops.test_young?.(m, s, mm, address)) return true;
-  return false;
-}
-
 /** mm/mmu_notifier.c: mn_itree_invalidate() */
 function* mn_itree_invalidate(
   m: Machine,
@@ -398,21 +370,6 @@ export function* mmu_notifier_invalidate_range_end(m: Machine, range: mmu_notifi
   if (subscriptions.has_itree) yield* mn_itree_inv_end(m, subscriptions);
   for (const s of [...subscriptions.list])
     if (s.ops.invalidate_range_end !== undefined) yield* s.ops.invalidate_range_end(m, s, range);
-}
-
-/**
- * Flushes the TLBs of devices that walk the CPU's page tables (include/linux/mmu_notifier.h:
- * mmu_notifier_arch_invalidate_secondary_tlbs()).
- */
-export function mmu_notifier_arch_invalidate_secondary_tlbs(
-  m: Machine,
-  mm: mm_struct,
-  start: number,
-  end: number,
-): void {
-  const subscriptions = mm.notifier_subscriptions;
-  if (subscriptions === null) return;
-  for (const s of subscriptions.list) s.ops.arch_invalidate_secondary_tlbs?.(m, s, mm, start, end);
 }
 
 /**

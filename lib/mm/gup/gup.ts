@@ -802,21 +802,6 @@ export function* pin_user_pages_fast(
   return yield* gup_fast_fallback(m, start, nr_pages, flags, pages);
 }
 
-/** Pins pages of a remote mm. Returns 0 for invalid flags (mm/gup.c: pin_user_pages_remote()). */
-export function* pin_user_pages_remote(
-  m: Machine,
-  mm: mm_struct,
-  start: number,
-  nr_pages: number,
-  gup_flags: number,
-  pages: Int32Array,
-  locked: { locked: boolean } | null,
-): Gen<number> {
-  const flags = is_valid_gup_args(m, pages, locked, gup_flags, FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE);
-  if (flags === null) return 0;
-  return yield* __gup_longterm_locked(m, mm, start, nr_pages, pages, locked ?? { locked: true }, flags);
-}
-
 /**
  * Pins pages of the current mm without dropping mmap_lock. Returns 0 for invalid flags (mm/gup.c: pin_user_pages()).
  */

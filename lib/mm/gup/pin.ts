@@ -2,9 +2,7 @@
 
 import type { Machine } from '../../boot.ts';
 import { EFAULT, EHWPOISON, ENOMEM } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
-import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_put_refs } from '../folio.ts';
 import { folio_is_device_coherent } from '../memremap.ts';
 import {
@@ -18,8 +16,7 @@ import {
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from '../mm_types.ts';
-import { folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
-import { folio_mark_dirty } from '../page-writeback.ts';
+import { PageAnonExclusive } from '../page-flags.ts';
 import {
   folio_is_zone_device,
   folio_ref_add,
@@ -204,30 +201,6 @@ export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: n
     if (pages[i] === 0) continue;
     nr = gup_folio_next(m, pages, npages, i);
     gup_put_folio(m, page_folio(m, pages[i]), nr, FOLL_PIN);
-  }
-}
-
-/** Marks the pages dirty if `make_dirty` and drops one pin of each (mm/gup.c: unpin_user_pages_dirty_lock()). */
-export function* unpin_user_pages_dirty_lock(
-  m: Machine,
-  pages: ArrayLike<number>,
-  npages: number,
-  make_dirty: boolean,
-): Gen<void> {
-  if (!make_dirty) {
-    unpin_user_pages(m, pages, npages);
-    return;
-  }
-  sanity_check_pinned_pages(m, pages, npages);
-  for (let i = 0, nr: number; i < npages; i += nr) {
-    const folio = page_folio(m, pages[i]);
-    nr = gup_folio_next(m, pages, npages, i);
-    if (!folio_test_dirty(m, folio)) {
-      yield* folio_lock(m, folio);
-      folio_mark_dirty(m, folio);
-      folio_unlock(m, folio);
-    }
-    gup_put_folio(m, folio, nr, FOLL_PIN);
   }
 }
 

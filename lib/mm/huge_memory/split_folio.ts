@@ -350,11 +350,6 @@ export function* split_huge_page(m: Machine, page: number): Gen<number> {
   return yield* split_huge_page_to_list_to_order(m, page, null, 0);
 }
 
-/** Splits the locked folio into folios of 2^new_order pages (include/linux/huge_mm.h: split_folio_to_order()). */
-export function* split_folio_to_order(m: Machine, folio: number, new_order: number): Gen<number> {
-  return yield* split_huge_page_to_list_to_order(m, folio, null, new_order);
-}
-
 /**
  * Splits the locked folio into single pages and adds the tails to `list` if it is not null (mm/huge_memory.c:
  * split_folio_to_list()).
@@ -380,12 +375,4 @@ export function* folio_split(
   list: PageList | null,
 ): Gen<number> {
   return yield* __folio_split(m, folio, new_order, page, folio, list, SPLIT_TYPE_NON_UNIFORM);
-}
-
-/**
- * Returns the smallest order that the folio may be split to (mm/huge_memory.c: min_order_for_split()). Leaves out
- * mapping_min_folio_order(): tmpfs, the only file system with large folios here, has no minimum.
- */
-export function min_order_for_split(_m: Machine, _folio: number): number {
-  return 0;
 }

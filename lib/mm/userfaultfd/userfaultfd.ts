@@ -175,16 +175,6 @@ export function userfaultfd_huge_pmd_wp(vma: vm_area_struct, pmd: number): boole
   return userfaultfd_wp(vma) && pte_uffd(pmd);
 }
 
-/** include/linux/userfaultfd_k.h: userfaultfd_pte_rwp() */
-export function userfaultfd_pte_rwp(vma: vm_area_struct, pte: number): boolean {
-  return userfaultfd_rwp(vma) && pte_uffd(pte);
-}
-
-/** include/linux/userfaultfd_k.h: userfaultfd_huge_pmd_rwp() */
-export function userfaultfd_huge_pmd_rwp(vma: vm_area_struct, pmd: number): boolean {
-  return userfaultfd_rwp(vma) && pte_uffd(pmd);
-}
-
 /** Returns true if protection also marks missing pages (mm/userfaultfd.c: userfaultfd_wp_unpopulated()). */
 function userfaultfd_wp_unpopulated(vma: vm_area_struct): boolean {
   return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_WP_UNPOPULATED) !== 0;
@@ -193,11 +183,6 @@ function userfaultfd_wp_unpopulated(vma: vm_area_struct): boolean {
 /** Returns true if the kernel resolves write-protect faults itself (mm/userfaultfd.c: userfaultfd_wp_async()). */
 export function userfaultfd_wp_async(vma: vm_area_struct): boolean {
   return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_WP_ASYNC) !== 0;
-}
-
-/** mm/userfaultfd.c: userfaultfd_rwp_async() */
-export function userfaultfd_rwp_async(vma: vm_area_struct): boolean {
-  return ((vma.vm_userfaultfd_ctx?.features ?? 0) & UFFD_FEATURE_RWP_ASYNC) !== 0;
 }
 
 /** include/linux/userfaultfd_k.h: userfaultfd_wp_use_markers() */

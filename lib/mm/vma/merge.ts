@@ -567,19 +567,6 @@ function* vma_expand(m: Machine, vmg: vma_merge_struct): Gen<number> {
   return 0;
 }
 
-/** Moves the vma's end down to `end`; the caller handles the page tables (mm/vma.c: vma_shrink()). */
-export function* vma_shrink(m: Machine, vmi: vma_iterator, vma: vm_area_struct, end: number): Gen<number> {
-  WARN_ON_ONCE(m, end > vma.vm_end, 'vma_shrink');
-  yield* vma_start_write(m, vma);
-  const vp = init_multi_vma_prep(m, vma, null);
-  yield* vma_prepare(m, vp);
-  yield* vma_adjust_trans_huge(m, vma, vma.vm_start, end, null);
-  vma.vm_end = end;
-  vma_iter_at(vmi, vma);
-  yield* vma_complete(m, vp, vmi);
-  return 0;
-}
-
 /**
  * Merges or splits so that one vma is exactly the changed range or includes it. Returns that vma or -errno (mm/vma.c:
  * vma_modify()).

@@ -2,18 +2,16 @@
 
 import { vma_pgprot_modify } from '../../arch/x86/mm/pgprot.ts';
 import type { Machine } from '../../boot.ts';
-import { ENOMEM } from '../../errno.ts';
 import { fput } from '../../fs/file_table.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
-import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { BUG_ON } from '../../kernel/printk.ts';
 import { mapping_allow_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
 import {
   linear_page_index,
   type mm_struct,
   VM_ACCESS_FLAGS,
-  VM_ACCOUNT,
   type vm_area_struct,
   VM_EXEC,
   VM_GROWSDOWN,
@@ -22,14 +20,11 @@ import {
   VM_PFNMAP,
   VM_SHARED,
   VM_WRITE,
-  vma_is_anonymous,
   vma_pages,
 } from '../mm_types.ts';
-import { find_vma, find_vma_intersection } from '../mmap/find_vma.ts';
+import { find_vma } from '../mmap/find_vma.ts';
 import { vma_mark_attached, vma_start_write } from '../mmap_lock.ts';
-import { PAGE_SIZE } from '../physmem.ts';
 import { userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
-import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
 import { vm_area_free } from '../vma_init.ts';
 
 // The vmas of an mm are an array sorted by address in place of upstream's maple tree. As there, an iterator is at a range
@@ -305,24 +300,6 @@ export function* vma_link(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<n
   yield* vma_start_write(m, vma);
   vma_iter_store_new(new vma_iterator(mm, vma.vm_start), vma);
   yield* vma_link_file(m, vma);
-  return 0;
-}
-
-/** Inserts a vma and charges it. Returns 0, or -ENOMEM if the range is occupied (mm/vma.c: insert_vm_struct()). */
-export function* insert_vm_struct(m: Machine, mm: mm_struct, vma: vm_area_struct): Gen<number> {
-  const charged = vma_pages(vma);
-  if (find_vma_intersection(mm, vma.vm_start, vma.vm_end) !== null) return -ENOMEM;
-  if (vma.vm_flags & VM_ACCOUNT && security_vm_enough_memory_mm(m, mm, charged)) return -ENOMEM;
-  if (vma_is_anonymous(vma)) {
-    WARN_ON_ONCE(m, vma.anon_vma !== null, 'insert_vm_struct');
-    vma.vm_pgoff = vma.vm_start / PAGE_SIZE;
-  }
-  vma.vm_anon_pgoff = vma.vm_start / PAGE_SIZE;
-  const err = yield* vma_link(m, mm, vma);
-  if (err) {
-    if (vma.vm_flags & VM_ACCOUNT) vm_unacct_memory(m, charged);
-    return -ENOMEM;
-  }
   return 0;
 }
 

@@ -93,14 +93,6 @@ export function ptep_test_and_clear_young(
 }
 
 /**
- * Clears the accessed bit and returns its old value; x86 does not flush
- * (arch/x86/mm/pgtable.c: ptep_clear_flush_young()).
- */
-export function ptep_clear_flush_young(m: Machine, vma: vm_area_struct, addr: number, pt: ptdesc, i: number): boolean {
-  return ptep_test_and_clear_young(m, vma, addr, pt, i);
-}
-
-/**
  * Clears the accessed bits of nr ptes. Returns true if any was set
  * (include/linux/pgtable.h: test_and_clear_young_ptes()).
  */
