@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Who imports whom, by file and by folder.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -23,7 +23,9 @@ export function imports(): Import[] {
       if (!name.endsWith('.ts') || name.endsWith('.test.ts') || name.endsWith('testing.ts')) continue;
       const from = `${top}/${name}`;
       for (const [, type, path] of readFileSync(join(TOP, from), 'utf8').matchAll(IMPORT)) {
-        found.push({ from, to: normalize(join(dirname(from), path)), type: type !== undefined });
+        const to = normalize(join(dirname(from), path));
+        // A template of a file to be written has import lines too.
+        if (existsSync(join(TOP, to))) found.push({ from, to, type: type !== undefined });
       }
     }
   }
