@@ -19,7 +19,6 @@ const LONG = [
   'npm run check',
   'npm run -s bench',
   'npm run -s compare -- selftests/results/spm-madvise.ktap --spm --thp=madvise',
-  'npm run -s hmm-tests -- --thp=never -v hmm_device_private -T benchmark_thp_migration',
   'npm run -s explore -- fault-vs-munmap',
   'npm run -s explore -- fault-vs-munmap --strategy=dfs --preemptions=2',
   'npm run -s explore -- all --schedules=1000',
