@@ -6,6 +6,7 @@ import type { UserMemory } from './arch/x86/user/memory.ts';
 import type { address_space } from './fs/fs.ts';
 import { vfs_state } from './fs/namei.ts';
 import { machine_init } from './init/main.ts';
+import { futex_state } from './kernel/futex.ts';
 import { module_state } from './kernel/module.ts';
 import { KernelLog } from './kernel/printk.ts';
 import { resource_state } from './kernel/resource.ts';
@@ -52,6 +53,9 @@ export interface MachineConfig {
   /** holds page contents and TLBs, for programs that run on the CPU (lib/arch/x86/user); release() gives them back */
   user_memory?: UserMemory | null;
 }
+
+/** CLOCK_REALTIME at boot, 2026-01-01 00:00:00 UTC in ns. */
+const BOOT_TIME_NS = 1767225600e9;
 
 /** A table of kernel objects that struct page refers to by index; index 0 is NULL. NON-KERNEL. */
 export class Registry<T> {
@@ -107,6 +111,7 @@ export class Machine {
   readonly thp: thp_state;
   readonly hugetlb: hugetlb_state;
   readonly vfs: vfs_state;
+  readonly futex = new futex_state();
   readonly modules: module_state;
   /** waiters for folio locks, by folio (mm/filemap.c: folio_wait_table) */
   readonly folio_wait = new Map<number, folio_waitqueue>();
@@ -166,6 +171,11 @@ export class Machine {
     this.hugetlb = new hugetlb_state(this);
     this.vfs = new vfs_state(this);
     this.modules = new module_state(modules);
+  }
+
+  /** CLOCK_REALTIME in ns: a machine always boots at the same moment. */
+  wall_clock(): number {
+    return BOOT_TIME_NS + this.sched.now;
   }
 
   /** Gives back what the machine has in user memory; it cannot run any more. */

@@ -2,6 +2,7 @@
 
 import { audit } from '../../lib/audit.ts';
 import { boot, type Machine } from '../../lib/boot.ts';
+import type { UserMemory } from '../../lib/arch/x86/user/memory.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { CHUNK, type MachineOptions } from '../cli/options.ts';
@@ -12,10 +13,10 @@ import { type Libc, runProgram } from '../../lib/user/libc.ts';
 import { WEXITSTATUS, WIFEXITED, WTERMSIG } from '../../lib/user/uapi.ts';
 
 /** Boots a machine without the driver. Throws UsageError for an invalid machine. */
-function boot_machine(o: MachineOptions): Machine {
+export function boot_machine(o: MachineOptions, user_memory: UserMemory | null = null): Machine {
   const reserved = o.spm === null ? [] : o.spm.map((start) => ({ start, size: CHUNK }));
   try {
-    return boot({ mem: o.mem, patches: o.patches, reserved });
+    return boot({ mem: o.mem, patches: o.patches, reserved, user_memory });
   } catch (e) {
     if (e instanceof RangeError) throw new UsageError(e.message);
     throw e;

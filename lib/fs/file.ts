@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EBADF, EMFILE } from '../errno.ts';
+import { EBADF, EINVAL, EMFILE } from '../errno.ts';
+import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import type { task_struct } from '../kernel/sched/core.ts';
-import { fput, get_file } from './file_table.ts';
+import { fput, fput_close_sync, get_file } from './file_table.ts';
 import { type file, files_struct, O_CLOEXEC } from './fs.ts';
 
 /** soft limit of RLIMIT_NOFILE (include/uapi/linux/fs.h: INR_OPEN_CUR) */
@@ -24,12 +25,11 @@ function current_files(m: Machine): files_struct {
 }
 
 /**
- * Reserves the lowest free descriptor. Returns it or -EMFILE; of flags only O_CLOEXEC has an effect (fs/file.c:
- * get_unused_fd_flags()).
+ * Reserves the lowest free descriptor from a number on. Returns it or -EMFILE (fs/file.c: alloc_fd()).
  */
-export function get_unused_fd_flags(m: Machine, flags: number): number {
+export function get_unused_fd_from(m: Machine, start: number, flags: number): number {
   const files = current_files(m);
-  let fd = 0;
+  let fd = start;
   while (files.open_fds.has(fd)) fd++;
   if (fd >= INR_OPEN_CUR) return -EMFILE;
   files.open_fds.add(fd);
@@ -37,6 +37,14 @@ export function get_unused_fd_flags(m: Machine, flags: number): number {
   if (flags & O_CLOEXEC) files.close_on_exec.add(fd);
   else files.close_on_exec.delete(fd);
   return fd;
+}
+
+/**
+ * Reserves the lowest free descriptor. Returns it or -EMFILE; of flags only O_CLOEXEC has an effect (fs/file.c:
+ * get_unused_fd_flags()).
+ */
+export function get_unused_fd_flags(m: Machine, flags: number): number {
+  return get_unused_fd_from(m, 0, flags);
 }
 
 /** Releases a reserved descriptor (fs/file.c: put_unused_fd()). */
@@ -82,6 +90,36 @@ export function exit_files(m: Machine, tsk: task_struct): void {
   if (files === null) return;
   tsk.files = null;
   put_files_struct(m, files);
+}
+
+/**
+ * Makes newfd another descriptor of oldfd's file, whatever newfd was. Returns newfd or -errno (fs/file.c: ksys_dup3()).
+ */
+export function* ksys_dup3(m: Machine, oldfd: number, newfd: number, flags: number): Gen<number> {
+  if (flags & ~O_CLOEXEC || oldfd === newfd) return -EINVAL;
+  if (newfd < 0 || newfd >= INR_OPEN_CUR) return -EBADF;
+  const f = fget(m, oldfd);
+  if (f === null) return -EBADF;
+  const old = file_close_fd(m, newfd);
+  fd_install(m, get_unused_fd_from(m, newfd, flags), f);
+  if (old !== null) yield* fput_close_sync(m, old);
+  return newfd;
+}
+
+/** dup2(2) (fs/file.c: dup2()). */
+export function* sys_dup2(m: Machine, oldfd: number, newfd: number): Gen<number> {
+  if (oldfd !== newfd) return yield* ksys_dup3(m, oldfd, newfd, 0);
+  return (m.current.files?.fd[oldfd] ?? null) === null ? -EBADF : oldfd;
+}
+
+/** dup(2) (fs/file.c: dup()). */
+export function sys_dup(m: Machine, fildes: number): number {
+  const f = fget(m, fildes);
+  if (f === null) return -EBADF;
+  const fd = get_unused_fd_flags(m, 0);
+  if (fd >= 0) fd_install(m, fd, f);
+  else fput(m, f);
+  return fd;
 }
 
 /** Removes a descriptor from the current task's table. Returns its file, or null (fs/file.c: file_close_fd()). */

@@ -8,6 +8,13 @@ import type { mm_struct, vm_area_struct } from '../mm/mm_types.ts';
 import type { vm_area_desc } from '../mm/vma/mmap_region.ts';
 import type { cdev } from './char_dev.ts';
 
+// include/uapi/linux/stat.h
+export const S_IFMT = 0o170000;
+export const S_IFREG = 0o100000;
+export const S_IFCHR = 0o020000;
+export const S_IFDIR = 0o040000;
+export const S_IFIFO = 0o010000;
+
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
@@ -53,6 +60,8 @@ export class address_space {
 /** A file's identity and size (include/linux/fs.h: struct inode). */
 export class inode {
   readonly i_ino: number;
+  /** S_IF* and permission bits */
+  i_mode = 0o600;
   /** bytes */
   i_size = 0;
   /** major * 2^20 + minor of a device's inode */

@@ -2,13 +2,28 @@
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { EACCES, EEXIST, EFAULT, EINVAL, EIO, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, EROFS, ESRCH } from '../errno.ts';
+import {
+  EACCES,
+  EBADF,
+  EEXIST,
+  EFAULT,
+  EINVAL,
+  EIO,
+  EISDIR,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EROFS,
+  ESRCH,
+} from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { find_task_by_vpid } from '../kernel/pid.ts';
 import type { task_struct } from '../kernel/sched/core.ts';
 import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { PAGE_SIZE } from '../mm/physmem.ts';
-import { shmem_file_operations, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
+import { shmem_file_operations, shmem_kernel_write, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
+import { strncpy_from_user } from '../strncpy_from_user.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { chrdev_open, chrdev_state } from './char_dev.ts';
 import { alloc_file } from './file_table.ts';
@@ -27,6 +42,9 @@ import {
   O_EXCL,
   O_TMPFILE,
   O_TRUNC,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFREG,
 } from './fs.ts';
 import { iput, new_inode } from './inode.ts';
 
@@ -48,7 +66,16 @@ type vnode =
   | { kind: 'text'; mode: number; handler: text_handler; node: inode }
   | { kind: 'file'; mode: number; fops: file_operations; node: inode }
   | { kind: 'chr'; node: inode }
-  | { kind: 'reg'; node: inode };
+  | { kind: 'reg'; node: inode; read_only?: boolean };
+
+/**
+ * The files that the machine's root file system has from the start, such as libraries: read-only, links resolved, read
+ * when they are opened. NON-KERNEL.
+ */
+export interface root_files {
+  /** Returns the file's permission bits and bytes, what a directory holds, or null if there is nothing at the path. */
+  lookup(path: string): { mode: number; read: () => Uint8Array } | { entries: readonly string[] } | null;
+}
 
 /** All paths. A directory exists if a path below it does. NON-KERNEL. */
 export class vfs_state {
@@ -56,12 +83,17 @@ export class vfs_state {
   readonly nodes = new Map<string, vnode>();
   readonly proc_pid = new Map<string, proc_pid_entry>();
   readonly chrdev = new chrdev_state();
+  root: root_files | null = null;
   next_ino = 1;
   constructor(m: Machine) {
     this.m = m;
   }
 }
 
+/** The default mask of new files' permissions. */
+const UMASK = 0o022;
+
+export const DT_UNKNOWN = 0;
 export const DT_DIR = 4;
 export const DT_CHR = 2;
 export const DT_REG = 8;
@@ -69,17 +101,24 @@ export const DT_REG = 8;
 /** directories that exist even if they are empty */
 export const DIRECTORIES = ['/', '/dev', '/tmp', '/proc', '/sys', '/sys/kernel', '/sys/kernel/debug', '/sys/kernel/mm'];
 
+/** Returns an inode of a regular file with permission bits. NON-KERNEL. */
+function regular_inode(m: Machine, mode: number): inode {
+  const node = new_inode(m);
+  node.i_mode = S_IFREG | mode;
+  return node;
+}
+
 /**
  * Creates a text file at an absolute path; mode is its permission bits. NON-KERNEL (fs/proc/generic.c: proc_create(),
  * include/linux/sysfs.h: sysfs_create_file()).
  */
 export function vfs_register_text(m: Machine, path: string, mode: number, handler: text_handler): void {
-  m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: new_inode(m) });
+  m.vfs.nodes.set(path, { kind: 'text', mode, handler, node: regular_inode(m, mode) });
 }
 
 /** Creates a file with its own operations at an absolute path. NON-KERNEL. */
 export function vfs_register_file(m: Machine, path: string, mode: number, fops: file_operations): void {
-  m.vfs.nodes.set(path, { kind: 'file', mode, fops, node: new_inode(m) });
+  m.vfs.nodes.set(path, { kind: 'file', mode, fops, node: regular_inode(m, mode) });
 }
 
 /** Removes a path; open files stay. NON-KERNEL. */
@@ -91,6 +130,7 @@ export function vfs_unregister(m: Machine, path: string): void {
 export function devtmpfs_create_node(m: Machine, name: string, dev: number): void {
   const node = new_inode(m);
   node.i_rdev = dev;
+  node.i_mode = S_IFCHR | 0o600;
   m.vfs.nodes.set(`/dev/${name}`, { kind: 'chr', node });
 }
 
@@ -119,9 +159,59 @@ export function normalize(path: string): string {
   return `/${parts.join('/')}`;
 }
 
+/** Returns the absolute path of one that is relative to the current directory. NON-KERNEL. */
+export function absolute_path(m: Machine, name: string): string {
+  return normalize(name.startsWith('/') ? name : `${m.current.pwd}/${name}`);
+}
+
+/** Bytes of a path, its NUL included (include/uapi/linux/limits.h: PATH_MAX). */
+export const PATH_MAX = 4096;
+/** Stands for the current directory (include/uapi/linux/fcntl.h). */
+export const AT_FDCWD = -100;
+
+/** Reads a path of user memory. Returns it or -errno (fs/namei.c: getname()). */
+export function* getname(m: Machine, filename: number, empty: boolean): Gen<string | number> {
+  const path = yield* strncpy_from_user(m, filename, PATH_MAX);
+  if (typeof path === 'number') return -EFAULT;
+  if (path.length >= PATH_MAX) return -ENAMETOOLONG;
+  return path === '' && !empty ? -ENOENT : path;
+}
+
+/** Returns the absolute path of a name relative to an open directory, or -EBADF. NON-KERNEL (path_init()). */
+export function path_at(m: Machine, dfd: number, name: string): string | number {
+  if (name.startsWith('/') || dfd === AT_FDCWD) return absolute_path(m, name);
+  const f = m.current.files?.fd[dfd] ?? null;
+  if (f === null) return -EBADF;
+  return normalize(`${f.path}/${name}`);
+}
+
+/** Mounted over the root file system. */
+const MOUNTS = /^\/(dev|proc|sys|tmp)(\/|$)/;
+
+/** Puts a read-only file into the directory tree, with its bytes in the page cache. NON-KERNEL. */
+export function* add_root_file(m: Machine, path: string, mode: number, bytes: Uint8Array): Gen<void> {
+  const node = shmem_new_inode(m, VM_NORESERVE);
+  node.i_nlink = 1;
+  node.i_mode = S_IFREG | mode;
+  if ((yield* shmem_kernel_write(m, node, bytes)) !== 0) throw new RangeError(`no memory for ${path}`);
+  m.vfs.nodes.set(path, { kind: 'reg', node, read_only: true });
+}
+
+/** Looks a path up in the root file system; true if it is a file, which is then in m.vfs.nodes. NON-KERNEL. */
+function* find_root_file(m: Machine, path: string): Gen<boolean> {
+  const { root } = m.vfs;
+  if (root === null || MOUNTS.test(path)) return false;
+  const found = root.lookup(path);
+  if (found === null || 'entries' in found) return false;
+  yield* add_root_file(m, path, found.mode, found.read());
+  return true;
+}
+
 /** Returns true if the path is a directory. NON-KERNEL. */
 export function is_directory(m: Machine, path: string): boolean {
   if (DIRECTORIES.includes(path)) return true;
+  const found = MOUNTS.test(path) ? null : (m.vfs.root?.lookup(path) ?? null);
+  if (found !== null && 'entries' in found) return true;
   const prefix = `${path}/`;
   for (const p of m.vfs.nodes.keys()) if (p.startsWith(prefix)) return true;
   const pid = /^\/proc\/(self|\d+)$/.exec(path);
@@ -186,6 +276,33 @@ export const directory_fops: file_operations = {
     return -EISDIR;
   },
 };
+
+/** Opens a directory. NON-KERNEL. */
+function open_directory(m: Machine, path: string, flags: number): file {
+  const node = new_inode(m);
+  node.i_mode = S_IFDIR | 0o755;
+  const f = alloc_file(m, node, path, flags, directory_fops);
+  f.f_mode |= FMODE_LSEEK;
+  node.i_count--;
+  return f;
+}
+
+/** Returns the inode of a path for stat(2), or -errno. NON-KERNEL (fs/namei.c: filename_lookup()). */
+export function* find_inode(m: Machine, path: string): Gen<inode | number> {
+  if (!m.vfs.nodes.has(path)) yield* find_root_file(m, path);
+  const v = m.vfs.nodes.get(path);
+  if (v !== undefined) return v.node;
+  const node = new_inode(m);
+  if (is_directory(m, path)) {
+    node.i_mode = S_IFDIR | 0o755;
+    return node;
+  }
+  const hit = /^\/proc\/(self|\d+)\/(.+)$/.exec(path);
+  if (hit === null || find_proc_task(m, hit[1]) === null) return -ENOENT;
+  if (!m.vfs.proc_pid.has(hit[2])) throw new Unmodelled(`fs/proc/base.c: ${path}`);
+  node.i_mode = S_IFREG | 0o444;
+  return node;
+}
 
 /** Opens a file with the given operations (fs/open.c: do_dentry_open()). */
 function* open_plain(m: Machine, node: inode, path: string, flags: number, fops: file_operations): Gen<file | number> {
@@ -256,13 +373,14 @@ export function* path_openat(m: Machine, name: string, flags: number, mode: numb
     if (path === '/') throw new Unmodelled('fs/namei.c: vfs_tmpfile() on the root file system');
     return -EOPNOTSUPP;
   }
-  const v = m.vfs.nodes.get(path);
+  let v = m.vfs.nodes.get(path);
+  if (v === undefined && (yield* find_root_file(m, path))) v = m.vfs.nodes.get(path);
   if (v === undefined) {
     const proc = yield* open_proc_pid(m, path, flags);
     if (proc !== null) return proc;
     if (is_directory(m, path)) {
       if (writes || flags & O_CREAT) return -EISDIR;
-      return alloc_file(m, new_inode(m), path, flags, directory_fops);
+      return open_directory(m, path, flags);
     }
     const parent = path.slice(0, path.lastIndexOf('/')) || '/';
     if (!is_directory(m, parent)) return m.vfs.nodes.has(parent) ? -ENOTDIR : -ENOENT;
@@ -278,6 +396,7 @@ export function* path_openat(m: Machine, name: string, flags: number, mode: numb
     }
     const node = shmem_new_inode(m, VM_NORESERVE);
     node.i_nlink = 1;
+    node.i_mode = S_IFREG | (mode & 0o7777 & ~UMASK);
     m.vfs.nodes.set(path, { kind: 'reg', node });
     const f = yield* open_plain(m, node, path, flags, shmem_file_operations);
     yield* iput(m, node);
@@ -294,6 +413,7 @@ export function* path_openat(m: Machine, name: string, flags: number, mode: numb
       if (writes && (v.mode & 0o222) === 0 && path.startsWith('/sys/')) return -EROFS;
       return yield* open_plain(m, v.node, path, flags, v.fops);
     case 'reg': {
+      if (writes && v.read_only === true) return -EROFS;
       const f = yield* open_plain(m, v.node, path, flags, shmem_file_operations);
       if (typeof f !== 'number' && flags & O_TRUNC && writes && f.f_op.setattr_size !== undefined)
         yield* f.f_op.setattr_size(m, f, 0);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../boot.ts';
-import { EBADF, EFAULT, EFBIG, EINVAL, ENAMETOOLONG, ENODEV, EOPNOTSUPP } from '../errno.ts';
+import { EACCES, EBADF, EFBIG, EINVAL, ENODEV, ENOTDIR, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locking/rwsem.ts';
-import { strncpy_from_user } from '../strncpy_from_user.ts';
+import { Unmodelled } from '../unmodelled.ts';
 import { fd_install, fget, file_close_fd, get_unused_fd_flags, put_unused_fd } from './file.ts';
 import { fput, fput_close_sync } from './file_table.ts';
-import { type file, FMODE_WRITE } from './fs.ts';
-import { path_openat } from './namei.ts';
+import { type file, FMODE_WRITE, S_IFDIR, S_IFMT } from './fs.ts';
+import { absolute_path, do_unlink, AT_FDCWD, find_inode, getname, path_at, path_openat } from './namei.ts';
 
 /** The close system call. Returns 0 or -EBADF (fs/open.c: SYSCALL_DEFINE1(close)). */
 export function* ksys_close(m: Machine, fd: number): Gen<number> {
@@ -32,8 +32,6 @@ export function* do_sys_open(m: Machine, path: string, flags: number, mode: numb
 }
 
 // include/uapi/linux/falloc.h
-/** Bytes of a path, its NUL included (include/uapi/linux/limits.h: PATH_MAX). */
-export const PATH_MAX = 4096;
 
 const FALLOC_FL_ALLOCATE_RANGE = 0;
 const FALLOC_FL_KEEP_SIZE = 0x01;
@@ -100,10 +98,58 @@ export function* ksys_fallocate(m: Machine, fd: number, mode: number, offset: nu
   fput(m, f);
   return ret;
 }
+/** openat(2) (fs/open.c: openat()). */
+export function* sys_openat(m: Machine, dfd: number, filename: number, flags: number, mode: number): Gen<number> {
+  const name = yield* getname(m, filename, false);
+  if (typeof name === 'number') return name;
+  const path = path_at(m, dfd, name);
+  return typeof path === 'number' ? path : yield* do_sys_open(m, path, flags, mode);
+}
+
+/** faccessat2(2) for root, who may do all but execute what nobody may (fs/open.c: do_faccessat()). */
+export function* do_faccessat(m: Machine, dfd: number, filename: number, mode: number): Gen<number> {
+  if (mode & ~7) return -EINVAL;
+  const name = yield* getname(m, filename, false);
+  if (typeof name === 'number') return name;
+  const path = path_at(m, dfd, name);
+  if (typeof path === 'number') return path;
+  const node = yield* find_inode(m, path);
+  if (typeof node === 'number') return node;
+  return mode & 1 && (node.i_mode & S_IFMT) !== S_IFDIR && (node.i_mode & 0o111) === 0 ? -EACCES : 0;
+}
+
+/** access(2) (fs/open.c: access()). */
+export function sys_access(m: Machine, filename: number, mode: number): Gen<number> {
+  return do_faccessat(m, AT_FDCWD, filename, mode);
+}
+
+/** chdir(2) (fs/open.c: chdir()). */
+export function* sys_chdir(m: Machine, filename: number): Gen<number> {
+  const name = yield* getname(m, filename, false);
+  if (typeof name === 'number') return name;
+  const path = absolute_path(m, name);
+  const node = yield* find_inode(m, path);
+  if (typeof node === 'number') return node;
+  if ((node.i_mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
+  m.current.pwd = path;
+  return 0;
+}
+
+/** unlinkat(2) without AT_REMOVEDIR (fs/namei.c: unlinkat()). */
+export function* sys_unlinkat(m: Machine, dfd: number, pathname: number, flag: number): Gen<number> {
+  if (flag !== 0) throw new Unmodelled('fs/namei.c: filename_rmdir()');
+  const name = yield* getname(m, pathname, false);
+  if (typeof name === 'number') return name;
+  const path = path_at(m, dfd, name);
+  return typeof path === 'number' ? path : yield* do_unlink(m, path);
+}
+
+/** unlink(2) (fs/namei.c: unlink()). */
+export function sys_unlink(m: Machine, pathname: number): Gen<number> {
+  return sys_unlinkat(m, AT_FDCWD, pathname, 0);
+}
+
 /** open(2) (fs/open.c: open()). Leaves out O_LARGEFILE: all files here are small. */
 export function* sys_open(m: Machine, filename: number, flags: number, mode: number): Gen<number> {
-  const path = yield* strncpy_from_user(m, filename, PATH_MAX);
-  if (typeof path === 'number') return path < 0 ? path : -EFAULT;
-  if (path.length >= PATH_MAX) return -ENAMETOOLONG;
-  return yield* do_sys_open(m, path, flags, mode);
+  return yield* sys_openat(m, AT_FDCWD, filename, flags, mode);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { access_ok } from '../arch/x86/mm/uaccess.ts';
+import { access_ok, copy_from_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBADF, EFAULT, EINVAL, ENXIO, EOVERFLOW, ESPIPE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { shmem_kernel_read, shmem_mapping } from '../mm/shmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { fget } from './file.ts';
 import { fput } from './file_table.ts';
@@ -30,6 +31,15 @@ function* vfs_write(m: Machine, f: file, buf: number, count: number, pos: number
   return yield* f.f_op.write(m, f, buf, Math.min(count, MAX_RW_COUNT), pos);
 }
 
+/**
+ * Reads a file for the kernel. Returns the bytes, fewer at its end (fs/read_write.c: kernel_read()). Leaves out files
+ * that are not in tmpfs: programs are in one.
+ */
+export function* kernel_read(m: Machine, f: file, pos: number, count: number): Gen<Uint8Array> {
+  if (!shmem_mapping(f.f_mapping)) throw new Unmodelled(`fs/read_write.c: kernel_read() of ${f.path}`);
+  return yield* shmem_kernel_read(m, f.f_inode, pos, count);
+}
+
 /** The read system call. Returns bytes or -errno (fs/read_write.c: ksys_read()). */
 export function* ksys_read(m: Machine, fd: number, buf: number, count: number): Gen<number> {
   const f = fget(m, fd);
@@ -48,6 +58,46 @@ export function* ksys_write(m: Machine, fd: number, buf: number, count: number):
   if (ret > 0) f.f_pos += ret;
   fput(m, f);
   return ret;
+}
+
+const IOVEC_BYTES = 16;
+const UIO_MAXIOV = 1024;
+
+/**
+ * Reads or writes the buffers of a struct iovec array one by one. Returns bytes or -errno. NON-KERNEL
+ * (fs/read_write.c: vfs_readv()).
+ */
+function* do_iov(
+  m: Machine,
+  fd: number,
+  vec: number,
+  vlen: number,
+  one: (m: Machine, fd: number, buf: number, count: number) => Gen<number>,
+): Gen<number> {
+  if (vlen < 0 || vlen > UIO_MAXIOV) return -EINVAL;
+  const bytes = new Uint8Array(vlen * IOVEC_BYTES);
+  if ((yield* copy_from_user(m, bytes, vec, bytes.length)) !== 0) return -EFAULT;
+  const v = new DataView(bytes.buffer);
+  const word = (at: number): number => v.getUint32(at, true) + v.getUint32(at + 4, true) * 2 ** 32;
+  let done = 0;
+  for (let k = 0; k < vlen; k++) {
+    const count = word(k * IOVEC_BYTES + 8);
+    const ret = yield* one(m, fd, word(k * IOVEC_BYTES), count);
+    if (ret < 0) return done > 0 ? done : ret;
+    done += ret;
+    if (ret < count) break;
+  }
+  return done;
+}
+
+/** readv(2) (fs/read_write.c: readv()). */
+export function sys_readv(m: Machine, fd: number, vec: number, vlen: number): Gen<number> {
+  return do_iov(m, fd, vec, vlen, ksys_read);
+}
+
+/** writev(2) (fs/read_write.c: writev()). */
+export function sys_writev(m: Machine, fd: number, vec: number, vlen: number): Gen<number> {
+  return do_iov(m, fd, vec, vlen, ksys_write);
 }
 
 /**

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { exit_thread } from '../arch/x86/kernel/process.ts';
 import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { ECHILD, EFAULT, EINTR } from '../errno.ts';
+import { ECHILD, EFAULT, EINVAL, ERESTARTSYS } from '../errno.ts';
 import { exit_files } from '../fs/file.ts';
+import { Unmodelled } from '../unmodelled.ts';
+import { exit_mm_release } from './fork/mm_release.ts';
 import { mmput } from './fork/mm_init.ts';
 import type { Gen } from './gen.ts';
 import { down_read, up_read } from './locking/rwsem.ts';
 import { wait_pidfd } from './pid.ts';
 import { SIGCHLD, SIGKILL, signal_pending, TASK_INTERRUPTIBLE, type task_struct } from './sched/core.ts';
 import { wait_on, wait_queue_head, wake_up } from './sched/wait.ts';
+import { k_sigaction, SA_NOCLDWAIT, SIG_IGN } from './signal_types.ts';
 import { send_sig } from './signal.ts';
 import { task_work_run } from './task_work.ts';
+
+const CLD_EXITED = 1;
+const CLD_KILLED = 2;
 
 /** Drops the task's address space (kernel/exit.c: exit_mm()). */
 function* exit_mm(m: Machine): Gen<void> {
   const t = m.current;
   const mm = t.mm;
   if (mm === null) return;
+  yield* exit_mm_release(m, t, mm);
   yield* down_read(m, mm.mmap_lock);
   t.mm = null;
   up_read(m, mm.mmap_lock);
@@ -37,6 +45,12 @@ function wait_chldexit(m: Machine, t: task_struct): wait_queue_head {
 /** Returns true if no thread of the group is alive (include/linux/sched/signal.h: thread_group_empty()). */
 function group_dead(t: task_struct): boolean {
   return t.group_leader.thread_group.every((x) => x.exit_state !== 'alive');
+}
+
+/** Returns true if the parent never waits for its children. NON-KERNEL: the test in do_notify_parent(). */
+function children_are_ignored(parent: task_struct): boolean {
+  const h = parent.group_leader.handlers.get(SIGCHLD);
+  return h === 'ignore' || (h instanceof k_sigaction && (h.handler === SIG_IGN || (h.flags & SA_NOCLDWAIT) !== 0));
 }
 
 /**
@@ -61,7 +75,14 @@ function exit_notify(m: Machine): void {
     release_task(m, leader);
     return;
   }
-  send_sig(m, SIGCHLD, parent);
+  const status = wait_status(leader);
+  const info = {
+    si_code: (status & 0x7f) === 0 ? CLD_EXITED : CLD_KILLED,
+    si_pid: leader.pid,
+    si_status: (status & 0x7f) === 0 ? status >> 8 : status & 0x7f,
+  };
+  if (leader.exit_signal !== 0) send_sig(m, leader.exit_signal, parent, info);
+  if (leader.exit_signal === SIGCHLD && children_are_ignored(parent)) release_task(m, leader);
   wake_up(m, wait_chldexit(m, parent));
 }
 
@@ -88,6 +109,8 @@ export function* do_exit(m: Machine, code: number): Gen<void> {
   yield* exit_mm(m);
   exit_files(m, t);
   yield* task_work_run(m);
+  if (t.thread !== null) exit_thread(t.thread);
+  t.thread = null;
   exit_notify(m);
 }
 
@@ -119,6 +142,13 @@ export function wait_status(t: task_struct): number {
 }
 
 const WNOHANG = 1;
+const WUNTRACED = 2;
+const WCONTINUED = 8;
+const __WNOTHREAD = 0x20000000;
+const __WALL = 0x40000000;
+const __WCLONE = 0x80000000;
+/** What wait4(2) may be given; children do not stop here, and all are seen by every thread. */
+const WAIT_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WALL | __WCLONE;
 
 /**
  * Waits for a child, any one for -1. Returns its pid and status, 0 with WNOHANG, or a negative errno
@@ -128,7 +158,8 @@ export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ p
   const leader = m.current.group_leader;
   const wq = wait_chldexit(m, leader);
   for (;;) {
-    const mine = leader.children.filter((c) => pid === -1 || c.pid === pid);
+    const group = pid === 0 ? leader.pgid : -pid;
+    const mine = leader.children.filter((c) => pid === -1 || (pid > 0 ? c.pid === pid : c.pgid === group));
     if (mine.length === 0) return -ECHILD;
     const dead = mine.find((c) => c.exit_state === 'zombie' && group_dead(c));
     if (dead !== undefined) {
@@ -137,12 +168,14 @@ export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ p
       return { pid: dead.pid, status };
     }
     if (options & WNOHANG) return 0;
-    if (signal_pending(m.current)) return -EINTR;
+    if (signal_pending(m.current)) return -ERESTARTSYS;
     yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
   }
 }
 /** wait4(2) (kernel/exit.c: wait4()). Leaves out struct rusage: nothing is accounted. */
-export function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number): Gen<number> {
+export function* sys_wait4(m: Machine, pid: number, stat_addr: number, options: number, ru = 0): Gen<number> {
+  if (options & ~WAIT_OPTIONS) return -EINVAL;
+  if (ru !== 0) throw new Unmodelled('kernel/exit.c: wait4() with struct rusage');
   const r = yield* kernel_wait4(m, pid, options);
   if (typeof r === 'number') return r;
   if (stat_addr !== 0) {

@@ -190,6 +190,10 @@ export class mm_struct {
   write_protect_seq = 0;
   start_brk = 0;
   brk = 0;
+  /** the program's file, null for a program that is a generator */
+  exe_file: file | null = null;
+  /** types and values of the auxiliary vector, with AT_NULL */
+  saved_auxv: readonly number[] = [];
   /** CPUs whose TLB may hold entries of this mm, bit n for CPU n */
   cpumask = 0;
   /** tag of its TLB entries, see arch/x86/mm/tlb.ts; 0 before the first */

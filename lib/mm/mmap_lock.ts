@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { STACK_LIMIT } from '../arch/x86/mm/fault.ts';
 import type { Machine } from '../boot.ts';
 import { EINTR } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -18,9 +17,9 @@ import {
 import { BUG_ON } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point, TASK_KILLABLE, TASK_UNINTERRUPTIBLE } from '../kernel/sched/core.ts';
 import { wait_on, wake_up } from '../kernel/sched/wait.ts';
-import { Unmodelled } from '../unmodelled.ts';
 import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from './mm_types.ts';
 import { find_vma } from './mmap/find_vma.ts';
+import { expand_downwards } from './vma/stack.ts';
 import { vma_lookup } from './vma/vma.ts';
 
 // A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq. Every release of the mmap write lock
@@ -182,7 +181,7 @@ export function vma_mark_detached(vma: vm_area_struct): void {
 
 /**
  * Returns the vma that holds the address with the mmap_lock held for reading, or null with it released (mm/mmap_lock.c:
- * lock_mm_and_find_vma()). Leaves out stack expansion.
+ * lock_mm_and_find_vma()). A stack grows down to the address.
  */
 export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
   if (m.sched.explore || !mmap_read_trylock(m, mm)) {
@@ -190,8 +189,14 @@ export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): 
   }
   const vma = find_vma(mm, addr);
   if (vma !== null && vma.vm_start <= addr) return vma;
-  if (vma !== null && (vma.vm_flags & VM_GROWSDOWN) !== 0 && vma.vm_end - addr <= STACK_LIMIT)
-    throw new Unmodelled('expand_stack_locked');
   mmap_read_unlock(m, mm);
+  if (vma === null || (vma.vm_flags & VM_GROWSDOWN) === 0) return null;
+  if ((yield* mmap_write_lock_killable(m, mm)) !== 0) return null;
+  const again = find_vma(mm, addr);
+  if (again !== null && (again.vm_start <= addr || (yield* expand_downwards(m, again, addr)) === 0)) {
+    mmap_write_downgrade(m, mm);
+    return again;
+  }
+  mmap_write_unlock(m, mm);
   return null;
 }

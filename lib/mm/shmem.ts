@@ -14,6 +14,7 @@ import {
   FMODE_PWRITE,
   type inode,
   O_RDWR,
+  S_IFREG,
 } from '../fs/fs.ts';
 import { new_inode } from '../fs/inode.ts';
 import type { Gen } from '../kernel/gen.ts';
@@ -170,6 +171,7 @@ function shmem_recalc_inode(m: Machine, node: inode, alloced: number): void {
  */
 export function shmem_new_inode(m: Machine, vm_flags: number): inode {
   const node = new_inode(m);
+  node.i_mode = S_IFREG | 0o600;
   node.i_private = new shmem_inode_info((vm_flags & VM_NORESERVE) !== 0);
   alloc_address_space(m, node, 'shmem');
   node.evict_inode = shmem_evict_inode;
@@ -660,6 +662,38 @@ function* shmem_file_read(m: Machine, f: file, buf: number, count: number, pos: 
     yield* cond_resched(m);
   }
   return done > 0 ? done : error;
+}
+
+/** Reads a tmpfs file for the kernel. Returns the bytes, fewer at its end. NON-KERNEL (shmem_file_read_iter()). */
+export function* shmem_kernel_read(m: Machine, node: inode, pos: number, count: number): Gen<Uint8Array> {
+  const out = new Uint8Array(Math.max(0, Math.min(count, node.i_size - pos)));
+  for (let done = 0; done < out.length; ) {
+    const at = pos + done;
+    const nr = Math.min(out.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+    const folio = yield* shmem_get_folio(m, node, Math.floor(at / PAGE_SIZE), 0, SGP_READ);
+    if (folio > 0) {
+      const pfn = folio_pfn(m, folio) + Math.floor(at / PAGE_SIZE) - m.page.index[folio];
+      const off = at % PAGE_SIZE;
+      out.set(m.ram.bytes(pfn).subarray(off, off + nr), done);
+      folio_unlock(m, folio);
+      folio_put(m, folio);
+    } else if (folio < 0) return out.subarray(0, done);
+    done += nr;
+  }
+  return out;
+}
+
+/** Fills an empty tmpfs file for the kernel. Returns 0 or -errno. NON-KERNEL (shmem_file_write_iter()). */
+export function* shmem_kernel_write(m: Machine, node: inode, bytes: Uint8Array): Gen<number> {
+  for (let at = 0; at < bytes.length; at += PAGE_SIZE) {
+    const end = Math.min(bytes.length, at + PAGE_SIZE);
+    const folio = yield* shmem_get_folio(m, node, at / PAGE_SIZE, end, SGP_WRITE);
+    if (folio < 0) return folio;
+    const pfn = folio_pfn(m, folio) + at / PAGE_SIZE - m.page.index[folio];
+    m.ram.bytes(pfn).set(bytes.subarray(at, end));
+    shmem_write_end(m, node, at, end - at, folio);
+  }
+  return 0;
 }
 
 /** mm/shmem.c: shmem_write_end() */

@@ -24,7 +24,7 @@ import { STACK_TOP, start_process } from '../kernel/exec.ts';
 import { wait_status } from '../kernel/exit.ts';
 import { CLONE_FILES, CLONE_THREAD, CLONE_VM, kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
-import { SIGBUS, SIGSEGV } from '../kernel/sched/core.ts';
+import { SIGBUS, SIGSEGV, type task_struct } from '../kernel/sched/core.ts';
 import { wait_event, wait_queue_head, wake_up } from '../kernel/sched/wait.ts';
 import { type sighandler, UserExit, UserSignal } from '../kernel/signal.ts';
 
@@ -491,6 +491,18 @@ class Process implements Libc {
   }
 }
 
+/** Starts a program as a process of its own, which has not run yet. */
+export function start_program(
+  m: Machine,
+  main: (c: Libc) => Gen<number>,
+  comm: string,
+  print: (text: string) => void = () => {},
+): task_struct {
+  return start_process(m, comm, function* () {
+    return yield* main(new Process(m, new Heap(), new Map(), print, m.current.tgid, { next: 0 }));
+  });
+}
+
 /**
  * Runs a program as a process of its own on the machine until it has exited and everything that it started is done or
  * sleeps for good; answers its wait(2) status.
@@ -501,9 +513,7 @@ export function runProgram(
   print: (text: string) => void = () => {},
   comm = 'hmm-tests',
 ): number {
-  const t = start_process(m, comm, function* () {
-    return yield* main(new Process(m, new Heap(), new Map(), print, m.current.tgid, { next: 0 }));
-  });
+  const t = start_program(m, main, comm, print);
   m.sched.run(() => t.exit_state !== 'alive');
   return wait_status(t);
 }

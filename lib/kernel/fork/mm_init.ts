@@ -3,6 +3,7 @@
 
 import { pgd_alloc, pgd_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import type { Machine } from '../../boot.ts';
+import { fput, get_file } from '../../fs/file_table.ts';
 import { mm_put_huge_zero_folio } from '../../mm/huge_memory/sysfs.ts';
 import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';
 import { mm_struct, MMF_DISABLE_THP, VM_NOHUGEPAGE } from '../../mm/mm_types.ts';
@@ -49,6 +50,8 @@ export function* dup_mm(m: Machine, oldmm: mm_struct): Gen<mm_struct | null> {
   mm.task_size = oldmm.task_size;
   mm.start_brk = oldmm.start_brk;
   mm.brk = oldmm.brk;
+  mm.saved_auxv = oldmm.saved_auxv;
+  mm.exe_file = oldmm.exe_file === null ? null : get_file(oldmm.exe_file);
   const err = yield* dup_mmap(m, mm, oldmm);
   if (err) {
     yield* mmput(m, mm);
@@ -75,6 +78,8 @@ export function* mmput(m: Machine, mm: mm_struct): Gen<void> {
   BUG_ON(mm.mm_users < 0, 'kernel/fork.c: mmput() of an mm without users');
   khugepaged_exit(m, mm);
   yield* exit_mmap(m, mm);
+  if (mm.exe_file !== null) fput(m, mm.exe_file);
+  mm.exe_file = null;
   mm_put_huge_zero_folio(m, mm);
   mmdrop(m, mm);
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
+import type { thread_struct } from '../../arch/x86/kernel/process.ts';
 import type { files_struct } from '../../fs/fs.ts';
 import type { mm_struct } from '../../mm/mm_types.ts';
 import type { Gen } from '../gen.ts';
 import { Oops, printk } from '../printk.ts';
+import type { kernel_siginfo, sigset } from '../signal_types.ts';
+import type { completion } from './completion.ts';
 
 /** What a task waits for, as deadlock reports and traces name it. NON-KERNEL. */
 export interface WaitPoint {
@@ -21,11 +24,18 @@ export const TASK_UNINTERRUPTIBLE = 2;
 export const TASK_KILLABLE = 0x102;
 const TASK_DEAD = 0x80;
 
+/** No alternate signal stack (include/uapi/linux/signal.h). */
+export const SS_DISABLE = 2;
+
 export const SIGINT = 2;
+export const SIGILL = 4;
+export const SIGTRAP = 5;
 export const SIGABRT = 6;
 export const SIGBUS = 7;
+export const SIGFPE = 8;
 export const SIGKILL = 9;
 export const SIGSEGV = 11;
+export const SIGPIPE = 13;
 export const SIGALRM = 14;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
@@ -65,8 +75,18 @@ export class task_struct implements WaitPoint {
   exiting = false;
   /** On a leader: the status passed to do_group_exit(). */
   group_exit_code: number | null = null;
-  /** Bit n-1: signal n is pending. */
+  /** Bit n-1: signal n, 1 to 31, is pending. */
   pending = 0;
+  /** What rt_sigaction() handlers get about the pending signals, by signal. */
+  readonly siginfo = new Map<number, kernel_siginfo>();
+  /** Signals that wait (sigprocmask(2)). */
+  blocked: sigset = { low: 0, high: 0 };
+  /** Mask to restore once a signal was handled (rt_sigsuspend(2)), or null. */
+  saved_sigmask: sigset | null = null;
+  /** Alternate signal stack (sigaltstack(2)). */
+  sas_ss_sp = 0;
+  sas_ss_size = 0;
+  sas_ss_flags = SS_DISABLE;
   /** Handlers of user space by signal number (kernel/signal.c). */
   readonly handlers = new Map<number, unknown>();
   /** Retries a lock in a loop without sleeping. Without kernel preemption its CPU runs no other task. */
@@ -75,6 +95,23 @@ export class task_struct implements WaitPoint {
   pagefault_disabled = 0;
   /** Work that runs before the task returns to user space or exits (kernel/task_work.c). */
   readonly task_works: (() => Gen<void>)[] = [];
+  /** Signal that the parent gets at exit, 0 for none. */
+  exit_signal = SIGCHLD;
+  /** Registers of a compiled program; null for a kernel thread and for a program that is a generator. */
+  thread: thread_struct | null = null;
+  /** Where to store the pid in the new task, and 0 at its exit, 0 for nowhere (CLONE_CHILD_*, set_tid_address(2)). */
+  set_child_tid = 0;
+  clear_child_tid = 0;
+  /** User address of the list of held robust futexes (set_robust_list(2)). */
+  robust_list = 0;
+  /** User address, bytes and signature of struct rseq, 0 if none is registered (rseq(2)). */
+  rseq = 0;
+  rseq_len = 0;
+  rseq_sig = 0;
+  /** Completed once the task no longer uses its parent's address space (vfork(2)). */
+  vfork_done: completion | null = null;
+  /** Current directory (struct fs_struct). */
+  pwd = '/';
   /** State of the modelled user program, opaque to the kernel. */
   user: unknown = null;
 
@@ -303,9 +340,9 @@ export function* schedule(m: Machine, state: number, on: WaitPoint): Gen<void> {
   yield on;
 }
 
-/** Returns true if a signal is pending (include/linux/sched/signal.h: signal_pending()). */
+/** Returns true if a signal is pending that is not blocked (include/linux/sched/signal.h: signal_pending()). */
 export function signal_pending(t: task_struct): boolean {
-  return t.pending !== 0;
+  return (t.pending & ~t.blocked.low) !== 0;
 }
 
 /** Returns true if SIGKILL is pending (include/linux/sched/signal.h: fatal_signal_pending()). */

@@ -97,7 +97,7 @@ import {
 export const PROT_NONE = 0;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
-const PROT_EXEC = 4;
+export const PROT_EXEC = 4;
 export const MAP_SHARED = 0x01;
 export const MAP_PRIVATE = 0x02;
 const MAP_SHARED_VALIDATE = 0x03;
@@ -107,7 +107,7 @@ export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 const MAP_32BIT = 0x40;
 const MAP_ABOVE4G = 0x80;
-const MAP_GROWSDOWN = 0x100;
+export const MAP_GROWSDOWN = 0x100;
 const MAP_LOCKED = 0x2000;
 const MAP_NORESERVE = 0x4000;
 const MAP_POPULATE = 0x8000;
@@ -115,7 +115,7 @@ const MAP_NONBLOCK = 0x10000;
 const MAP_STACK = 0x20000;
 const MAP_HUGETLB = 0x40000;
 const MAP_SYNC = 0x80000;
-const MAP_FIXED_NOREPLACE = 0x100000;
+export const MAP_FIXED_NOREPLACE = 0x100000;
 const MAP_HUGE_SHIFT = 26;
 const MAP_HUGE_MASK = 0x3f;
 
@@ -319,6 +319,29 @@ export function* sys_brk(m: Machine, brk: number): Gen<number> {
   mmap_write_unlock(m, mm);
   if (populate) yield* mm_populate(m, oldbrk, newbrk - oldbrk);
   return brk;
+}
+
+/**
+ * Maps zeroes at a page-aligned address, of a program's data that its file does not have. Returns 0 or -errno
+ * (mm/mmap.c: vm_brk_flags()). Leaves out resource limits.
+ */
+export function* vm_brk_flags(m: Machine, addr: number, request: number, is_exec: boolean): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  const uf: userfaultfd_unmap_ctxs = [];
+  const len = PAGE_ALIGN(request);
+  if (len === 0) return 0;
+  if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  let ret = get_unmapped_area(m, null, addr, len, 0, MAP_FIXED);
+  if (ret >= 0) ret = yield* do_vmi_munmap(m, new vma_iterator(mm, addr), mm, addr, len, uf, false);
+  if (ret === 0) {
+    const at = new vma_iterator(mm, addr);
+    ret = yield* do_brk_flags(m, at, vma_prev(at), addr, len, is_exec ? VM_EXEC : 0);
+  }
+  const populate = (mm.def_flags & VM_LOCKED) !== 0;
+  mmap_write_unlock(m, mm);
+  yield* userfaultfd_unmap_complete(m, mm, uf);
+  if (populate && ret === 0) yield* mm_populate(m, addr, len);
+  return ret;
 }
 
 /**

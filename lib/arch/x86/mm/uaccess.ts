@@ -2,7 +2,7 @@
 
 import type { Machine } from '../../../boot.ts';
 import type { Gen } from '../../../kernel/gen.ts';
-import { preempt_point } from '../../../kernel/sched/core.ts';
+import { preempt_point, signal_pending } from '../../../kernel/sched/core.ts';
 import { do_signal, UserSignal } from '../../../kernel/signal.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
 import { page_folio, pfn_to_page } from '../../../mm/page.ts';
@@ -87,7 +87,7 @@ export function* translate(m: Machine, addr: number, write: boolean, user: boole
     if (m.sched.explore) yield* preempt_point(m, 'return from fault');
     if (user) {
       if (bad !== 0) throw new UserSignal(bad, addr);
-      if (m.current.pending !== 0) yield* do_signal(m);
+      if (signal_pending(m.current)) yield* do_signal(m);
     } else if (bad !== 0) {
       return -1;
     }

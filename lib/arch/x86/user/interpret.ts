@@ -5,6 +5,7 @@
 
 import { cpuid } from './cpuid.ts';
 import type { Mmu, UserCpu } from './cpu.ts';
+import { FXSAVE_BYTES, merge_fpregs, set_fpregs } from './fxsave.ts';
 import type { ImmOperand, Insn, MemOperand, Operand, RegOperand, XmmOperand } from './insn.ts';
 import { CTX, EXIT, type Exit } from './layout.ts';
 import { compare_strings } from './pcmpstr.ts';
@@ -17,7 +18,6 @@ const MASK_64 = 2n ** 64n - 1n;
 const MXCSR_BITS = 0xffff;
 const MXCSR_STICKY = 0x3f;
 const MXCSR_PLAIN = 0x1f80;
-const FXSAVE_BYTES = 512;
 
 /** One instruction in execution. */
 class Interpreter {
@@ -91,23 +91,7 @@ function fxsave(x: Interpreter): Exit {
   if (addr % 16 !== 0) return EXIT.GP;
   const old = x.cpu.load_bytes(x.ctx, addr, FXSAVE_BYTES);
   if (typeof old === 'number') return old;
-  const out = new DataView(old.buffer);
-  const { view, ctx } = x;
-  old.fill(0, 0, 24);
-  out.setUint16(0, view.getUint16(ctx + CTX.FCW, true), true);
-  out.setUint16(2, view.getUint16(ctx + CTX.FSW, true), true);
-  out.setUint8(4, view.getUint8(ctx + CTX.FTW));
-  out.setUint32(24, view.getUint32(ctx + CTX.MXCSR, true), true);
-  out.setUint32(28, MXCSR_BITS, true);
-  const { u8 } = x.cpu.memory;
-  const top = (view.getUint16(ctx + CTX.FSW, true) >> 11) & 7;
-  for (let k = 0; k < 8; k++) {
-    // the registers from the top of the stack on
-    const from = ctx + CTX.X87 + ((top + k) & 7) * 16;
-    old.set(u8.subarray(from, from + 10), 32 + k * 16);
-    old.fill(0, 42 + k * 16, 48 + k * 16);
-  }
-  for (let k = 0; k < 16; k++) old.set(u8.subarray(ctx + CTX.YMM + k * 32, ctx + CTX.YMM + k * 32 + 16), 160 + k * 16);
+  merge_fpregs(x.cpu, x.ctx, old);
   return x.stored(addr, old);
 }
 
@@ -116,21 +100,12 @@ function fxrstor(x: Interpreter): Exit {
   if (addr % 16 !== 0) return EXIT.GP;
   const bytes = x.cpu.load_bytes(x.ctx, addr, FXSAVE_BYTES);
   if (typeof bytes === 'number') return bytes;
-  const from = new DataView(bytes.buffer);
-  const { view, ctx } = x;
-  const exit = set_mxcsr(x, from.getUint32(24, true));
+  const exit = set_mxcsr(x, new DataView(bytes.buffer).getUint32(24, true));
   if (exit !== EXIT.JUMP) return exit;
-  view.setUint16(ctx + CTX.FCW, from.getUint16(0, true), true);
-  view.setUint16(ctx + CTX.FSW, from.getUint16(2, true), true);
-  view.setUint16(ctx + CTX.FTW, from.getUint8(4), true);
-  const { u8 } = x.cpu.memory;
-  const top = (from.getUint16(2, true) >> 11) & 7;
-  for (let k = 0; k < 8; k++) u8.set(bytes.subarray(32 + k * 16, 42 + k * 16), ctx + CTX.X87 + ((top + k) & 7) * 16);
-  for (let k = 0; k < 16; k++) u8.set(bytes.subarray(160 + k * 16, 176 + k * 16), ctx + CTX.YMM + k * 32);
+  set_fpregs(x.cpu, x.ctx, bytes);
   return x.next();
 }
 
-/** Stores the bytes of the first register whose byte in the second has bit 7 set. */
 function maskmovdqu(x: Interpreter): Exit {
   const [value, mask] = x.i.ops as [XmmOperand, XmmOperand];
   const addr = x.address(2);

@@ -4,7 +4,8 @@
 import type { Machine } from '../../../boot.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
 import { PAGE_SIZE, type Slab, USED_CODE } from '../../../mm/physmem.ts';
-import { hardware_fetch, tlb_tag, tlb_write_protect } from '../mm/tlb.ts';
+import { TASK_SIZE } from '../mm/pgtable/pgtable.ts';
+import { hardware_fetch, hardware_walk, tlb_tag, tlb_write_protect } from '../mm/tlb.ts';
 import { translate_now } from '../mm/uaccess.ts';
 import type { Mmu } from './cpu.ts';
 import type { UserMemory } from './memory.ts';
@@ -54,6 +55,11 @@ export class ModelMmu implements Mmu {
     if (i < 0) return -1;
     const cpu = this.m.cpus[this.m.current.cpu];
     return (cpu.slab[i] as Slab).at + cpu.base[i] * 4 + (addr % PAGE_SIZE);
+  }
+
+  /** True if the page tables map the address, whatever they allow. */
+  walk_present(addr: number): boolean {
+    return addr < TASK_SIZE && hardware_walk(this.m, this.mm(), Math.floor(addr / PAGE_SIZE), false) >= 0;
   }
 
   fetch(addr: number): number {

@@ -2,7 +2,7 @@
 
 import type { Machine } from '../../../boot.ts';
 import type { Gen } from '../../../kernel/gen.ts';
-import { preempt_point, SIGBUS, SIGSEGV } from '../../../kernel/sched/core.ts';
+import { preempt_point, SIGBUS, SIGFPE, SIGILL, signal_pending, SIGSEGV, SIGTRAP } from '../../../kernel/sched/core.ts';
 import { sched_yield } from '../../../kernel/sched/syscalls.ts';
 import { do_user_addr_fault } from '../mm/fault.ts';
 import type { UserCpu } from './cpu.ts';
@@ -14,9 +14,6 @@ const QUANTUM = 2 ** 24;
 /** Modelled cost of an instruction, in ns: one a cycle at 4 GHz. */
 const INSN_NS = 0.25;
 
-const SIGILL = 4;
-const SIGTRAP = 5;
-const SIGFPE = 8;
 const SI_KERNEL = 0x80;
 const ILL_ILLOPN = 2;
 const FPE_INTDIV = 1;
@@ -78,7 +75,7 @@ function* execute(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number): Gen<Exi
     return exit;
   }
   let accesses = 0;
-  while (m.sched.explore && m.current.pending === 0) {
+  while (m.sched.explore && !signal_pending(m.current)) {
     const exit = cpu.step(mmu, ctx, accesses);
     accesses = 0;
     if (exit === EXIT.STEP) {
@@ -100,7 +97,7 @@ function* execute(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number): Gen<Exi
  */
 export function* user_mode(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number, kernel: UserKernel): Gen<never> {
   for (;;) {
-    if (m.current.pending !== 0) yield* kernel.pending(ctx);
+    if (signal_pending(m.current)) yield* kernel.pending(ctx);
     const exit = yield* execute(m, cpu, mmu, ctx);
     if (exit === EXIT.SYSCALL) {
       yield* kernel.syscall(ctx);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `npm run -s run -- BINARY`: a compiled program, as it is, on the modelled machine.
+
+import { command, flag, run_commands, text } from '../cli/command.ts';
+import { machine_options } from '../cli/options.ts';
+import { run_binary } from '../run/binary.ts';
+
+run_commands('run', [
+  command({
+    words: 'BINARY [its arguments]',
+    count: [1, Infinity],
+    about: `Runs a program for x86-64 Linux, static or dynamic, on the modelled machine with the test_hmm module loaded.
+What stands behind BINARY is the program's. Exit status: the program's own, 128 and the signal that ended it; 2 for a file
+that cannot be run, 3 if it needs what is not modelled, whose name is then on standard error.`,
+    options: {
+      ...machine_options,
+      root: { ...text('directory with the libraries of the program, which it sees as / (/)', 'DIR'), standard: '/' },
+      dmesg: flag("prints the kernel's log on standard error afterwards"),
+    },
+    foreign_options: true,
+    run: (o, [binary, ...args]) => run_binary(o, { binary: binary as string, args, root: o.root, dmesg: o.dmesg }),
+  }),
+]);
