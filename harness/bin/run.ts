@@ -18,6 +18,6 @@ that cannot be run, 3 if it needs what is not modelled, whose name is then on st
       dmesg: flag("prints the kernel's log on standard error afterwards"),
     },
     foreign_options: true,
-    run: (o, [binary, ...args]) => run_binary(o, { binary: binary as string, args, root: o.root, dmesg: o.dmesg }),
+    run: (o, [binary, ...args]) => run_binary(o, { binary: binary, args, root: o.root, dmesg: o.dmesg }),
   }),
 ]);

@@ -9,8 +9,7 @@ import { exec_mm_release } from '../kernel/fork/mm_release.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { SIGSEGV, SS_DISABLE, type task_struct } from '../kernel/sched/core.ts';
 import { sched_yield } from '../kernel/sched/syscalls.ts';
-import { k_sigaction, SIG_IGN } from '../kernel/signal_types.ts';
-import { kill_other_threads, UserExit } from '../kernel/signal.ts';
+import { flush_signal_handlers, kill_other_threads, UserExit } from '../kernel/signal.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -25,9 +24,9 @@ import { vm_mmap } from '../mm/util.ts';
 import { strncpy_from_user } from '../strncpy_from_user.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { load_elf_binary } from './binfmt_elf.ts';
-import { dup_fd, file_close_fd, put_files_struct } from './file.ts';
+import { do_close_on_exec } from './file.ts';
 import { fput, fput_close_sync } from './file_table.ts';
-import { type file, type files_struct, O_RDONLY, S_IFMT, S_IFREG } from './fs.ts';
+import { type file, O_RDONLY, S_IFMT, S_IFREG } from './fs.ts';
 import { absolute_path, PATH_MAX, path_openat } from './namei.ts';
 import { kernel_read } from './read_write.ts';
 
@@ -80,30 +79,6 @@ function* de_thread(m: Machine): Gen<void> {
     throw new Unmodelled('fs/exec.c: de_thread() of a thread that is not the leader');
   kill_other_threads(m);
   while (others().length > 0) yield* sched_yield(m);
-}
-
-/** Closes the descriptors with FD_CLOEXEC, of a table of its own (fs/file.c: do_close_on_exec()). */
-function* do_close_on_exec(m: Machine): Gen<void> {
-  let files = m.current.files as files_struct;
-  if (files.count > 1) {
-    m.current.files = dup_fd(m, files);
-    put_files_struct(m, files);
-    files = m.current.files;
-  }
-  for (const fd of [...files.close_on_exec]) {
-    files.close_on_exec.delete(fd);
-    const f = file_close_fd(m, fd);
-    if (f !== null) yield* fput_close_sync(m, f);
-  }
-}
-
-/** Handlers go back to the default, ignored signals stay ignored (kernel/signal.c: flush_signal_handlers()). */
-function flush_signal_handlers(t: task_struct): void {
-  for (const [sig, h] of [...t.handlers]) {
-    const ignored = h === 'ignore' || (h instanceof k_sigaction && h.handler === SIG_IGN);
-    if (ignored) t.handlers.set(sig, 'ignore');
-    else t.handlers.delete(sig);
-  }
 }
 
 /**

@@ -19,7 +19,7 @@ const O_APPEND = 0o2000;
 /** Highest descriptor plus one (include/uapi/linux/fs.h: INR_OPEN_CUR). */
 const INR_OPEN_CUR = 1024;
 
-/** Returns a new descriptor, `from` or more, for the file, or -errno (fs/fcntl.c: f_dupfd()). */
+/** Returns a new descriptor, `from` or more, for the file, or -errno. NON-KERNEL: F_DUPFD of do_fcntl(). */
 function f_dupfd(m: Machine, from: number, f: file, flags: number): number {
   if (from < 0 || from >= INR_OPEN_CUR) return -EINVAL;
   const fd = get_unused_fd_from(m, from, flags);

@@ -142,3 +142,18 @@ export function close_fd(m: Machine, fd: number): number {
   fput(m, f);
   return 0;
 }
+
+/** Closes the descriptors with FD_CLOEXEC, of a table of its own (fs/file.c: do_close_on_exec()). */
+export function* do_close_on_exec(m: Machine): Gen<void> {
+  let files = current_files(m);
+  if (files.count > 1) {
+    m.current.files = dup_fd(m, files);
+    put_files_struct(m, files);
+    files = m.current.files;
+  }
+  for (const fd of [...files.close_on_exec]) {
+    files.close_on_exec.delete(fd);
+    const f = file_close_fd(m, fd);
+    if (f !== null) yield* fput_close_sync(m, f);
+  }
+}

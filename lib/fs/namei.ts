@@ -169,7 +169,7 @@ export const PATH_MAX = 4096;
 /** Stands for the current directory (include/uapi/linux/fcntl.h). */
 export const AT_FDCWD = -100;
 
-/** Reads a path of user memory. Returns it or -errno (fs/namei.c: getname()). */
+/** Reads a path of user memory. Returns it or -errno NON-KERNEL (fs/namei.c: getname_flags()). */
 export function* getname(m: Machine, filename: number, empty: boolean): Gen<string | number> {
   const path = yield* strncpy_from_user(m, filename, PATH_MAX);
   if (typeof path === 'number') return -EFAULT;
@@ -433,4 +433,18 @@ export function* do_unlink(m: Machine, name: string): Gen<number> {
   v.node.i_count++;
   yield* iput(m, v.node);
   return 0;
+}
+
+/** unlinkat(2) without AT_REMOVEDIR (fs/namei.c: unlinkat()). */
+export function* sys_unlinkat(m: Machine, dfd: number, pathname: number, flag: number): Gen<number> {
+  if (flag !== 0) throw new Unmodelled('fs/namei.c: filename_rmdir()');
+  const name = yield* getname(m, pathname, false);
+  if (typeof name === 'number') return name;
+  const path = path_at(m, dfd, name);
+  return typeof path === 'number' ? path : yield* do_unlink(m, path);
+}
+
+/** unlink(2) (fs/namei.c: unlink()). */
+export function sys_unlink(m: Machine, pathname: number): Gen<number> {
+  return sys_unlinkat(m, AT_FDCWD, pathname, 0);
 }

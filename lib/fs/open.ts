@@ -4,11 +4,10 @@ import type { Machine } from '../boot.ts';
 import { EACCES, EBADF, EFBIG, EINVAL, ENODEV, ENOTDIR, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locking/rwsem.ts';
-import { Unmodelled } from '../unmodelled.ts';
 import { fd_install, fget, file_close_fd, get_unused_fd_flags, put_unused_fd } from './file.ts';
 import { fput, fput_close_sync } from './file_table.ts';
 import { type file, FMODE_WRITE, S_IFDIR, S_IFMT } from './fs.ts';
-import { absolute_path, do_unlink, AT_FDCWD, find_inode, getname, path_at, path_openat } from './namei.ts';
+import { absolute_path, AT_FDCWD, find_inode, getname, path_at, path_openat } from './namei.ts';
 
 /** The close system call. Returns 0 or -EBADF (fs/open.c: SYSCALL_DEFINE1(close)). */
 export function* ksys_close(m: Machine, fd: number): Gen<number> {
@@ -133,20 +132,6 @@ export function* sys_chdir(m: Machine, filename: number): Gen<number> {
   if ((node.i_mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
   m.current.pwd = path;
   return 0;
-}
-
-/** unlinkat(2) without AT_REMOVEDIR (fs/namei.c: unlinkat()). */
-export function* sys_unlinkat(m: Machine, dfd: number, pathname: number, flag: number): Gen<number> {
-  if (flag !== 0) throw new Unmodelled('fs/namei.c: filename_rmdir()');
-  const name = yield* getname(m, pathname, false);
-  if (typeof name === 'number') return name;
-  const path = path_at(m, dfd, name);
-  return typeof path === 'number' ? path : yield* do_unlink(m, path);
-}
-
-/** unlink(2) (fs/namei.c: unlink()). */
-export function sys_unlink(m: Machine, pathname: number): Gen<number> {
-  return sys_unlinkat(m, AT_FDCWD, pathname, 0);
 }
 
 /** open(2) (fs/open.c: open()). Leaves out O_LARGEFILE: all files here are small. */

@@ -80,7 +80,7 @@ function* pipe_write(m: Machine, f: file, buf: number, count: number): Gen<numbe
   return done;
 }
 
-/** Returns the operations of one end of a pipe (fs/pipe.c: pipeanon_fops). */
+/** Returns the operations of one end of a pipe NON-KERNEL (fs/pipe.c: pipeanon_fops). */
 function pipe_fops(end: 'readers' | 'writers'): file_operations {
   return {
     read: pipe_read,
@@ -119,7 +119,7 @@ export function* do_pipe2(m: Machine, fildes: number, flags: number): Gen<number
     for (const fd of fds) if (fd >= 0) put_unused_fd(m, fd);
     return failed;
   }
-  ends.forEach((end, k) => fd_install(m, fds[k] as number, end));
+  ends.forEach((end, k) => fd_install(m, fds[k], end));
   return (yield* copy_to_user(m, fildes, new Uint8Array(new Int32Array(fds).buffer), 8)) !== 0 ? -EFAULT : 0;
 }
 

@@ -21,7 +21,7 @@ export function* sys_getdents64(m: Machine, fd: number, dirent: number, count: n
   const encoder = new TextEncoder();
   let done = 0;
   for (let k = f.f_pos; k < list.length; k++) {
-    const { d_name, d_type } = list[k] as { d_name: string; d_type: number };
+    const { d_name, d_type } = list[k];
     const name = encoder.encode(d_name);
     const len = Math.ceil((DIRENT64_NAME + name.length + 1) / 8) * 8;
     if (done + len > count) {

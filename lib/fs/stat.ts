@@ -71,7 +71,7 @@ export function* sys_readlinkat(m: Machine, dfd: number, pathname: number, buf: 
     const bytes = new TextEncoder().encode(f.path).subarray(0, size);
     return (yield* copy_to_user(m, buf, bytes, bytes.length)) !== 0 ? -EFAULT : bytes.length;
   }
-  if (path.startsWith('/proc/')) throw new Unmodelled(`fs/proc/base.c: readlink() of ${path}`);
+  if (path.startsWith('/proc/')) throw new Unmodelled(`fs/proc/base.c: proc_pid_readlink() of ${path}`);
   const node = yield* find_inode(m, path);
   return typeof node === 'number' ? node : -EINVAL;
 }

@@ -42,11 +42,11 @@ export function* sys_rseq(m: Machine, rseq: number, rseq_len: number, flags: num
   return 0;
 }
 
-/** Before a signal's handler runs: a critical section would be aborted (kernel/rseq.c: rseq_signal_deliver()). */
+/** Before a signal's handler runs: a critical section would be aborted (include/linux/rseq.h: rseq_signal_deliver()). */
 export function* rseq_signal_deliver(m: Machine): Gen<void> {
   const t = m.current;
   if (t.rseq === 0) return;
   const word = new Uint8Array(8);
   if ((yield* copy_from_user(m, word, t.rseq + RSEQ_CS, 8)) === 0 && word.some((byte) => byte !== 0))
-    throw new Unmodelled('kernel/rseq.c: rseq_update_user_cs() of a critical section');
+    throw new Unmodelled('include/linux/rseq_entry.h: rseq_update_user_cs() of a critical section');
 }

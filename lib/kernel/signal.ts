@@ -128,6 +128,15 @@ function signal_process(m: Machine, sig: number, t: task_struct, info: kernel_si
   else send_sig(m, sig, threads.find((x) => (x.blocked.low & sigmask(sig)) === 0) ?? t, info);
 }
 
+/** Handlers go back to the default, ignored signals stay ignored (kernel/signal.c: flush_signal_handlers()). */
+export function flush_signal_handlers(t: task_struct): void {
+  for (const [sig, h] of [...t.handlers]) {
+    const ignored = h === 'ignore' || (h instanceof k_sigaction && h.handler === SIG_IGN);
+    if (ignored) t.handlers.set(sig, 'ignore');
+    else t.handlers.delete(sig);
+  }
+}
+
 /** Kills the other threads of the current process (kernel/signal.c: zap_other_threads()). */
 export function kill_other_threads(m: Machine): void {
   const t = m.current;
@@ -271,6 +280,21 @@ export function signal_delivered(m: Machine, sig: number, ka: k_sigaction): void
   t.saved_sigmask = null;
   const own = ka.flags & SA_NODEFER || sig > 32 ? 0 : sigmask(sig);
   set_current_blocked(m, { low: t.blocked.low | ka.mask.low | own, high: t.blocked.high | ka.mask.high });
+}
+
+const SIGINFO_BYTES = 128;
+const FAULTS = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP];
+
+/** Returns the bytes of a siginfo_t (kernel/signal.c: copy_siginfo_to_user()). */
+export function siginfo_bytes(sig: number, info: kernel_siginfo): Uint8Array {
+  const bytes = new Uint8Array(SIGINFO_BYTES);
+  const v = new DataView(bytes.buffer);
+  v.setInt32(0, sig, true);
+  v.setInt32(8, info.si_code, true);
+  if (FAULTS.includes(sig) && info.si_pid === undefined) v.setBigUint64(16, BigInt(info.si_addr ?? 0), true);
+  else v.setInt32(16, info.si_pid ?? 0, true);
+  if (sig === SIGCHLD) v.setInt32(24, info.si_status ?? 0, true);
+  return bytes;
 }
 
 const SIGSET_BYTES = 8;

@@ -6,7 +6,7 @@ export interface sigset {
   readonly high: number;
 }
 
-/** What a handler gets to know about a signal (include/linux/signal_types.h: struct kernel_siginfo). */
+/** What a handler gets to know about a signal (include/linux/signal_types.h: kernel_siginfo_t). */
 export interface kernel_siginfo {
   /** SI_*, or for faults SEGV_*, BUS_*, FPE_*, ILL_*, TRAP_* */
   readonly si_code: number;

@@ -19,7 +19,7 @@ import { fatal_signal_pending, preempt_point, TASK_KILLABLE, TASK_UNINTERRUPTIBL
 import { wait_on, wake_up } from '../kernel/sched/wait.ts';
 import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from './mm_types.ts';
 import { find_vma } from './mmap/find_vma.ts';
-import { expand_downwards } from './vma/stack.ts';
+import { expand_downwards } from './vma/mmap_region.ts';
 import { vma_lookup } from './vma/vma.ts';
 
 // A vma is write-locked while its vm_lock_seq equals the mm's mm_lock_seq. Every release of the mmap write lock

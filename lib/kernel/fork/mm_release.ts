@@ -26,13 +26,13 @@ function* mm_release(m: Machine, t: task_struct, mm: mm_struct): Gen<void> {
   }
 }
 
-/** mm_release() of a task that exits (kernel/fork.c: exit_mm_release()). */
+/** mm_release() of a task that exits NON-KERNEL (kernel/fork.c: mm_release()). */
 export function* exit_mm_release(m: Machine, t: task_struct, mm: mm_struct): Gen<void> {
   yield* exit_robust_list(m, t);
   yield* mm_release(m, t, mm);
 }
 
-/** mm_release() of a task that starts another program (kernel/fork.c: exec_mm_release()). */
+/** mm_release() of a task that starts another program NON-KERNEL (kernel/fork.c: mm_release()). */
 export function* exec_mm_release(m: Machine, t: task_struct, mm: mm_struct): Gen<void> {
   yield* exit_robust_list(m, t);
   yield* mm_release(m, t, mm);

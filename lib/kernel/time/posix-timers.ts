@@ -28,7 +28,7 @@ export function timespec_bytes(ns: number): Uint8Array {
   return new Uint8Array(new BigInt64Array([BigInt(sec), BigInt(Math.floor(ns - sec * 1e9))]).buffer);
 }
 
-/** Returns a clock's time in ns, or -EINVAL. NON-KERNEL (kernel/time/posix-timers.c: struct k_clock). */
+/** Returns a clock's time in ns, or -EINVAL. NON-KERNEL: the clock_get_timespec() of each k_clock. */
 function clock_now(m: Machine, which: number): number {
   switch (which) {
     case CLOCK_REALTIME:

@@ -9,6 +9,7 @@ import { sys_execve } from '../../../fs/exec.ts';
 import { sys_fcntl } from '../../../fs/fcntl.ts';
 import { ksys_dup3, sys_dup, sys_dup2 } from '../../../fs/file.ts';
 import { sys_ioctl } from '../../../fs/ioctl.ts';
+import { sys_unlink, sys_unlinkat } from '../../../fs/namei.ts';
 import {
   do_faccessat,
   ksys_close,
@@ -18,8 +19,6 @@ import {
   sys_chdir,
   sys_open,
   sys_openat,
-  sys_unlink,
-  sys_unlinkat,
 } from '../../../fs/open.ts';
 import { do_pipe2 } from '../../../fs/pipe.ts';
 import { do_sys_poll } from '../../../fs/poll.ts';

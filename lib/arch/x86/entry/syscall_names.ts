@@ -67,7 +67,7 @@ const NOT_CONFIGURED = words(`
 
 const ENOSYS_NAMES: ReadonlySet<string> = new Set([...NEVER, ...NOT_CONFIGURED]);
 
-/** Returns the name of a system call that the recorded kernel has, or null. */
+/** Returns the name of a system call that the recorded kernel has, or null. NON-KERNEL. */
 export function syscall_name(nr: number): string | null {
   const name = FIRST[nr] ?? SECOND[nr - SECOND_FROM] ?? null;
   return name === null || ENOSYS_NAMES.has(name) ? null : name;

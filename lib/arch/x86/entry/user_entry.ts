@@ -49,7 +49,7 @@ function argument(view: DataView, at: number): number {
   return Number.isSafeInteger(signed) ? signed : (high >>> 0) * 2 ** 32 + low;
 }
 
-/** Runs what a task has to do before it returns to user space (kernel/entry/common.c: exit_to_user_mode_loop()). */
+/** Runs what a task has to do before it returns to user space. NON-KERNEL (kernel/entry/common.c: exit_to_user_mode_loop()). */
 function* exit_to_user_mode(m: Machine): Gen<void> {
   yield* task_work_run(m);
   const t = m.current;
@@ -60,7 +60,7 @@ function* exit_to_user_mode(m: Machine): Gen<void> {
   thread.orig_ax = -1;
 }
 
-/** Executes the system call in the context (arch/x86/entry/syscall_64.c: do_syscall_64()). */
+/** Executes the system call in the context. NON-KERNEL (arch/x86/entry/syscall_64.c: do_syscall_64()). */
 function* syscall(m: Machine, ctx: number): Gen<void> {
   const thread = current_thread(m);
   const { view } = thread.processor.cpu.memory;
@@ -73,7 +73,7 @@ function* syscall(m: Machine, ctx: number): Gen<void> {
   yield* exit_to_user_mode(m);
 }
 
-/** Returns si_code of a page fault (arch/x86/mm/fault.c: bad_area_access_error() and others). */
+/** Returns si_code of a page fault. NON-KERNEL (arch/x86/mm/fault.c: bad_area_access_error() and others). */
 function fault_code(m: Machine, sig: number, addr: number): number {
   if (sig === SIGBUS) return BUS_ADRERR;
   if (addr >= TASK_SIZE) return SEGV_MAPERR;
@@ -90,7 +90,7 @@ function report_unimplemented(m: Machine, ctx: number): void {
   );
 }
 
-/** Raises the signal of an exception (arch/x86/kernel/traps.c: do_trap(), arch/x86/mm/fault.c: __bad_area()). */
+/** Raises the signal of an exception. NON-KERNEL (arch/x86/kernel/traps.c: do_trap(), arch/x86/mm/fault.c: __bad_area()). */
 function* exception(m: Machine, ctx: number, what: UserException): Gen<void> {
   const thread = current_thread(m);
   const { cpu } = thread.processor;
@@ -131,7 +131,7 @@ function user_kernel(m: Machine): UserKernel {
   };
 }
 
-/** Lets the current task run its program (arch/x86/kernel/process.c: ret_from_fork()). */
+/** Lets the current task run its program. NON-KERNEL (arch/x86/kernel/process.c: ret_from_fork()). */
 export function* ret_from_fork(m: Machine): Gen<never> {
   const { processor, ctx } = current_thread(m);
   yield* exit_to_user_mode(m);

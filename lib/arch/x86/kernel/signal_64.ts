@@ -3,7 +3,6 @@
 import type { Machine } from '../../../boot.ts';
 import { EFAULT } from '../../../errno.ts';
 import type { Gen } from '../../../kernel/gen.ts';
-import { SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGSEGV, SIGTRAP } from '../../../kernel/sched/core.ts';
 import {
   do_sigaltstack,
   force_sigsegv,
@@ -11,10 +10,11 @@ import {
   read_sigset,
   save_altstack,
   set_current_blocked,
+  siginfo_bytes,
   sigmask_to_save,
   write_sigset,
 } from '../../../kernel/signal.ts';
-import { type k_sigaction, type kernel_siginfo, SA_RESTORER, SA_SIGINFO } from '../../../kernel/signal_types.ts';
+import { type k_sigaction, SA_RESTORER, SA_SIGINFO } from '../../../kernel/signal_types.ts';
 import { copy_from_user, copy_to_user } from '../mm/uaccess.ts';
 import { CTX } from '../user/layout.ts';
 import { FXSAVE_BYTES, get_fpregs, reset_fpregs, set_fpregs } from '../user/fxsave.ts';
@@ -62,20 +62,6 @@ const USER_CS = 0x33;
 const USER_DS = 0x2b;
 /** Flags that a signal frame may change (arch/x86/include/asm/sighandling.h: FIX_EFLAGS). */
 const FIX_EFLAGS = 0x50dd5;
-const SIGINFO_BYTES = 128;
-const FAULTS = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP];
-
-/** Returns the bytes of a siginfo_t (kernel/signal.c: copy_siginfo_to_user()). */
-export function siginfo_bytes(sig: number, info: kernel_siginfo): Uint8Array {
-  const bytes = new Uint8Array(SIGINFO_BYTES);
-  const v = new DataView(bytes.buffer);
-  v.setInt32(0, sig, true);
-  v.setInt32(8, info.si_code, true);
-  if (FAULTS.includes(sig) && info.si_pid === undefined) v.setBigUint64(16, BigInt(info.si_addr ?? 0), true);
-  else v.setInt32(16, info.si_pid ?? 0, true);
-  if (sig === SIGCHLD) v.setInt32(24, info.si_status ?? 0, true);
-  return bytes;
-}
 
 /**
  * Writes the frame of a signal on the user's stack and makes the context start the handler. Returns 0 or -EFAULT
