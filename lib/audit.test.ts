@@ -259,7 +259,7 @@ t.test('the way back from a page to its mapping', (t) => {
       ],
       () => [
         'unknown to the file',
-        (i_mmap.delete(file.vma), () => i_mmap.add(file.vma)),
+        (i_mmap.splice(i_mmap.indexOf(file.vma), 1), () => i_mmap.push(file.vma)),
         [`rmap: ${file.hex} at 0x220005000: its file does not know the vma`],
       ],
       () => [

@@ -125,7 +125,7 @@ function audit_rmap(a: Auditor, vma: vm_area_struct, addr: number, page: number)
     if (index !== pgoff)
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)} has index ${index}, the vma says ${pgoff}`);
   } else if (object instanceof address_space) {
-    if (!object.i_mmap.has(vma))
+    if (!object.i_mmap.includes(vma))
       a.say(`rmap: ${a.pfn(page)} at 0x${addr.toString(16)}: its file does not know the vma`);
     const unit = object.kind === 'hugetlbfs' ? folio_nr_pages(m, folio) : 1;
     const pgoff = (addr - vma.vm_start) / PAGE_SIZE + vma.vm_pgoff;

@@ -42,8 +42,8 @@ export class address_space {
   /** the page cache: folios by their first index */
   readonly i_pages = new Map<number, number>();
   nrpages = 0;
-  /** vmas that map it (upstream: an interval tree) */
-  readonly i_mmap = new Set<vm_area_struct>();
+  /** vmas that map it, in the order of a walk */
+  readonly i_mmap: vm_area_struct[] = [];
   /** number of shared writable mappings */
   i_mmap_writable = 0;
   readonly i_mmap_rwsem = new rw_semaphore('i_mmap_rwsem');

@@ -605,7 +605,7 @@ export function* unmap_mapping_folio(m: Machine, folio: number): Gen<void> {
   details.single_folio = folio;
   details.zap_flags = ZAP_FLAG_DROP_MARKER;
   yield* down_read(m, mapping.i_mmap_rwsem);
-  if (mapping.i_mmap.size > 0)
+  if (mapping.i_mmap.length > 0)
     yield* unmap_mapping_range_tree(m, mapping, first_index, first_index + folio_nr_pages(m, folio) - 1, details);
   up_read(m, mapping.i_mmap_rwsem);
 }
@@ -624,7 +624,7 @@ export function* unmap_mapping_pages(
   const details = new zap_details();
   details.skip_cows = !even_cows;
   yield* down_read(m, mapping.i_mmap_rwsem);
-  if (mapping.i_mmap.size > 0)
+  if (mapping.i_mmap.length > 0)
     yield* unmap_mapping_range_tree(m, mapping, start, nr === 0 ? Infinity : start + nr - 1, details);
   up_read(m, mapping.i_mmap_rwsem);
 }

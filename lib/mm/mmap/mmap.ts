@@ -18,6 +18,7 @@ import { mapping_allow_writable } from '../filemap/filemap.ts';
 import { mm_populate } from '../gup/gup.ts';
 import { hstate_file, hstate_sizelog, huge_page_size, is_file_hugepages } from '../hugetlb/pool.ts';
 import { hugetlb_dup_vma_private } from '../hugetlb/resv.ts';
+import { mapping_rmap_tree_insert_after } from '../interval_tree.ts';
 import { khugepaged_fork } from '../khugepaged/khugepaged.ts';
 import { copy_page_range } from '../memory/copy.ts';
 import { free_pgtables } from '../memory/free_pgtables.ts';
@@ -420,7 +421,7 @@ function* dup_vma(
     if (mapping !== null) {
       yield* down_write(m, mapping.i_mmap_rwsem);
       if (vma_is_shared_maywrite(tmp)) mapping_allow_writable(mapping);
-      mapping.i_mmap.add(tmp);
+      mapping_rmap_tree_insert_after(tmp, mpnt, mapping);
       up_write(m, mapping.i_mmap_rwsem);
     }
   }

@@ -13,6 +13,7 @@ import {
 } from '../../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
+import { anon_rmap_tree_insert, anon_rmap_tree_remove } from '../interval_tree.ts';
 import { anon_vma, anon_vma_chain, type vm_area_struct } from '../mm_types.ts';
 import { folio_test_locked } from '../page-flags.ts';
 import { FOLIO_MAPPING_ANON, FOLIO_MAPPING_FLAGS } from '../page.ts';
@@ -86,18 +87,6 @@ function* anon_vma_free(m: Machine, av: anon_vma): Gen<void> {
     anon_vma_unlock_write(m, av);
   }
   m.mappings.remove(av.id);
-}
-
-/** Makes the chain's vma visible to rmap walks of the anon_vma (mm/interval_tree.c: anon_rmap_tree_insert()). */
-export function anon_rmap_tree_insert(avc: anon_vma_chain, av: anon_vma): void {
-  av.rb_root.push(avc);
-}
-
-/** Hides the chain's vma from rmap walks of the anon_vma (mm/interval_tree.c: anon_rmap_tree_remove()). */
-export function anon_rmap_tree_remove(avc: anon_vma_chain, av: anon_vma): void {
-  const i = av.rb_root.indexOf(avc);
-  BUG_ON(i < 0, 'mm/interval_tree.c: anon_rmap_tree_remove() of an absent chain');
-  av.rb_root.splice(i, 1);
 }
 
 /** Links an anon_vma to the vma's chain (mm/rmap.c: anon_vma_chain_assign()). */

@@ -138,7 +138,7 @@ t.test('what differs in flags, offset, file or userfaultfd does not join, nor do
     'shared ones have none',
   );
   t.equal(s.map, '0-4@0 10-13@50 20-23@60');
-  t.equal(f.f_mapping?.i_mmap.size, 2);
+  t.equal(f.f_mapping?.i_mmap.length, 2);
   t.end();
 });
 

@@ -9,6 +9,12 @@ import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { vma_adjust_trans_huge } from '../huge_memory/pmd_lock.ts';
 import { hugetlb_split } from '../hugetlb/vma.ts';
+import {
+  anon_rmap_tree_insert,
+  anon_rmap_tree_remove,
+  mapping_rmap_tree_insert,
+  mapping_rmap_tree_remove,
+} from '../interval_tree.ts';
 import { khugepaged_enter_vma } from '../khugepaged/khugepaged.ts';
 import {
   type anon_vma,
@@ -26,8 +32,6 @@ import { find_vma_prev } from '../mmap/find_vma.ts';
 import { vma_mark_detached, vma_start_write } from '../mmap_lock.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import {
-  anon_rmap_tree_insert,
-  anon_rmap_tree_remove,
   anon_vma_clone,
   anon_vma_lock_write,
   anon_vma_unlock_write,
@@ -266,16 +270,16 @@ function* vma_prepare(m: Machine, vp: vma_prepare_state): Gen<void> {
     if (vp.adj_next !== null) for (const avc of vp.adj_next.anon_vma_chain) anon_rmap_tree_remove(avc, avc.anon_vma);
   }
   if (vp.mapping !== null) {
-    vp.mapping.i_mmap.delete(vp.vma);
-    if (vp.adj_next !== null) vp.mapping.i_mmap.delete(vp.adj_next);
+    mapping_rmap_tree_remove(vp.vma, vp.mapping);
+    if (vp.adj_next !== null) mapping_rmap_tree_remove(vp.adj_next, vp.mapping);
   }
 }
 
 /** mm/vma.c: vma_complete() */
 function* vma_complete(m: Machine, vp: vma_prepare_state, vmi: vma_iterator): Gen<void> {
   if (vp.mapping !== null) {
-    if (vp.adj_next !== null) vp.mapping.i_mmap.add(vp.adj_next);
-    vp.mapping.i_mmap.add(vp.vma);
+    if (vp.adj_next !== null) mapping_rmap_tree_insert(vp.adj_next, vp.mapping);
+    mapping_rmap_tree_insert(vp.vma, vp.mapping);
   }
   if (vp.remove.length > 0 && vp.mapping !== null) {
     for (const vma of vp.remove) __remove_shared_vm_struct(vma, vp.mapping);

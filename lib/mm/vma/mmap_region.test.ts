@@ -86,7 +86,7 @@ t.test('a new mapping joins the neighbours that are like it', (t) => {
     const at = [vma_at(m, MAP + 8 * PAGE)?.vm_end, vma_at(m, MAP + 12 * PAGE)?.vm_start];
     t.same(at, [MAP + 12 * PAGE, MAP + 12 * PAGE], 'the next part of the file, and not');
     const vma = vma_at(m, MAP + 12 * PAGE) as vm_area_struct;
-    t.equal(vma.vm_file?.f_mapping?.i_mmap.size, 2);
+    t.equal(vma.vm_file?.f_mapping?.i_mmap.length, 2);
     t.equal(vma.vm_file?.f_mapping?.i_mmap_writable, 2, 'both may become writable');
   });
   t.end();

@@ -8,6 +8,7 @@ import type { Gen } from '../../kernel/gen.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { mapping_allow_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
+import { mapping_rmap_tree_insert, mapping_rmap_tree_remove } from '../interval_tree.ts';
 import {
   linear_page_index,
   type mm_struct,
@@ -247,13 +248,13 @@ export function* remove_vma(m: Machine, vma: vm_area_struct): Gen<void> {
 /** Adds the vma to its file's i_mmap, whose lock is held (mm/vma.c: __vma_link_file()). */
 export function __vma_link_file(vma: vm_area_struct, mapping: address_space): void {
   if (vma_is_shared_maywrite(vma)) mapping_allow_writable(mapping);
-  mapping.i_mmap.add(vma);
+  mapping_rmap_tree_insert(vma, mapping);
 }
 
 /** Removes the vma from its file's i_mmap, whose lock is held (mm/vma.c: __remove_shared_vm_struct()). */
 export function __remove_shared_vm_struct(vma: vm_area_struct, mapping: address_space): void {
   if (vma_is_shared_maywrite(vma)) mapping_unmap_writable(mapping);
-  mapping.i_mmap.delete(vma);
+  mapping_rmap_tree_remove(vma, mapping);
 }
 
 /** Adds the vma to its file's i_mmap (mm/vma.c: vma_link_file()). */
@@ -351,7 +352,5 @@ export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean
  * Returns the vmas of a file that map a page offset in [first, last] (include/linux/mm.h: mapping_rmap_tree_foreach()).
  */
 export function mapping_rmap_tree_foreach(mapping: address_space, first: number, last: number): vm_area_struct[] {
-  return [...mapping.i_mmap]
-    .filter((vma) => vma.vm_pgoff <= last && vma_last_pgoff(vma) >= first)
-    .sort((a, b) => a.vm_pgoff - b.vm_pgoff);
+  return mapping.i_mmap.filter((vma) => vma.vm_pgoff <= last && vma_last_pgoff(vma) >= first);
 }
