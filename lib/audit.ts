@@ -25,7 +25,7 @@ import {
   softleaf_is_device_private,
   softleaf_is_migration,
   softleaf_is_swap,
-  softleaf_to_page,
+  page_of_softleaf,
 } from './mm/leafops.ts';
 import {
   anon_vma,
@@ -167,7 +167,7 @@ function audit_mm(a: Auditor, mm: mm_struct): void {
     if (!present && softleaf_is_swap(leaf)) rss[MM_SWAPENTS] += 1;
     if (!present && !softleaf_has_pfn(leaf)) return;
     if (present && (pte_special(entry) || (vma.vm_flags & VM_PFNMAP) !== 0)) return;
-    const page = present ? pfn_to_page(m, pte_pfn(entry)) : softleaf_to_page(m, leaf);
+    const page = present ? pfn_to_page(m, pte_pfn(entry)) : page_of_softleaf(m, leaf);
     if (page === m.zero_page || page === m.thp.huge_zero_folio) return;
     const folio = page_folio(m, page);
     const nr = size / PAGE_SIZE;

@@ -25,6 +25,7 @@ import {
   SOFTLEAF_DEVICE_EXCLUSIVE,
   SOFTLEAF_DEVICE_PRIVATE_READ,
   SOFTLEAF_DEVICE_PRIVATE_WRITE,
+  page_of_softleaf,
   softleaf_from_pte,
   softleaf_has_pfn,
   SOFTLEAF_HWPOISON,
@@ -36,9 +37,8 @@ import {
   SOFTLEAF_MIGRATION_READ_EXCLUSIVE,
   SOFTLEAF_MIGRATION_WRITE,
   SOFTLEAF_SWAP,
-  softleaf_to_marker,
-  softleaf_to_page,
   softleaf_type,
+  swp_offset,
 } from './mm/leafops.ts';
 import type { mm_struct, vm_area_struct } from './mm/mm_types.ts';
 import { flag_names } from './mm/page-flags.ts';
@@ -172,8 +172,8 @@ export function describe_entry(m: Machine, entry: number): string {
   const leaf = softleaf_from_pte(entry);
   const name = LEAF_NAMES[softleaf_type(leaf)] ?? 'leaf';
   const bits = `${pte_swp_exclusive(entry) ? ' exclusive' : ''}${pte_uffd(entry) ? ' uffd' : ''}`;
-  if (!softleaf_has_pfn(leaf)) return `${name} ${softleaf_to_marker(leaf)}${bits}`;
-  return `${name}${bits}: ${describe_page(m, softleaf_to_page(m, leaf))}`;
+  if (!softleaf_has_pfn(leaf)) return `${name} ${swp_offset(leaf)}${bits}`;
+  return `${name}${bits}: ${describe_page(m, page_of_softleaf(m, leaf))}`;
 }
 
 /** Describes the page-table entries of `npages` pages of a process, equal neighbours in one line. */

@@ -186,7 +186,7 @@ t.test('what encodes a page decodes to it, for private pages and for the pages w
         softleaf_to_page(m, leaf),
         softleaf_to_flags(m, leaf),
       );
-      t.ok(softleaf_is_migration_young(downgraded) && softleaf_is_migration_dirty(downgraded));
+      t.ok(softleaf_is_migration_young(m, downgraded) && softleaf_is_migration_dirty(m, downgraded));
       t.equal(softleaf_to_page(m, downgraded), page);
     }
   }

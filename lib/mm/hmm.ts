@@ -292,7 +292,7 @@ function hmm_vma_handle_pte(m: Machine, walk: walk_t, addr: number, end: number,
     page_pgmap(m, softleaf_to_page(m, entry)).owner === range.dev_private_owner
   ) {
     const write = softleaf_is_device_private_write(entry) ? HMM_PFN_WRITE : 0;
-    set_pfn(hmm_pfns, i, softleaf_to_pfn(entry), HMM_PFN_VALID | write | m.device_private.hmm_flag);
+    set_pfn(hmm_pfns, i, softleaf_to_pfn(m, entry), HMM_PFN_VALID | write | m.device_private.hmm_flag);
     return 0;
   }
   const required_fault = hmm_pte_need_fault(range, req, 0);
@@ -320,7 +320,7 @@ function absent_pmd_flag(m: Machine): number {
 function absent_pmd_pfn(m: Machine, entry: number, start: number): number {
   // Upstream starts from the entry's own pfn even where the walk starts in the middle of the huge page.
   const inside = m.patch.hmm_absent_pmd_inside ? (start % PMD_SIZE) / PAGE_SIZE : 0;
-  return softleaf_to_pfn(entry) + inside;
+  return softleaf_to_pfn(m, entry) + inside;
 }
 
 /** Returns HMM_NEED_* of pages behind an absent pmd. NON-KERNEL: a line of upstream's hmm_vma_handle_absent_pmd(). */

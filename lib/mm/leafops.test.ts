@@ -9,6 +9,9 @@ import {
   pte_present,
   pte_swp_mkexclusive,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
+import { run_task, small_machine } from '../kernel/testing.ts';
+import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
+import { folio_put } from './folio.ts';
 import {
   make_device_exclusive_entry,
   make_guard_swp_entry,
@@ -21,9 +24,11 @@ import {
   make_readable_migration_entry,
   make_writable_device_private_entry,
   make_writable_migration_entry,
+  page_of_softleaf,
   pmd_is_device_private_entry,
   pmd_is_migration_entry,
   pmd_is_valid_softleaf,
+  pmd_to_softleaf_folio,
   pte_is_marker,
   pte_is_uffd_wp_marker,
   softleaf_from_pmd,
@@ -43,12 +48,18 @@ import {
   softleaf_is_poison_marker,
   softleaf_is_swap,
   softleaf_is_uffd_wp_marker,
+  softleaf_to_folio,
   softleaf_to_marker,
+  softleaf_to_page,
   softleaf_to_pfn,
   softleaf_to_pte,
   swp_type,
 } from './leafops.ts';
+import { folio_pfn } from './page.ts';
+import { folio_alloc, GFP_KERNEL } from './page_alloc.ts';
+import { bare_machine } from './testing.ts';
 
+const m = bare_machine();
 const PFN = 0x7edcba98;
 const [UFFD_WP, POISONED, GUARD] = [1, 2, 4];
 const PRESENT_RW_USER = 7;
@@ -75,7 +86,7 @@ t.test('each kind of leaf is itself, keeps its pfn, and has the swap type that p
       `type 0x${type.toString(16)} is one kind only`,
     );
     t.equal(swp_type(entry), type);
-    t.equal(softleaf_to_pfn(entry), PFN);
+    t.equal(softleaf_to_pfn(m, entry), PFN);
     t.equal(softleaf_is_migration(entry), type >= 0x19 && type <= 0x1b);
     t.equal(softleaf_is_device_private(entry), type === 0x1c || type === 0x1d);
     t.equal(softleaf_has_pfn(entry), type !== 0x1f);
@@ -99,22 +110,22 @@ t.test('a present and an empty pte hold no leaf', (t) => {
 t.test('a leaf taken from a pte loses soft-dirty, uffd and exclusive bits but keeps young and dirty', (t) => {
   const plain = make_writable_migration_entry(PFN);
   t.equal(softleaf_from_pte(pte_mksoft_dirty(pte_mkuffd(pte_swp_mkexclusive(softleaf_to_pte(plain))))), plain);
-  t.notOk(softleaf_is_migration_young(plain));
-  t.notOk(softleaf_is_migration_dirty(plain));
+  t.notOk(softleaf_is_migration_young(m, plain));
+  t.notOk(softleaf_is_migration_dirty(m, plain));
   const young = make_migration_entry_young(plain);
-  t.ok(softleaf_is_migration_young(young));
-  t.notOk(softleaf_is_migration_dirty(young));
+  t.ok(softleaf_is_migration_young(m, young));
+  t.notOk(softleaf_is_migration_dirty(m, young));
   const both = make_migration_entry_dirty(young);
-  t.ok(softleaf_is_migration_dirty(both));
+  t.ok(softleaf_is_migration_dirty(m, both));
   t.equal(softleaf_from_pte(pte_mkuffd(softleaf_to_pte(both))), both);
   t.ok(softleaf_is_migration_write(both));
-  t.equal(softleaf_to_pfn(both), PFN);
+  t.equal(softleaf_to_pfn(m, both), PFN);
   t.end();
 });
 
 t.test('markers carry their bits together', (t) => {
-  t.equal(softleaf_to_marker(make_guard_swp_entry()), GUARD);
-  t.equal(softleaf_to_marker(make_poisoned_swp_entry()), POISONED);
+  t.equal(softleaf_to_marker(m, make_guard_swp_entry()), GUARD);
+  t.equal(softleaf_to_marker(m, make_poisoned_swp_entry()), POISONED);
   const both = make_pte_marker_entry(UFFD_WP | GUARD);
   t.ok(softleaf_is_guard_marker(both));
   t.ok(softleaf_is_uffd_wp_marker(both));
@@ -135,5 +146,61 @@ t.test('a pmd holds migration and device private leaves only', (t) => {
   t.ok(pmd_is_valid_softleaf(device));
   t.notOk(pmd_is_valid_softleaf(make_device_exclusive_entry(0x200)));
   t.notOk(pmd_is_valid_softleaf(make_guard_swp_entry()));
+  t.end();
+});
+
+t.test('a migration entry of an unlocked folio is caught at its first use', (t) => {
+  const m = small_machine();
+  run_task(m, function* () {
+    const folio = folio_alloc(m, GFP_KERNEL, 0);
+    const entry = make_writable_migration_entry(folio_pfn(m, folio));
+    yield* folio_lock(m, folio);
+    t.equal(softleaf_to_folio(m, entry), folio);
+    t.same(m.log.warnings, [], 'its migration holds the lock');
+    folio_unlock(m, folio);
+    softleaf_to_folio(m, make_writable_device_private_entry(folio_pfn(m, folio)));
+    t.same(m.log.warnings, [], 'other entries need no lock');
+    t.equal(page_of_softleaf(m, entry), folio);
+    t.same(m.log.warnings, [], 'to look at it is no use');
+    t.equal(softleaf_to_page(m, entry), folio);
+    softleaf_to_page(m, entry);
+    t.same(
+      m.log.warnings.map((w) => w.fn),
+      ['softleaf_migration_sync'],
+      'once',
+    );
+    folio_put(m, folio);
+  });
+  t.end();
+});
+
+t.test('an accessor of another kind of entry warns and goes on', (t) => {
+  const m = small_machine();
+  const warned = (use: () => void): string[] => {
+    const before = m.log.warnings.length;
+    use();
+    return m.log.warnings.slice(before).map((w) => w.fn);
+  };
+  const marker = make_guard_swp_entry();
+  t.same(
+    warned(() => t.equal(softleaf_to_pfn(m, marker), GUARD)),
+    ['softleaf_to_pfn'],
+  );
+  t.same(
+    warned(() => softleaf_to_marker(m, make_readable_device_private_entry(1))),
+    ['softleaf_to_marker'],
+  );
+  t.same(
+    warned(() => softleaf_is_migration_young(m, marker)),
+    ['softleaf_is_migration_young'],
+  );
+  t.same(
+    warned(() => softleaf_is_migration_dirty(m, marker)),
+    ['softleaf_is_migration_dirty'],
+  );
+  t.same(
+    warned(() => t.equal(pmd_to_softleaf_folio(m, 0), 0)),
+    ['pmd_to_softleaf_folio'],
+  );
   t.end();
 });

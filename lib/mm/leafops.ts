@@ -12,6 +12,8 @@ import {
   pte_set_flags,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
+import { WARN_ON_ONCE } from '../kernel/printk.ts';
+import { folio_test_locked } from './page-flags.ts';
 import { page_folio, pfn_to_page } from './page.ts';
 
 // A softleaf_t has the layout of a pte (arch/x86/mm/pgtable) with only _PAGE_LEAF, the type, the offset and, for
@@ -147,24 +149,30 @@ export function softleaf_is_marker(entry: number): boolean {
   return softleaf_type(entry) === SOFTLEAF_MARKER;
 }
 
-/** Returns the PTE_MARKER_* bits (include/linux/leafops.h: softleaf_to_marker()). */
-export function softleaf_to_marker(entry: number): number {
+/** Returns the PTE_MARKER_* bits of a marker; of another entry it warns (include/linux/leafops.h: softleaf_to_marker()). */
+export function softleaf_to_marker(m: Machine, entry: number): number {
+  WARN_ON_ONCE(m, !softleaf_is_marker(entry), 'softleaf_to_marker');
+  return marker_bits(entry);
+}
+
+/** Returns the offset of an entry as marker bits. NON-KERNEL: softleaf_to_marker() of what is known to be a marker. */
+function marker_bits(entry: number): number {
   return pte_pfn(entry) & PTE_MARKER_MASK;
 }
 
 /** include/linux/leafops.h: softleaf_is_poison_marker() */
 export function softleaf_is_poison_marker(entry: number): boolean {
-  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_POISONED) !== 0;
+  return softleaf_is_marker(entry) && (marker_bits(entry) & PTE_MARKER_POISONED) !== 0;
 }
 
 /** include/linux/leafops.h: softleaf_is_guard_marker() */
 export function softleaf_is_guard_marker(entry: number): boolean {
-  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_GUARD) !== 0;
+  return softleaf_is_marker(entry) && (marker_bits(entry) & PTE_MARKER_GUARD) !== 0;
 }
 
 /** include/linux/leafops.h: softleaf_is_uffd_wp_marker() */
 export function softleaf_is_uffd_wp_marker(entry: number): boolean {
-  return softleaf_is_marker(entry) && (softleaf_to_marker(entry) & PTE_MARKER_UFFD_WP) !== 0;
+  return softleaf_is_marker(entry) && (marker_bits(entry) & PTE_MARKER_UFFD_WP) !== 0;
 }
 
 /** Returns true if the softleaf encodes a pfn (include/linux/leafops.h: softleaf_has_pfn()). */
@@ -173,15 +181,40 @@ export function softleaf_has_pfn(entry: number): boolean {
   return t >= SOFTLEAF_MIGRATION_READ && t <= SOFTLEAF_HWPOISON;
 }
 
-/** include/linux/leafops.h: softleaf_to_pfn() */
-export function softleaf_to_pfn(entry: number): number {
+/** Returns the offset in the entry, whatever it means (include/linux/swapops.h: swp_offset()). */
+export function swp_offset(entry: number): number {
   return pte_pfn(entry);
 }
 
-/** Returns the struct page, or 0 for an offset that no device has (include/linux/leafops.h: softleaf_to_page()). */
-export function softleaf_to_page(m: Machine, entry: number): number {
+/** Returns the pfn in the entry; without one it warns (include/linux/leafops.h: softleaf_to_pfn()). */
+export function softleaf_to_pfn(m: Machine, entry: number): number {
+  WARN_ON_ONCE(m, !softleaf_has_pfn(entry), 'softleaf_to_pfn');
+  return pte_pfn(entry);
+}
+
+/**
+ * Warns of a migration entry whose folio is not locked: only the one that migrates the folio may put it there
+ * (include/linux/leafops.h: softleaf_migration_sync()).
+ */
+function softleaf_migration_sync(m: Machine, folio: number): void {
+  WARN_ON_ONCE(m, !folio_test_locked(m, folio), 'softleaf_migration_sync');
+}
+
+/** softleaf_to_page() without a check, for what looks at an entry and does not use it. NON-KERNEL. */
+export function page_of_softleaf(m: Machine, entry: number): number {
   const space = m.device_private;
   return space.entry_by_offset(entry) ? space.offset_to_page(pte_pfn(entry)) : pfn_to_page(m, pte_pfn(entry));
+}
+
+/**
+ * Returns the struct page, or 0 for an offset that no device has; warns of an entry without a pfn, and of a migration
+ * entry of an unlocked folio (include/linux/leafops.h: softleaf_to_page()).
+ */
+export function softleaf_to_page(m: Machine, entry: number): number {
+  const page = page_of_softleaf(m, entry);
+  WARN_ON_ONCE(m, !softleaf_has_pfn(entry), 'softleaf_to_page');
+  if (softleaf_is_migration(entry) && page !== 0) softleaf_migration_sync(m, page_folio(m, page));
+  return page;
 }
 
 /**
@@ -198,12 +231,14 @@ export function softleaf_to_folio(m: Machine, entry: number): number {
 }
 
 /** include/linux/leafops.h: softleaf_is_migration_young() */
-export function softleaf_is_migration_young(entry: number): boolean {
+export function softleaf_is_migration_young(m: Machine, entry: number): boolean {
+  WARN_ON_ONCE(m, !softleaf_is_migration(entry), 'softleaf_is_migration_young');
   return (entry & _PAGE_ACCESSED) !== 0;
 }
 
 /** include/linux/leafops.h: softleaf_is_migration_dirty() */
-export function softleaf_is_migration_dirty(entry: number): boolean {
+export function softleaf_is_migration_dirty(m: Machine, entry: number): boolean {
+  WARN_ON_ONCE(m, !softleaf_is_migration(entry), 'softleaf_is_migration_dirty');
   return (entry & _PAGE_DIRTY) !== 0;
 }
 
@@ -327,11 +362,12 @@ export function pmd_is_valid_softleaf(pmd: number): boolean {
 }
 
 /**
- * Returns the folio of a pmd's migration or device-private entry, or 0 (include/linux/leafops.h:
- * pmd_to_softleaf_folio()).
+ * Returns the folio of a pmd's migration or device-private entry; of any other it warns and returns 0
+ * (include/linux/leafops.h: pmd_to_softleaf_folio()).
  */
 export function pmd_to_softleaf_folio(m: Machine, pmd: number): number {
-  return pmd_is_valid_softleaf(pmd) ? softleaf_to_folio(m, softleaf_from_pmd(pmd)) : 0;
+  if (WARN_ON_ONCE(m, !pmd_is_valid_softleaf(pmd), 'pmd_to_softleaf_folio')) return 0;
+  return softleaf_to_folio(m, softleaf_from_pmd(pmd));
 }
 
 /**

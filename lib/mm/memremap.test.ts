@@ -17,7 +17,7 @@ import {
   zone_device_folio_init,
   zone_device_lru_add_tail,
 } from './memremap.ts';
-import { folio_set_lru } from './page-flags.ts';
+import { folio_set_lru, folio_test_locked } from './page-flags.ts';
 import { folio_order, page_folio, pfn_to_page } from './page.ts';
 import { noting_ops } from './testing.ts';
 
@@ -85,6 +85,20 @@ t.test('unmapping waits for the last page', async (t) => {
   folio_unlock(m, page);
   folio_put(m, page);
   t.equal(gen.next().done, true);
+});
+
+t.test('a page of a pgmap that is gone is made all the same, with a warning', async (t) => {
+  const m = machine();
+  const pgmap = pagemap(1, 2 ** 40 - 256 * MiB);
+  at_once(memremap_pages(m, pgmap, 0));
+  const page = pfn_to_page(m, pgmap.range.start / 4096);
+  pgmap.ref = 0;
+  zone_device_folio_init(m, page, pgmap, 0);
+  t.same(
+    m.log.warnings.map((w) => w.fn),
+    ['zone_device_page_init'],
+  );
+  t.same([pgmap.ref, m.page._refcount[page], folio_test_locked(m, page)], [0, 1, true]);
 });
 
 t.test('coherent memory is addressable, and a second chunk on it conflicts with a warning', async (t) => {

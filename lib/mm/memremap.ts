@@ -484,8 +484,7 @@ function zone_device_page_init(m: Machine, page: number, pgmap: dev_pagemap, ord
   const nr = 1 << order;
   const as_it_is = m.patch.device_page_init_as_it_is;
   if (!as_it_is) reinitialize(m, page, pgmap, nr);
-  if (WARN_ON_ONCE(m, pgmap.ref === 0, 'zone_device_page_init', 'pgmap is gone')) return;
-  pgmap.ref += nr;
+  if (!WARN_ON_ONCE(m, pgmap.ref === 0, 'zone_device_page_init', 'pgmap is gone')) pgmap.ref += nr;
   m.page._refcount[page] = 1;
   __folio_set_locked(m, as_it_is ? page_folio(m, page) : page);
   if (order > 0) prep_compound_page(m, page, order);

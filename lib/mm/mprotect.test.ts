@@ -11,6 +11,7 @@ import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
+import { folio_lock, folio_unlock } from './filemap/folio_lock.ts';
 import {
   make_device_exclusive_entry,
   make_readable_device_private_entry,
@@ -20,6 +21,7 @@ import {
 } from './leafops.ts';
 import type { mm_struct } from './mm_types.ts';
 import { sys_mprotect } from './mprotect.ts';
+import { page_folio } from './page.ts';
 
 const PAGE = 4096;
 const HUGE = 2 * 1024 * 1024;
@@ -157,6 +159,8 @@ t.test('entries that are not present lose the right to write, and exclusive ones
     const set = (n: number, entry: number): void =>
       void ((entries[n]?.table as ptdesc).entry[entries[n]?.index ?? 0] = entry);
     const types = (): number[] => [0, 1, 2].map((n) => swp_type(walk_address(mm, MAP + n * PAGE).entry));
+    const folios = [0, 2].map((n) => page_folio(m, m.page.pfn_to_page(pfn(n))));
+    for (const folio of folios) yield* folio_lock(m, folio);
     set(0, make_writable_migration_entry(pfn(0)));
     set(1, make_writable_device_private_entry(pfn(1)));
     set(2, make_writable_migration_entry(pfn(2)));
@@ -167,6 +171,7 @@ t.test('entries that are not present lose the right to write, and exclusive ones
     t.equal(yield* sys_mprotect(m, MAP, 3 * PAGE, RW), 0);
     t.same(types(), [0x1a, 0x1e, 0x19], 'none gets the right back here');
     for (const n of [0, 1, 2]) set(n, entries[n]?.entry ?? 0);
+    for (const folio of folios) folio_unlock(m, folio);
   });
   t.end();
 });

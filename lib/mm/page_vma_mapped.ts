@@ -174,7 +174,7 @@ function check_entry(m: Machine, pvmw: page_vma_mapped_walk, ptent: number, pte_
     pvmw.flags & PVMW_MIGRATION
       ? softleaf_is_migration(entry)
       : softleaf_is_device_private(entry) || softleaf_is_device_exclusive(entry);
-  return wanted && same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), pte_nr);
+  return wanted && same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(m, entry), pte_nr);
 }
 
 /** check_entry() of the walk's current pte (mm/page_vma_mapped.c: check_pte()). */
@@ -187,7 +187,7 @@ function check_pmd(m: Machine, pmde: number, pvmw: page_vma_mapped_walk): boolea
   if (pmd_present(pmde))
     return (pvmw.flags & PVMW_DEVICE_PRIVATE) === 0 && pfn_in_walk(pvmw, pmd_pfn(pmde), HPAGE_PMD_NR);
   const entry = softleaf_from_pmd(pmde);
-  return same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(entry), HPAGE_PMD_NR);
+  return same_space(m, pvmw, entry) && pfn_in_walk(pvmw, softleaf_to_pfn(m, entry), HPAGE_PMD_NR);
 }
 
 /** Returns false if a lockless read already rules the pte out (mm/page_vma_mapped.c: map_pte()). */

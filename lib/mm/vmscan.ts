@@ -18,7 +18,7 @@ import {
   folio_test_swapbacked,
 } from './page-flags.ts';
 import { folio_get, folio_nr_pages, folio_ref_count, folio_test_anon, folio_test_large } from './page.ts';
-import { folio_mapped } from './rmap/rmap.ts';
+import { folio_mapped, folio_maybe_dma_pinned } from './rmap/rmap.ts';
 import { try_to_unmap, TTU_BATCH_FLUSH } from './rmap/walk.ts';
 
 /**
@@ -29,6 +29,11 @@ function* shrink_folio(m: Machine, folio: number): Gen<number> {
   if (!folio_test_anon(m, folio)) throw new Unmodelled('shrink_folio_list: folios of files');
   if (folio_test_large(m, folio)) throw new Unmodelled('shrink_folio_list: large folios');
   if (!folio_trylock(m, folio)) {
+    folio_putback_lru(m, folio);
+    return 0;
+  }
+  if (folio_test_swapbacked(m, folio) && folio_maybe_dma_pinned(m, folio)) {
+    folio_unlock(m, folio);
     folio_putback_lru(m, folio);
     return 0;
   }

@@ -7,9 +7,10 @@ import type { Machine, MachineConfig } from '../../boot.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';
-import { run_clean, small_machine } from '../../kernel/testing.ts';
+import { run_clean, run_process, small_machine } from '../../kernel/testing.ts';
 import { lru_add_drain_all } from '../../mm/folio.ts';
 import { sys_madvise } from '../../mm/madvise/madvise.ts';
+import { sys_ioctl } from '../ioctl.ts';
 import { do_sys_open } from '../open.ts';
 import { ksys_pread64, ksys_read } from '../read_write.ts';
 
@@ -20,6 +21,7 @@ const BUF = 0x300000000;
 const [RW, R] = [3, 1];
 const [SHARED, PRIVATE, FIXED, ANON, HUGETLB] = [1, 2, 0x10, 0x20, 0x40000];
 const [MADV_FREE, GUARD_INSTALL] = [8, 102];
+const PAGEMAP_SCAN = 0xc0606610;
 
 function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void {
   run_clean(
@@ -34,8 +36,8 @@ function run(body: (m: Machine) => Gen<void>, config: MachineConfig = {}): void 
 }
 
 /**
- * The upper halves of the entries of n pages: present 31, swap 30, file 29, guard 26, exclusive 24. Soft-dirty is
- * masked.
+ * The upper halves of the entries of n pages: present 31, swap 30, file 29, guard 26, exclusive 24, soft-dirty 23, which
+ * is never set.
  */
 function* pagemap(m: Machine, addr: number, n: number): Gen<number[]> {
   const fd = yield* do_sys_open(m, '/proc/self/pagemap', 0, 0);
@@ -43,7 +45,7 @@ function* pagemap(m: Machine, addr: number, n: number): Gen<number[]> {
   const out: number[] = [];
   for (let i = 0; i < n; i++)
     out.push(
-      ((yield* user_load32(m, BUF + i * 8 + 4)) & 0x7f000000) |
+      ((yield* user_load32(m, BUF + i * 8 + 4)) & 0x7f800000) |
         ((yield* user_load8(m, BUF + i * 8 + 7)) & 0x80 ? 0x80000000 : 0),
     );
   return out.map((x) => x >>> 0);
@@ -111,6 +113,22 @@ t.test('pagemap: pfns, a range over several page tables, and reads that are refu
     t.equal(yield* ksys_pread64(m, fd, 0x7000, 8, (MAP / PAGE) * 8), -14);
     t.equal(yield* ksys_pread64(m, fd, BUF, 8, (0x7ffffffff000 / PAGE) * 8), 0, 'the end of user space');
   });
+  t.end();
+});
+
+t.test('pagemap: of ioctls it knows the scan, which is not modelled', (t) => {
+  const m = small_machine();
+  run_process(m, function* () {
+    const fd = yield* do_sys_open(m, '/proc/self/pagemap', 0, 0);
+    t.equal(yield* sys_ioctl(m, fd, 0x1234, 0), -22);
+  });
+  t.throws(
+    () =>
+      run_process(m, function* () {
+        yield* sys_ioctl(m, yield* do_sys_open(m, '/proc/self/pagemap', 0, 0), PAGEMAP_SCAN, 0);
+      }),
+    { name: 'Unmodelled' },
+  );
   t.end();
 });
 

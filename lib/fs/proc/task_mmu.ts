@@ -13,7 +13,6 @@ import {
   pte_none,
   pte_pfn,
   pte_present,
-  pte_soft_dirty,
   pte_uffd,
   pte_young,
   ptep_get,
@@ -44,7 +43,7 @@ import {
   softleaf_is_swap,
   softleaf_is_uffd_wp_marker,
   softleaf_to_page,
-  softleaf_to_pfn,
+  swp_offset,
   swp_type,
 } from '../../mm/leafops.ts';
 import { vm_normal_page, vm_normal_page_pmd } from '../../mm/memory/fault.ts';
@@ -60,7 +59,6 @@ import {
   VM_LOCKED,
   VM_MAYSHARE,
   VM_READ,
-  VM_SOFTDIRTY,
   VM_WRITE,
 } from '../../mm/mm_types.ts';
 import { find_vma } from '../../mm/mmap/find_vma.ts';
@@ -86,10 +84,11 @@ import { pte_offset_map_lock } from '../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../mm/physmem.ts';
 import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../mm/rmap/rmap.ts';
 import { pte_swp_uffd_any } from '../../mm/userfaultfd/userfaultfd.ts';
+import { Unmodelled } from '../../unmodelled.ts';
 import type { file_operations } from '../fs.ts';
 
-// Flags of a pagemap entry in its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and the like).
-const PM_SOFT_DIRTY = 1 << 23;
+// Flags of a pagemap entry in its upper 32-bit word (fs/proc/task_mmu.c: PM_PRESENT and the like). PM_SOFT_DIRTY is never
+// set: the recorded kernel has no CONFIG_MEM_SOFT_DIRTY.
 const PM_MMAP_EXCLUSIVE = 1 << 24;
 const PM_UFFD_WP = 1 << 25;
 const PM_GUARD_REGION = 1 << 26;
@@ -102,6 +101,8 @@ const PM_END_OF_BUFFER = 1;
 /** pages read under one mmap_lock section (fs/proc/task_mmu.c: PAGEMAP_WALK_SIZE) */
 const PAGEMAP_WALK_PAGES = 512;
 const MAX_SWAPFILES_SHIFT = 5;
+/** include/uapi/linux/fs.h: PAGEMAP_SCAN, _IOWR('f', 16, struct pm_scan_arg) */
+const PAGEMAP_SCAN = 0xc0606610;
 
 /**
  * State of a pagemap read; entries are pairs of 32-bit words, low one first (fs/proc/task_mmu.c: struct pagemapread).
@@ -144,9 +145,8 @@ function* pagemap_pte_hole(
     const hole_end = vma === null ? end : Math.min(end, vma.vm_start);
     for (; addr < hole_end; addr += PAGE_SIZE) if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
     if (vma === null) break;
-    const flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
     for (; addr < Math.min(end, vma.vm_end); addr += PAGE_SIZE)
-      if (add_to_pagemap(pm, 0, flags) !== 0) return PM_END_OF_BUFFER;
+      if (add_to_pagemap(pm, 0, 0) !== 0) return PM_END_OF_BUFFER;
   }
   return 0;
 }
@@ -163,13 +163,12 @@ function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, 
       page = vm_normal_page(m, vma, addr, pte);
     } else {
       const entry = softleaf_from_pte(pte);
-      frame = swap_frame(m, entry, softleaf_to_pfn(entry));
+      frame = swap_frame(m, entry, swp_offset(entry));
       flags |= PM_SWAP;
       if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
       if (softleaf_is_uffd_wp_marker(entry)) flags |= PM_UFFD_WP;
       if (softleaf_is_guard_marker(entry)) flags |= PM_GUARD_REGION;
     }
-    if (pte_soft_dirty(pte)) flags |= PM_SOFT_DIRTY;
     if (pte_uffd(pte)) flags |= PM_UFFD_WP;
     if (page !== 0) {
       const folio = page_folio(m, page);
@@ -177,7 +176,6 @@ function pte_to_pagemap_entry(m: Machine, pm: pagemapread, vma: vm_area_struct, 
       if (flags & PM_PRESENT && __folio_page_mapped_exclusively(m, folio, page)) flags |= PM_MMAP_EXCLUSIVE;
     }
   }
-  if (vma.vm_flags & VM_SOFTDIRTY) flags |= PM_SOFT_DIRTY;
   return add_to_pagemap(pm, frame, flags);
 }
 
@@ -191,7 +189,7 @@ function pagemap_pmd_range_thp(
   pm: pagemapread,
 ): number {
   const idx = (addr % PMD_SIZE) / PAGE_SIZE;
-  let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
+  let flags = 0;
   let frame = 0;
   let page = 0;
   if (!pmd_none(pmd)) {
@@ -201,11 +199,10 @@ function pagemap_pmd_range_thp(
       frame = pte_pfn(pmd) + idx;
     } else {
       const entry = softleaf_from_pmd(pmd);
-      frame = swap_frame(m, entry, softleaf_to_pfn(entry) + idx);
+      frame = swap_frame(m, entry, swp_offset(entry) + idx);
       flags |= PM_SWAP;
       if (softleaf_has_pfn(entry)) page = softleaf_to_page(m, entry);
     }
-    if (pte_soft_dirty(pmd)) flags |= PM_SOFT_DIRTY;
     if (pte_uffd(pmd)) flags |= PM_UFFD_WP;
     if (page !== 0) {
       const folio = page_folio(m, page);
@@ -263,7 +260,7 @@ function* pagemap_hugetlb_range(
 ): Gen<number> {
   const vma = walk.vma as vm_area_struct;
   const h = hstate_vma(m, vma);
-  let flags = vma.vm_flags & VM_SOFTDIRTY ? PM_SOFT_DIRTY : 0;
+  let flags = 0;
   let frame = 0;
   const ptl = yield* huge_pte_lock(m, h, walk.mm, pt);
   const pte = huge_ptep_get(m, walk.mm, addr, pt, i);
@@ -343,6 +340,10 @@ export const proc_pagemap_operations: file_operations = {
     const ret = yield* pagemap_walk(m, mm, buf, count, pos);
     yield* mmput(m, mm);
     return ret;
+  },
+  *unlocked_ioctl(_m, _f, cmd): Gen<number> {
+    if (cmd === PAGEMAP_SCAN) throw new Unmodelled('fs/proc/task_mmu.c: do_pagemap_scan()');
+    return -EINVAL;
   },
 };
 

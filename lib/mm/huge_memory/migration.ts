@@ -125,8 +125,8 @@ export function remove_migration_pmd(m: Machine, pvmw: page_vma_mapped_walk, fol
   } else {
     pmde = folio_mk_pmd(m, folio, vma.vm_page_prot);
     if (write) pmde = pmd_mkwrite(pmde);
-    if (!softleaf_is_migration_young(entry)) pmde = pmd_mkold(pmde);
-    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(entry)) pmde = pmd_mkdirty(pmde);
+    if (!softleaf_is_migration_young(m, entry)) pmde = pmd_mkold(pmde);
+    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(m, entry)) pmde = pmd_mkdirty(pmde);
   }
   if (pte_soft_dirty(old)) pmde = pte_mksoft_dirty(pmde);
   if (pte_uffd(old)) pmde = pte_mkuffd(pmde);

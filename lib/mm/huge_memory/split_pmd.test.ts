@@ -107,7 +107,7 @@ t.test('frozen, the ptes are migration entries at once and hold no reference', a
     yield* folio_lock(m, folio);
     yield* split_huge_pmd_address(m, vma, MAP, true);
     t.same([swp_type(pte(mm, 0)), swp_type(pte(mm, 511))], [MIGRATION_WRITE, MIGRATION_WRITE]);
-    t.equal(softleaf_to_pfn(softleaf_from_pte(pte(mm, 511))), m.page.page_to_pfn(folio) + 511);
+    t.equal(softleaf_to_pfn(m, softleaf_from_pte(pte(mm, 511))), m.page.page_to_pfn(folio) + 511);
     t.same([m.page._refcount[folio], folio_mapcount(m, folio), PageAnonExclusive(m, folio)], [1, 0, false]);
     yield* remove_migration_ptes(m, folio, folio, 0);
     folio_unlock(m, folio);
@@ -141,7 +141,7 @@ t.test('a migration entry is split into those of its pages', async (t) => {
     yield* try_to_migrate(m, folio, 0);
     yield* __split_huge_pmd(m, vma, pmdt, pi, MAP, false);
     t.equal(swp_type(pte(mm, 5)), MIGRATION_WRITE);
-    t.equal(softleaf_to_pfn(softleaf_from_pte(pte(mm, 5))), m.page.page_to_pfn(folio) + 5);
+    t.equal(softleaf_to_pfn(m, softleaf_from_pte(pte(mm, 5))), m.page.page_to_pfn(folio) + 5);
     t.equal(m.page._refcount[folio], 1, 'entries of a migration hold no references');
     yield* remove_migration_ptes(m, folio, folio, 0);
     folio_unlock(m, folio);

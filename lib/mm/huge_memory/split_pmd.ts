@@ -164,8 +164,8 @@ function __split_huge_pmd_locked(
     uffd_wp = pte_uffd(old_pmd);
     write = softleaf_is_migration_write(entry);
     if (PageAnon(m, page)) anon_exclusive = softleaf_is_migration_read_exclusive(entry);
-    young = softleaf_is_migration_young(entry);
-    dirty = softleaf_is_migration_dirty(entry);
+    young = softleaf_is_migration_young(m, entry);
+    dirty = softleaf_is_migration_dirty(m, entry);
   } else {
     if (device_private) {
       const entry = softleaf_from_pmd(old_pmd);

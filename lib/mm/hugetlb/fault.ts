@@ -388,7 +388,7 @@ export function* hugetlb_fault(
   vmf.orig_pte = entry_of(m, hf);
   if (pte_none(vmf.orig_pte)) return yield* hugetlb_no_page(m, hf);
   if (pte_is_marker(vmf.orig_pte)) {
-    const marker = softleaf_to_marker(softleaf_from_pte(vmf.orig_pte));
+    const marker = softleaf_to_marker(m, softleaf_from_pte(vmf.orig_pte));
     if (marker & PTE_MARKER_POISONED) return no_page_out(m, hf, VM_FAULT_HWPOISON_LARGE);
     if (WARN_ON_ONCE(m, (marker & PTE_MARKER_GUARD) !== 0, 'hugetlb_fault'))
       return no_page_out(m, hf, VM_FAULT_SIGSEGV);

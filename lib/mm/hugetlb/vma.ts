@@ -309,7 +309,7 @@ function* copy_huge_ptes(
         break;
       }
       if (pte_is_marker(entry)) {
-        const marker = copy_pte_marker(softleaf, dst_vma);
+        const marker = copy_pte_marker(m, softleaf, dst_vma);
         if (marker !== 0) set_pte_at(m, dst, addr, dst_pt, i, softleaf_to_pte(make_pte_marker_entry(marker)));
         break;
       }

@@ -135,8 +135,6 @@ const MADV_POPULATE_READ = 22;
 const MADV_POPULATE_WRITE = 23;
 const MADV_DONTNEED_LOCKED = 24;
 const MADV_COLLAPSE = 25;
-const MADV_HWPOISON = 100;
-const MADV_SOFT_OFFLINE = 101;
 const MADV_GUARD_INSTALL = 102;
 const MADV_GUARD_REMOVE = 103;
 
@@ -533,12 +531,13 @@ function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> 
   return err === -ENOMEM ? -EAGAIN : err;
 }
 
-/** mm/madvise.c: madvise_behavior_valid() */
+/** Leaves out MADV_HWPOISON and MADV_SOFT_OFFLINE: no CONFIG_MEMORY_FAILURE (mm/madvise.c: madvise_behavior_valid()). */
 function madvise_behavior_valid(behavior: number): boolean {
   return (
     (behavior >= MADV_NORMAL && behavior <= MADV_DONTNEED) ||
     (behavior >= MADV_FREE && behavior <= MADV_COLLAPSE) ||
-    (behavior >= MADV_HWPOISON && behavior <= MADV_GUARD_REMOVE)
+    behavior === MADV_GUARD_INSTALL ||
+    behavior === MADV_GUARD_REMOVE
   );
 }
 
@@ -632,7 +631,7 @@ function madvise_batch_tlb_flush(behavior: number): boolean {
 
 /**
  * Applies an advice to [start, start+len_in) of the mm (mm/madvise.c: do_madvise()). Leaves out WILLNEED, COLD,
- * REMOVE, KSM's advices and error injection, which throw Unmodelled.
+ * REMOVE and KSM's advices, which throw Unmodelled.
  */
 function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, behavior: number): Gen<number> {
   const madv = new madvise_behavior(mm, behavior);
@@ -641,7 +640,6 @@ function* do_madvise(m: Machine, mm: mm_struct, start: number, len_in: number, b
   const len = PAGE_ALIGN(len_in);
   if (len >= 2 ** 64 || start + len >= 2 ** 64) return -EINVAL;
   if (len_in === 0) return 0;
-  if (behavior === MADV_HWPOISON || behavior === MADV_SOFT_OFFLINE) throw new Unmodelled('madvise_inject_error');
 
   madv.lock_mode = get_lock_mode(behavior);
   if (madv.lock_mode === MADVISE_MMAP_WRITE_LOCK) {

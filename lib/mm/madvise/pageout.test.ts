@@ -7,6 +7,11 @@ import { audit } from '../../audit.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import { run_process, small_machine } from '../../kernel/testing.ts';
+import { lru_add_drain } from '../folio.ts';
+import { FOLL_PIN, try_grab_folio, unpin_user_page } from '../gup/pin.ts';
+import type { mm_struct } from '../mm_types.ts';
+import { folio_test_active } from '../page-flags.ts';
+import { page_at } from '../testing.ts';
 import { sys_madvise } from './madvise.ts';
 
 const PAGE = 4096;
@@ -47,6 +52,25 @@ t.test('a page that a child shares stays', (t) => {
         return yield* user_load32(m, ptr);
       });
       t.same(yield* kernel_wait4(m, pid, 0), { pid, status: 1 << 8 });
+    }),
+    0,
+  );
+  t.same(audit(m), []);
+  t.end();
+});
+
+t.test('a pinned page stays where it is, and is not taken for a used one', (t) => {
+  const m = small_machine();
+  t.equal(
+    run_process(m, function* () {
+      const ptr = yield* sys_mmap(m, 0, 2 * PAGE, RW, PRIVATE | ANON, -1, 0);
+      for (const page of [ptr, ptr + PAGE]) yield* user_store32(m, page, 1);
+      const [pinned, other] = [ptr, ptr + PAGE].map((addr) => page_at(m, m.current.mm as mm_struct, addr));
+      t.equal(try_grab_folio(m, pinned, 1, FOLL_PIN), 0);
+      t.equal(yield* sys_madvise(m, ptr, 2 * PAGE, MADV_PAGEOUT), 0);
+      lru_add_drain(m);
+      t.same([folio_test_active(m, pinned), folio_test_active(m, other)], [false, true]);
+      unpin_user_page(m, pinned);
     }),
     0,
   );

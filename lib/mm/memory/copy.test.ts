@@ -166,11 +166,12 @@ t.test('fork takes device exclusive pages back, and fails if one is locked', (t)
 });
 
 t.test('the child keeps guards and poison, and write protection only with its userfaultfd', (t) => {
+  const m = small_machine();
   const vma = new vm_area_struct({} as mm_struct, MAP, MAP + PAGE);
-  t.equal(copy_pte_marker(make_pte_marker_entry(UFFD_WP), vma), 0);
-  t.equal(copy_pte_marker(make_pte_marker_entry(UFFD_WP | POISONED | GUARD), vma), POISONED | GUARD);
+  t.equal(copy_pte_marker(m, make_pte_marker_entry(UFFD_WP), vma), 0);
+  t.equal(copy_pte_marker(m, make_pte_marker_entry(UFFD_WP | POISONED | GUARD), vma), POISONED | GUARD);
   vma.vm_flags = VM_UFFD_WP;
-  t.equal(copy_pte_marker(make_pte_marker_entry(UFFD_WP | GUARD), vma), UFFD_WP | GUARD);
+  t.equal(copy_pte_marker(m, make_pte_marker_entry(UFFD_WP | GUARD), vma), UFFD_WP | GUARD);
   run(function* (m, mm) {
     yield* sys_mmap(m, MAP, 2 * PAGE, 3, PRIVATE, -1, 0);
     yield* user_load32(m, MAP);
@@ -178,7 +179,7 @@ t.test('the child keeps guards and poison, and write protection only with its us
     table.entry[index + 1] = make_pte_marker_entry(GUARD);
     (mm.mm_mt.find((v) => v.vm_start === MAP) as vm_area_struct).vm_flags |= VM_MAYBE_GUARD;
     yield* fork(m, function* (child) {
-      t.equal(softleaf_to_marker(softleaf_from_pte(walk_address(child, MAP + PAGE).entry)), GUARD);
+      t.equal(softleaf_to_marker(m, softleaf_from_pte(walk_address(child, MAP + PAGE).entry)), GUARD);
       t.equal(walk_address(child, MAP).entry & PRESENT, PRESENT, 'the page of zeroes goes along');
       t.equal(child.rss_stat[ANONPAGES], 0);
     });

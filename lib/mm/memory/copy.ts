@@ -122,8 +122,8 @@ interface pte_copy {
 }
 
 /** Returns the PTE_MARKER_* bits that the child inherits (include/linux/mm_inline.h: copy_pte_marker()). */
-export function copy_pte_marker(entry: number, dst_vma: vm_area_struct): number {
-  const src = softleaf_to_marker(entry);
+export function copy_pte_marker(m: Machine, entry: number, dst_vma: vm_area_struct): number {
+  const src = softleaf_to_marker(m, entry);
   let dst = src & (PTE_MARKER_POISONED | PTE_MARKER_GUARD);
   if (src & PTE_MARKER_UFFD_WP && userfaultfd_wp(dst_vma)) dst |= PTE_MARKER_UFFD_WP;
   return dst;
@@ -172,7 +172,7 @@ function copy_nonpresent_pte(m: Machine, copy: pte_copy, dst_pt: ptdesc, src_pt:
     if (try_restore_exclusive_pte(m, src_vma, addr, src_pt, i, orig_pte)) return -EBUSY;
     return -ENOENT;
   } else if (softleaf_is_marker(entry)) {
-    const marker = copy_pte_marker(entry, dst_vma);
+    const marker = copy_pte_marker(m, entry, dst_vma);
     if (marker !== 0) set_pte_at(m, dst_mm, addr, dst_pt, i, softleaf_to_pte(make_pte_marker_entry(marker)));
     return 0;
   }

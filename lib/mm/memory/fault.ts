@@ -379,7 +379,7 @@ function* do_pte_missing(m: Machine, vmf: vm_fault): Gen<number> {
 /** Handles a fault on a marker. Returns VM_FAULT_* (mm/memory.c: handle_pte_marker()). */
 function* handle_pte_marker(m: Machine, vmf: vm_fault): Gen<number> {
   const entry = softleaf_from_pte(vmf.orig_pte);
-  const marker = softleaf_to_marker(entry);
+  const marker = softleaf_to_marker(m, entry);
   if (WARN_ON_ONCE(m, marker === 0, 'handle_pte_marker')) return VM_FAULT_SIGBUS;
   if (marker & PTE_MARKER_POISONED) return VM_FAULT_HWPOISON;
   if (marker & PTE_MARKER_GUARD) return VM_FAULT_SIGSEGV;

@@ -174,8 +174,8 @@ function restore_pte(
     if (pte_uffd(old_pte)) pte = m.patch.private_uffd_wp_as_present ? leaf_pte_mkuffd(pte) : pte_mkuffd(pte);
   } else {
     pte = pfn_pte(page_to_pfn(m, page), vma.vm_page_prot);
-    if (!softleaf_is_migration_young(entry)) pte = pte_mkold(pte);
-    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(entry)) pte = pte_mkdirty(pte);
+    if (!softleaf_is_migration_young(m, entry)) pte = pte_mkold(pte);
+    if (folio_test_dirty(m, folio) && softleaf_is_migration_dirty(m, entry)) pte = pte_mkdirty(pte);
     pte = pte_soft_dirty(old_pte) ? pte_mksoft_dirty(pte) : pte_clear_flags(pte, _PAGE_SOFT_DIRTY);
     if (write) pte = pte_mkwrite(pte);
     else if (pte_uffd(old_pte)) pte = pte_mkuffd(pte);
@@ -222,7 +222,7 @@ function* remove_migration_pte(
     const hugetlb = folio_test_hugetlb(m, folio);
     const old_pte = hugetlb ? huge_ptep_get(m, mm, pvmw.address, pt, i) : pt.entry[i];
     const entry = softleaf_from_pte(old_pte);
-    const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(entry) - pvmw.pfn : 0;
+    const idx = folio_test_large(m, folio) && !hugetlb ? softleaf_to_pfn(m, entry) - pvmw.pfn : 0;
     if (zeropage && try_to_map_unused_to_zeropage(m, pvmw, folio, old_pte, idx)) continue;
     restore_pte(m, folio, idx, vma, pvmw.address, pt, i);
     if (page_vma_mapped_walk_last(m, pvmw)) break;

@@ -78,7 +78,7 @@ t.test('a migration entry keeps the page, who may write, and what the old entry 
     ] as const
   ).map(([writable, exclusive]) => {
     const leaf = softleaf_from_pte(migration_pte(m, page, old, writable, exclusive));
-    t.equal(softleaf_to_pfn(leaf), 0x123);
+    t.equal(softleaf_to_pfn(m, leaf), 0x123);
     return [softleaf_is_migration(leaf), softleaf_is_migration_write(leaf), softleaf_is_migration_read_exclusive(leaf)];
   });
   t.same(kinds, [
@@ -222,7 +222,7 @@ t.test('a huge folio becomes one migration entry, or with the split asked for 51
     yield* try_to_migrate(m, folio, SPLIT_HUGE_PMD);
     t.equal(folio_mapcount(m, folio), 0);
     const last = softleaf_from_pte(pte_at(mm, BASE + 511 * PAGE));
-    t.same([softleaf_is_migration_write(last), softleaf_to_pfn(last)], [true, folio_pfn(m, folio) + 511]);
+    t.same([softleaf_is_migration_write(last), softleaf_to_pfn(m, last)], [true, folio_pfn(m, folio) + 511]);
     yield* remove_migration_ptes(m, folio, folio, 0);
     t.equal(folio_mapcount(m, folio), 512);
     yield* try_to_migrate(m, folio, IGNORE_MLOCK);

@@ -314,7 +314,7 @@ function no_subpage(m: Machine, pfn: number): void {
 /** Returns the pfn in a device-private pte. NON-KERNEL: a line of upstream's try_to_migrate_one(). */
 function pfn_of_leaf(m: Machine, pteval: number): number {
   if (m.patch.private_subpage_by_pte_pfn) no_subpage(m, leaf_pte_pfn(pteval));
-  return softleaf_to_pfn(softleaf_from_pte(pteval));
+  return softleaf_to_pfn(m, softleaf_from_pte(pteval));
 }
 
 /** Returns the walk of a folio that is unmapped. NON-KERNEL: a line of upstream's try_to_migrate_one(). */
@@ -469,7 +469,7 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
     const i = pvmw.ptei;
     const address = pvmw.address;
     let pteval = pt.entry[i];
-    const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(softleaf_from_pte(pteval));
+    const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(m, softleaf_from_pte(pteval));
     const page = folio_page(folio, pfn - pvmw.pfn);
     if (pte_present(pteval)) {
       pteval = ptep_clear_flush(m, vma, address, pt, i);

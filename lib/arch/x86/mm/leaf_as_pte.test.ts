@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import {
-  make_readable_device_private_entry,
-  softleaf_is_device_private,
-  softleaf_to_pfn,
-} from '../../../mm/leafops.ts';
+import { make_readable_device_private_entry, softleaf_is_device_private, swp_offset } from '../../../mm/leafops.ts';
 import { leaf_pte_mkuffd, leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
 import { pte_mksoft_dirty, pte_soft_dirty, pte_uffd } from './pgtable/pgtable.ts';
 
@@ -27,10 +23,10 @@ t.test('a leaf is read as the present pte that its bits would be', (t) => {
 
 t.test('marking one as if it were present turns a bit of its offset', (t) => {
   const leaf = leaf_pte_mkuffd(pte_mksoft_dirty(make_readable_device_private_entry(0xff)));
-  t.equal(softleaf_to_pfn(leaf), 0xfd);
+  t.equal(swp_offset(leaf), 0xfd);
   t.equal(softleaf_is_device_private(leaf), true);
   t.equal(pte_uffd(leaf), false);
   t.equal(pte_soft_dirty(leaf), false);
-  t.equal(softleaf_to_pfn(leaf_pte_mkuffd(make_readable_device_private_entry(0xfd))), 0xfd);
+  t.equal(swp_offset(leaf_pte_mkuffd(make_readable_device_private_entry(0xfd))), 0xfd);
   t.end();
 });
