@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Names of x86-64's system calls (arch/x86/entry/syscalls/syscall_64.tbl), for those that the model lacks.
+// Names of x86-64's system calls, in the order of their numbers (arch/x86/entry/syscalls/syscall_64.tbl).
 
-const words = (text: string): string[] => text.trim().split(/\s+/);
+const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
-/** From 0 on. */
+/** from 0 on */
 const FIRST = words(`
   read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask
   rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select sched_yield mremap msync mincore madvise
@@ -37,7 +37,8 @@ const FIRST = words(`
   membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq
   uretprobe uprobe
 `);
-/** From 424 on. */
+
+/** from SECOND_FROM on */
 const SECOND = words(`
   pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount
   fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr
@@ -48,27 +49,23 @@ const SECOND = words(`
 `);
 const SECOND_FROM = 424;
 
-/** Numbers without an implementation in any configuration. */
-const NEVER = words(`
-  uselib create_module get_kernel_syms query_module nfsservctl getpmsg putpmsg afs_syscall tuxcall security
-  set_thread_area get_thread_area lookup_dcookie epoll_ctl_old epoll_wait_old vserver
-`);
+/** What answers -ENOSYS on the recorded kernel: no kernel has it, or its configuration does not (kernel/sys_ni.c). */
+const LACKING: ReadonlySet<string> = new Set(
+  words(`
+  shmget shmat shmctl semget semop semctl shmdt msgget msgsnd msgrcv msgctl uselib sysfs modify_ldt _sysctl acct
+  iopl ioperm create_module get_kernel_syms query_module quotactl nfsservctl getpmsg putpmsg afs_syscall tuxcall
+  security set_thread_area get_thread_area lookup_dcookie epoll_ctl_old epoll_wait_old semtimedop vserver mbind
+  set_mempolicy get_mempolicy mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr kexec_load
+  add_key request_key keyctl inotify_init inotify_add_watch inotify_rm_watch migrate_pages move_pages timerfd_create
+  timerfd_settime timerfd_gettime inotify_init1 fanotify_init fanotify_mark name_to_handle_at open_by_handle_at kcmp
+  seccomp kexec_file_load bpf uretprobe uprobe io_uring_setup io_uring_enter io_uring_register quotactl_fd
+  landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret set_mempolicy_home_node cachestat
+  map_shadow_stack lsm_get_self_attr lsm_set_self_attr lsm_list_modules rseq_slice_yield
+  `),
+);
 
-/** What the recorded kernel's configuration leaves out (kernel/sys_ni.c). */
-const NOT_CONFIGURED = words(`
-  io_uring_setup io_uring_enter io_uring_register inotify_init inotify_add_watch inotify_rm_watch inotify_init1
-  timerfd_create timerfd_settime timerfd_gettime mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
-  shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl add_key request_key keyctl
-  landlock_create_ruleset landlock_add_rule landlock_restrict_self lsm_get_self_attr lsm_set_self_attr lsm_list_modules
-  mbind set_mempolicy get_mempolicy migrate_pages move_pages set_mempolicy_home_node bpf fanotify_init fanotify_mark
-  kexec_load kexec_file_load seccomp kcmp acct quotactl quotactl_fd memfd_secret name_to_handle_at open_by_handle_at
-  cachestat map_shadow_stack modify_ldt sysfs iopl ioperm uprobe uretprobe
-`);
-
-const ENOSYS_NAMES: ReadonlySet<string> = new Set([...NEVER, ...NOT_CONFIGURED]);
-
-/** Returns the name of a system call that the recorded kernel has, or null. NON-KERNEL. */
+/** Returns the name of a system call that the recorded kernel has, or null. */
 export function syscall_name(nr: number): string | null {
   const name = FIRST[nr] ?? SECOND[nr - SECOND_FROM] ?? null;
-  return name === null || ENOSYS_NAMES.has(name) ? null : name;
+  return name === null || LACKING.has(name) ? null : name;
 }
