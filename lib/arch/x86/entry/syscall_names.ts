@@ -64,7 +64,7 @@ const LACKING: ReadonlySet<string> = new Set(
   `),
 );
 
-/** Returns the name of a system call that the recorded kernel has, or null. */
+/** Returns the name of a system call that the recorded kernel has, or null. NON-KERNEL. */
 export function syscall_name(nr: number): string | null {
   const name = FIRST[nr] ?? SECOND[nr - SECOND_FROM] ?? null;
   return name === null || LACKING.has(name) ? null : name;
