@@ -29,7 +29,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   'mm/gup_test.c': 'gup_test/gup_test.ts',
   'mm/init-mm.c': 'mm/vma/vma.ts',
   'mm/memory_hotplug.c': 'mm/memremap.ts',
-  'mm/interval_tree.c': 'mm/rmap/anon_vma.ts',
 };
 
 /** What stands beside today's kernel and cites other kernels' files. */
