@@ -288,7 +288,9 @@ export class UserCpu {
   private bad_fetch(ctx: number, pc: number): Exit {
     const canonical = pc < USER_END || pc >= KERNEL_START;
     if (!canonical) return EXIT.GP;
-    return this.fault(ctx, pc, 1, ACCESS.EXEC);
+    // an instruction may begin on a page that is there and end on one that is not
+    const there = pc < USER_END && this.mmu.fetch(pc) >= 0;
+    return this.fault(ctx, there ? pc - (pc % PAGE_SIZE) + PAGE_SIZE : pc, 1, ACCESS.EXEC);
   }
 
   // Accesses
