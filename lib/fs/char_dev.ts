@@ -174,7 +174,7 @@ const zero_fops: file_operations = {
       : thp_get_unmapped_area(m, f, addr, len, pgoff, flags),
 };
 
-/** /dev/random and /dev/urandom, from the machine's own random numbers (drivers/char/random.c: urandom_fops) */
+/** /dev/random and /dev/urandom. NON-KERNEL: from the machine's own random numbers. */
 const urandom_fops: file_operations = {
   *read(m, _f, buf, count): Gen<number> {
     let done = 0;

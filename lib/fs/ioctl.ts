@@ -11,6 +11,7 @@ import { fget } from './file.ts';
 import { fput } from './file_table.ts';
 import { type file, O_NONBLOCK } from './fs.ts';
 import { directory_fops } from './namei.ts';
+import { inode_get_bytes } from './stat.ts';
 
 const FASYNC = 0o20000;
 
@@ -101,11 +102,6 @@ function* ioctl_fioasync(m: Machine, f: file, arg: number): Gen<number> {
   const on = yield* get_int(m, arg);
   if (on === null) return -EFAULT;
   return (on !== 0) !== ((f.f_flags & FASYNC) !== 0) ? -ENOTTY : 0;
-}
-
-/** Returns the bytes allocated to the file, which only tmpfs counts (fs/stat.c: inode_get_bytes()). */
-function inode_get_bytes(f: file): number {
-  return (f.f_inode.i_mapping?.nrpages ?? 0) * PAGE_SIZE;
 }
 
 /** Returns the size of the file: one page for a sysfs attribute (include/linux/fs.h: i_size_read()). */

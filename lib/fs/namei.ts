@@ -304,7 +304,7 @@ export function* find_inode(m: Machine, path: string): Gen<inode | number> {
   return node;
 }
 
-/** Opens a file with the given operations (fs/open.c: do_dentry_open()). */
+/** Opens a file with the given operations. NON-KERNEL: upstream's do_dentry_open() reads them from the inode. */
 function* open_plain(m: Machine, node: inode, path: string, flags: number, fops: file_operations): Gen<file | number> {
   const f = alloc_file(m, node, path, flags, fops);
   f.f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;

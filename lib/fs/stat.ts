@@ -4,10 +4,11 @@ import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
 import { EBADF, EFAULT, EINVAL, ENOENT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
+import { PAGE_SIZE } from '../mm/physmem.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { fget } from './file.ts';
 import { fput } from './file_table.ts';
-import { type inode, S_IFDIR } from './fs.ts';
+import { type file, type inode, S_IFDIR } from './fs.ts';
 import { AT_FDCWD, find_inode, getname, path_at } from './namei.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -79,4 +80,9 @@ export function* sys_readlinkat(m: Machine, dfd: number, pathname: number, buf: 
 /** readlink(2) (fs/stat.c: readlink()). */
 export function sys_readlink(m: Machine, path: number, buf: number, size: number): Gen<number> {
   return sys_readlinkat(m, AT_FDCWD, path, buf, size);
+}
+
+/** Returns the bytes allocated to the file, which only tmpfs counts (fs/stat.c: inode_get_bytes()). */
+export function inode_get_bytes(f: file): number {
+  return (f.f_inode.i_mapping?.nrpages ?? 0) * PAGE_SIZE;
 }

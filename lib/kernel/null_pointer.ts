@@ -3,7 +3,7 @@
 import { Unmodelled } from '../unmodelled.ts';
 import { Oops } from './printk.ts';
 
-/** Returns the oops of an access at a small address (arch/x86/mm/fault.c: page_fault_oops()). */
+/** Returns the oops of an access at a small address. NON-KERNEL: what page_fault_oops() comes to here. */
 export function null_dereference(address: number): Oops {
   return new Oops(`BUG: kernel NULL pointer dereference, address: ${address.toString(16).padStart(16, '0')}`);
 }

@@ -59,7 +59,7 @@ function kstrtouint(text: string): number {
   return value > 0xffffffffn ? -ERANGE : Number(value);
 }
 
-/** Makes the n-th fallible allocation of the file's task fail (fs/proc/base.c: proc_fail_nth_operations). */
+/** Makes the n-th fallible allocation of the file's task fail. NON-KERNEL: upstream's stand in fs/proc/base.c. */
 const proc_fail_nth_operations: file_operations = {
   *read(m, f, buf, count, pos) {
     const task = f.f_inode.i_private as task_struct;

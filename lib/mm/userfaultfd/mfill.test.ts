@@ -35,7 +35,7 @@ const [COPY, ZEROPAGE] = [0, 1];
 const [MISSING, WP] = [1, 2];
 const [ENOENT, ENOMEM, EFAULT, EEXIST, EINVAL] = [-2, -12, -14, -17, -22];
 const [ANON_PAGES, SHMEM_PAGES] = [1, 3];
-const [HUGEPAGE, POPULATE_WRITE] = [14, 23];
+const HUGEPAGE = 14;
 
 /** Runs the body as a process; `fill` fills pages from MAP on for a descriptor. */
 function run(
@@ -177,30 +177,6 @@ t.test('a source that is not there yet is faulted in without the lock; what chan
     }
     t.equal(yield* user_load32(m, MAP + 3 * PAGE), 0xabababab);
     t.equal(mm.mmap_lock.owner, null);
-  });
-  t.end();
-});
-
-t.test('hugetlb memory takes whole huge pages, none of zeroes, and as many as there are', (t) => {
-  run(function* (m, mm, fill) {
-    yield* sys_mmap(m, MAP, 3 * HUGE, RW, PRIVATE | ANON | FIXED | HUGETLB | 0x4000, -1, 0);
-    const fd = yield* uffd(m, MAP, 3 * HUGE);
-    yield* sys_mmap(m, MAP + 8 * HUGE, 3 * HUGE, RW, PRIVATE | ANON | FIXED, -1, 0);
-    t.equal(yield* sys_madvise(m, MAP + 8 * HUGE, 3 * HUGE, POPULATE_WRITE), 0);
-    yield* user_memset(m, MAP + 8 * HUGE, 0xcd, PAGE);
-    t.equal(yield* fill(fd, 0, 512, ZEROPAGE), EINVAL);
-    t.equal(yield* fill(fd, 0, 511), EINVAL);
-    t.equal(yield* fill(fd, 1, 512), EINVAL);
-    t.equal(yield* fill(fd, 0, 1536, COPY, false, MAP + 8 * HUGE), 2 * HUGE, 'the pool had two');
-    t.equal(
-      yield* fill(fd, 1024, 512, COPY, false, MAP + 8 * HUGE),
-      EEXIST,
-      'with a table there, an empty pool is taken for a page that is there',
-    );
-    t.equal(yield* fill(fd, 0, 512, COPY, false, MAP + 8 * HUGE), EEXIST);
-    t.equal(mm.hugetlb_usage, 1024);
-    t.same([yield* user_load32(m, MAP), yield* user_load32(m, MAP + HUGE)], [0xcdcdcdcd, 0]);
-    yield* sys_munmap(m, MAP, 3 * HUGE);
   });
   t.end();
 });

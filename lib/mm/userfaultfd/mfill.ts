@@ -15,7 +15,6 @@ import {
   pte_mkspecial,
   pte_mkuffd,
   pte_mkwrite,
-  pte_mkyoung,
   pte_none,
   ptep_get,
   pud_index,
@@ -28,32 +27,16 @@ import { fput, get_file } from '../../fs/file_table.ts';
 import type { address_space, file } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../../kernel/locking/mutex.ts';
-import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched, fatal_signal_pending } from '../../kernel/sched/core.ts';
-import { filemap_get_entry } from '../filemap/filemap.ts';
 import { folio_unlock } from '../filemap/folio_lock.ts';
 import { folio_add_lru_vma, folio_put } from '../folio.ts';
 import { hugetlb_fault_mutex_hash } from '../hugetlb/fault.ts';
-import {
-  alloc_hugetlb_folio,
-  alloc_hugetlb_folio_nodemask,
-  folio_clear_hpg,
-  folio_set_hpg,
-  HPG_migratable,
-  HPG_restore_reserve,
-  hstate_vma,
-  huge_page_size,
-  hugetlb_add_to_page_cache,
-  hugetlb_vm_ops,
-  pages_per_huge_page,
-  restore_reserve_on_error,
-  vma_kernel_pagesize,
-} from '../hugetlb/pool.ts';
+import { hugetlb_mfill_atomic_pte } from '../hugetlb/mfill.ts';
+import { hstate_vma, hugetlb_vm_ops, vma_kernel_pagesize } from '../hugetlb/pool.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read, vma_hugecache_offset } from '../hugetlb/resv.ts';
-import { huge_pte_alloc, huge_pte_index, huge_pte_lock, huge_pte_offset, make_huge_pte } from '../hugetlb/vma.ts';
+import { huge_pte_alloc, huge_pte_index } from '../hugetlb/vma.ts';
 import { pte_is_uffd_wp_marker } from '../leafops.ts';
-import { copy_user_large_folio } from '../memory/fault.ts';
 import { pmd_alloc, pte_alloc, pud_alloc } from '../memory/pgalloc.ts';
 import {
   add_mm_counter,
@@ -81,13 +64,7 @@ import { folio_alloc, GFP_HIGHUSER_MOVABLE } from '../page_alloc.ts';
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
-import {
-  folio_add_file_rmap_pte,
-  folio_add_new_anon_rmap,
-  hugetlb_add_file_rmap,
-  hugetlb_add_new_anon_rmap,
-  RMAP_EXCLUSIVE,
-} from '../rmap/rmap.ts';
+import { folio_add_file_rmap_pte, folio_add_new_anon_rmap, RMAP_EXCLUSIVE } from '../rmap/rmap.ts';
 import {
   shmem_mfill_filemap_add,
   shmem_mfill_filemap_remove,
@@ -250,7 +227,7 @@ function* mfill_atomic_install_pte(
  * Copies user memory to a folio, without page faults unless may_fault. Returns the bytes not copied (mm/userfaultfd.c:
  * mfill_copy_folio_locked()).
  */
-function* copy_to_folio(m: Machine, folio: number, src: number, size: number, may_fault: boolean): Gen<number> {
+export function* copy_to_folio(m: Machine, folio: number, src: number, size: number, may_fault: boolean): Gen<number> {
   const pfn = folio_pfn(m, folio);
   for (let off = 0; off < size; off += PAGE_SIZE) {
     if (!may_fault) m.current.pagefault_disabled++;
@@ -336,91 +313,8 @@ function* mfill_atomic_pte_zeropage(m: Machine, state: mfill_state): Gen<number>
 }
 
 /** Receives the folio for a copy that must be done without locks. NON-KERNEL (upstream: the foliop pointer). */
-interface spare {
+export interface spare {
   folio: number;
-}
-
-/** mm/hugetlb.c: hugetlb_mfill_atomic_pte() */
-function* hugetlb_mfill_atomic_pte(
-  m: Machine,
-  pt: ptdesc,
-  vma: vm_area_struct,
-  dst_addr: number,
-  src_addr: number,
-  wp: boolean,
-  spare: spare,
-): Gen<number> {
-  const mm = vma.vm_mm;
-  const h = hstate_vma(m, vma);
-  const mapping = (vma.vm_file as file).f_mapping as address_space;
-  const idx = vma_hugecache_offset(h, vma, dst_addr);
-  const vm_shared = (vma.vm_flags & VM_SHARED) !== 0;
-  if (vm_shared) {
-    const there = filemap_get_entry(m, mapping, linear_page_index(vma, dst_addr));
-    if (there !== 0) {
-      folio_put(m, there);
-      if (spare.folio !== 0) folio_put(m, spare.folio);
-      spare.folio = 0;
-      return -EEXIST;
-    }
-  }
-  const folio = alloc_hugetlb_folio(m, vma, dst_addr, false);
-  if (folio < 0) {
-    if (spare.folio !== 0) {
-      folio_put(m, spare.folio);
-      spare.folio = 0;
-      return -ENOMEM;
-    }
-    return huge_pte_offset(m, mm, dst_addr, huge_page_size(h)) !== null ? -EEXIST : -ENOMEM;
-  }
-  if (spare.folio === 0) {
-    if ((yield* copy_to_folio(m, folio, src_addr, huge_page_size(h), false)) !== 0) {
-      restore_reserve_on_error(m, h, vma, dst_addr, folio);
-      folio_put(m, folio);
-      spare.folio = alloc_hugetlb_folio_nodemask(m, h);
-      return spare.folio === 0 ? -ENOMEM : -ENOENT;
-    }
-  } else {
-    copy_user_large_folio(m, folio, spare.folio, dst_addr, vma);
-    folio_put(m, spare.folio);
-    spare.folio = 0;
-  }
-  folio_mark_uptodate(m, folio);
-  let in_pagecache = false;
-  let ret = 0;
-  if (vm_shared) {
-    ret =
-      idx >= Math.floor(mapping.host.i_size / huge_page_size(h))
-        ? -EFAULT
-        : hugetlb_add_to_page_cache(m, folio, mapping, idx);
-    in_pagecache = ret === 0;
-  }
-  if (ret === 0) {
-    const i = huge_pte_index(h, dst_addr);
-    const ptl = yield* huge_pte_lock(m, h, mm, pt);
-    const old = ptep_get(pt, i);
-    if (pte_none(old) || pte_is_uffd_wp_marker(old)) {
-      if (in_pagecache) hugetlb_add_file_rmap(m, folio);
-      else {
-        folio_clear_hpg(m, folio, HPG_restore_reserve);
-        hugetlb_add_new_anon_rmap(m, folio, vma, dst_addr);
-      }
-      let pte = pte_mkyoung(pte_mkdirty(make_huge_pte(m, vma, folio, !wp)));
-      if (wp) pte = pte_mkuffd(pte);
-      set_pte_at(m, mm, dst_addr, pt, i, pte);
-      mm.hugetlb_usage += pages_per_huge_page(h);
-      folio_set_hpg(m, folio, HPG_migratable);
-      if (vm_shared) folio_unlock(m, folio);
-      spin_unlock(m, ptl);
-      return 0;
-    }
-    spin_unlock(m, ptl);
-    ret = -EEXIST;
-    if (vm_shared) folio_unlock(m, folio);
-  }
-  if (!in_pagecache) restore_reserve_on_error(m, h, vma, dst_addr, folio);
-  folio_put(m, folio);
-  return ret;
 }
 
 /** mfill_atomic() for a hugetlb vma, which it unlocks (mm/userfaultfd.c: mfill_atomic_hugetlb()). */

@@ -53,7 +53,7 @@ const TRAPS: ReadonlyMap<Exit, readonly [number, number, boolean]> = new Map([
   [EXIT.DB, [SIGTRAP, TRAP_TRACE, true]],
 ]);
 
-/** A page fault of user code; returns the signal, or 0 to go on (arch/x86/mm/fault.c: exc_page_fault()). */
+/** A page fault of user code; returns the signal, or 0 to go on. NON-KERNEL: what exc_page_fault() comes to here. */
 function* page_fault(m: Machine, cpu: UserCpu, mmu: ModelMmu, ctx: number): Gen<UserException | null> {
   const { view } = cpu.memory;
   const at = ctx + CTX.FAULT_ADDR;
