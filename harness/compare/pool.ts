@@ -42,6 +42,19 @@ export interface Runner {
   run(job: Job, seconds?: number, on_result?: (name: string) => void): Promise<ModelRun>;
 }
 
+/**
+ * As Runner.run(); a run that was stopped is repeated without the test that it was in and those behind it, so that it has
+ * the results before that test.
+ */
+export async function run_to_its_end(runner: Runner, job: Job, seconds?: number): Promise<ModelRun> {
+  const whole = await runner.run(job, seconds);
+  const { unfinished } = whole.run;
+  const before = job.tests.slice(0, job.tests.indexOf(unfinished[0]));
+  if (!whole.stuck || before.length === 0) return whole;
+  const part = await runner.run({ ...job, tests: before }, seconds);
+  return { ...part, run: { ...part.run, unfinished }, stuck: true };
+}
+
 /** Processes that run tests on machines, each job on the first one that is free. */
 export class Pool implements Runner {
   private readonly idle: ChildProcess[] = [];

@@ -15,7 +15,7 @@ import { EFFECTS } from './effects.ts';
 import { explain, type Explained } from './explain.ts';
 import { parse_results } from './judge.ts';
 import { HEAVY, type ModelRun } from './model.ts';
-import { Pool } from './pool.ts';
+import { Pool, run_to_its_end } from './pool.ts';
 import { recording } from './recording.ts';
 import { complete } from './why.ts';
 
@@ -29,13 +29,8 @@ const pool = new Pool(new URL('../bin/compare.ts', import.meta.url), ['--worker'
 t.teardown(() => pool.close());
 
 /** A run with states, up to the test that it does not come to the end of. */
-async function run_with(tests: readonly string[], machine: MachineOptions): Promise<ModelRun> {
-  const whole = await pool.run({ tests, machine }, STUCK_SECONDS);
-  if (!whole.stuck) return whole;
-  const before = tests.slice(0, tests.indexOf(whole.run.unfinished[0]));
-  const part = await pool.run({ tests: before, machine }, STUCK_SECONDS);
-  return { ...part, run: { ...part.run, unfinished: whole.run.unfinished } };
-}
+const run_with = (tests: readonly string[], machine: MachineOptions): Promise<ModelRun> =>
+  run_to_its_end(pool, { tests, machine }, STUCK_SECONDS);
 
 /** Seconds of CPU time that this process's children have used, those that are gone too; Linux only. */
 function children_seconds(): number {
@@ -90,6 +85,19 @@ t.test('a pair of states is named for the file that it leaves, and what the test
     { found },
   );
   t.match(c.steps.get('hmm2.hmm2_device_private.double_map')?.join('\n'), /HMM_DMIRROR_READ A, 6 pages/);
+});
+
+t.test('a state in which a test does not end is named for a run that ends in it', async (t) => {
+  const tests = [`${P}.anon_write`, `${P}.anon_write_prot`];
+  const result = `#  RUN           ${tests[0]} ...\nok 1 ${tests[0]}\n`;
+  const { c } = await explained(`TAP version 13\n1..2\n${result}#  RUN           ${tests[1]} ...\n`, 'always');
+  t.match(c.judgement.missing.join('\n'), /anon_write_prot was started and has no result/);
+  const found = c.why?.explanations ?? [];
+  t.ok(
+    found.some((e) => e.states.includes('no-hmm-write-check') && complete(e)),
+    'no-hmm-write-check is named',
+    { found },
+  );
 });
 
 t.test('what no state does is not explained', async (t) => {

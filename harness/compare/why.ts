@@ -12,7 +12,7 @@ import type { Comparison } from './comparison.ts';
 import { effects_on } from './effects.ts';
 import { tests_of } from './judge.ts';
 import { HEAVY, type ModelRun } from './model.ts';
-import type { Runner } from './pool.ts';
+import { type Runner, run_to_its_end } from './pool.ts';
 
 /** States, and how far the model with them behaves as the file does. */
 export interface Explanation {
@@ -42,11 +42,13 @@ interface Target {
 const SAMPLE = 6;
 /** States, or sets of them, that are tried on whole runs. */
 const CANDIDATES = 10;
+/** So many of them at a time. */
+const BATCH = 3;
 /** Sets that the search for a second state starts from. */
 const BEAM = 3;
 /** Real time that a test may take before it is taken for endless: seconds, and times what it takes on Linux 7.3.4. */
 const PATIENCE = 2;
-const PATIENCE_TIMES = 10;
+const PATIENCE_TIMES = 5;
 
 /** A state with all that it needs, as boot() takes it. */
 const with_needs = (id: PatchId): PatchId[] => [...needs_of(id), id];
@@ -129,7 +131,7 @@ export class Search {
   /** Runs some of a target's tests with states, and returns those that are as in the file. */
   private async same(t: Target, tests: readonly string[], states: readonly PatchId[]): Promise<Set<string>> {
     const machine = { ...this.machine, patches: states };
-    const model = await this.runner.run({ tests, machine }, this.patience);
+    const model = await run_to_its_end(this.runner, { tests, machine }, this.patience);
     return as_in_file(t.run, tests, model, this.logged && t.run.logged);
   }
 
@@ -209,8 +211,12 @@ export class Search {
 
   async run(): Promise<Why> {
     const given = this.machine.patches;
-    const ids = (await this.promising()).slice(0, CANDIDATES);
-    const singles = await this.try_all(ids.map((id) => together(given, with_needs(id))));
+    const singles: Explanation[] = [];
+    for (let ids = (await this.promising()).slice(0, CANDIDATES); ids.length > 0; ids = ids.slice(BATCH)) {
+      // Those that fit as well stand beside each other: the search ends behind a state that fits and some that do not.
+      if (singles.some(complete) && !singles.slice(-BATCH).some(complete)) break;
+      singles.push(...(await this.try_all(ids.slice(0, BATCH).map((id) => together(given, with_needs(id))))));
+    }
     let best = singles.filter((e) => e.explained > 0).sort(by_rank);
     if (best.length > 0 && !complete(best[0])) {
       const pairs = best
