@@ -4,6 +4,7 @@
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { command, flag, type Option, run_commands } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
+import { binary_of, binary_options, binary_words } from '../run/options.ts';
 import { Progress } from '../cli/progress.ts';
 import { compare_file } from '../compare/comparison.ts';
 import { explain, not_explained } from '../compare/explain.ts';
@@ -43,13 +44,15 @@ What the file does not tell, the options say:`,
       json: flag('prints the answer as JSON'),
       ktap: flag('prints the answer as KTAP'),
       quiet: flag('shows no progress'),
+      ...binary_options,
       worker: flag('only runs tests for another process of this program'),
     },
     run: async (o, [path]) => {
-      if (o.worker) return serve(hmm_tests);
+      const binary = binary_of(o);
+      if (o.worker) return serve(hmm_tests, binary);
       const file = await read_results(path, hmm_tests);
       const progress = new Progress(o.quiet);
-      const pool = new Pool(new URL(import.meta.url), ['--worker', '-']);
+      const pool = new Pool(new URL(import.meta.url), ['--worker', ...binary_words(binary), '-']);
       try {
         const found = await compare_file(pool, file, hmm_tests, { ...o, ignore_log: o['ignore-log'] }, (done, total) =>
           progress.tick(() => `compare: ${done} of ${total} tests`),

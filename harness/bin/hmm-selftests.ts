@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, { does: string; run: () => Promise<unkno
     run: () => import('./start.ts'),
   },
   'hmm-tests': { does: "the suite, with upstream's options and exit codes", run: () => import('./hmm-tests.ts') },
+  run: { does: 'a program that you compiled, on the modelled machine', run: () => import('./run.ts') },
   compare: { does: "your kernel's results against the model's, test by test", run: () => import('./compare.ts') },
   replay: { does: 'recorded op programs against the model', run: () => import('./replay.ts') },
   explore: { does: 'interleavings of the modelled tasks', run: () => import('./explore.ts') },

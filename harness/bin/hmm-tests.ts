@@ -13,6 +13,8 @@ import { own_failures, own_text, wrapped } from '../compare/known.ts';
 import { fixtures_of } from '../compare/model.ts';
 import { filter_of_nothing } from '../kselftest/kselftest_harness.ts';
 import { run_suite } from '../kselftest/run.ts';
+import { binary_of, binary_options } from '../run/options.ts';
+import { run_binary_suite } from '../run/suite.ts';
 import { step_watch } from '../kselftest/steps.ts';
 import { read_ktap } from '../ktap/ktap.ts';
 
@@ -63,13 +65,17 @@ run_commands('hmm-tests', [
     options: {
       ...machine_options,
       tests: texts('runs the functions that this file exports too, as tests of the fixture hmm', 'FILE'),
+      ...binary_options,
       steps: flag('prints what the tests do, call by call'),
       dmesg: flag("prints the kernel's log on standard error afterwards"),
     },
     foreign_options: true,
     run: async (o, argv) => {
       const list = hmm_tests(await tests_of(o.tests));
-      const nothing = filter_of_nothing(list, argv);
+      const binary = binary_of(o);
+      if (binary !== undefined && (o.steps || o.tests.length > 0))
+        throw new UsageError(`--binary=${binary.file}: --steps and --tests are for the ported suite`);
+      const nothing = binary === undefined ? filter_of_nothing(list, argv) : null;
       if (nothing !== null) {
         const { filter, known } = nothing;
         throw new UsageError(
@@ -82,7 +88,10 @@ run_commands('hmm-tests', [
         print(text);
       };
       const watch = o.steps ? step_watch((_, step) => both(`#   ${step}\n`)) : undefined;
-      const { code, log, findings } = run_suite(list, o, argv, both, watch);
+      const { code, log, findings } =
+        binary === undefined
+          ? run_suite(list, o, argv, both, watch)
+          : run_binary_suite(binary.file, binary.root, o, argv, both);
       if (o.dmesg) process.stderr.write(log.map((line) => `${line}\n`).join(''));
       for (const { name, found } of findings)
         process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);

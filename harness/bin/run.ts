@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s run -- BINARY`: a compiled program, as it is, on the modelled machine.
 
-import { command, flag, run_commands, text } from '../cli/command.ts';
+import { command, flag, run_commands } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
+import { root_option } from '../run/options.ts';
 import { run_binary } from '../run/binary.ts';
 
 run_commands('run', [
@@ -14,7 +15,7 @@ What stands behind BINARY is the program's. Exit status: the program's own, 128 
 that cannot be run, 3 if it needs what is not modelled, whose name is then on standard error.`,
     options: {
       ...machine_options,
-      root: { ...text('directory with the libraries of the program, which it sees as / (/)', 'DIR'), standard: '/' },
+      root: root_option,
       dmesg: flag("prints the kernel's log on standard error afterwards"),
     },
     foreign_options: true,

@@ -7,6 +7,7 @@ import type { TestList } from '../kselftest/kselftest_harness.ts';
 import { run_suite } from '../kselftest/run.ts';
 import { folded, step_watch } from '../kselftest/steps.ts';
 import { type KtapRun, NO_RUN, read_ktap } from '../ktap/ktap.ts';
+import { run_binary_suite } from '../run/suite.ts';
 import type { Report } from './agreement.ts';
 
 /** What the model answers. */
@@ -33,6 +34,8 @@ interface Listeners {
   on_result?: (name: string) => void;
   /** the test whose steps are wanted */
   steps_of?: string;
+  /** a compiled suite to run in place of the ported one, with the directory of its libraries */
+  binary?: { file: string; root: string };
 }
 
 /** Runs tests, in the suite's order, on a fresh machine. */
@@ -40,7 +43,7 @@ export function model_run(
   suite: () => TestList,
   tests: ReadonlySet<string>,
   o: MachineOptions,
-  { on_result, steps_of }: Listeners = {},
+  { on_result, steps_of, binary }: Listeners = {},
 ): ModelRun {
   const list = suite();
   const all = list.names();
@@ -64,7 +67,10 @@ export function model_run(
         const failed = /^# \S+\.c:\d+:\w+:(Expected .*)$/m.exec(text);
         if (failed !== null && current === steps_of) steps.push(`then fails: ${failed[1]}`);
       };
-      const outcome = run_suite(list, o, argv, print, watch);
+      const outcome =
+        binary === undefined
+          ? run_suite(list, o, argv, print, watch)
+          : run_binary_suite(binary.file, binary.root, o, argv, print);
       reports = outcome.reports;
       errors.push(...outcome.findings.map(({ name, found }) => `${name}: the audit found\n  ${found.join('\n  ')}`));
     } catch (e) {

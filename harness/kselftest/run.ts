@@ -34,7 +34,7 @@ export function* prepare(m: Machine, c: Libc, o: MachineOptions): Gen<void> {
 }
 
 /** Takes the kernel's reports since the last call. */
-class ReportTaker {
+export class ReportTaker {
   private warnings = 0;
   private oopses = 0;
   private readonly m: Machine;
@@ -62,7 +62,7 @@ class ReportTaker {
 }
 
 /** The result of a run of a suite. */
-interface Outcome {
+export interface Outcome {
   /** Exit status as a shell shows it. */
   code: number;
   /** What the kernel reported, with the test during which it did. */

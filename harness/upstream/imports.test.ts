@@ -9,7 +9,14 @@ import { folder_of, imports, largest_circle } from './imports.ts';
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'harness/cases': ['harness/cli'],
   'harness/cli': ['lib/patches'],
-  'harness/compare': ['harness/cli', 'harness/kselftest', 'harness/ktap', 'harness/regression', 'lib/patches'],
+  'harness/compare': [
+    'harness/cli',
+    'harness/kselftest',
+    'harness/ktap',
+    'harness/regression',
+    'harness/run',
+    'lib/patches',
+  ],
   'harness/explore': [
     'harness/cases',
     'harness/cli',

@@ -357,13 +357,20 @@ function* open_proc_pid(m: Machine, path: string, flags: number): Gen<file | num
   return open_text(m, path, flags, 0o444, handler, node);
 }
 
+/** Returns where /proc/PID/exe leads, or the path itself. NON-KERNEL (fs/proc/base.c: proc_exe_link()). */
+function follow_exe(m: Machine, path: string): string {
+  const hit = /^\/proc\/(self|\d+)\/exe$/.exec(path);
+  const task = hit === null ? null : find_proc_task(m, hit[1]);
+  return task?.mm?.exe_file?.path ?? path;
+}
+
 /**
  * Opens a path. Returns a file with one reference or -errno (fs/namei.c: path_openat()). Leaves out permissions, links
  * and mounts.
  */
 export function* path_openat(m: Machine, name: string, flags: number, mode: number): Gen<file | number> {
   if (name === '') return -ENOENT;
-  const path = normalize(name);
+  const path = follow_exe(m, normalize(name));
   const writes = (flags & O_ACCMODE) !== 0;
   if ((flags & O_TMPFILE & ~O_DIRECTORY) !== 0) {
     if ((flags & O_TMPFILE) !== O_TMPFILE || !writes) return -EINVAL;
