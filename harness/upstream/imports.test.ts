@@ -106,7 +106,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Files that load each other, each with each: as few as today at most. A file that is split may add its parts. */
-const CIRCLE = 85;
+const CIRCLE = 86;
 
 const all = imports();
 
