@@ -59,7 +59,7 @@ export class Snapshot {
   private readonly columns: { a: TypedArray; copy: TypedArray }[] = [];
   private readonly rows: number;
   private readonly free: FreeList[] = [];
-  private readonly private_copy: Int32Array;
+  private readonly next_free_copy: Int32Array;
   private readonly seen = new Set<object>();
   private readonly todo: object[] = [];
 
@@ -72,7 +72,7 @@ export class Snapshot {
       this.seen.add(a);
       this.columns.push({ a, copy: a.slice(0, this.rows) });
     }
-    this.private_copy = this.columns.find((c) => c.a === m.page.private)?.copy as Int32Array;
+    this.next_free_copy = this.columns.find((c) => c.a === m.page.zone_device_data)?.copy as Int32Array;
     for (const d of this.mod()?.dmirror_devices ?? []) {
       this.free.push({
         chunks: d.devmem_chunks,
@@ -183,7 +183,7 @@ export class Snapshot {
         let row = f.first[i];
         for (let k = 0; k < taken && row !== 0; k += nr) {
           dirty.push({ from: row, to: row + nr });
-          row = this.private_copy[row];
+          row = this.next_free_copy[row];
         }
       }
     }
