@@ -16,6 +16,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'harness/regression',
     'harness/run',
     'lib/patches',
+    'selftests/hmm-tests',
   ],
   'harness/explore': [
     'harness/cases',
