@@ -16,7 +16,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'harness/regression',
     'harness/run',
     'lib/patches',
-    'selftests/hmm-tests',
   ],
   'harness/explore': [
     'harness/cases',

@@ -20,7 +20,13 @@ export function imports(): Import[] {
   const found: Import[] = [];
   for (const top of ['lib', 'harness', 'selftests']) {
     for (const name of readdirSync(join(TOP, top), { recursive: true, encoding: 'utf8' }).sort()) {
-      if (!name.endsWith('.ts') || name.endsWith('.test.ts') || name.endsWith('testing.ts')) continue;
+      if (
+        !name.endsWith('.ts') ||
+        name.endsWith('.test.ts') ||
+        name.endsWith('.slow.ts') ||
+        name.endsWith('testing.ts')
+      )
+        continue;
       const from = `${top}/${name}`;
       for (const [, type, path] of readFileSync(join(TOP, from), 'utf8').matchAll(IMPORT)) {
         const to = normalize(join(dirname(from), path));
