@@ -2,7 +2,8 @@
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { EFAULT, EINVAL, ESRCH } from '../errno.ts';
+import { EFAULT, EINVAL, EPERM, ESRCH } from '../errno.ts';
+import { type mm_struct, MMF_HAS_MDWE, MMF_HAS_MDWE_NO_INHERIT } from '../mm/mm_types.ts';
 import { strncpy_from_user } from '../strncpy_from_user.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import type { Gen } from './gen.ts';
@@ -100,8 +101,40 @@ const PR_SET_NAME = 15;
 const PR_GET_NAME = 16;
 const TASK_COMM_LEN = 16;
 
-/** prctl(2), the name of a thread only (kernel/sys.c: prctl()). */
-export function* sys_prctl(m: Machine, option: number, arg2: number): Gen<number> {
+const PR_SET_MDWE = 65;
+const PR_GET_MDWE = 66;
+const PR_MDWE_REFUSE_EXEC_GAIN = 1;
+const PR_MDWE_NO_INHERIT = 2;
+
+/** kernel/sys.c: get_current_mdwe() */
+function get_current_mdwe(mm: mm_struct): number {
+  return (
+    (mm.flags & MMF_HAS_MDWE ? PR_MDWE_REFUSE_EXEC_GAIN : 0) |
+    (mm.flags & MMF_HAS_MDWE_NO_INHERIT ? PR_MDWE_NO_INHERIT : 0)
+  );
+}
+
+/** kernel/sys.c: prctl_set_mdwe() */
+function prctl_set_mdwe(mm: mm_struct, bits: number): number {
+  if (bits < 0 || bits > (PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT)) return -EINVAL;
+  if (bits & PR_MDWE_NO_INHERIT && !(bits & PR_MDWE_REFUSE_EXEC_GAIN)) return -EINVAL;
+  const current_bits = get_current_mdwe(mm);
+  if (current_bits !== 0 && current_bits !== bits) return -EPERM;
+  if (bits & PR_MDWE_NO_INHERIT) mm.flags |= MMF_HAS_MDWE_NO_INHERIT;
+  if (bits & PR_MDWE_REFUSE_EXEC_GAIN) mm.flags |= MMF_HAS_MDWE;
+  return 0;
+}
+
+/** prctl(2), the name of a thread and MDWE only (kernel/sys.c: prctl()). */
+export function* sys_prctl(
+  m: Machine,
+  option: number,
+  arg2: number,
+  arg3: number,
+  arg4: number,
+  arg5: number,
+): Gen<number> {
+  const mm = m.current.mm as mm_struct;
   const bytes = new Uint8Array(TASK_COMM_LEN);
   switch (option) {
     case PR_SET_NAME: {
@@ -113,6 +146,10 @@ export function* sys_prctl(m: Machine, option: number, arg2: number): Gen<number
     case PR_GET_NAME:
       bytes.set(new TextEncoder().encode(m.current.comm).subarray(0, TASK_COMM_LEN - 1));
       return (yield* copy_to_user(m, arg2, bytes, TASK_COMM_LEN)) !== 0 ? -EFAULT : 0;
+    case PR_SET_MDWE:
+      return arg3 !== 0 || arg4 !== 0 || arg5 !== 0 ? -EINVAL : prctl_set_mdwe(mm, arg2);
+    case PR_GET_MDWE:
+      return arg2 !== 0 || arg3 !== 0 || arg4 !== 0 || arg5 !== 0 ? -EINVAL : get_current_mdwe(mm);
     default:
       throw new Unmodelled(`kernel/sys.c: prctl() with option ${option}`);
   }

@@ -67,6 +67,8 @@ export const MMF_UNSTABLE = 1 << 3;
 export const MMF_DISABLE_THP = 1 << 4;
 export const MMF_HAS_UPROBES = 1 << 5;
 export const MMF_VM_HUGEPAGE = 1 << 6;
+export const MMF_HAS_MDWE = 1 << 28;
+export const MMF_HAS_MDWE_NO_INHERIT = 1 << 29;
 
 /** Links a vma to an anon_vma whose pages it may map (include/linux/rmap.h: struct anon_vma_chain). */
 export class anon_vma_chain {

@@ -114,7 +114,14 @@ import { PAGE_SIZE } from './physmem.ts';
 import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 import { vma_modify_flags } from './vma/merge.ts';
-import { vm_flags_reset, vma_find, vma_iterator, vma_prev, vma_wants_manual_pte_write_upgrade } from './vma/vma.ts';
+import {
+  map_deny_write_exec,
+  vm_flags_reset,
+  vma_find,
+  vma_iterator,
+  vma_prev,
+  vma_wants_manual_pte_write_upgrade,
+} from './vma/vma.ts';
 
 // What a change of protection does (include/linux/mm.h: MM_CP_*).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
@@ -570,6 +577,10 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
     }
     const newflags = calc_vm_prot_bits(prot) | (vma.vm_flags & ~VM_ACCESS_FLAGS);
     if (newflags & ~(newflags >> 4) & VM_ACCESS_FLAGS) {
+      error = -EACCES;
+      break;
+    }
+    if (map_deny_write_exec(mm, vma.vm_flags, newflags)) {
       error = -EACCES;
       break;
     }

@@ -6,14 +6,14 @@ import type { Machine } from '../../boot.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import { mm_put_huge_zero_folio } from '../../mm/huge_memory/sysfs.ts';
 import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';
-import { mm_struct, MMF_DISABLE_THP, VM_NOHUGEPAGE } from '../../mm/mm_types.ts';
+import { mm_struct, MMF_DISABLE_THP, MMF_HAS_MDWE, MMF_HAS_MDWE_NO_INHERIT, VM_NOHUGEPAGE } from '../../mm/mm_types.ts';
 import { dup_mmap, exit_mmap } from '../../mm/mmap/mmap.ts';
 import { mmu_notifier_subscriptions_destroy, mmu_notifier_subscriptions_init } from '../../mm/mmu_notifier.ts';
 import type { Gen } from '../gen.ts';
 import { BUG_ON, printk, WARN_ON_ONCE } from '../printk.ts';
 
 /** Flags that a child inherits from its parent's mm->flags (include/linux/mm_types.h: MMF_INIT_LEGACY_MASK). */
-const MMF_INIT_LEGACY_MASK = MMF_DISABLE_THP;
+const MMF_INIT_LEGACY_MASK = MMF_DISABLE_THP | MMF_HAS_MDWE;
 /** Flags that a child inherits from mm->def_flags (include/linux/mm.h: VM_INIT_DEF_MASK). */
 const VM_INIT_DEF_MASK = VM_NOHUGEPAGE;
 const resident_page_types = ['MM_FILEPAGES', 'MM_ANONPAGES', 'MM_SWAPENTS', 'MM_SHMEMPAGES'];
@@ -27,6 +27,12 @@ function mm_alloc_id(m: Machine): number {
   return id;
 }
 
+/** Returns the flags of a new mm (include/linux/mm_types.h: mmf_init_legacy_flags()). */
+function mmf_init_legacy_flags(flags: number): number {
+  const kept = flags & MMF_HAS_MDWE_NO_INHERIT ? flags & ~MMF_HAS_MDWE : flags;
+  return kept & MMF_INIT_LEGACY_MASK;
+}
+
 /** Allocates an empty address space with one user, or returns null (kernel/fork.c: mm_alloc()). */
 export function mm_alloc(m: Machine): mm_struct | null {
   const pgd = pgd_alloc(m);
@@ -35,7 +41,7 @@ export function mm_alloc(m: Machine): mm_struct | null {
   mmu_notifier_subscriptions_init(mm);
   const parent = m.current.mm;
   if (parent !== null) {
-    mm.flags = parent.flags & MMF_INIT_LEGACY_MASK;
+    mm.flags = mmf_init_legacy_flags(parent.flags);
     mm.def_flags = parent.def_flags & VM_INIT_DEF_MASK;
   }
   m.mms.add(mm);

@@ -5,7 +5,7 @@ import { STACK_LIMIT } from '../../arch/x86/mm/fault.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { PAGE_ALIGN_DOWN } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
-import { EFAULT, ENOMEM, EPERM } from '../../errno.ts';
+import { EACCES, EFAULT, ENOMEM, EPERM } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
@@ -53,6 +53,7 @@ import {
   vms_gather_munmap_vmas,
 } from './unmap.ts';
 import {
+  map_deny_write_exec,
   vma_dummy_vm_ops,
   vma_erase,
   vma_find,
@@ -324,7 +325,9 @@ export function* mmap_region(
   pgoff: number,
   uf: userfaultfd_unmap_ctxs | null,
 ): Gen<number> {
-  mmap_assert_write_locked(m.current.mm as mm_struct);
+  const mm = m.current.mm as mm_struct;
+  mmap_assert_write_locked(mm);
+  if (map_deny_write_exec(mm, vm_flags, vm_flags)) return -EACCES;
   let writable_file_mapping = false;
   if (f !== null && f.f_mapping !== null && (vm_flags & (VM_SHARED | VM_MAYWRITE)) === (VM_SHARED | VM_MAYWRITE)) {
     const error = mapping_map_writable(f.f_mapping);

@@ -10,6 +10,7 @@ import { BUG_ON } from '../../kernel/printk.ts';
 import { mapping_allow_writable, mapping_unmap_writable } from '../filemap/filemap.ts';
 import { mapping_rmap_tree_insert, mapping_rmap_tree_remove } from '../interval_tree.ts';
 import {
+  MMF_HAS_MDWE,
   linear_page_index,
   type mm_struct,
   VM_ACCESS_FLAGS,
@@ -353,4 +354,13 @@ export function vma_wants_manual_pte_write_upgrade(vma: vm_area_struct): boolean
  */
 export function mapping_rmap_tree_foreach(mapping: address_space, first: number, last: number): vm_area_struct[] {
   return mapping.i_mmap.filter((vma) => vma.vm_pgoff <= last && vma_last_pgoff(vma) >= first);
+}
+
+/**
+ * Returns true if the process gave up memory that is or was writable and becomes executable (mm/vma.h:
+ * map_deny_write_exec()).
+ */
+export function map_deny_write_exec(mm: mm_struct, old: number, now: number): boolean {
+  if ((mm.flags & MMF_HAS_MDWE) === 0 || (now & VM_EXEC) === 0) return false;
+  return (now & VM_WRITE) !== 0 || (old & VM_EXEC) === 0;
 }
