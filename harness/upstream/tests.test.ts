@@ -25,7 +25,6 @@ const ONLY_BY_PROGRAMS = new Set([
   'fs/pipe.ts',
   'fs/stat.ts',
   'kernel/fork/mm_release.ts',
-  'kernel/futex.ts',
   'kernel/rseq.ts',
   'kernel/signal_types.ts',
   'kernel/time/posix-timers.ts',
