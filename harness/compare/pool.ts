@@ -17,8 +17,8 @@ export interface Job {
   steps_of?: string;
 }
 
-/** What a worker says: a result has come, all is done, or the machine cannot be. */
-export type Answer = { result: string } | { done: ModelRun } | { mistake: string };
+/** What a worker says: it begins with a job, a result has come, all is done, or the machine cannot be. */
+export type Answer = { begun: true } | { result: string } | { done: ModelRun } | { mistake: string };
 
 interface Waiting {
   job: Job;
@@ -87,7 +87,7 @@ export class Pool implements Runner {
   private next(): void {
     if (this.queue.length === 0 || (this.idle.length === 0 && this.busy.size >= this.size)) return;
     const waiting = this.queue.shift() as Waiting;
-    const child = this.idle.pop() ?? start_worker(this.program, this.argv);
+    const child = this.idle.pop() ?? this.started();
     this.busy.add(child);
     void this.run_in(child, waiting).then(({ run, alive }) => {
       this.busy.delete(child);
@@ -95,6 +95,16 @@ export class Pool implements Runner {
       waiting.resolve(run);
       this.next();
     });
+  }
+
+  /** A new process; one that dies while it has nothing to do is forgotten. */
+  private started(): ChildProcess {
+    const child = start_worker(this.program, this.argv);
+    child.once('exit', () => {
+      const at = this.idle.indexOf(child);
+      if (at >= 0) this.idle.splice(at, 1);
+    });
+    return child;
   }
 
   private run_in(child: ChildProcess, waiting: Waiting): Promise<{ run: ModelRun; alive: boolean }> {
@@ -120,11 +130,13 @@ export class Pool implements Runner {
       };
       const on_exit = (code: number | null, signal: string | null): void =>
         settle(lost(`ended with ${signal ?? `status ${code}`}`, false), false);
-      const stop = (): void => {
-        settle(lost(`gave no result for ${seconds} s`, true), false);
-        child.kill('SIGKILL');
-      };
-      let timer = setTimeout(stop, seconds * 1000);
+      const stop_after = (limit: number, stuck: boolean): NodeJS.Timeout =>
+        setTimeout(() => {
+          settle(lost(`gave no result for ${limit} s`, stuck), false);
+          child.kill('SIGKILL');
+        }, limit * 1000);
+      // Until it begins, a process that was only just started loads its program.
+      let timer = stop_after(STUCK_SECONDS, false);
       child.on('message', (answer: Answer) => {
         if ('mistake' in answer) {
           waiting.reject(new UsageError(answer.mistake));
@@ -136,7 +148,8 @@ export class Pool implements Runner {
           return;
         }
         clearTimeout(timer);
-        timer = setTimeout(stop, seconds * 1000);
+        timer = stop_after(seconds, true);
+        if ('begun' in answer) return;
         done.add(answer.result);
         on_result(answer.result);
       });

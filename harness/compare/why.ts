@@ -47,7 +47,7 @@ const BATCH = 3;
 /** Sets that the search for a second state starts from. */
 const BEAM = 3;
 /** Real time that a test may take before it is taken for endless: seconds, and times what it takes on Linux 7.3.4. */
-const PATIENCE = 2;
+const PATIENCE = 3;
 const PATIENCE_TIMES = 5;
 
 /** A state with all that it needs, as boot() takes it. */

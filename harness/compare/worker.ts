@@ -11,6 +11,7 @@ export function serve(suite: () => TestList, binary?: { file: string; root: stri
   end_with_parent();
   const send = (answer: Answer): void => void process.send?.(answer);
   process.on('message', ({ tests, machine, steps_of }: Job) => {
+    send({ begun: true });
     try {
       const on_result = (result: string): void => send({ result });
       send({ done: model_run(suite, new Set(tests), machine, { on_result, steps_of, binary }) });
