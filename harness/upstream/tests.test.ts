@@ -20,7 +20,6 @@ const ONLY_BY_PROGRAMS = new Set([
   'drivers/char/random.ts',
   'fs/binfmt_elf.ts',
   'fs/d_path.ts',
-  'fs/exec.ts',
   'fs/fcntl.ts',
   'fs/pipe.ts',
   'fs/stat.ts',
