@@ -105,10 +105,13 @@ export async function explain(
   const likely = why.explanations.at(0);
   const machine = { ...c.machine, patches: likely?.states ?? c.machine.patches };
   const shown = [...differing].filter((name) => !HEAVY.test(name)).slice(0, SHOWN);
+  const open = new Set(c.file.runs.flatMap((run) => run.unfinished));
   const steps = new Map<string, string[]>();
   await Promise.all(
     shown.map(async (name) => {
-      const { steps: did } = await runner.run({ tests: [name], machine, steps_of: name }, 5);
+      // With states in which the test does not end there would be no steps to show.
+      const on = open.has(name) ? c.machine : machine;
+      const { steps: did } = await runner.run({ tests: [name], machine: on, steps_of: name }, 5);
       if (did.length > 0) steps.set(name, did);
     }),
   );

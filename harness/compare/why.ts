@@ -43,7 +43,7 @@ const SAMPLE = 6;
 /** States, or sets of them, that are tried on whole runs. */
 const CANDIDATES = 10;
 /** So many of them at a time. */
-const BATCH = 3;
+const BATCH = 2;
 /** Sets that the search for a second state starts from. */
 const BEAM = 3;
 /** Real time that a test may take before it is taken for endless: seconds, and times what it takes on Linux 7.3.4. */
@@ -150,8 +150,11 @@ export class Search {
     return picked;
   }
 
-  /** How many tests of a sample each state alone gives as the file has them, where Linux 7.3.4 does not. */
-  private async alone(): Promise<Map<PatchId, number>> {
+  /**
+   * How many tests of a sample each state alone gives as the file has them, where Linux 7.3.4 does not, and how many
+   * there are.
+   */
+  private async alone(): Promise<{ scores: Map<PatchId, number>; most: number }> {
     const sample = this.sample();
     const given = this.machine.patches;
     const since = performance.now();
@@ -174,7 +177,7 @@ export class Search {
         );
       }),
     );
-    return scores;
+    return { scores, most: useful.reduce((n, { tests }) => n + tests.length, 0) };
   }
 
   /** How far states explain the whole file; the runs in which nothing differs are taken to stay as they are. */
@@ -194,9 +197,9 @@ export class Search {
     return { states, differing, explained, broken };
   }
 
-  /** States in the order in which they promise to explain the file. */
-  private async promising(): Promise<PatchId[]> {
-    const scores = await this.alone();
+  /** States in the order in which they promise to explain the file: first those that fit the whole sample. */
+  private async promising(): Promise<{ fit: PatchId[]; others: PatchId[] }> {
+    const { scores, most } = await this.alone();
     const differing = new Set(this.targets.flatMap((t) => t.differing));
     const known = effects_on(this.machine);
     // What a state does to a whole run shows where it does nothing to a test alone.
@@ -206,17 +209,32 @@ export class Search {
       const alike = common / (differing.size + effect.length - common || 1);
       return (scores.get(id) ?? 0) + 2 * alike;
     };
-    return [...scores.keys()].filter((id) => weight(id) > 0).sort((a, b) => weight(b) - weight(a));
+    const ids = [...scores.keys()].filter((id) => weight(id) > 0).sort((a, b) => weight(b) - weight(a));
+    const fits = (id: PatchId): boolean => most > 0 && scores.get(id) === most;
+    return { fit: ids.filter(fits), others: ids.filter((id) => !fits(id)) };
+  }
+
+  /** Tries states on whole runs, some at a time, without those that only add to what fits already. */
+  private async try_singles(ids: readonly PatchId[], done: readonly Explanation[]): Promise<Explanation[]> {
+    const found: Explanation[] = [];
+    const given = this.machine.patches;
+    for (let i = 0; i < Math.min(ids.length, CANDIDATES); i += BATCH) {
+      const complete_ones = [...done, ...found].filter(complete);
+      // Those that fit as well stand beside each other: the search ends behind a state that fits and some that do not.
+      if (complete_ones.length > 0 && !found.slice(-BATCH).some(complete)) break;
+      const sets = ids
+        .slice(i, i + BATCH)
+        .map((id) => together(given, with_needs(id)))
+        .filter((states) => states === null || !complete_ones.some((e) => includes(states, e.states)));
+      found.push(...(await this.try_all(sets)));
+    }
+    return found;
   }
 
   async run(): Promise<Why> {
-    const given = this.machine.patches;
-    const singles: Explanation[] = [];
-    for (let ids = (await this.promising()).slice(0, CANDIDATES); ids.length > 0; ids = ids.slice(BATCH)) {
-      // Those that fit as well stand beside each other: the search ends behind a state that fits and some that do not.
-      if (singles.some(complete) && !singles.slice(-BATCH).some(complete)) break;
-      singles.push(...(await this.try_all(ids.slice(0, BATCH).map((id) => together(given, with_needs(id))))));
-    }
+    const { fit, others } = await this.promising();
+    const singles = await this.try_singles(fit, []);
+    if (!singles.some(complete)) singles.push(...(await this.try_singles(others, singles)));
     let best = singles.filter((e) => e.explained > 0).sort(by_rank);
     if (best.length > 0 && !complete(best[0])) {
       const pairs = best
