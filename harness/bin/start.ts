@@ -46,7 +46,9 @@ async function worker(name: string, patches: readonly PatchId[]): Promise<number
       },
     },
   );
-  send({ judgement, output });
+  await new Promise((sent) => process.send?.({ judgement, output } satisfies Message, sent));
+  // the open channel would keep this process alive
+  process.disconnect();
   return 0;
 }
 
