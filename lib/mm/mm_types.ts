@@ -14,8 +14,8 @@ import { FOLIO_MAPPING_ANON } from './page.ts';
 import { PAGE_SIZE } from './physmem.ts';
 import type { userfaultfd_ctx } from './userfaultfd/userfaultfd.ts';
 
-// vm_flags (include/linux/mm.h: VM_*). Leaves out the flags above bit 31: VM_DROPPABLE, VM_UFFD_MINOR, VM_SEALED and
-// VM_UFFD_RWP.
+// vm_flags (include/linux/mm.h: VM_*), which fit in an int32 here. VM_SEALED, upstream's bit 42, has the place of
+// VM_ARCH_1, which x86 does not use. Leaves out the other flags above bit 31: VM_DROPPABLE, VM_UFFD_MINOR and VM_UFFD_RWP.
 export const VM_NONE = 0;
 export const VM_READ = 1 << 0;
 export const VM_WRITE = 1 << 1;
@@ -41,6 +41,7 @@ export const VM_ACCOUNT = 1 << 20;
 export const VM_NORESERVE = 1 << 21;
 export const VM_HUGETLB = 1 << 22;
 export const VM_SYNC = 1 << 23;
+export const VM_SEALED = 1 << 24;
 export const VM_WIPEONFORK = 1 << 25;
 export const VM_DONTDUMP = 1 << 26;
 export const VM_SOFTDIRTY = 1 << 27;

@@ -46,7 +46,7 @@ import {
   set_pte_at,
 } from '../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../boot.ts';
-import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM } from '../errno.ts';
+import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
@@ -118,6 +118,7 @@ import {
   map_deny_write_exec,
   vm_flags_reset,
   vma_find,
+  vma_is_sealed,
   vma_iterator,
   vma_prev,
   vma_wants_manual_pte_write_upgrade,
@@ -492,6 +493,7 @@ function* mprotect_fixup(
   const oldflags = vma.vm_flags;
   const nrpages = (end - start) / PAGE_SIZE;
   let charged = 0;
+  if (vma_is_sealed(vma)) return -EPERM;
   if (newflags === oldflags) {
     at.prev = vma;
     return 0;

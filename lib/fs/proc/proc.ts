@@ -7,7 +7,8 @@ import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel
 import { hugetlb_report_meminfo, nr_hugepages_store_common } from '../../mm/hugetlb/pool.ts';
 import type { file_operations } from '../fs.ts';
 import { type proc_pid_entry, vfs_register_text } from '../namei.ts';
-import { proc_pagemap_operations, show_maps, show_smaps, task_mem } from './task_mmu.ts';
+import { proc_pagemap_operations } from './task_mmu/pagemap.ts';
+import { show_maps, show_smaps, task_mem } from './task_mmu/task_mmu.ts';
 
 /** fs/proc/meminfo.c: show_val_kb() */
 function meminfo_line(label: string, pages: number): string {

@@ -22,7 +22,7 @@ import {
   pte_clear,
 } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
-import { EAGAIN, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM } from '../../errno.ts';
+import { EAGAIN, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../../kernel/sched/core.ts';
@@ -58,6 +58,7 @@ import {
   VM_MAYBE_GUARD,
   VM_PFNMAP,
   VM_RAND_READ,
+  VM_WRITE,
   VM_SEQ_READ,
   VM_SHARED,
   VM_SPECIAL,
@@ -108,7 +109,7 @@ import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_mapcount, folio_maybe_mapped_shared } from '../rmap/rmap.ts';
 import { userfaultfd_armed, userfaultfd_remove } from '../userfaultfd/userfaultfd.ts';
 import { vma_modify_flags } from '../vma/merge.ts';
-import { vma_iterator, vma_lookup } from '../vma/vma.ts';
+import { vma_is_sealed, vma_iterator, vma_lookup } from '../vma/vma.ts';
 import { madvise_pageout } from './pageout.ts';
 
 // include/uapi/asm-generic/mman-common.h
@@ -502,8 +503,34 @@ function advised_flags(m: Machine, madv: madvise_behavior): { flags: number; err
   }
 }
 
+/** True for an advice that drops what the range holds (mm/madvise.c: is_discard()). Leaves out MADV_REMOVE. */
+function is_discard(behavior: number): boolean {
+  switch (behavior) {
+    case MADV_FREE:
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_DONTFORK:
+    case MADV_WIPEONFORK:
+    case MADV_GUARD_INSTALL:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/**
+ * False for a discard of sealed anonymous memory that the user cannot write to anyway (mm/madvise.c:
+ * can_madvise_modify()). Leaves out protection keys.
+ */
+function can_madvise_modify(madv: madvise_behavior): boolean {
+  const vma = madv.vma as vm_area_struct;
+  if (!vma_is_sealed(vma) || !is_discard(madv.behavior) || !vma_is_anonymous(vma)) return true;
+  return (vma.vm_flags & VM_WRITE) !== 0;
+}
+
 /** Leaves out WILLNEED, COLD, REMOVE and KSM's advices (mm/madvise.c: madvise_vma_behavior()). */
 function* madvise_vma_behavior(m: Machine, madv: madvise_behavior): Gen<number> {
+  if (!can_madvise_modify(madv)) return -EPERM;
   switch (madv.behavior) {
     case MADV_FREE:
     case MADV_DONTNEED:

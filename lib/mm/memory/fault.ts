@@ -141,6 +141,7 @@ import {
   handle_userfault,
   userfaultfd_armed,
   userfaultfd_huge_pmd_wp,
+  userfaultfd_wp_async,
   userfaultfd_missing,
   userfaultfd_wp,
 } from '../userfaultfd/userfaultfd.ts';
@@ -555,9 +556,9 @@ function* create_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
 function* wp_huge_pmd(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   if (vma_is_anonymous(vma)) {
-    if (!(vmf.flags & FAULT_FLAG_UNSHARE) && userfaultfd_huge_pmd_wp(vma, vmf.orig_pmd))
-      return yield* handle_userfault(m, vmf, VM_UFFD_WP);
-    return yield* do_huge_pmd_wp_page(m, vmf);
+    const uffd_wp = !(vmf.flags & FAULT_FLAG_UNSHARE) && userfaultfd_huge_pmd_wp(vma, vmf.orig_pmd);
+    if (!uffd_wp) return yield* do_huge_pmd_wp_page(m, vmf);
+    if (!userfaultfd_wp_async(vma)) return yield* handle_userfault(m, vmf, VM_UFFD_WP);
   }
   const huge_fault = vma.vm_ops?.huge_fault;
   if ((vma.vm_flags & (VM_SHARED | VM_MAYSHARE)) !== 0 && huge_fault) {

@@ -2,7 +2,7 @@
 
 import { ALIGN, PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
-import { EFAULT, EINTR, EINVAL, ENOMEM } from '../../errno.ts';
+import { EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { mm_populate } from '../gup/gup.ts';
@@ -42,7 +42,15 @@ import {
 import { security_vm_enough_memory_mm, vm_unacct_memory } from '../util.ts';
 import { copy_vma, split_vma, sysctl_max_map_count, vma_merge_extend } from '../vma/merge.ts';
 import { do_vmi_munmap } from '../vma/unmap.ts';
-import { linear_anon_page_index, vma_find, vma_iterator, vma_lookup, vma_next, vma_prev } from '../vma/vma.ts';
+import {
+  linear_anon_page_index,
+  vma_find,
+  vma_is_sealed,
+  vma_iterator,
+  vma_lookup,
+  vma_next,
+  vma_prev,
+} from '../vma/vma.ts';
 import { move_page_tables, pagetable_move_control } from './move_page_tables.ts';
 
 // include/uapi/linux/mman.h
@@ -367,6 +375,7 @@ function align_hugetlb(m: Machine, vrm: vma_remap_struct): boolean {
 function check_prep_vma(m: Machine, vrm: vma_remap_struct): number {
   const vma = vrm.vma;
   if (vma === null) return -EFAULT;
+  if (vma_is_sealed(vma)) return -EPERM;
   if (is_vm_hugetlb_page(vma) && !align_hugetlb(m, vrm)) return -EINVAL;
   vrm_populate_calculated(vrm);
   if (!vrm_implies_new_addr(vrm)) vrm.new_addr = vrm.addr;

@@ -388,7 +388,13 @@ function* userfaultfd_zeropage(m: Machine, ctx: userfaultfd_ctx, arg: number): G
  * Write-protects pages of a vma or removes the protection. Returns the pages changed or -errno (mm/userfaultfd.c:
  * uffd_wp_range()).
  */
-function* uffd_wp_range(m: Machine, vma: vm_area_struct, start: number, len: number, enable_wp: boolean): Gen<number> {
+export function* uffd_wp_range(
+  m: Machine,
+  vma: vm_area_struct,
+  start: number,
+  len: number,
+  enable_wp: boolean,
+): Gen<number> {
   let cp_flags = enable_wp ? MM_CP_UFFD_WP : MM_CP_UFFD_WP_RESOLVE;
   if (!enable_wp && vma_wants_manual_pte_write_upgrade(vma)) cp_flags |= MM_CP_TRY_CHANGE_WRITABLE;
   const tlb = new mmu_gather();

@@ -2,7 +2,7 @@
 
 import { PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../../boot.ts';
-import { EINTR, EINVAL, ENOMEM } from '../../errno.ts';
+import { EINTR, EINVAL, ENOMEM, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
@@ -35,6 +35,7 @@ import {
   vma_close,
   vma_erase,
   vma_find,
+  vma_is_sealed,
   vma_iter_at,
   vma_iter_set,
   vma_iterator,
@@ -170,6 +171,7 @@ export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen
   const mm = first.vm_mm;
   if (vms.start > first.vm_start) {
     if (vms.end < first.vm_end && mm.mm_mt.length >= sysctl_max_map_count) return -ENOMEM;
+    if (vma_is_sealed(first)) return -EPERM;
     const error = yield* __split_vma(m, vmi, first, vms.start, true);
     if (error) return error;
   }
@@ -178,6 +180,10 @@ export function* vms_gather_munmap_vmas(m: Machine, vms: vma_munmap_struct): Gen
   if (vms.prev !== null) vms.unmap_start = vms.prev.vm_end;
 
   for (let next = vma_find(vmi, vms.end); next !== null; next = vma_find(vmi, vms.end)) {
+    if (vma_is_sealed(next)) {
+      reattach_vmas(vms);
+      return -EPERM;
+    }
     if (next.vm_end > vms.end) {
       const error = yield* __split_vma(m, vmi, next, vms.end, false);
       if (error) {

@@ -20,6 +20,7 @@ import {
   VM_MAYWRITE,
   type vm_operations_struct,
   VM_PFNMAP,
+  VM_SEALED,
   VM_SHARED,
   VM_WRITE,
   vma_pages,
@@ -190,6 +191,11 @@ export function vm_flags_reset(vma: vm_area_struct, flags: number): void {
  */
 export function vm_flags_set(vma: vm_area_struct, flags: number): void {
   vma.vm_flags |= flags;
+}
+
+/** True if the mapping may not be changed any more (mm/vma.h: vma_is_sealed()). */
+export function vma_is_sealed(vma: vm_area_struct): boolean {
+  return (vma.vm_flags & VM_SEALED) !== 0;
 }
 
 /** Sets the range and both page offsets (mm/vma.c: vma_set_range()). */

@@ -72,6 +72,7 @@ import { sys_madvise } from '../../../mm/madvise/madvise.ts';
 import { sys_memfd_create } from '../../../mm/memfd.ts';
 import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
 import { sys_mprotect } from '../../../mm/mprotect.ts';
+import { sys_mseal } from '../../../mm/mseal.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
 import { sys_userfaultfd } from '../../../mm/userfaultfd/userfaultfd.ts';
 import { Unmodelled } from '../../../unmodelled.ts';
@@ -246,6 +247,7 @@ const table = new Map<number, readonly [string, handler]>([
   [434, ['iu', plain(sys_pidfd_open)]],
   [435, ['pp', sys_clone3]],
   [439, ['ipii', do_faccessat]],
+  [462, ['ppp', sys_mseal]],
 ]);
 
 /** Returns a register as a parameter of the type. NON-KERNEL: what SYSCALL_DEFINE's casts do. */
