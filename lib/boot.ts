@@ -21,6 +21,7 @@ import type { dev_pagemap } from './mm/memremap.ts';
 import type { anon_vma, mm_struct } from './mm/mm_types.ts';
 import { Vmemmap } from './mm/page.ts';
 import { zone } from './mm/page_alloc.ts';
+import type { Block } from './mm/contents.ts';
 import { PhysMem } from './mm/physmem.ts';
 import { slab_state } from './mm/slub.ts';
 import { initcalls, modules } from './modules.ts';
@@ -135,8 +136,8 @@ export class Machine {
   /** TLB flushes since boot */
   tlb_flushes = 0;
 
-  /** user memory that holds the CPUs' TLBs, 0 without */
-  private readonly tlbs: number;
+  /** user memory that holds the CPUs' TLBs, null without */
+  private readonly tlbs: Block | null;
 
   constructor(config: MachineConfig) {
     this.config = {
@@ -154,7 +155,7 @@ export class Machine {
     };
     const memory = this.config.user_memory;
     this.ram = new PhysMem(memory);
-    this.tlbs = memory?.take_slab() ?? 0;
+    this.tlbs = memory?.take() ?? null;
     this.patches = new Set(this.config.patches);
     const { patch, seam, layout } = apply_patches(this.config.patches);
     this.patch = patch;
@@ -163,7 +164,7 @@ export class Machine {
     this.page = new Vmemmap(this);
     this.device_private = seam.device_private_numbers(this, layout);
     for (let i = 0; i < this.config.cpus; i++)
-      this.cpus.push(new Cpu(i, memory, this.tlbs === 0 ? 0 : this.tlbs + i * TLB_BYTES));
+      this.cpus.push(new Cpu(i, memory, this.tlbs === null ? 0 : this.tlbs.at + i * TLB_BYTES));
     this.current = new task_struct(0, 'swapper');
     this.iomem = new resource_state(this);
     this.lru = new lru_state(this);
@@ -178,10 +179,10 @@ export class Machine {
     return BOOT_TIME_NS + this.sched.now;
   }
 
-  /** Gives back what the machine has in user memory; it cannot run any more. */
+  /** Gives back the memory of page contents and TLBs; the machine cannot run any more. */
   release(): void {
     this.ram.release();
-    this.config.user_memory?.give_slab(this.tlbs);
+    if (this.tlbs !== null) this.config.user_memory?.give(this.tlbs);
   }
 }
 

@@ -2,28 +2,15 @@
 
 import type { Machine } from '../../lib/boot.ts';
 import { pfn_to_page } from '../../lib/mm/page.ts';
-import { PAGES_PER_SECTION } from '../../lib/mm/physmem.ts';
+import { PAGES_PER_SECTION, Slab } from '../../lib/mm/physmem.ts';
 import { type dmirror_chunk, test_hmm_state } from '../../lib/test_hmm/dmirror.ts';
 
 type TypedArray = Float64Array | Int32Array | Uint32Array | Uint16Array | Uint8Array;
 type Fields = Record<string, unknown>;
 
 const SLAB_PAGES = 512;
-const PAGE_SIZE = 4096;
 /** Number of device pages handed out in a run above which searching for them is slower than copying all. */
 const MANY = 4096;
-
-/** 2 MiB of memory; `used` marks the pages that were ever written (lib/mm/physmem.ts). */
-interface SlabLike {
-  u8: Uint8Array;
-  used: Uint8Array;
-}
-
-interface Slab {
-  slab: SlabLike;
-  used: Uint8Array;
-  pages: { at: number; bytes: Uint8Array }[];
-}
 
 /** A device's free list at the time of the snapshot. A run takes pages from its front. */
 interface FreeList {
@@ -38,11 +25,6 @@ function is_typed_array(x: object): x is TypedArray {
   return ArrayBuffer.isView(x) && !(x instanceof DataView);
 }
 
-function is_slab(x: object): x is SlabLike {
-  const s = x as Partial<SlabLike>;
-  return s.u8 instanceof Uint8Array && s.used instanceof Uint8Array && s.u8.length === SLAB_PAGES * PAGE_SIZE;
-}
-
 /**
  * State of a machine without live tasks. restore() puts back everything reachable from the machine. Variables captured
  * by closures are not seen, so a run that matters is repeated on a new machine.
@@ -54,7 +36,7 @@ export class Snapshot {
   private readonly maps: { map: Map<unknown, unknown>; entries: [unknown, unknown][] }[] = [];
   private readonly sets: { set: Set<unknown>; items: unknown[] }[] = [];
   private readonly typed: { a: TypedArray; copy: TypedArray }[] = [];
-  private readonly slabs: Slab[] = [];
+  private readonly slabs: (() => void)[] = [];
   /** The columns of struct page, by rows. */
   private readonly columns: { a: TypedArray; copy: TypedArray }[] = [];
   private readonly rows: number;
@@ -114,11 +96,8 @@ export class Snapshot {
       const items = [...(o as Set<unknown>)];
       this.sets.push({ set: o, items });
       for (const x of items) this.visit(x);
-    } else if (is_slab(o)) {
-      const pages: { at: number; bytes: Uint8Array }[] = [];
-      for (let i = 0; i < SLAB_PAGES; i++)
-        if (o.used[i] !== 0) pages.push({ at: i * PAGE_SIZE, bytes: o.u8.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE) });
-      this.slabs.push({ slab: o, used: o.used.slice(), pages });
+    } else if (o instanceof Slab) {
+      this.slabs.push(o.keep());
     } else if (Symbol.iterator in o && 'next' in o) {
       throw new Error('a machine with a live task cannot be put back to where it was');
     } else if (!(o instanceof WeakMap)) {
@@ -155,7 +134,7 @@ export class Snapshot {
       for (const x of items) set.add(x);
     }
     for (const { a, copy } of this.typed) a.set(copy);
-    for (const s of this.slabs) restore_slab(s);
+    for (const put_back of this.slabs) put_back();
   }
 
   /** Returns the rows that differ from the snapshot, for tests: restore() must leave none. */
@@ -214,10 +193,4 @@ export class Snapshot {
       }
     }
   }
-}
-
-function restore_slab({ slab, used, pages }: Slab): void {
-  for (let i = 0; i < SLAB_PAGES; i++) if (slab.used[i] !== 0) slab.u8.fill(0, i * PAGE_SIZE, (i + 1) * PAGE_SIZE);
-  slab.used.set(used);
-  for (const p of pages) slab.u8.set(p.bytes, p.at);
 }

@@ -91,19 +91,23 @@ export function run_suite(
     const found = m.log.oopses.length === 0 ? audit(m) : [];
     if (found.length > 0) findings.push({ name, found });
   };
-  const status = runProgram(
-    m,
-    function* (c) {
-      yield* prepare(m, c, o);
-      return yield* runSuite(c, list, argv, print, { after_test, watch });
-    },
-    print,
-  );
-  reports.push(...taker.take(null));
-  return {
-    code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-    reports,
-    log: m.log.lines,
-    findings,
-  };
+  try {
+    const status = runProgram(
+      m,
+      function* (c) {
+        yield* prepare(m, c, o);
+        return yield* runSuite(c, list, argv, print, { after_test, watch });
+      },
+      print,
+    );
+    reports.push(...taker.take(null));
+    return {
+      code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+      reports,
+      log: m.log.lines,
+      findings,
+    };
+  } finally {
+    m.release();
+  }
 }

@@ -247,7 +247,7 @@ export function replay_program(
   const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
   const command = command_line('replay', file, `--only ${program.id}`, ...states);
   let report = '';
-  const { stop } = run_ops(
+  const { machine, stop } = run_ops(
     program.config,
     ops,
     {
@@ -271,6 +271,7 @@ export function replay_program(
     },
     patches,
   );
+  machine.release();
   if (report === '' && !same_end(program.end, stop))
     report = `program ${program.id} should have ended: ${JSON.stringify(program.end)}`;
   return { id: program.id, identical: report === '', report };
@@ -278,7 +279,8 @@ export function replay_program(
 
 /** Returns the program with the model's answers in place of Linux's. Throws where the model has none. */
 export function record_program(program: Program, patches: readonly PatchId[] = []): Program {
-  const { answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id), {}, patches);
+  const { machine, answers, stop } = run_ops(program.config, parse_ops(program.ops, program.id), {}, patches);
+  machine.release();
   const end = recorded_end(stop);
   const { id, theme, config, ops } = program;
   return { id, theme, config, ops, results: answers.map(answer_text), ...(end === undefined ? {} : { end }) };

@@ -102,11 +102,6 @@ function block_free(m: Machine, folio: number): void {
   s.used.fill(0, i, i + folio_nr_pages(m, folio));
 }
 
-/** Returns the bytes of a page of system memory. */
-function bytes_of(m: Machine, pfn: number): Uint8Array {
-  return m.ram.slab(pfn).u8.subarray((pfn & (BLOCK - 1)) * PAGE_SIZE, ((pfn & (BLOCK - 1)) + 1) * PAGE_SIZE);
-}
-
 function device_bytes(s: block_state, page: number): Uint8Array {
   return s.contents.subarray((page - s.first) * PAGE_SIZE, (page - s.first + 1) * PAGE_SIZE);
 }
@@ -137,7 +132,7 @@ function* to_device(m: Machine, s: block_state, args: migrate_vma, order: number
       const from = migrate_pfn_to_page(m, v);
       for (let k = 0; k < 1 << order; k++) {
         if (from === 0) device_bytes(s, page + k).fill(0);
-        else device_bytes(s, page + k).set(bytes_of(m, page_to_pfn(m, from) + k));
+        else device_bytes(s, page + k).set(m.ram.bytes(page_to_pfn(m, from) + k));
       }
       dst[i] = migrate_pfn(page_to_pfn(m, page)) + (v & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
     }
@@ -160,7 +155,7 @@ function* fill_system(m: Machine, s: block_state, args: migrate_vma): Gen<number
     if (folio === 0) return VM_FAULT_OOM;
     yield* lock_page(m, folio);
     const pfn = page_to_pfn(m, folio);
-    for (let k = 0; k < 1 << order; k++) bytes_of(m, pfn + k).set(device_bytes(s, page + k));
+    for (let k = 0; k < 1 << order; k++) m.ram.bytes(pfn + k).set(device_bytes(s, page + k));
     dst[i] = migrate_pfn(pfn) + (v & MIGRATE_PFN_WRITE) + (order > 0 ? MIGRATE_PFN_COMPOUND : 0);
   }
   return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
+import { page_pool, PageBuffer } from './contents.ts';
 import { PhysMem } from './physmem.ts';
 
 const PAGE = 4096;
@@ -71,12 +72,41 @@ t.test('copies and reads go over the edges of the pieces that memory comes in', 
   t.equal(ram.bytes(601)[0], 0);
   ram.clear(600);
   t.equal(ram.bytes(600)[0], 0, 'a copy is a use');
-  const to = new Uint8Array(5 * PAGE);
+  const to = new PageBuffer();
   ram.read(510, 4, to, PAGE);
+  for (let i = 1; i < 5; i++) ram.write(100 + i, to, i * PAGE);
   t.same(
-    [0, 1, 2, 3, 4].map((i) => to[i * PAGE + 5]),
+    [0, 1, 2, 3, 4].map((i) => ram.bytes(100 + i)[5]),
     [0, 0x11, 0x12, 0x13, 0x14],
   );
   t.throws(() => ram.copy(2047, 0, 2), { name: 'Oops' });
+  t.end();
+});
+
+t.test('what was only cleared, or copied from such, takes no memory', (t) => {
+  const ram = new PhysMem();
+  ram.set_linear(0, 2 * CHUNK, true);
+  for (let i = 0; i < CHUNK; i++) ram.clear(i);
+  ram.copy(CHUNK, 0, CHUNK);
+  t.equal(ram.resident_bytes(), 0);
+  t.same([ram.is_zero(0), ram.is_zero(CHUNK + 7)], [true, true]);
+  ram.bytes(7)[4095] = 1;
+  t.same([ram.is_zero(6), ram.is_zero(7)], [true, false]);
+  t.end();
+});
+
+t.test("contents of a machine that has ended are the next one's", (t) => {
+  const before = page_pool.taken;
+  for (let k = 0; k < 5; k++) {
+    const ram = new PhysMem();
+    ram.set_linear(0, 4 * CHUNK, true);
+    for (let i = 0; i < 4; i++) {
+      t.ok(ram.bytes(i * CHUNK).every((b) => b === 0));
+      ram.bytes(i * CHUNK).fill(0xaa);
+    }
+    t.equal(page_pool.taken, before + 4);
+    ram.release();
+  }
+  t.equal(page_pool.taken, before);
   t.end();
 });

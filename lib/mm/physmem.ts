@@ -1,28 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { SLAB_BYTES, type UserMemory } from '../arch/x86/user/memory.ts';
+import type { UserMemory } from '../arch/x86/user/memory.ts';
 import { Oops } from '../kernel/printk.ts';
+import { PAGE_SIZE, page_pool, type PageBuffer, Slab, SLAB_BYTES, SLAB_PAGES, USED, USED_CODE } from './contents.ts';
 
-export const PAGE_SHIFT = 12;
-export const PAGE_SIZE = 4096;
+export { PAGE_SHIFT, PAGE_SIZE, Slab, USED_CODE } from './contents.ts';
 /** pfns in a section of the memory map, 128 MiB (arch/x86/include/asm/sparsemem.h: SECTION_SIZE_BITS) */
 export const PAGES_PER_SECTION = 32768;
 const SECTION_SHIFT = 15;
-/** pfns per allocation of contents: 2 MiB, so that a huge page is contiguous */
-const SLAB_PAGES = 512;
-
-/** Contents of 2 MiB of physical memory. NON-KERNEL. */
-export interface Slab {
-  readonly u8: Uint8Array;
-  readonly u32: Uint32Array;
-  /** 1 for a page that was accessed before and may not be zero; USED_CODE too, for one with translated code */
-  readonly used: Uint8Array;
-  /** byte offset in user memory, 0 for contents that are elsewhere */
-  readonly at: number;
-}
-
-/** In Slab.used: nobody wrote to the page since code of it was translated (lib/arch/x86/user). */
-export const USED_CODE = 2;
 
 /** 128 MiB of physical address space in use. NON-KERNEL (upstream: struct mem_section). */
 interface Section {
@@ -35,8 +20,8 @@ interface Section {
 }
 
 /**
- * The contents of physical memory and the kernel's linear map of it. Contents are allocated at the first access; pfns
- * are below 2^31. NON-KERNEL (upstream: the linear map of arch/x86/mm/init_64.c).
+ * The contents of physical memory and the kernel's linear map of it. pfns are below 2^31. NON-KERNEL (upstream: the
+ * linear map of arch/x86/mm/init_64.c).
  */
 export class PhysMem {
   private readonly sections: (Section | undefined)[] = [];
@@ -46,39 +31,32 @@ export class PhysMem {
   /** pages with translated code that may have been written to, so far */
   code_writes = 0;
 
-  /** With `memory` contents are allocated there, for programs that run on the CPU; release() gives them back. */
+  /** With `memory` contents are in there, for programs that run on the CPU. */
   constructor(memory: UserMemory | null = null) {
     this.memory = memory;
   }
 
-  /** Frees all contents in user memory when the machine has ended. */
+  /** Gives back all memory of contents when the machine has ended. */
   release(): void {
-    for (const s of this.sections) for (let i = 0; i < (s?.slabs.length ?? 0); i++) this.drop_slab(s as Section, i);
+    for (const s of this.sections) for (const slab of s?.slabs ?? []) slab?.release();
+    this.placed.length = 0;
   }
 
   private drop_slab(s: Section, i: number): void {
     const slab = s.slabs[i];
     s.slabs[i] = undefined;
+    // Contents outside user memory are the collector's: a stale TLB entry, or a snapshot, may have them still.
     if (slab === undefined || this.memory === null) return;
     this.placed[slab.at / SLAB_BYTES] = undefined;
-    this.memory.give_slab(slab.at, slab.used);
+    slab.release();
   }
 
   private new_slab(): Slab {
-    const used = new Uint8Array(SLAB_PAGES);
-    if (this.memory === null) {
-      const bytes = new ArrayBuffer(SLAB_BYTES);
-      return { u8: new Uint8Array(bytes), u32: new Uint32Array(bytes), used, at: 0 };
-    }
-    const at = this.memory.take_slab();
-    const { buffer } = this.memory.memory;
-    const slab = {
-      u8: new Uint8Array(buffer, at, SLAB_BYTES),
-      u32: new Uint32Array(buffer, at, SLAB_BYTES / 4),
-      used,
-      at,
-    };
-    this.placed[at / SLAB_BYTES] = slab;
+    if (this.memory === null) return new Slab(page_pool);
+    // translated code finds the bytes by their offset, so they have one from the start
+    const slab = new Slab(this.memory);
+    slab.need_block();
+    this.placed[slab.at / SLAB_BYTES] = slab;
     return slab;
   }
 
@@ -89,10 +67,15 @@ export class PhysMem {
     return slab;
   }
 
-  /** Marks page `at` of the slab as used. */
+  /** Gives page `at` of the slab bytes, which may be written from now on. */
   touch(slab: Slab, at: number): void {
-    if (slab.used[at] === USED_CODE) this.code_writes++;
-    slab.used[at] = 1;
+    if (slab.used[at] === USED_CODE) this.code_write(slab, at);
+    else slab.need_bytes(at);
+  }
+
+  private code_write(slab: Slab, at: number): void {
+    this.code_writes++;
+    slab.used[at] = USED;
   }
 
   section(pfn: number): Section {
@@ -155,29 +138,36 @@ export class PhysMem {
     return slab.u8.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
   }
 
-  /** Copies `nr` pages from `pfn` on to `to` at byte offset `at`. An access outside the linear map is an oops. */
-  read(pfn: number, nr: number, to: Uint8Array, at: number): void {
+  /** Copies `nr` pages from `pfn` on to a buffer's byte offset. An access outside the linear map is an oops. */
+  read(pfn: number, nr: number, to: PageBuffer, at: number): void {
     while (nr > 0) {
       const slab = this.slab(pfn);
       const i = pfn & (SLAB_PAGES - 1);
       const n = Math.min(nr, SLAB_PAGES - i);
-      to.set(slab.u8.subarray(i * PAGE_SIZE, (i + n) * PAGE_SIZE), at);
+      to.take_pages(at, slab, i, n);
       pfn += n;
       nr -= n;
       at += n * PAGE_SIZE;
     }
   }
 
-  /** Zeroes a page; one that was never accessed is zero already (include/linux/highmem.h: clear_highpage()). */
+  /** Copies the page at a buffer's byte offset to `pfn`. */
+  write(pfn: number, from: PageBuffer, at: number): void {
+    const slab = this.slab(pfn);
+    const i = pfn & (SLAB_PAGES - 1);
+    if (slab.used[i] === USED_CODE) this.code_write(slab, i);
+    from.give_page(at, slab, i);
+  }
+
+  /** Zeroes a page (include/linux/highmem.h: clear_highpage()). */
   clear(pfn: number): void {
     const slab = this.slab(pfn);
     const at = pfn & (SLAB_PAGES - 1);
-    const clean = slab.used[at] === 0;
-    this.touch(slab, at);
-    if (!clean) slab.u8.fill(0, at * PAGE_SIZE, (at + 1) * PAGE_SIZE);
+    if (slab.used[at] === USED_CODE) this.code_write(slab, at);
+    slab.fill(at, 0);
   }
 
-  /** Copies pages between two ranges of the linear map. */
+  /** Copies pages between two ranges of the linear map, which do not overlap. */
   copy(dst: number, src: number, nr = 1): void {
     while (nr > 0) {
       const d = this.slab(dst);
@@ -185,22 +175,23 @@ export class PhysMem {
       const di = dst & (SLAB_PAGES - 1);
       const si = src & (SLAB_PAGES - 1);
       const n = Math.min(nr, SLAB_PAGES - di, SLAB_PAGES - si);
-      for (let k = 0; k < n; k++) {
-        this.touch(d, di + k);
-        if (s.used[si + k] === 0) s.used[si + k] = 1;
-      }
-      if (d === s) d.u8.copyWithin(di * PAGE_SIZE, si * PAGE_SIZE, (si + n) * PAGE_SIZE);
-      else d.u8.set(s.u8.subarray(si * PAGE_SIZE, (si + n) * PAGE_SIZE), di * PAGE_SIZE);
+      for (let k = di; k < di + n; k++) if (d.used[k] === USED_CODE) this.code_write(d, k);
+      d.copy(di, s, si, n);
       dst += n;
       src += n;
       nr -= n;
     }
   }
 
+  /** Returns true if a page contains only zeroes. */
+  is_zero(pfn: number): boolean {
+    return this.slab(pfn).is_zero(pfn & (SLAB_PAGES - 1));
+  }
+
   /** Returns the bytes of contents that are allocated. */
   resident_bytes(): number {
     let n = 0;
-    for (const s of this.sections) for (const slab of s?.slabs ?? []) if (slab !== undefined) n += slab.u8.length;
+    for (const s of this.sections) for (const slab of s?.slabs ?? []) n += slab?.u8.length ?? 0;
     return n;
   }
 }

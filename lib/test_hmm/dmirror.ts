@@ -19,7 +19,7 @@ import {
   MMU_NOTIFY_MIGRATE,
 } from '../mm/mmu_notifier.ts';
 import { page_folio, page_to_pfn } from '../mm/page.ts';
-import { PAGE_SIZE } from '../mm/physmem.ts';
+import { PAGE_SIZE, PageBuffer } from '../mm/contents.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { HMM_DMIRROR_MEMORY_DEVICE_PRIVATE } from './uapi.ts';
 
@@ -200,8 +200,6 @@ export class test_hmm_state {
   /** Open mirrors by id. */
   readonly dmirrors = new Map<number, dmirror>();
   next_id = 1;
-  /** Bounce buffers of finished ioctls, for reuse. */
-  readonly spare: Uint8Array[] = [];
   constructor(spm_addr_dev0: number, spm_addr_dev1: number) {
     this.spm_addr_dev0 = spm_addr_dev0;
     this.spm_addr_dev1 = spm_addr_dev1;
@@ -277,29 +275,13 @@ export function dmirror_page_to_device(m: Machine, page: number): dmirror_device
 
 /** Kernel buffer through which an ioctl copies pages (lib/test_hmm.c: struct dmirror_bounce). */
 export class dmirror_bounce {
-  readonly mod: test_hmm_state;
   readonly size: number;
   readonly addr: number;
   cpages = 0;
-  private bytes: Uint8Array | null = null;
-  constructor(mod: test_hmm_state, addr: number, size: number) {
-    this.mod = mod;
+  readonly ptr = new PageBuffer();
+  constructor(addr: number, size: number) {
     this.addr = addr;
     this.size = size;
-  }
-  /** The buffer, allocated at the first access. Its initial contents are undefined, as with vmalloc(). */
-  get ptr(): Uint8Array {
-    if (this.bytes === null) {
-      const spare = this.mod.spare;
-      const i = spare.findIndex((b) => b.length >= this.size && b.length <= 4 * this.size);
-      this.bytes = i >= 0 ? spare.splice(i, 1)[0] : new Uint8Array(this.size);
-    }
-    return this.bytes;
-  }
-  free(): void {
-    if (this.bytes !== null && this.bytes.length <= 1 << 28 && this.mod.spare.length < 4)
-      this.mod.spare.push(this.bytes);
-    this.bytes = null;
   }
 }
 
@@ -307,21 +289,16 @@ export class dmirror_bounce {
  * Returns a bounce buffer for `size` bytes from `addr` on, or -ENOMEM if it is larger than all memory
  * (lib/test_hmm.c: dmirror_bounce_init()).
  */
-export function dmirror_bounce_init(
-  m: Machine,
-  mod: test_hmm_state,
-  addr: number,
-  size: number,
-): dmirror_bounce | number {
+export function dmirror_bounce_init(m: Machine, addr: number, size: number): dmirror_bounce | number {
   const pages = size / PAGE_SIZE;
   if (pages > m.zone.managed_pages) return -ENOMEM;
   if (pages > m.zone.nr_free) throw new Unmodelled('vmalloc: more than free memory, which wakes the OOM killer');
-  return new dmirror_bounce(mod, addr, size);
+  return new dmirror_bounce(addr, size);
 }
 
 /** Frees a bounce buffer (lib/test_hmm.c: dmirror_bounce_fini()). */
 export function dmirror_bounce_fini(bounce: dmirror_bounce): void {
-  bounce.free();
+  bounce.ptr.free();
 }
 
 /**
@@ -387,7 +364,7 @@ export function dmirror_do_write(m: Machine, d: dmirror, start: number, end: num
     const entry = d.pt.load(pfn);
     const page = xa_untag_pointer(entry);
     if (page === 0 || xa_pointer_tag(entry) !== DPT_XA_TAG_WRITE) return -ENOENT;
-    m.ram.bytes(page_to_pfn(m, page)).set(bounce.ptr.subarray(at, at + PAGE_SIZE));
+    m.ram.write(page_to_pfn(m, page), bounce.ptr, at);
     m.sched.spend(COPY_PAGE_NS);
     bounce.cpages++;
   }

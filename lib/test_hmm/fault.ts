@@ -239,7 +239,7 @@ function* read_by(
   cmd: hmm_dmirror_cmd,
   fault: (start: number, end: number) => Gen<number>,
 ): Gen<number> {
-  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
+  const bounce = dmirror_bounce_init(m, cmd.addr, cmd.npages * PAGE_SIZE);
   if (typeof bounce === 'number') return bounce;
   let ret = yield* access(m, d, cmd, bounce, dmirror_do_read, fault);
   if (ret === 0 && (yield* copy_to_user(m, cmd.ptr, bounce.ptr, bounce.size)) !== 0) ret = -EFAULT;
@@ -265,7 +265,7 @@ export function* dmirror_read_unlocked(m: Machine, d: dmirror, cmd: hmm_dmirror_
 
 /** HMM_DMIRROR_WRITE: the device writes npages pages from ptr to addr on (lib/test_hmm.c: dmirror_write()). */
 export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
-  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, cmd.npages * PAGE_SIZE);
+  const bounce = dmirror_bounce_init(m, cmd.addr, cmd.npages * PAGE_SIZE);
   if (typeof bounce === 'number') return bounce;
   let ret = -EFAULT;
   if ((yield* copy_from_user(m, bounce.ptr, cmd.ptr, bounce.size)) === 0) {
@@ -282,7 +282,7 @@ export function* dmirror_write(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Ge
  */
 export function* dmirror_copy_back(m: Machine, d: dmirror, cmd: hmm_dmirror_cmd): Gen<number> {
   const size = cmd.npages * PAGE_SIZE;
-  const bounce = dmirror_bounce_init(m, d.mdevice.mod, cmd.addr, size);
+  const bounce = dmirror_bounce_init(m, cmd.addr, size);
   if (typeof bounce === 'number') return bounce;
   yield* mutex_lock(m, d.mutex);
   let ret = dmirror_do_read(m, d, cmd.addr, cmd.addr + size, bounce);

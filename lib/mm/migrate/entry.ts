@@ -110,14 +110,6 @@ import {
 } from '../rmap/walk.ts';
 import { folio_anon_vma } from '../util.ts';
 
-/** Returns true if the page contains only zeroes (include/linux/mm.h: pages_identical()). Leaves out KSM's checksum. */
-function pages_identical_to_zero(m: Machine, pfn: number): boolean {
-  const slab = m.ram.slab(pfn);
-  const at = (pfn & 511) * 1024;
-  for (let i = at; i < at + 1024; i++) if (slab.u32[i] !== 0) return false;
-  return true;
-}
-
 /**
  * Maps the zero page instead of a page of zeroes. Returns true if it did (mm/migrate.c:
  * try_to_map_unused_to_zeropage()).
@@ -138,7 +130,7 @@ function try_to_map_unused_to_zeropage(
   WARN_ON_ONCE(m, folio_is_device_private(m, folio), 'try_to_map_unused_to_zeropage');
   const vma = pvmw.vma;
   if (folio_test_mlocked(m, folio) || (vma.vm_flags & VM_LOCKED) !== 0) return false;
-  if (!pages_identical_to_zero(m, page_to_pfn(m, page))) return false;
+  if (!m.ram.is_zero(page_to_pfn(m, page))) return false;
   let newpte = pte_mkspecial(pfn_pte(page_to_pfn(m, m.zero_page), vma.vm_page_prot));
   if (pte_soft_dirty(old_pte)) newpte = pte_mksoft_dirty(newpte);
   if (pte_uffd(old_pte)) newpte = pte_mkuffd(newpte);

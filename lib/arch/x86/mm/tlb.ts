@@ -42,8 +42,9 @@ const tlb_single_page_flush_ceiling = 33;
 
 /**
  * A CPU with its TLB. An entry serves reads if rtag matches and writes if wtag matches; wtag is set for entries that
- * were writable and dirty when they were filled. Only the flush functions of this file, or a new entry in the same
- * slot, remove an entry. NON-KERNEL.
+ * were writable and dirty when they were filled. An entry of a page without bytes (mm/contents.ts) has its tags in
+ * lazy_rtag and lazy_wtag until tlb_need_bytes(). Only the flush functions of this file, or a new entry in the same slot,
+ * remove an entry. NON-KERNEL.
  */
 export class Cpu {
   readonly id: number;
@@ -51,6 +52,8 @@ export class Cpu {
   readonly tlb: number;
   readonly rtag: Float64Array;
   readonly wtag: Float64Array;
+  readonly lazy_rtag = new Float64Array(TLB_ENTRIES).fill(-1);
+  readonly lazy_wtag = new Float64Array(TLB_ENTRIES).fill(-1);
   /** two an entry, the first of them: what to add to an address, modulo 2^32, for its byte offset in user memory */
   readonly addend: Int32Array;
   readonly pfn = new Float64Array(TLB_ENTRIES);
@@ -66,6 +69,11 @@ export class Cpu {
     this.wtag = new Float64Array(buffer, tlb + TLB_LAYOUT.WRITE_TAG, TLB_ENTRIES).fill(-1);
     this.addend = new Int32Array(buffer, tlb + TLB_LAYOUT.ADDEND, TLB_ENTRIES * 2);
   }
+
+  /** Removes all entries. */
+  empty(): void {
+    for (const tags of [this.rtag, this.wtag, this.lazy_rtag, this.lazy_wtag]) tags.fill(-1);
+  }
 }
 
 /**
@@ -75,10 +83,7 @@ export class Cpu {
 function new_context(m: Machine, mm: mm_struct): void {
   if (m.tlb_next_ctx >= MAX_CTX) {
     m.tlb_next_ctx = 1;
-    for (const cpu of m.cpus) {
-      cpu.rtag.fill(-1);
-      cpu.wtag.fill(-1);
-    }
+    for (const cpu of m.cpus) cpu.empty();
     for (const other of m.mms)
       if (other !== mm && other.tlb_tag !== 0) other.tlb_tag = TAG_BASE + m.tlb_next_ctx++ * TAG_SPAN;
   }
@@ -91,9 +96,16 @@ function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number,
   const tag = tlb_tag(m, mm) + vpn;
   const slab = m.ram.slab(pfn);
   const at = pfn & (SLAB_PAGES - 1);
-  if (write) m.ram.touch(slab, at);
-  cpu.rtag[i] = tag;
-  cpu.wtag[i] = write ? tag : -1;
+  // Translated code does not know of pages without bytes.
+  if (m.config.user_memory !== null) {
+    if (write) m.ram.touch(slab, at);
+    else slab.need_bytes(at);
+  }
+  const lazy = slab.used[at] === 0;
+  cpu.rtag[i] = lazy ? -1 : tag;
+  cpu.wtag[i] = lazy || !write ? -1 : tag;
+  cpu.lazy_rtag[i] = lazy ? tag : -1;
+  cpu.lazy_wtag[i] = lazy && write ? tag : -1;
   cpu.pfn[i] = pfn;
   cpu.base[i] = at * (PAGE_SIZE / 4);
   cpu.slab[i] = slab;
@@ -106,7 +118,19 @@ function tlb_fill(m: Machine, cpu: Cpu, mm: mm_struct, vpn: number, pfn: number,
 export function tlb_lookup(m: Machine, mm: mm_struct, vpn: number, write: boolean): number {
   const cpu = m.cpus[m.current.cpu];
   const i = vpn & TLB_MASK;
-  return (write ? cpu.wtag[i] : cpu.rtag[i]) === mm.tlb_tag + vpn ? i : -1;
+  const tag = mm.tlb_tag + vpn;
+  if ((write ? cpu.wtag[i] : cpu.rtag[i]) === tag) return i;
+  return (write ? cpu.lazy_wtag[i] : cpu.lazy_rtag[i]) === tag ? i : -1;
+}
+
+/** Gives the page of a TLB entry bytes. NON-KERNEL. */
+export function tlb_need_bytes(cpu: Cpu, i: number): void {
+  if (cpu.lazy_rtag[i] === -1) return;
+  (cpu.slab[i] as Slab).need_bytes(cpu.base[i] / (PAGE_SIZE / 4));
+  cpu.rtag[i] = cpu.lazy_rtag[i];
+  cpu.wtag[i] = cpu.lazy_wtag[i];
+  cpu.lazy_rtag[i] = -1;
+  cpu.lazy_wtag[i] = -1;
 }
 
 /** Sets the accessed bit, and for a write the dirty bit. Returns the entry. NON-KERNEL: hardware. */
@@ -187,9 +211,11 @@ export function tlb_tag(m: Machine, mm: mm_struct): number {
 /** Removes a translation from a CPU's TLB. NON-KERNEL: hardware (INVLPG). */
 function drop(cpu: Cpu, tag: number, vpn: number): void {
   const i = vpn & TLB_MASK;
-  if (cpu.rtag[i] === tag) {
+  if (cpu.rtag[i] === tag || cpu.lazy_rtag[i] === tag) {
     cpu.rtag[i] = -1;
     cpu.wtag[i] = -1;
+    cpu.lazy_rtag[i] = -1;
+    cpu.lazy_wtag[i] = -1;
   }
 }
 
@@ -299,11 +325,16 @@ export function tlb_entries(m: Machine, cpu: Cpu): TlbEntry[] {
   for (const mm of m.mms) if (mm.tlb_tag !== 0) by_tag.set(mm.tlb_tag / TAG_SPAN, mm);
   const found: TlbEntry[] = [];
   for (let i = 0; i < TLB_ENTRIES; i++) {
-    const tag = cpu.rtag[i];
+    const tag = Math.max(cpu.rtag[i], cpu.lazy_rtag[i]);
     if (tag < 0) continue;
     const mm = by_tag.get(Math.floor(tag / TAG_SPAN));
     if (mm === undefined) continue;
-    found.push({ mm, addr: (tag % TAG_SPAN) * PAGE_SIZE, pfn: cpu.pfn[i], write: cpu.wtag[i] === tag });
+    found.push({
+      mm,
+      addr: (tag % TAG_SPAN) * PAGE_SIZE,
+      pfn: cpu.pfn[i],
+      write: cpu.wtag[i] === tag || cpu.lazy_wtag[i] === tag,
+    });
   }
   return found;
 }

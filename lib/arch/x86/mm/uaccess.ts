@@ -6,10 +6,11 @@ import { preempt_point, signal_pending } from '../../../kernel/sched/core.ts';
 import { do_signal, UserSignal } from '../../../kernel/signal.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
 import { page_folio, pfn_to_page } from '../../../mm/page.ts';
+import type { PageBuffer } from '../../../mm/contents.ts';
 import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
 import { do_user_addr_fault } from './fault.ts';
 import { TASK_SIZE } from './pgtable/pgtable.ts';
-import { type Cpu, hardware_walk, TLB_ENTRIES, tlb_lookup } from './tlb.ts';
+import { type Cpu, hardware_walk, TLB_ENTRIES, tlb_lookup, tlb_need_bytes } from './tlb.ts';
 
 // Accesses by user code (user_*, which throw UserSignal on a bad address) and by the kernel to user memory
 // (copy_from_user() and the like, which return the number of bytes not copied). All go through the TLB of the task's
@@ -54,8 +55,17 @@ export function tlb_store32(m: Machine, addr: number, v: number): boolean {
   return true;
 }
 
-/** Returns the index of the TLB entry for the address, or -1 if the access faults. NON-KERNEL. */
+/**
+ * Returns the index of the TLB entry for the address, or -1 if the access faults. The page has bytes then. NON-KERNEL.
+ */
 export function translate_now(m: Machine, addr: number, write: boolean): number {
+  const i = translate_page(m, addr, write);
+  if (i >= 0) tlb_need_bytes(cpu_of(m), i);
+  return i;
+}
+
+/** Returns what translate_now() does, for an access to a whole page, which may have no bytes. NON-KERNEL. */
+function translate_page(m: Machine, addr: number, write: boolean): number {
   const mm = m.current.mm as mm_struct;
   const vpn = Math.floor(addr / PAGE_SIZE);
   const i = tlb_lookup(m, mm, vpn, write);
@@ -75,12 +85,12 @@ function check_stale(m: Machine, i: number, addr: number, write: boolean, report
 
 /**
  * Returns the index of the TLB entry for the address after handling faults. A bad address throws UserSignal for user
- * code and returns -1 for the kernel. NON-KERNEL.
+ * code and returns -1 for the kernel. The page has bytes then, unless the access is to the whole of it. NON-KERNEL.
  */
-export function* translate(m: Machine, addr: number, write: boolean, user: boolean): Gen<number> {
+export function* translate(m: Machine, addr: number, write: boolean, user: boolean, whole = false): Gen<number> {
   for (;;) {
     if (m.current.mm !== null && addr >= 0 && addr < TASK_SIZE) {
-      const i = translate_now(m, addr, write);
+      const i = whole ? translate_page(m, addr, write) : translate_now(m, addr, write);
       if (i >= 0) return i;
     }
     const bad = yield* do_user_addr_fault(m, addr, write, user);
@@ -107,6 +117,11 @@ export function u8_of(cpu: Cpu, i: number): Uint8Array {
 /** Returns the index of a translated address in u8_of(). NON-KERNEL. */
 export function at_of(cpu: Cpu, i: number, addr: number): number {
   return cpu.base[i] * 4 + (addr % PAGE_SIZE);
+}
+
+/** Returns the number of a translated page in its slab. NON-KERNEL. */
+function page_of(cpu: Cpu, i: number): number {
+  return cpu.base[i] / (PAGE_SIZE / 4);
 }
 
 /** Returns the number of bytes from addr to the end of its page. NON-KERNEL. */
@@ -189,11 +204,14 @@ export function* user_store32_seq(
       continue;
     }
     const at = addr + k * 4;
-    const i = yield* translate(m, at, true, true);
-    const cpu = cpu_of(m);
-    const u32 = (cpu.slab[i] as Slab).u32;
-    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
     const end = Math.min(n, k + left_in_page(at) / 4);
+    const whole = end - k === PAGE_SIZE / 4;
+    const i = yield* translate(m, at, true, true, whole);
+    const cpu = cpu_of(m);
+    const slab = cpu.slab[i] as Slab;
+    if (whole) slab.overwrite(page_of(cpu, i));
+    const u32 = slab.u32;
+    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
     for (let v = first + k * step; k < end; k++, w++, v += step) u32[w] = v & mask;
   }
 }
@@ -264,15 +282,27 @@ export function* user_copy(m: Machine, dst: number, src: number, n: number): Gen
   }
 }
 
+/**
+ * Sets bytes within a page. Returns -1 if the address is bad for the kernel, else 0. NON-KERNEL: the common part of
+ * user_memset() and clear_user().
+ */
+function* fill_user(m: Machine, addr: number, byte: number, len: number, user: boolean): Gen<number> {
+  const whole = len === PAGE_SIZE;
+  const i = yield* translate(m, addr, true, user, whole);
+  if (i < 0) return -1;
+  const cpu = cpu_of(m);
+  const at = at_of(cpu, i, addr);
+  if (whole) (cpu.slab[i] as Slab).fill(page_of(cpu, i), (byte & 255) * 0x01010101);
+  else u8_of(cpu, i).fill(byte, at, at + len);
+  return 0;
+}
+
 /** Sets n bytes as user code, page by page in ascending order. NON-KERNEL. */
 export function* user_memset(m: Machine, addr: number, byte: number, n: number): Gen<void> {
   while (n > 0) {
     if (m.sched.explore) yield* preempt_point(m, 'memset');
     const len = Math.min(n, left_in_page(addr));
-    const i = yield* translate(m, addr, true, true);
-    const cpu = cpu_of(m);
-    const at = at_of(cpu, i, addr);
-    u8_of(cpu, i).fill(byte, at, at + len);
+    yield* fill_user(m, addr, byte, len, true);
     m.sched.spend((PAGE_NS * len) / PAGE_SIZE);
     addr += len;
     n -= len;
@@ -336,7 +366,7 @@ export function* user_write_bytes(m: Machine, addr: number, bytes: Uint8Array): 
  * Reads user memory. Returns the number of bytes not read. NON-KERNEL: the common part of copy_from_user() and
  * user_read_bytes().
  */
-function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: boolean): Gen<number> {
+function* read_user(m: Machine, to: Uint8Array | PageBuffer, from: number, n: number, user: boolean): Gen<number> {
   let done = 0;
   while (done < n) {
     if (m.sched.explore) yield* preempt_point(m, user ? 'load' : 'copy_from_user');
@@ -346,7 +376,8 @@ function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: b
     if (i < 0) break;
     const cpu = cpu_of(m);
     const at = at_of(cpu, i, addr);
-    to.set(u8_of(cpu, i).subarray(at, at + len), done);
+    if (to instanceof Uint8Array) to.set(u8_of(cpu, i).subarray(at, at + len), done);
+    else to.write(done, cpu.slab[i] as Slab, at, len);
     done += len;
   }
   m.sched.spend((PAGE_NS * done) / PAGE_SIZE);
@@ -357,16 +388,18 @@ function* read_user(m: Machine, to: Uint8Array, from: number, n: number, user: b
  * Writes user memory. Returns the number of bytes not written. NON-KERNEL: the common part of copy_to_user() and
  * user_write_bytes().
  */
-function* write_user(m: Machine, to: number, from: Uint8Array, n: number, user: boolean): Gen<number> {
+function* write_user(m: Machine, to: number, from: Uint8Array | PageBuffer, n: number, user: boolean): Gen<number> {
   let done = 0;
   while (done < n) {
     if (m.sched.explore) yield* preempt_point(m, user ? 'store' : 'copy_to_user');
     const addr = to + done;
     const len = Math.min(n - done, left_in_page(addr));
-    const i = yield* translate(m, addr, true, user);
+    const i = yield* translate(m, addr, true, user, len === PAGE_SIZE);
     if (i < 0) break;
     const cpu = cpu_of(m);
-    u8_of(cpu, i).set(len === from.length ? from : from.subarray(done, done + len), at_of(cpu, i, addr));
+    const at = at_of(cpu, i, addr);
+    if (!(from instanceof Uint8Array)) from.read(done, cpu.slab[i] as Slab, at, len);
+    else (cpu.slab[i] as Slab).write(at, len === from.length ? from : from.subarray(done, done + len));
     done += len;
   }
   m.sched.spend((PAGE_NS * done) / PAGE_SIZE);
@@ -381,18 +414,15 @@ export function access_ok(addr: number, size: number): boolean {
 /**
  * Copies n bytes from user memory. Returns the number of bytes not copied (include/linux/uaccess.h: copy_from_user()).
  */
-export function* copy_from_user(m: Machine, to: Uint8Array, from: number, n: number): Gen<number> {
-  if (!access_ok(from, n)) {
-    to.fill(0, 0, n);
-    return n;
-  }
-  const left = yield* read_user(m, to, from, n, false);
-  if (left > 0) to.fill(0, n - left, n);
+export function* copy_from_user(m: Machine, to: Uint8Array | PageBuffer, from: number, n: number): Gen<number> {
+  const left = access_ok(from, n) ? yield* read_user(m, to, from, n, false) : n;
+  // No user of a buffer of pages looks at it after an error.
+  if (to instanceof Uint8Array) to.fill(0, n - left, n);
   return left;
 }
 
 /** Copies n bytes to user memory. Returns the number of bytes not copied (include/linux/uaccess.h: copy_to_user()). */
-export function* copy_to_user(m: Machine, to: number, from: Uint8Array, n: number): Gen<number> {
+export function* copy_to_user(m: Machine, to: number, from: Uint8Array | PageBuffer, n: number): Gen<number> {
   if (!access_ok(to, n)) return n;
   return yield* write_user(m, to, from, n, false);
 }
@@ -407,11 +437,7 @@ export function* clear_user(m: Machine, to: number, n: number): Gen<number> {
   while (done < n) {
     const addr = to + done;
     const len = Math.min(n - done, left_in_page(addr));
-    const i = yield* translate(m, addr, true, false);
-    if (i < 0) break;
-    const cpu = cpu_of(m);
-    const at = at_of(cpu, i, addr);
-    u8_of(cpu, i).fill(0, at, at + len);
+    if ((yield* fill_user(m, addr, 0, len, false)) < 0) break;
     done += len;
   }
   return n - done;

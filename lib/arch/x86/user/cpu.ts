@@ -33,7 +33,8 @@ import { MAX_INSN_BYTES } from './decode.ts';
 import { interpret } from './interpret.ts';
 import { ACCESS, CONTEXT_BYTES, CTX, EXIT, type Exit } from './layout.ts';
 import { FIRST_OFFSET, HELP, INFO } from './translate/emitter.ts';
-import { SLAB_BYTES, type UserMemory } from './memory.ts';
+import { SLAB_BYTES } from '../../../mm/contents.ts';
+import type { UserMemory } from './memory.ts';
 
 /** x86-64 psABI, micro-architecture levels: what cpuid reports and the decoder accepts. */
 export type CpuLevel = 'v1' | 'v2' | 'v3';
@@ -135,7 +136,7 @@ export class UserCpu {
   /** A context as execve(2) leaves it: registers zero, flags and modes at their defaults. */
   new_context(): number {
     if (this.free.length === 0) {
-      const slab = this.memory.take_slab();
+      const slab = this.memory.take().at;
       for (let at = slab; at < slab + SLAB_BYTES; at += CONTEXT_BYTES) this.free.push(at);
     }
     const ctx = this.free.pop() as number;

@@ -66,7 +66,9 @@ export class ModelMmu implements Mmu {
     const pfn = hardware_fetch(this.mm(), Math.floor(addr / PAGE_SIZE));
     if (pfn < 0) return -1;
     const slab = this.m.ram.slab(pfn);
-    return slab.at + (pfn % slab.used.length) * PAGE_SIZE;
+    const at = pfn % slab.used.length;
+    slab.need_bytes(at);
+    return slab.at + at * PAGE_SIZE;
   }
 
   guard(page: number): number {

@@ -31,7 +31,7 @@ export class TestMmu implements Mmu {
 
   constructor(memory: UserMemory) {
     this.memory = memory;
-    this.tlb_at = memory.take_slab();
+    this.tlb_at = memory.take().at;
     this.next = this.tlb_at + 2 ** 17;
     this.flush();
   }
