@@ -64,7 +64,7 @@ t.test('every patch state is tried, and said of each that passes whether it coul
   t.equal(status, 0, 'Linux 7.3.4 passes');
   t.match(
     stdout,
-    /^no-7c7b962938dd: oops: BUG: Bad page state.*\n {4}npm run -s explore -- exclusive-fault-vs-munmap --patches=no-7c7b962938dd --replay 'hmm1:14:6\.1>2:17\.8a100091'$/m,
+    /^no-7c7b962938dd: oops: BUG: Bad page state.*\n {4}npm run -s explore -- exclusive-fault-vs-munmap --patches=no-7c7b962938dd --replay 'hmm1:14:6\.1>2:17\.e6a8e3a8'$/m,
   );
   const list = (of: RegExp): string[] => of.exec(stdout)?.[1].split(' ') ?? [];
   const passes = list(/^passes with: (.*)$/m);

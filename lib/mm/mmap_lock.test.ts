@@ -10,6 +10,7 @@ import { run_task, small_machine, start_task } from '../kernel/testing.ts';
 import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import {
   __is_vma_write_locked,
+  lock_next_vma,
   lock_vma_under_rcu,
   mmap_assert_locked,
   mmap_assert_write_locked,
@@ -20,6 +21,7 @@ import {
   mmap_write_downgrade,
   mmap_write_lock,
   mmap_write_unlock,
+  vma_assert_locked,
   vma_assert_write_locked,
   vma_end_read,
   vma_mark_attached,
@@ -54,7 +56,7 @@ t.test('giving the mmap write lock back, or turning it into a read lock, ends al
     yield* vma_start_write(m, a);
     yield* vma_start_write(m, b);
     vma_assert_write_locked(b);
-    t.notOk(vma_start_read(a));
+    t.notOk(vma_start_read(m, a));
     mmap_write_unlock(m, mm);
     t.notOk(__is_vma_write_locked(a));
     t.notOk(__is_vma_write_locked(b));
@@ -63,7 +65,7 @@ t.test('giving the mmap write lock back, or turning it into a read lock, ends al
     yield* vma_start_write(m, a);
     t.notOk(__is_vma_write_locked(b), 'the old lock does not come back with the mmap lock');
     mmap_write_downgrade(m, mm);
-    t.ok(vma_start_read(a));
+    t.ok(vma_start_read(m, a));
     vma_end_read(m, a);
     t.ok(mmap_read_trylock(m, mm), 'other readers come in');
     mmap_read_unlock(m, mm);
@@ -78,8 +80,8 @@ t.test('a vma writer waits for readers and keeps new ones out', (t) => {
   start_task(m, function* () {
     t.equal(yield* lock_vma_under_rcu(m, mm, BASE + 17), a);
     yield* sched_yield(m);
-    t.notOk(vma_start_read(a), 'a writer waits');
-    t.ok(vma_start_read(b), 'for that vma only');
+    t.notOk(vma_start_read(m, a), 'a writer waits');
+    t.ok(vma_start_read(m, b), 'for that vma only');
     order.push('reader done');
     vma_end_read(m, b);
     vma_end_read(m, a);
@@ -99,7 +101,7 @@ t.test('a vma writer waits for readers and keeps new ones out', (t) => {
 t.test('SIGKILL ends the wait for readers, and for the mmap lock, with -EINTR', (t) => {
   const { m, mm, a } = build();
   const answers: number[] = [];
-  t.ok(vma_start_read(a));
+  t.ok(vma_start_read(m, a));
   const writer = start_task(m, function* () {
     yield* mmap_write_lock(m, mm);
     answers.push(yield* vma_start_write_killable(m, a));
@@ -116,7 +118,7 @@ t.test('SIGKILL ends the wait for readers, and for the mmap lock, with -EINTR', 
   });
   m.sched.run(() => m.sched.tasks.length === 0);
   t.same(answers, [-EINTR, -EINTR]);
-  t.ok(vma_start_read(a), 'readers may come in again');
+  t.ok(vma_start_read(m, a), 'readers may come in again');
   t.end();
 });
 
@@ -130,9 +132,9 @@ t.test('no reader gets a vma that is not there, detached or being written to', (
     vma_mark_detached(b);
     mmap_write_unlock(m, mm);
     t.equal(yield* lock_vma_under_rcu(m, mm, BASE + 2 * PAGE), null);
-    t.notOk(vma_start_read_locked(b));
+    t.notOk(vma_start_read_locked(m, b));
     yield* mmap_read_lock(m, mm);
-    t.ok(vma_start_read_locked(a));
+    t.ok(vma_start_read_locked(m, a));
     t.equal(a.vm_readers, 1);
     vma_end_read(m, a);
     mmap_read_unlock(m, mm);
@@ -153,5 +155,32 @@ t.test('the assertions hold who breaks the rules', (t) => {
     t.throws(() => mmap_assert_write_locked(mm), Oops);
     mmap_read_unlock(m, mm);
   });
+  t.end();
+});
+
+t.test('lock_next_vma() takes the mmap lock for a vma that is write-locked', (t) => {
+  const { m, mm, a, b } = build();
+  const order: unknown[] = [];
+  start_task(m, function* () {
+    t.equal(yield* lock_next_vma(m, mm, BASE), a);
+    vma_assert_locked(a);
+    vma_end_read(m, a);
+    t.throws(() => vma_assert_locked(a), Oops);
+    t.equal(yield* lock_next_vma(m, mm, b.vm_end), null);
+    yield* mmap_write_lock(m, mm);
+    yield* vma_start_write(m, b);
+    vma_assert_locked(b);
+    yield* sched_yield(m);
+    order.push('writer done');
+    mmap_write_unlock(m, mm);
+  });
+  start_task(m, function* () {
+    order.push((yield* lock_next_vma(m, mm, a.vm_end))?.vm_start);
+    vma_end_read(m, b);
+  });
+  m.sched.run(() => m.sched.tasks.length === 0);
+  t.same(order, ['writer done', b.vm_start]);
+  t.equal(b.vm_readers, 0);
+  t.equal(mm.mmap_lock.readers.length, 0);
   t.end();
 });

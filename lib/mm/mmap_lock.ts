@@ -16,7 +16,7 @@ import {
 } from '../kernel/locking/rwsem.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { fatal_signal_pending, preempt_point, TASK_KILLABLE, TASK_UNINTERRUPTIBLE } from '../kernel/sched/core.ts';
-import { wait_on, wake_up } from '../kernel/sched/wait.ts';
+import { forget, wait_on, wake_up } from '../kernel/sched/wait.ts';
 import { type mm_struct, type vm_area_struct, VM_GROWSDOWN } from './mm_types.ts';
 import { find_vma } from './mmap/find_vma.ts';
 import { expand_downwards } from './vma/mmap_region.ts';
@@ -96,6 +96,7 @@ export function __is_vma_write_locked(vma: vm_area_struct): boolean {
  */
 function* __vma_start_write(m: Machine, vma: vm_area_struct, state: number): Gen<number> {
   const mm = vma.vm_mm;
+  if (m.sched.explore) yield* preempt_point(m, 'vma_start_write');
   vma.vm_write_pending = true;
   while (vma.vm_readers > 0) {
     if (state === TASK_KILLABLE && fatal_signal_pending(m.current)) {
@@ -124,15 +125,29 @@ export function* vma_start_write_killable(m: Machine, vma: vm_area_struct): Gen<
   return yield* __vma_start_write(m, vma, TASK_KILLABLE);
 }
 
+/** BUG unless the vma is locked for reading or writing (include/linux/mmap_lock.h: vma_assert_locked()). */
+export function vma_assert_locked(vma: vm_area_struct): void {
+  if (vma.vm_readers === 0) vma_assert_write_locked(vma);
+}
+
 /** BUG unless the vma is write-locked (include/linux/mmap_lock.h: vma_assert_write_locked()). */
 export function vma_assert_write_locked(vma: vm_area_struct): void {
   BUG_ON(!__is_vma_write_locked(vma), 'include/linux/mmap_lock.h: vma_assert_write_locked()');
 }
 
-/** Read-locks the vma, or returns false if it is write-locked or detached (mm/mmap_lock.c: vma_start_read()). */
-export function vma_start_read(vma: vm_area_struct): boolean {
-  if (vma.detached || vma.vm_write_pending || vma.vm_lock_seq === vma.vm_mm.mm_lock_seq) return false;
+/**
+ * Adds a reader. The list of held locks names what writers wait for, so that a deadlock report finds the reader.
+ * NON-KERNEL (upstream: a reference in vm_refcnt).
+ */
+function count_reader(m: Machine, vma: vm_area_struct): void {
   vma.vm_readers++;
+  m.current.held_locks.push(vma.vm_mm.vma_writer_wait);
+}
+
+/** Read-locks the vma, or returns false if it is write-locked or detached (mm/mmap_lock.c: vma_start_read()). */
+export function vma_start_read(m: Machine, vma: vm_area_struct): boolean {
+  if (vma.detached || vma.vm_write_pending || vma.vm_lock_seq === vma.vm_mm.mm_lock_seq) return false;
+  count_reader(m, vma);
   return true;
 }
 
@@ -140,9 +155,9 @@ export function vma_start_read(vma: vm_area_struct): boolean {
  * Read-locks the vma under the mmap read lock, which excludes writers (include/linux/mmap_lock.h:
  * vma_start_read_locked()).
  */
-export function vma_start_read_locked(vma: vm_area_struct): boolean {
+export function vma_start_read_locked(m: Machine, vma: vm_area_struct): boolean {
   if (vma.detached) return false;
-  vma.vm_readers++;
+  count_reader(m, vma);
   return true;
 }
 
@@ -150,6 +165,7 @@ export function vma_start_read_locked(vma: vm_area_struct): boolean {
 export function vma_end_read(m: Machine, vma: vm_area_struct): void {
   BUG_ON(vma.vm_readers <= 0, 'include/linux/mmap_lock.h: vma_end_read()');
   vma.vm_readers--;
+  forget(m.current, vma.vm_mm.vma_writer_wait);
   if (vma.vm_readers === 0 && vma.vm_mm.vma_writer_wait.tasks.length > 0) wake_up(m, vma.vm_mm.vma_writer_wait);
 }
 
@@ -160,8 +176,29 @@ export function vma_end_read(m: Machine, vma: vm_area_struct): void {
 export function* lock_vma_under_rcu(m: Machine, mm: mm_struct, address: number): Gen<vm_area_struct | null> {
   if (m.sched.explore) yield* preempt_point(m, 'lock_vma_under_rcu');
   const vma = vma_lookup(mm, address);
-  if (vma === null || !vma_start_read(vma)) return null;
+  if (vma === null || !vma_start_read(m, vma)) return null;
   return vma;
+}
+
+/** Locks the first vma that ends above the address under the mmap_lock (mm/mmap_lock.c: lock_next_vma_under_mmap_lock()). */
+function* lock_next_vma_under_mmap_lock(m: Machine, mm: mm_struct, from_addr: number): Gen<vm_area_struct | null> {
+  if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return null;
+  const vma = find_vma(mm, from_addr);
+  if (vma !== null) BUG_ON(!vma_start_read_locked(m, vma), 'mm/mmap_lock.c: lock_next_vma_under_mmap_lock()');
+  mmap_read_unlock(m, mm);
+  return vma;
+}
+
+/**
+ * Returns the first vma that ends above the address, read-locked, or null if there is none or a fatal signal is pending
+ * (mm/mmap_lock.c: lock_next_vma()). Leaves out the checks that the vma is still the right one: it is found and locked in
+ * one step here.
+ */
+export function* lock_next_vma(m: Machine, mm: mm_struct, from_addr: number): Gen<vm_area_struct | null> {
+  if (m.sched.explore) yield* preempt_point(m, 'lock_next_vma');
+  const vma = find_vma(mm, from_addr);
+  if (vma === null || vma_start_read(m, vma)) return vma;
+  return yield* lock_next_vma_under_mmap_lock(m, mm, from_addr);
 }
 
 /** include/linux/mmap_lock.h: vma_mark_attached() */

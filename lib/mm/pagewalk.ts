@@ -28,7 +28,13 @@ import { huge_pte_index, huge_pte_offset } from './hugetlb/vma.ts';
 import { pmd_alloc, pte_alloc, pud_alloc } from './memory/pgalloc.ts';
 import { is_vm_hugetlb_page, type mm_struct, type vm_area_struct, VM_PFNMAP } from './mm_types.ts';
 import { find_vma } from './mmap/find_vma.ts';
-import { mmap_assert_locked, mmap_assert_write_locked, vma_assert_write_locked, vma_start_write } from './mmap_lock.ts';
+import {
+  mmap_assert_locked,
+  mmap_assert_write_locked,
+  vma_assert_locked,
+  vma_assert_write_locked,
+  vma_start_write,
+} from './mmap_lock.ts';
 import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
 
@@ -277,6 +283,7 @@ function process_mm_walk_lock(mm: mm_struct, walk_lock: number): void {
 function* process_vma_walk_lock(m: Machine, vma: vm_area_struct, walk_lock: number): Gen<void> {
   if (walk_lock === PGWALK_WRLOCK) yield* vma_start_write(m, vma);
   else if (walk_lock === PGWALK_WRLOCK_VERIFY) vma_assert_write_locked(vma);
+  else if (walk_lock === PGWALK_VMA_RDLOCK_VERIFY) vma_assert_locked(vma);
 }
 
 /** walk_page_range() for core mm, which may install entries (mm/pagewalk.c: walk_page_range_mm_unsafe()). */

@@ -12,7 +12,7 @@ import * as U from '../hmm-tests/uapi.ts';
 const regression: RegressionCase = {
   state: 'no-read-retry',
   fails: { kind: 'assertion', text: 'the device reads' },
-  schedule: 'hmm1:7:17.1>2',
+  schedule: 'hmm1:182:1.1>2,9.2>1,28.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);

@@ -12,7 +12,7 @@ import * as U from '../hmm-tests/uapi.ts';
 const regression: RegressionCase = {
   state: 'no-16ce101db85d',
   fails: { kind: 'oops', text: 'use-after-free' },
-  schedule: 'hmm1:20:3.1>2',
+  schedule: 'hmm1:25:7.1>2,11.2>1',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const b = yield* small_buffer(c, x, 1);

@@ -12,7 +12,7 @@ const regression: RegressionCase = {
   state: 'no-b570f37a2ce4',
   fails: { kind: 'livelock', text: 'no end after' },
   config: { cpus: 1 },
-  schedule: 'hmm1:75:27.1>2',
+  schedule: 'hmm1:29:0.1>2,14.2>1,40.1>2',
   *run(c, x) {
     const fd = yield* open_device(c, x, 0);
     const other = yield* open_device(c, x, 1);

@@ -20,10 +20,11 @@ import {
   FAULT_FLAG_KILLABLE,
   FAULT_FLAG_RETRY_NOWAIT,
   FAULT_FLAG_TRIED,
+  FAULT_FLAG_VMA_LOCK,
   type vm_fault,
   VM_FAULT_RETRY,
 } from '../mm_types.ts';
-import { mmap_read_unlock } from '../mmap_lock.ts';
+import { mmap_assert_locked, mmap_read_unlock, vma_assert_locked, vma_end_read } from '../mmap_lock.ts';
 import { folio_test_locked, PG_locked } from '../page-flags.ts';
 import { page_folio } from '../page.ts';
 
@@ -206,20 +207,27 @@ export function* softleaf_entry_wait_on_locked(m: Machine, entry: number, ptl: s
 }
 
 /**
- * Returns true if the fault may drop the mmap_lock and has not done so yet (include/linux/mm.h:
+ * Returns true if the fault may drop its lock and has not done so yet (include/linux/mm.h:
  * fault_flag_allow_retry_first()).
  */
 export function fault_flag_allow_retry_first(flags: number): boolean {
   return (flags & FAULT_FLAG_ALLOW_RETRY) !== 0 && (flags & FAULT_FLAG_TRIED) === 0;
 }
 
-/** Releases the lock of the fault, the mmap_lock for reading (include/linux/mm.h: release_fault_lock()). */
+/** Releases the vma lock or the mmap_lock, whichever the fault holds (include/linux/mm.h: release_fault_lock()). */
 export function release_fault_lock(m: Machine, vmf: vm_fault): void {
-  mmap_read_unlock(m, vmf.vma.vm_mm);
+  if (vmf.flags & FAULT_FLAG_VMA_LOCK) vma_end_read(m, vmf.vma);
+  else mmap_read_unlock(m, vmf.vma.vm_mm);
+}
+
+/** BUG unless the fault holds the lock that its flags name (include/linux/mm.h: assert_fault_locked()). */
+export function assert_fault_locked(vmf: vm_fault): void {
+  if (vmf.flags & FAULT_FLAG_VMA_LOCK) vma_assert_locked(vmf.vma);
+  else mmap_assert_locked(vmf.vma.vm_mm);
 }
 
 /**
- * Locks the folio for a fault. Returns 0, or VM_FAULT_RETRY with the mmap_lock released unless FAULT_FLAG_RETRY_NOWAIT
+ * Locks the folio for a fault. Returns 0, or VM_FAULT_RETRY with the fault's lock released unless FAULT_FLAG_RETRY_NOWAIT
  * is set (include/linux/pagemap.h: folio_lock_or_retry(), mm/filemap.c: __folio_lock_or_retry()).
  */
 export function* folio_lock_or_retry(m: Machine, folio: number, vmf: vm_fault): Gen<number> {

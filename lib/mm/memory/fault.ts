@@ -85,6 +85,7 @@ import { migration_entry_wait, pmd_migration_entry_wait } from '../migrate/entry
 import {
   add_mm_counter,
   FAULT_FLAG_ORIG_PTE_VALID,
+  FAULT_FLAG_RETRY_NOWAIT,
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_VMA_LOCK,
   FAULT_FLAG_WRITE,
@@ -110,7 +111,7 @@ import {
   VM_WRITE,
   vma_is_anonymous,
 } from '../mm_types.ts';
-import { mmap_read_trylock, mmap_read_unlock } from '../mmap_lock.ts';
+import { mmap_read_trylock, mmap_read_unlock, vma_end_read } from '../mmap_lock.ts';
 import {
   mmu_notifier_invalidate_range_end,
   mmu_notifier_invalidate_range_start,
@@ -222,10 +223,25 @@ export function vmf_orig_pte_uffd_wp(vmf: vm_fault): boolean {
   return (vmf.flags & FAULT_FLAG_ORIG_PTE_VALID) !== 0 && pte_is_uffd_wp_marker(vmf.orig_pte);
 }
 
-/** Prepares the vma for anonymous pages. Returns 0 or VM_FAULT_OOM (mm/internal.h: vmf_anon_prepare()). */
+/**
+ * Prepares the vma for anonymous pages. Returns 0, VM_FAULT_OOM, or VM_FAULT_RETRY with the vma lock released
+ * (mm/internal.h: vmf_anon_prepare()).
+ */
 export function* vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
   if (vmf.vma.anon_vma !== null) return 0;
-  return (yield* __anon_vma_prepare(m, vmf.vma)) !== 0 ? VM_FAULT_OOM : 0;
+  const ret = yield* __vmf_anon_prepare(m, vmf);
+  if (ret & VM_FAULT_RETRY) vma_end_read(m, vmf.vma);
+  return ret;
+}
+
+/**
+ * Returns 0 if the vma's ->fault() may be called with the lock that is held. Under the vma lock only files that have
+ * ->map_pages() allow it; else VM_FAULT_RETRY with the vma lock released (mm/memory.c: vmf_can_call_fault()).
+ */
+export function vmf_can_call_fault(m: Machine, vmf: vm_fault): number {
+  if (!(vmf.flags & FAULT_FLAG_VMA_LOCK) || vmf.vma.vm_ops?.map_pages) return 0;
+  vma_end_read(m, vmf.vma);
+  return VM_FAULT_RETRY;
 }
 
 /**
@@ -408,6 +424,10 @@ export function* do_swap_page(m: Machine, vmf: vm_fault): Gen<number> {
     return yield* remove_device_exclusive_entry(m, vmf);
   }
   if (softleaf_is_device_private(entry)) {
+    if (vmf.flags & FAULT_FLAG_VMA_LOCK) {
+      vma_end_read(m, vmf.vma);
+      return VM_FAULT_RETRY;
+    }
     vmf.page = softleaf_to_page(m, entry);
     return yield* m.seam.device_private_fault(m, vmf, entry);
   }
@@ -661,13 +681,15 @@ function sanitize_fault_flags(m: Machine, vma: vm_area_struct, flags: number): n
     if (WARN_ON_ONCE(m, (vma.vm_flags & VM_WRITE) === 0 && !is_cow_mapping(vma.vm_flags), 'handle_mm_fault', 'force'))
       return VM_FAULT_SIGSEGV;
   }
+  const nowait = FAULT_FLAG_VMA_LOCK | FAULT_FLAG_RETRY_NOWAIT;
+  if (WARN_ON_ONCE(m, (flags & nowait) === nowait, 'handle_mm_fault', 'nowait')) return VM_FAULT_SIGSEGV;
   return 0;
 }
 
 /**
- * Handles a fault at the address, which lies in the vma, with mmap_lock held for reading; flags are FAULT_FLAG_*.
- * Returns VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED mmap_lock was released (mm/memory.c:
- * handle_mm_fault()). Per-VMA locks are not modelled.
+ * Handles a fault at the address, which lies in the vma. The caller holds mmap_lock for reading, or with
+ * FAULT_FLAG_VMA_LOCK only the vma. Returns VM_FAULT_*; with VM_FAULT_RETRY or VM_FAULT_COMPLETED the lock was released
+ * (mm/memory.c: handle_mm_fault()).
  */
 export function* handle_mm_fault(m: Machine, vma: vm_area_struct, address: number, flags: number): Gen<number> {
   const ret = sanitize_fault_flags(m, vma, flags);
@@ -685,6 +707,7 @@ export function* __vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
   if (vma.anon_vma !== null) return 0;
   const per_vma = (vmf.flags & FAULT_FLAG_VMA_LOCK) !== 0;
+  if (per_vma && m.sched.explore) yield* preempt_point(m, '__vmf_anon_prepare');
   if (per_vma && !mmap_read_trylock(m, vma.vm_mm)) return VM_FAULT_RETRY;
   const ret = (yield* __anon_vma_prepare(m, vma)) !== 0 ? VM_FAULT_OOM : 0;
   if (per_vma) mmap_read_unlock(m, vma.vm_mm);

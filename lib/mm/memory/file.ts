@@ -73,6 +73,7 @@ import {
   folio_prealloc,
   pte_range_none,
   vmf_anon_prepare,
+  vmf_can_call_fault,
   vmf_orig_pte_uffd_wp,
   vmf_pte_changed,
 } from './fault.ts';
@@ -247,7 +248,9 @@ function* do_read_fault(m: Machine, vmf: vm_fault): Gen<number> {
     const ret = yield* do_fault_around(m, vmf);
     if (ret !== 0) return ret;
   }
-  let ret = yield* __do_fault(m, vmf);
+  let ret = vmf_can_call_fault(m, vmf);
+  if (ret !== 0) return ret;
+  ret = yield* __do_fault(m, vmf);
   if (ret & FAILED) return ret;
   ret |= yield* finish_fault(m, vmf);
   const folio = page_folio(m, vmf.page);
@@ -259,7 +262,8 @@ function* do_read_fault(m: Machine, vmf: vm_fault): Gen<number> {
 /** Handles a write fault of a private file mapping. Returns VM_FAULT_* (mm/memory.c: do_cow_fault()). */
 function* do_cow_fault(m: Machine, vmf: vm_fault): Gen<number> {
   const vma = vmf.vma;
-  let ret = yield* vmf_anon_prepare(m, vmf);
+  let ret = vmf_can_call_fault(m, vmf);
+  if (ret === 0) ret = yield* vmf_anon_prepare(m, vmf);
   if (ret !== 0) return ret;
   const folio = folio_prealloc(m, vma, vmf.address, false);
   if (folio === 0) return VM_FAULT_OOM;
@@ -281,7 +285,9 @@ function* do_cow_fault(m: Machine, vmf: vm_fault): Gen<number> {
 
 /** Handles a write fault of a shared file mapping. Returns VM_FAULT_* (mm/memory.c: do_shared_fault()). */
 function* do_shared_fault(m: Machine, vmf: vm_fault): Gen<number> {
-  let ret = yield* __do_fault(m, vmf);
+  let ret = vmf_can_call_fault(m, vmf);
+  if (ret !== 0) return ret;
+  ret = yield* __do_fault(m, vmf);
   if (ret & FAILED) return ret;
   const folio = page_folio(m, vmf.page);
   if (vmf.vma.vm_ops?.page_mkwrite) {

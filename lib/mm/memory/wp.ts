@@ -79,7 +79,14 @@ import {
   userfaultfd_wp,
   userfaultfd_wp_async,
 } from '../userfaultfd/userfaultfd.ts';
-import { copy_mc_user_highpage, folio_prealloc, is_zero_pfn, vm_normal_page, vmf_anon_prepare } from './fault.ts';
+import {
+  copy_mc_user_highpage,
+  folio_prealloc,
+  is_zero_pfn,
+  vm_normal_page,
+  vmf_anon_prepare,
+  vmf_can_call_fault,
+} from './fault.ts';
 
 /**
  * Calls ->page_mkwrite(), which the vma must have. Returns VM_FAULT_LOCKED with the folio locked, an error, or 0 if the
@@ -107,7 +114,7 @@ export function* do_page_mkwrite(m: Machine, vmf: vm_fault, folio: number): Gen<
 }
 
 /**
- * Marks the locked page cache folio of vmf.page dirty and unlocks it. Returns VM_FAULT_COMPLETED if mmap_lock was
+ * Marks the locked page cache folio of vmf.page dirty and unlocks it. Returns VM_FAULT_COMPLETED if the lock was
  * released to throttle the writer, which happens on a first attempt if the folio was clean (mm/memory.c:
  * fault_dirty_shared_page()).
  */
@@ -226,8 +233,10 @@ function* wp_pfn_shared(m: Machine, vmf: vm_fault): Gen<number> {
   const pfn_mkwrite = vmf.vma.vm_ops?.pfn_mkwrite;
   if (pfn_mkwrite) {
     pte_unmap_unlock(m, vmf.pte as ptdesc);
+    let ret = vmf_can_call_fault(m, vmf);
+    if (ret !== 0) return ret;
     vmf.flags |= FAULT_FLAG_MKWRITE;
-    const ret = yield* pfn_mkwrite(m, vmf);
+    ret = yield* pfn_mkwrite(m, vmf);
     if (ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE)) return ret;
     return yield* finish_mkwrite_fault(m, vmf, 0);
   }
@@ -240,7 +249,12 @@ function* wp_page_shared(m: Machine, vmf: vm_fault, folio: number): Gen<number> 
   folio_get(m, folio);
   if (vmf.vma.vm_ops?.page_mkwrite) {
     pte_unmap_unlock(m, vmf.pte as ptdesc);
-    let tmp = yield* do_page_mkwrite(m, vmf, folio);
+    let tmp = vmf_can_call_fault(m, vmf);
+    if (tmp !== 0) {
+      folio_put(m, folio);
+      return tmp;
+    }
+    tmp = yield* do_page_mkwrite(m, vmf, folio);
     if (tmp === 0 || tmp & (VM_FAULT_ERROR | VM_FAULT_NOPAGE)) {
       folio_put(m, folio);
       return tmp;

@@ -135,7 +135,7 @@ function* uffd_lock_vma(m: Machine, mm: mm_struct, address: number): Gen<vm_area
   let ret: vm_area_struct | number;
   if (vma === null) ret = -ENOENT;
   else if (!(vma.vm_flags & VM_SHARED) && (yield* anon_vma_prepare(m, vma)) !== 0) ret = -ENOMEM;
-  else ret = vma_start_read_locked(vma) ? vma : -EAGAIN;
+  else ret = vma_start_read_locked(m, vma) ? vma : -EAGAIN;
   mmap_read_unlock(m, mm);
   return ret;
 }

@@ -38,7 +38,7 @@ import {
   TASK_UNINTERRUPTIBLE,
 } from '../../kernel/sched/core.ts';
 import { wait_on, wait_queue_head, wake_up } from '../../kernel/sched/wait.ts';
-import { release_fault_lock } from '../filemap/folio_lock.ts';
+import { assert_fault_locked, release_fault_lock } from '../filemap/folio_lock.ts';
 import { hstate_vma, huge_page_size } from '../hugetlb/pool.ts';
 import { hugetlb_vma_lock_read, hugetlb_vma_unlock_read } from '../hugetlb/resv.ts';
 import { huge_pte_index, huge_pte_offset } from '../hugetlb/vma.ts';
@@ -289,7 +289,9 @@ function unqueue(list: userfaultfd_wait_queue[], uwq: userfaultfd_wait_queue): v
 export function* handle_userfault(m: Machine, vmf: vm_fault, reason: number): Gen<number> {
   const vma = vmf.vma;
   const ctx = vma.vm_userfaultfd_ctx;
-  if (m.current.exit_state !== 'alive' || ctx === null) return VM_FAULT_SIGBUS;
+  if (m.current.exit_state !== 'alive') return VM_FAULT_SIGBUS;
+  assert_fault_locked(vmf);
+  if (ctx === null) return VM_FAULT_SIGBUS;
   WARN_ON_ONCE(m, ctx.mm !== vma.vm_mm, 'handle_userfault');
   if (ctx.features & UFFD_FEATURE_SIGBUS) return VM_FAULT_SIGBUS;
   if (!(vmf.flags & FAULT_FLAG_USER) && ctx.flags & UFFD_USER_MODE_ONLY) return VM_FAULT_SIGBUS;

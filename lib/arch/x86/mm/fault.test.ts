@@ -10,8 +10,16 @@ import { sched_yield } from '../../../kernel/sched/syscalls.ts';
 import { run_clean, small_machine } from '../../../kernel/testing.ts';
 import { folio_unlock } from '../../../mm/filemap/folio_lock.ts';
 import { folio_put } from '../../../mm/folio.ts';
-import type { mm_struct } from '../../../mm/mm_types.ts';
-import { lock_mm_and_find_vma, mmap_read_lock, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
+import type { mm_struct, vm_area_struct } from '../../../mm/mm_types.ts';
+import {
+  lock_mm_and_find_vma,
+  mmap_read_lock,
+  mmap_read_unlock,
+  mmap_write_lock,
+  mmap_write_unlock,
+  vma_start_write,
+} from '../../../mm/mmap_lock.ts';
+import { vma_lookup } from '../../../mm/vma/vma.ts';
 import { make_device_exclusive } from '../../../mm/rmap/device_exclusive.ts';
 import { sys_mmap } from '../kernel/sys_x86_64.ts';
 import { do_user_addr_fault } from './fault.ts';
@@ -114,5 +122,52 @@ t.test('a fault that must wait for a page lets the mmap lock go, and is then tri
     while (seen === 0) yield* sched_yield(m);
     t.equal(seen, 77);
     folio_put(m, page);
+  });
+});
+
+t.test('user code faults while another task holds the mmap lock, until its vma is write-locked', async (t) => {
+  run(function* (m, mm) {
+    yield* sys_mmap(m, MAP, 2 * PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+    yield* user_store32(m, MAP, 1);
+    const vma = vma_lookup(mm, MAP) as vm_area_struct;
+    const done: string[] = [];
+    /** Lets a new thread run until it ended or waits. */
+    const thread = function* (name: string, user: boolean): Gen<void> {
+      yield* kernel_clone(m, THREAD, function* () {
+        t.equal(yield* do_user_addr_fault(m, MAP + PAGE, true, user), 0);
+        done.push(name);
+      });
+      for (let i = 0; i < 5; i++) yield* sched_yield(m);
+    };
+    yield* mmap_write_lock(m, mm);
+    yield* thread('user', true);
+    t.same(done, ['user'], 'only the vma is locked');
+    yield* thread('kernel', false);
+    t.same(done, ['user'], 'an access of the kernel needs the mmap lock');
+    yield* vma_start_write(m, vma);
+    yield* thread('late user', true);
+    t.same(done, ['user'], 'the vma is write-locked');
+    mmap_write_unlock(m, mm);
+    for (let i = 0; i < 5; i++) yield* sched_yield(m);
+    t.same(done.sort(), ['kernel', 'late user', 'user']);
+    t.equal(vma.vm_readers, 0);
+  });
+});
+
+t.test('the first anonymous fault of a vma needs the mmap lock too, for its anon_vma', async (t) => {
+  run(function* (m, mm) {
+    yield* sys_mmap(m, MAP, PAGE, RW, PRIVATE | ANON | FIXED, -1, 0);
+    let done = false;
+    yield* mmap_write_lock(m, mm);
+    yield* kernel_clone(m, THREAD, function* () {
+      yield* user_store32(m, MAP, 3);
+      done = true;
+    });
+    for (let i = 0; i < 5; i++) yield* sched_yield(m);
+    t.notOk(done);
+    t.equal(vma_lookup(mm, MAP)?.vm_readers, 0, 'the vma is released before the mmap lock is waited for');
+    mmap_write_unlock(m, mm);
+    for (let i = 0; i < 5; i++) yield* sched_yield(m);
+    t.ok(done);
   });
 });

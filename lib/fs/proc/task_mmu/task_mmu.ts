@@ -52,7 +52,7 @@ import {
   VM_READ,
   VM_WRITE,
 } from '../../../mm/mm_types.ts';
-import { mmap_read_lock_killable, mmap_read_unlock } from '../../../mm/mmap_lock.ts';
+import { lock_next_vma, vma_end_read } from '../../../mm/mmap_lock.ts';
 import {
   folio_test_dirty,
   folio_test_swapbacked,
@@ -68,7 +68,13 @@ import {
   page_folio,
   pfn_to_page,
 } from '../../../mm/page.ts';
-import { ACTION_AGAIN, type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_vma } from '../../../mm/pagewalk.ts';
+import {
+  ACTION_AGAIN,
+  type mm_walk,
+  type mm_walk_ops,
+  PGWALK_VMA_RDLOCK_VERIFY,
+  walk_page_vma,
+} from '../../../mm/pagewalk.ts';
 import { pte_offset_map_lock } from '../../../mm/pgtable-generic.ts';
 import { PAGE_SIZE } from '../../../mm/physmem.ts';
 import { folio_maybe_mapped_shared, folio_precise_page_mapcount } from '../../../mm/rmap/rmap.ts';
@@ -243,10 +249,10 @@ function* smaps_hugetlb_range(
   return 0;
 }
 
-const smaps_walk_ops: mm_walk_ops<mem_size_stats> = {
+const smaps_walk_vma_lock_ops: mm_walk_ops<mem_size_stats> = {
   pmd_entry: smaps_pte_range,
   hugetlb_entry: smaps_hugetlb_range,
-  walk_lock: PGWALK_RDLOCK,
+  walk_lock: PGWALK_VMA_RDLOCK_VERIFY,
 };
 
 /** Returns x in hexadecimal with leading zeroes. NON-KERNEL (upstream: seq_put_hex_ll()). */
@@ -276,12 +282,26 @@ function show_map_vma(mm: mm_struct, vma: vm_area_struct): string {
   return name === '' ? `${line}\n` : `${line.padEnd(73)}${name}\n`;
 }
 
-/** Returns the text of /proc/PID/maps (fs/proc/task_mmu.c: show_map()). Takes the mmap_lock instead of vma locks. */
+/**
+ * Returns what `show` says of each vma, one vma locked after the other (fs/proc/task_mmu.c: m_start(),
+ * fs/proc/task_mmu.c: proc_get_vma()).
+ */
+function* for_each_vma_locked(m: Machine, mm: mm_struct, show: (vma: vm_area_struct) => Gen<string>): Gen<string> {
+  let text = '';
+  for (let pos = 0; ; ) {
+    const vma = yield* lock_next_vma(m, mm, pos);
+    if (vma === null) return text;
+    pos = vma.vm_end;
+    text += yield* show(vma);
+    vma_end_read(m, vma);
+  }
+}
+
+/** Returns the text of /proc/PID/maps (fs/proc/task_mmu.c: show_map()). */
 export function* show_maps(m: Machine, mm: mm_struct): Gen<string> {
-  if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
-  const text = mm.mm_mt.map((vma) => show_map_vma(mm, vma)).join('');
-  mmap_read_unlock(m, mm);
-  return text;
+  return yield* for_each_vma_locked(m, mm, function* (vma) {
+    return show_map_vma(mm, vma);
+  });
 }
 
 /** fs/proc/task_mmu.c: SEQ_PUT_DEC */
@@ -359,26 +379,23 @@ function show_smap_vma_flags(vma: vm_area_struct): string {
   return `${s}\n`;
 }
 
-/** Returns the text of /proc/PID/smaps (fs/proc/task_mmu.c: show_smap()). Takes the mmap_lock instead of vma locks. */
+/** Returns the text of /proc/PID/smaps (fs/proc/task_mmu.c: show_smap()). */
 export function* show_smaps(m: Machine, mm: mm_struct): Gen<string> {
-  if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return '';
-  let text = '';
-  for (const vma of mm.mm_mt) {
+  return yield* for_each_vma_locked(m, mm, function* (vma) {
     const mss = new mem_size_stats();
-    yield* walk_page_vma(m, vma, smaps_walk_ops, mss);
+    yield* walk_page_vma(m, vma, smaps_walk_vma_lock_ops, mss);
     const orders = THP_ORDERS_ALL_ANON | THP_ORDERS_ALL_SPECIAL_DAX | THP_ORDERS_ALL_FILE_DEFAULT;
     const eligible = thp_vma_allowable_orders(m, vma, vma.vm_flags, TVA_SMAPS, orders) !== 0 ? 1 : 0;
-    text +=
+    return (
       show_map_vma(mm, vma) +
       kb('Size:', vma.vm_end - vma.vm_start) +
       kb('KernelPageSize:', vma_kernel_pagesize(m, vma)) +
       kb('MMUPageSize:', vma_kernel_pagesize(m, vma)) +
       __show_smap(mss) +
       `THPeligible:    ${String(eligible).padStart(8)}\n` +
-      show_smap_vma_flags(vma);
-  }
-  mmap_read_unlock(m, mm);
-  return text;
+      show_smap_vma_flags(vma)
+    );
+  });
 }
 
 /** Returns a line of /proc/PID/status. NON-KERNEL (upstream: SEQ_PUT_DEC). */
