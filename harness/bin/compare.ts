@@ -2,9 +2,10 @@
 // `npm run -s compare -- FILE`: somebody's results against the model's, test by test.
 
 import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
-import { command, flag, type Option, run_commands } from '../cli/command.ts';
+import { command, flag, type Option, run_commands, worker_flag } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
 import { binary_of, binary_options, binary_words } from '../run/options.ts';
+import { print } from '../cli/program.ts';
 import { Progress } from '../cli/progress.ts';
 import { compare_file } from '../compare/comparison.ts';
 import { explain, not_explained } from '../compare/explain.ts';
@@ -45,7 +46,7 @@ What the file does not tell, the options say:`,
       ktap: flag('prints the answer as KTAP'),
       quiet: flag('shows no progress'),
       ...binary_options,
-      worker: flag('only runs tests for another process of this program'),
+      worker: worker_flag,
     },
     run: async (o, [path]) => {
       const binary = binary_of(o);
@@ -61,8 +62,8 @@ What the file does not tell, the options say:`,
           ? not_explained(found)
           : await explain(pool, found, hmm_tests, o['ignore-log'], loaded_cases);
         progress.clear();
-        const print = o.json ? comparison_json : o.ktap ? comparison_ktap : comparison_text;
-        process.stdout.write(print(why));
+        const written = o.json ? comparison_json : o.ktap ? comparison_ktap : comparison_text;
+        print(written(why));
         return agrees(found.judgement) ? 0 : 1;
       } finally {
         progress.clear();

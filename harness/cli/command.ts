@@ -25,7 +25,7 @@
 // standard error and exit status 2. program.ts says how other errors end.
 
 import { BUILT } from './extension.ts';
-import { run_program } from './program.ts';
+import { print, run_program } from './program.ts';
 import { did_you_mean, UsageError } from './usage_error.ts';
 
 /** An option of a command line. */
@@ -38,6 +38,8 @@ export interface Option<T> {
   readonly help: string;
   /** what it is where it was not given */
   readonly standard: T;
+  /** left out of the help: what a program says to its own workers */
+  readonly internal?: true;
   /** Its value. Throws UsageError, beginning with `name=word`, for one that it cannot have; `before` is what it was. */
   read(word: string, name: string, before: T): T;
 }
@@ -46,6 +48,12 @@ export interface Option<T> {
 export function flag(help: string): Option<boolean> {
   return { help, standard: false, read: () => true };
 }
+
+/** A flag that a program gives to its own workers. */
+export const worker_flag: Option<boolean> = {
+  ...flag('only works for another process of this program'),
+  internal: true,
+};
 
 interface Whole {
   from: number;
@@ -195,7 +203,8 @@ function usage_line(name: string, c: Command): string {
 
 /** The lines of a table of options. */
 export function options_help(options: Options): string {
-  const rows = Object.entries(options).map(([name, o]) => {
+  const shown = Object.entries(options).filter(([, o]) => o.internal !== true);
+  const rows = shown.map(([name, o]) => {
     const value = o.value === undefined ? '' : o.bare === undefined ? `=${o.value}` : `[=${o.value}]`;
     return [`  --${name}${value}`, o.help];
   });
@@ -218,7 +227,7 @@ export function run_commands(name: string, commands: readonly Command[], argv = 
     const foreign = commands.some((c) => c.foreign_options === true);
     const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
     if (own.includes('--help') || (!foreign && own.includes('-h'))) {
-      process.stdout.write(help(name, commands));
+      print(help(name, commands));
       return 0;
     }
     const verbs = commands.flatMap((c) => (c.verb === undefined ? [] : [c.verb]));
