@@ -23,8 +23,9 @@ import { begin_new_exec, type linux_binprm, open_exec, setup_arg_pages } from '.
 import { fput } from './file_table.ts';
 import type { file } from './fs.ts';
 import { kernel_read } from './read_write.ts';
+import { PAGE_SIZE } from '../mm/contents.ts';
+import { PATH_MAX } from './namei.ts';
 
-const PAGE_SIZE = 4096;
 const EHDR_BYTES = 64;
 const PHDR_BYTES = 56;
 const ET_EXEC = 2;
@@ -37,7 +38,6 @@ const PT_GNU_STACK = 0x6474e551;
 const PF_X = 1;
 const PF_W = 2;
 const PF_R = 4;
-const PATH_MAX = 4096;
 /** Bytes that program headers may have (fs/binfmt_elf.c: load_elf_phdrs()). */
 const PHDRS_MAX = 65536;
 /** Where a position-independent program with an interpreter goes (arch/x86/include/asm/elf.h: ELF_ET_DYN_BASE). */

@@ -29,6 +29,7 @@ import { fput, fput_close_sync } from './file_table.ts';
 import { type file, O_RDONLY, S_IFMT, S_IFREG } from './fs.ts';
 import { absolute_path, PATH_MAX, path_openat } from './namei.ts';
 import { kernel_read } from './read_write.ts';
+import { PAGE_SIZE } from '../mm/contents.ts';
 
 /** Top of the first stack. */
 export const STACK_TOP = 0x7ffffffff000;
@@ -37,12 +38,10 @@ const STACK_EXPAND = 128 * 1024;
 /** Bytes of the file that a format is told by (include/uapi/linux/binfmts.h: BINPRM_BUF_SIZE). */
 const BINPRM_BUF_SIZE = 256;
 /** Bytes of one argument, its NUL included (include/uapi/linux/binfmts.h: MAX_ARG_STRLEN). */
-const MAX_ARG_STRLEN = 32 * 4096;
+const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
 /** Bytes of all arguments: a quarter of the limit of the stack. */
 const MAX_ARG_BYTES = 2 * 1024 * 1024;
 const TASK_COMM_LEN = 16;
-const PAGE_SIZE = 4096;
-
 /** A program that is being started (include/linux/binfmts.h: struct linux_binprm). */
 export interface linux_binprm {
   readonly file: file;

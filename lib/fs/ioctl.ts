@@ -138,7 +138,7 @@ function* ioctl_fs(m: Machine, f: file, cmd: number, arg: number): Gen<number> {
     case FITHAW:
       return -EINVAL;
     case FIGETBSZ:
-      return yield* put_int(m, fs === 'proc' ? 1024 : 4096, arg);
+      return yield* put_int(m, fs === 'proc' ? 1024 : PAGE_SIZE, arg);
     case FICLONE:
     case FICLONERANGE:
     case FIDEDUPERANGE:

@@ -11,9 +11,10 @@ import { fd_install, get_unused_fd_flags, put_unused_fd } from './file.ts';
 import { alloc_file } from './file_table.ts';
 import { type file, type file_operations, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, S_IFIFO } from './fs.ts';
 import { iput, new_inode } from './inode.ts';
+import { PAGE_SIZE } from '../mm/contents.ts';
 
 /** Bytes that a pipe holds (include/linux/pipe_fs_i.h: PIPE_DEF_BUFFERS pages). */
-const PIPE_BYTES = 16 * 4096;
+const PIPE_BYTES = 16 * PAGE_SIZE;
 /** A write of so many bytes is not mixed with others (include/uapi/linux/limits.h: PIPE_BUF). */
 const PIPE_BUF = 4096;
 const POLLIN = 0x1;

@@ -15,7 +15,7 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_NO_AUTOMOUNT = 0x800;
 const AT_EMPTY_PATH = 0x1000;
 const STAT_BYTES = 144;
-const BLOCK = 4096;
+const BLOCK = PAGE_SIZE;
 
 /** Writes struct stat of an inode. Returns 0 or -EFAULT (fs/stat.c: cp_new_stat()). Leaves out owner and times: zero. */
 function* cp_new_stat(m: Machine, node: inode, statbuf: number): Gen<number> {

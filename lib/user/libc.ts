@@ -139,7 +139,9 @@ const _SC_NPROCESSORS_ONLN = 84;
 const MMAP_THRESHOLD = 128 * 1024;
 const HEAP_STEP = 132 * 1024;
 /** bytes at the bottom of the stack that calls with structures use; each thread has its own */
-const SCRATCH_SIZE = 4096;
+/** What the kernel tells a program in AT_PAGESZ. */
+const PAGE_SIZE = 4096;
+const SCRATCH_SIZE = PAGE_SIZE;
 
 /** malloc's bookkeeping; a forked child gets a copy, as it does of the memory itself. */
 class Heap {
@@ -270,7 +272,7 @@ class Process implements Libc {
     return this.syscall(NR.userfaultfd, flags);
   }
   sysconf(name: number): number {
-    if (name === _SC_PAGESIZE) return 4096;
+    if (name === _SC_PAGESIZE) return PAGE_SIZE;
     if (name === _SC_NPROCESSORS_ONLN) return this.m.cpus.length;
     this.errno = EINVAL;
     return -1;
@@ -347,7 +349,7 @@ class Process implements Libc {
   *malloc(size: number): Gen<number> {
     const n = Math.max(32, Math.ceil((size + 16) / 16) * 16);
     if (n >= MMAP_THRESHOLD) {
-      const len = Math.ceil(n / 4096) * 4096;
+      const len = Math.ceil(n / PAGE_SIZE) * PAGE_SIZE;
       const at = yield* this.mmap(0, len, PROT_RW, MAP_PRIVATE_ANON, -1, 0);
       if (at === MAP_FAILED) return 0;
       this.heap.sizes.set(at + 16, len);
@@ -364,7 +366,7 @@ class Process implements Libc {
       h.end = h.top;
     }
     if (h.top + n > h.end) {
-      const want = h.end + Math.ceil(Math.max(n, HEAP_STEP) / 4096) * 4096;
+      const want = h.end + Math.ceil(Math.max(n, HEAP_STEP) / PAGE_SIZE) * PAGE_SIZE;
       const got = yield* this.syscall(NR.brk, want);
       if (got < want) {
         this.errno = ENOMEM;

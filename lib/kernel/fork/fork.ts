@@ -13,6 +13,7 @@ import { completion, wait_for_completion } from '../sched/completion.ts';
 import { SIGCHLD, task_struct } from '../sched/core.ts';
 import { UserExit, UserSignal } from '../signal.ts';
 import { dup_mm, mmget } from './mm_init.ts';
+import { PAGE_SIZE } from '../../mm/contents.ts';
 
 export const CLONE_VM = 0x100;
 export const CLONE_FILES = 0x400;
@@ -49,8 +50,6 @@ const NO_ARGS: kernel_clone_args = { exit_signal: SIGCHLD, stack: 0, parent_tid:
 const CSIGNAL = 0x100;
 const CLONE_ARGS_SIZE_VER0 = 64;
 const CLONE_ARGS_SIZE_VER2 = 88;
-const PAGE_SIZE = 4096;
-
 /** Runs a task: its user code, then its exit. Signals and exit(2) end the user code by an exception. NON-KERNEL. */
 export function* task_entry(m: Machine, code: UserCode): Gen<void> {
   let status: number;

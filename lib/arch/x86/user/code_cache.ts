@@ -7,8 +7,8 @@ import type { UserMemory } from './memory.ts';
 import { discover, FetchFault, type Block } from './region.ts';
 import { dispatch_module, helper_module, jump_cache_entry } from './runtime.ts';
 import { entries_of, translate_region } from './translate/region.ts';
+import { PAGE_SIZE } from '../../../mm/contents.ts';
 
-const PAGE_SIZE = 4096;
 const WASM_PAGE = 65536;
 
 /** Guest bytes that a region was made of, within one page. */

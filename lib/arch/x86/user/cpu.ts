@@ -33,7 +33,7 @@ import { MAX_INSN_BYTES } from './decode.ts';
 import { interpret } from './interpret.ts';
 import { ACCESS, CONTEXT_BYTES, CTX, EXIT, type Exit } from './layout.ts';
 import { FIRST_OFFSET, HELP, INFO } from './translate/emitter.ts';
-import { SLAB_BYTES } from '../../../mm/contents.ts';
+import { PAGE_SIZE, SLAB_BYTES } from '../../../mm/contents.ts';
 import type { UserMemory } from './memory.ts';
 
 /** x86-64 psABI, micro-architecture levels: what cpuid reports and the decoder accepts. */
@@ -71,7 +71,6 @@ export interface Mmu {
   tsc(): number;
 }
 
-const PAGE_SIZE = 4096;
 /** User addresses end here; canonical ones start again at KERNEL_START. */
 const USER_END = 2 ** 47;
 const KERNEL_START = 2 ** 64 - 2 ** 47;

@@ -6,8 +6,8 @@
 import type { Mmu } from './cpu.ts';
 import { TLB_BYTES, TLB_LAYOUT } from './layout.ts';
 import type { UserMemory } from './memory.ts';
+import { PAGE_SIZE } from '../../../mm/contents.ts';
 
-const PAGE_SIZE = 4096;
 const TLB_ENTRIES = 4096;
 const TAG = 2 ** 52 + 2 ** 35;
 

@@ -9,8 +9,8 @@ import { CTX, EXIT, type Exit } from '../layout.ts';
 import { UserMemory } from '../memory.ts';
 import { TestMmu } from '../testing.ts';
 import { AT, DATA, DATA_BYTES, make_state, type Encoding, type State } from './state.ts';
+import { PAGE_SIZE } from '../../../../mm/contents.ts';
 
-const PAGE_SIZE = 4096;
 const INT3 = 0xcc;
 const NAMES = [
   'rax',
