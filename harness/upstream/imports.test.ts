@@ -75,7 +75,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'lib/drivers': ['lib', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel', 'lib/mm', 'lib/test_hmm'],
   'lib/fs': ['lib', 'lib/arch/x86/kernel', 'lib/arch/x86/mm', 'lib/arch/x86/user', 'lib/kernel', 'lib/mm'],
   'lib/gup_test': ['lib', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel', 'lib/mm'],
-  'lib/init': ['lib', 'lib/fs', 'lib/kernel', 'lib/mm', 'lib/patches'],
+  'lib/init': ['lib', 'lib/arch/x86/mm', 'lib/fs', 'lib/kernel', 'lib/mm', 'lib/patches'],
   'lib/kernel': ['lib', 'lib/arch/x86/entry', 'lib/arch/x86/kernel', 'lib/arch/x86/mm', 'lib/fs', 'lib/mm'],
   'lib/mm': [
     'lib',

@@ -4,6 +4,7 @@ import type { Machine } from '../boot.ts';
 import { chr_dev_init } from '../fs/char_dev.ts';
 import { vfs_init } from '../fs/namei.ts';
 import { proc_init } from '../fs/proc/proc.ts';
+import { switch_mm_irqs_off } from '../arch/x86/mm/tlb.ts';
 import { make_task_dead } from '../kernel/exit.ts';
 import { sysfs_init } from '../mm/huge_memory/sysfs.ts';
 import { hugetlb_init } from '../mm/hugetlb/pool.ts';
@@ -37,6 +38,7 @@ export function machine_init(m: Machine, initcalls: readonly ((m: Machine) => vo
     m.ram.set_linear(span.start / PAGE_SIZE, (span.end - span.start) / PAGE_SIZE, true);
   }
   m.sched.make_task_dead = (t) => make_task_dead(m, t);
+  m.sched.switch_mm = (mm, cpu) => switch_mm_irqs_off(m, mm, cpu);
   m.zero_page = alloc_page(m, GFP_KERNEL | __GFP_ZERO);
   SetPageReserved(m, m.zero_page);
   vfs_init(m);

@@ -203,6 +203,10 @@ export class mm_struct {
   tlb_tag = 0;
   /** flushes of its translations (mm_context_t: tlb_gen) */
   tlb_gen = 0;
+  /** CPUs that have not done a flush that was put off, bit n for CPU n (upstream: their generation is lower) */
+  tlb_behind = 0;
+  /** see mm/rmap/tlb_batch.ts */
+  tlb_flush_batched = 0;
   constructor(m: Machine, id: number, pgd: ptdesc) {
     this.m = m;
     this.mm_id = id;

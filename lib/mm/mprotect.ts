@@ -111,6 +111,7 @@ import { PageAnonExclusive } from './page-flags.ts';
 import { folio_test_anon, folio_test_large, page_folio, PageAnon } from './page.ts';
 import { pte_offset_map_lock } from './pgtable-generic.ts';
 import { PAGE_SIZE } from './physmem.ts';
+import { flush_tlb_batched_pending } from './rmap/tlb_batch.ts';
 import { userfaultfd_pte_wp, userfaultfd_wp_use_markers } from './userfaultfd/userfaultfd.ts';
 import { security_vm_enough_memory_mm, vm_unacct_memory } from './util.ts';
 import { vma_modify_flags } from './vma/merge.ts';
@@ -318,6 +319,7 @@ function* change_pte_range(
   tlb_change_page_size(change.tlb, PAGE_SIZE);
   const pt = yield* pte_offset_map_lock(m, vma.vm_mm, pmdt, pi, addr);
   if (pt === null) return -EAGAIN;
+  flush_tlb_batched_pending(m, vma.vm_mm);
   change.pt = pt;
   let pages = 0;
   let nr_ptes = 1;

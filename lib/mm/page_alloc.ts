@@ -185,6 +185,22 @@ export function free_frozen_pages(m: Machine, page: number, order: number): void
   m.zone.nr_free += nr;
 }
 
+/** Frees folios without references and empties the array (mm/page_alloc.c: free_unref_folios()). */
+export function free_unref_folios(m: Machine, folios: number[]): void {
+  for (const folio of folios) free_frozen_pages(m, folio, m.page.flags[folio] & PG_head ? m.page.order[folio] : 0);
+  folios.length = 0;
+}
+
+/** Returns true if the page is in a free block (mm/page_alloc.c: is_free_buddy_page()). */
+export function is_free_buddy_page(m: Machine, page: number): boolean {
+  const pfn = page_to_pfn(m, page);
+  for (let order = 0; order <= MAX_PAGE_ORDER; order++) {
+    const head = page - (pfn & ((1 << order) - 1));
+    if (m.page.page_type[head] === PGTY_buddy && m.page.order[head] >= order) return true;
+  }
+  return false;
+}
+
 /** Merges the block with its free buddies (mm/page_alloc.c: __free_one_page()). */
 function __free_one_page(m: Machine, page: number, order: number): void {
   const p = m.page;

@@ -37,6 +37,7 @@ import no_12b2285bf3d1 from './reverted/no-12b2285bf3d1.ts';
 import no_16ce101db85d from './reverted/no-16ce101db85d.ts';
 import no_1afaeb8293c9 from './reverted/no-1afaeb8293c9.ts';
 import no_34f5e9b9d199 from './reverted/no-34f5e9b9d199.ts';
+import no_3ea277194daa from './reverted/no-3ea277194daa.ts';
 import no_41cddf83d8b0 from './reverted/no-41cddf83d8b0.ts';
 import no_44af0b45d58d from './reverted/no-44af0b45d58d.ts';
 import no_60bae7370896 from './reverted/no-60bae7370896.ts';
@@ -119,6 +120,7 @@ export const patch_ids = [
   'no-16ce101db85d',
   'no-1afaeb8293c9',
   'no-34f5e9b9d199',
+  'no-3ea277194daa',
   'no-41cddf83d8b0',
   'no-44af0b45d58d',
   'no-60bae7370896',
@@ -203,6 +205,7 @@ const states = [
   no_16ce101db85d,
   no_1afaeb8293c9,
   no_34f5e9b9d199,
+  no_3ea277194daa,
   no_41cddf83d8b0,
   no_44af0b45d58d,
   no_60bae7370896,

@@ -52,6 +52,13 @@ export const known_races: readonly KnownRace[] = [
     schedule: 'hmm1:187:0.1>2,3.2>1,9.1>2:17.6e7a3661',
   },
   {
+    patch: 'no-3ea277194daa',
+    race: race('pageout-vs-dontneed'),
+    strategy: 'random',
+    fails: { kind: 'assertion', text: /the thread, after MADV_DONTNEED: page 0 holds 100, expected 0/ },
+    schedule: 'hmm1:500:0.1>2,2.2>1,9.1>2:15.1e4c7efa',
+  },
+  {
     patch: 'no-63451de16e0a',
     race: race('reap-vs-migrate'),
     strategy: 'random',

@@ -5,7 +5,7 @@ import type { RaceCase } from '../../harness/explore/engine.ts';
 import type { Libc } from '../../lib/user/libc.ts';
 import { happen, new_event, wait_for } from '../vocabulary/events.ts';
 import { expect_ret, expect_word } from '../vocabulary/expect.ts';
-import { filled, OLD, PAGE } from '../vocabulary/memory.ts';
+import { filled, lazily_freed, OLD, PAGE } from '../vocabulary/memory.ts';
 import { type Command, dmirror, new_command, open_device } from '../vocabulary/mirror.ts';
 import { thread } from '../vocabulary/racers.ts';
 import { huge_command, warm } from './thp.ts';
@@ -38,6 +38,25 @@ const dontneed_vs_migrate: RaceCase = {
       }),
     ]);
     yield* c.close(fd);
+  },
+};
+
+const pageout_vs_dontneed: RaceCase = {
+  name: 'pageout-vs-dontneed',
+  summary: 'a thread drops a page (MADV_DONTNEED) while another reclaims it, and must not see its contents any more',
+  *run(c, x) {
+    const ptr = yield* filled(c, x, 1);
+    yield* lazily_freed(c, x, ptr);
+    yield* x.together([
+      thread('pageout', function* (t) {
+        expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_PAGEOUT), [0], 'MADV_PAGEOUT');
+      }),
+      thread('dontneed', function* (t) {
+        yield* expect_word(t, x, ptr, 0, [OLD, 0], 'the thread');
+        expect_ret(x, yield* t.madvise(ptr, PAGE, U.MADV_DONTNEED), [0], 'madvise');
+        yield* expect_word(t, x, ptr, 0, [0], 'the thread, after MADV_DONTNEED');
+      }),
+    ]);
   },
 };
 
@@ -92,4 +111,4 @@ const reap_vs_migrate: RaceCase = {
   },
 };
 
-export const reap_cases: readonly RaceCase[] = [dontneed_vs_migrate, reap_vs_migrate];
+export const reap_cases: readonly RaceCase[] = [dontneed_vs_migrate, pageout_vs_dontneed, reap_vs_migrate];

@@ -88,3 +88,15 @@ export function* increment(c: Libc, ptr: number, pages: readonly number[]): Gen<
     yield* c.store32(a, (yield* c.load32(a)) + 1);
   }
 }
+
+/** Makes a page one that reclaim may take (MADV_FREE). */
+export function* lazily_freed(c: Libc, x: Checks, ptr: number): Gen<void> {
+  // Reclaim of another page first puts what waits for it on the kernel's lists.
+  const other = yield* filled(c, x, 1);
+  for (const [at, advice] of [
+    [other, U.MADV_PAGEOUT],
+    [ptr, U.MADV_FREE],
+    [other, U.MADV_PAGEOUT],
+  ] as const)
+    x.check((yield* c.madvise(at, PAGE, advice)) === 0, `madvise(${advice}): ${U.strerror(c.errno)}`);
+}

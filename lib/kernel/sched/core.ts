@@ -40,6 +40,15 @@ export const SIGALRM = 14;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
 
+/** TLB flushes that a task has put off (include/linux/mm_types_task.h: struct tlbflush_unmap_batch). */
+export interface tlbflush_unmap_batch {
+  /** CPUs to flush, bit n for CPU n */
+  cpumask: number;
+  flush_required: boolean;
+  /** one of the ptes was dirty */
+  writable: boolean;
+}
+
 /** A thread with its kernel state (include/linux/sched.h: struct task_struct). */
 export class task_struct implements WaitPoint {
   readonly what: string;
@@ -52,6 +61,7 @@ export class task_struct implements WaitPoint {
   /** The CPU that it runs on; tasks do not migrate. */
   cpu = 0;
   mm: mm_struct | null = null;
+  readonly tlb_ubc: tlbflush_unmap_batch = { cpumask: 0, flush_required: false, writable: false };
   files: files_struct | null = null;
   state = TASK_RUNNING;
   /** What it sleeps on, or null. */
@@ -196,6 +206,8 @@ export class Scheduler {
   on_step: ((last: task_struct | null, at: WaitPoint | null) => void) | null = null;
   /** Ends a task that oopsed; set at boot to kernel/exit.ts's. */
   make_task_dead: ((t: task_struct) => Gen<void>) | null = null;
+  /** Called when a CPU goes on with a task of an address space; set at boot to arch/x86/mm/tlb.ts's. */
+  switch_mm: ((mm: mm_struct, cpu: number) => void) | null = null;
   private readonly m: Machine;
   private timers: Timer[] = [];
   private seq = 0;
@@ -262,6 +274,7 @@ export class Scheduler {
       this.steps++;
       this.runnable.splice(this.runnable.indexOf(t), 1);
       m.current = t;
+      if (t.mm !== null && this.switch_mm !== null) this.switch_mm(t.mm, t.cpu);
       last = t;
       at = null;
       try {

@@ -42,9 +42,9 @@ import {
 import { prep_compound_page } from '../page_alloc.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write, folio_get_anon_vma, put_anon_vma } from '../rmap/anon_vma.ts';
 import { folio_expected_ref_count, folio_mapped } from '../rmap/rmap.ts';
+import { try_to_unmap_flush, TTU_BATCH_FLUSH } from '../rmap/tlb_batch.ts';
 import {
   try_to_migrate,
-  TTU_BATCH_FLUSH,
   TTU_RMAP_LOCKED,
   TTU_SPLIT_HUGE_PMD,
   TTU_SYNC,
@@ -76,6 +76,7 @@ function* unmap_folio(m: Machine, folio: number): Gen<void> {
   let ttu_flags = TTU_RMAP_LOCKED | TTU_SYNC | TTU_BATCH_FLUSH;
   if (folio_test_pmd_mappable(m, folio)) ttu_flags |= TTU_SPLIT_HUGE_PMD;
   yield* try_to_migrate(m, folio, ttu_flags);
+  yield* try_to_unmap_flush(m);
 }
 
 /** Maps the folios again that now cover the `nr` pages of the old folio (mm/huge_memory.c: remap_page()). */

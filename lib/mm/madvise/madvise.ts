@@ -107,6 +107,7 @@ import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_prepare } from '../rmap/anon_vma.ts';
 import { folio_mapcount, folio_maybe_mapped_shared } from '../rmap/rmap.ts';
+import { flush_tlb_batched_pending } from '../rmap/tlb_batch.ts';
 import { userfaultfd_armed, userfaultfd_remove } from '../userfaultfd/userfaultfd.ts';
 import { vma_modify_flags } from '../vma/merge.ts';
 import { vma_is_sealed, vma_iterator, vma_lookup } from '../vma/vma.ts';
@@ -201,6 +202,7 @@ function* madvise_free_pte_range(
   tlb_change_page_size(tlb, PAGE_SIZE);
   let pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
   if (pt === null) return 0;
+  flush_tlb_batched_pending(m, mm);
   let nr = 1;
   for (; addr !== end; addr += nr * PAGE_SIZE) {
     nr = 1;
@@ -227,6 +229,7 @@ function* madvise_free_pte_range(
         folio_put(m, folio);
         pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
         if (pt === null) break;
+        flush_tlb_batched_pending(m, mm);
         if (!err) nr = 0;
         continue;
       }

@@ -24,6 +24,7 @@ import { type mm_walk, type mm_walk_ops, PGWALK_RDLOCK, walk_page_range_vma } fr
 import { pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { folio_mapcount } from '../rmap/rmap.ts';
+import { flush_tlb_batched_pending } from '../rmap/tlb_batch.ts';
 import { folio_isolate_lru, folio_putback_lru, reclaim_pages } from '../vmscan.ts';
 
 /**
@@ -42,6 +43,7 @@ function* madvise_pageout_pte_range(
   if (pmd_trans_huge(pmdt.entry[pi])) throw new Unmodelled('madvise_cold_or_pageout_pte_range: huge pages');
   const pt = yield* pte_offset_map_lock(m, walk.mm, pmdt, pi, addr);
   if (pt === null) return 0;
+  flush_tlb_batched_pending(m, walk.mm);
   const folio_list: number[] = [];
   for (; addr < end; addr += PAGE_SIZE) {
     const ptent = pt.entry[pte_index(addr)];

@@ -114,6 +114,7 @@ import {
   folio_remove_rmap_pte,
   folio_remove_rmap_ptes,
 } from '../rmap/rmap.ts';
+import { flush_tlb_batched_pending } from '../rmap/tlb_batch.ts';
 import { pte_swp_uffd_any, userfaultfd_pte_wp, userfaultfd_wp } from '../userfaultfd/userfaultfd.ts';
 import { folio_pte_batch } from '../util.ts';
 import type { unmap_desc } from '../vma/unmap.ts';
@@ -391,6 +392,7 @@ function* zap_pte_range(
     rss.fill(0);
     const pt = yield* pte_offset_map_lock(m, mm, pmdt, pi, addr);
     if (pt === null) return addr;
+    flush_tlb_batched_pending(m, mm);
     table = pt;
     do {
       zap.any_skipped = false;

@@ -54,6 +54,7 @@ import {
 import { pte_offset_map, pte_offset_map_lock } from '../pgtable-generic.ts';
 import { PAGE_SIZE } from '../physmem.ts';
 import { anon_vma_lock_write, anon_vma_unlock_write } from '../rmap/anon_vma.ts';
+import { flush_tlb_batched_pending } from '../rmap/tlb_batch.ts';
 import { vma_has_uffd_without_event_remap } from '../userfaultfd/userfaultfd.ts';
 
 /**
@@ -122,6 +123,7 @@ function* move_ptes(
     err = -EAGAIN;
   } else {
     if (new_pt !== old_pt) yield* spin_lock(m, new_pt.ptl);
+    flush_tlb_batched_pending(m, mm);
     for (
       let old_addr = old_start, new_addr = pmc.new_addr;
       old_addr < old_end;

@@ -17,6 +17,7 @@ import {
   pte_young,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
+import { ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
 import type { Machine } from '../../boot.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
@@ -101,6 +102,7 @@ import {
   vma_anon_address,
   vma_filebacked_address,
 } from './rmap.ts';
+import { set_tlb_ubc_flush_pending, should_defer_flush, TTU_BATCH_FLUSH } from './tlb_batch.ts';
 
 /** Base of the struct pages, 64 bytes each (arch/x86/include/asm/pgtable_64_types.h). */
 const VMEMMAP_START = 0xffffea0000000000n;
@@ -111,8 +113,6 @@ export const TTU_SPLIT_HUGE_PMD = 0x4;
 const TTU_IGNORE_MLOCK = 0x8;
 export const TTU_SYNC = 0x10;
 export const TTU_HWPOISON = 0x20;
-/** Accepted and ignored: every flush is immediate here. */
-export const TTU_BATCH_FLUSH = 0x40;
 export const TTU_RMAP_LOCKED = 0x80;
 
 /** How rmap_walk() visits the vmas that may map a folio (include/linux/rmap.h: struct rmap_walk_control). */
@@ -325,6 +325,24 @@ function ttu_walk(m: Machine, folio: number, vma: vm_area_struct, start: number,
 }
 
 /**
+ * Clears a present pte and flushes it, or puts the flush off. Returns the old pte. NON-KERNEL: common lines of
+ * upstream's try_to_migrate_one() and try_to_unmap_one().
+ */
+function clear_and_flush(
+  m: Machine,
+  vma: vm_area_struct,
+  address: number,
+  pt: ptdesc,
+  i: number,
+  flags: number,
+): number {
+  if (!should_defer_flush(m, vma.vm_mm, flags)) return ptep_clear_flush(m, vma, address, pt, i);
+  const pteval = ptep_get_and_clear(m, vma.vm_mm, address, pt, i);
+  set_tlb_ubc_flush_pending(m, vma.vm_mm, pteval);
+  return pteval;
+}
+
+/**
  * Replaces the mappings of one vma by migration entries (mm/rmap.c: try_to_migrate_one()). Hugetlb folios and hwpoison
  * are Unmodelled.
  */
@@ -372,7 +390,7 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
     const anon_exclusive = anon && PageAnonExclusive(m, subpage);
     let writable: boolean;
     if (pte_present(pteval)) {
-      pteval = ptep_clear_flush(m, vma, address, pt, i);
+      pteval = clear_and_flush(m, vma, address, pt, i, flags);
       if (pte_dirty(pteval)) folio_mark_dirty(m, folio);
       writable = pte_write(pteval);
     } else {
@@ -472,7 +490,7 @@ function* try_to_unmap_one(m: Machine, folio: number, vma: vm_area_struct, start
     const pfn = pte_present(pteval) ? pte_pfn(pteval) : softleaf_to_pfn(m, softleaf_from_pte(pteval));
     const page = folio_page(folio, pfn - pvmw.pfn);
     if (pte_present(pteval)) {
-      pteval = ptep_clear_flush(m, vma, address, pt, i);
+      pteval = clear_and_flush(m, vma, address, pt, i, flags);
       if (pte_dirty(pteval)) folio_mark_dirty(m, folio);
     } else {
       check_counted(m, pteval);

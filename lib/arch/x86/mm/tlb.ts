@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
+import type { tlbflush_unmap_batch } from '../../../kernel/sched/core.ts';
 import { type mm_struct, type vm_area_struct, VM_HUGETLB } from '../../../mm/mm_types.ts';
 import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
 import { TLB_BYTES, TLB_LAYOUT } from '../user/layout.ts';
@@ -59,6 +60,8 @@ export class Cpu {
   readonly pfn = new Float64Array(TLB_ENTRIES);
   /** Start of the page in its slab, in units of u32. */
   readonly base = new Int32Array(TLB_ENTRIES);
+  /** address space of the task that it runs, or ran last (struct tlb_state: loaded_mm) */
+  loaded_mm: mm_struct | null = null;
   readonly slab: (Slab | null)[] = new Array<Slab | null>(TLB_ENTRIES).fill(null);
   /** With `memory` the tags lie in it at the byte offset `tlb`. */
   constructor(id: number, memory: UserMemory | null = null, tlb = 0) {
@@ -88,6 +91,7 @@ function new_context(m: Machine, mm: mm_struct): void {
       if (other !== mm && other.tlb_tag !== 0) other.tlb_tag = TAG_BASE + m.tlb_next_ctx++ * TAG_SPAN;
   }
   mm.tlb_tag = TAG_BASE + m.tlb_next_ctx++ * TAG_SPAN;
+  mm.tlb_behind = 0;
 }
 
 /** Fills a TLB entry of the current CPU. Returns its index. NON-KERNEL: hardware. */
@@ -208,6 +212,57 @@ export function tlb_tag(m: Machine, mm: mm_struct): number {
   return mm.tlb_tag;
 }
 
+/** Removes the mm's entries from one CPU's TLB. NON-KERNEL: hardware (INVPCID). */
+function drop_context(cpu: Cpu, mm: mm_struct): void {
+  if (mm.tlb_tag === 0) return;
+  for (const tags of [cpu.rtag, cpu.wtag, cpu.lazy_rtag, cpu.lazy_wtag]) {
+    for (let i = 0; i < TLB_ENTRIES; i++) if (tags[i] >= mm.tlb_tag && tags[i] < mm.tlb_tag + TAG_SPAN) tags[i] = -1;
+  }
+}
+
+/** Flushes the mm on a CPU that has a flush of it outstanding. NON-KERNEL (arch/x86/mm/tlb.c: flush_tlb_func()). */
+function catch_up(m: Machine, cpu: number, mm: mm_struct): void {
+  const bit = 1 << cpu;
+  if ((mm.tlb_behind & bit) === 0) return;
+  mm.tlb_behind &= ~bit;
+  drop_context(m.cpus[cpu], mm);
+}
+
+/**
+ * Called when a CPU goes on with a task of the mm. It does flushes that were put off and that the CPU has not seen, but
+ * not between two tasks of one mm (arch/x86/mm/tlb.c: switch_mm_irqs_off()).
+ */
+export function switch_mm_irqs_off(m: Machine, mm: mm_struct, cpu: number): void {
+  if (m.cpus[cpu].loaded_mm === mm) return;
+  m.cpus[cpu].loaded_mm = mm;
+  mm.cpumask |= 1 << cpu;
+  catch_up(m, cpu, mm);
+}
+
+/** Returns true if another CPU than this one may hold entries (arch/x86/include/asm/tlbflush.h: arch_tlbbatch_should_defer()). */
+export function arch_tlbbatch_should_defer(m: Machine, mm: mm_struct): boolean {
+  return (mm.cpumask & ~(1 << m.current.cpu)) !== 0;
+}
+
+/** Puts off a flush of the mm (arch/x86/include/asm/tlbflush.h: arch_tlbbatch_add_pending()). */
+export function arch_tlbbatch_add_pending(batch: tlbflush_unmap_batch, mm: mm_struct): void {
+  mm.tlb_gen++;
+  mm.tlb_behind |= mm.cpumask;
+  batch.cpumask |= mm.cpumask;
+}
+
+/**
+ * Flushes what was put off on the CPUs of the batch (arch/x86/mm/tlb.c: arch_tlbbatch_flush()). Also flushes address
+ * spaces that a CPU has not loaded, which upstream does once it loads them.
+ */
+export function arch_tlbbatch_flush(m: Machine, batch: tlbflush_unmap_batch): void {
+  m.tlb_flushes++;
+  for (const { id } of m.cpus) {
+    if ((batch.cpumask & (1 << id)) !== 0) for (const mm of m.mms) catch_up(m, id, mm);
+  }
+  batch.cpumask = 0;
+}
+
 /** Removes a translation from a CPU's TLB. NON-KERNEL: hardware (INVLPG). */
 function drop(cpu: Cpu, tag: number, vpn: number): void {
   const i = vpn & TLB_MASK;
@@ -234,7 +289,8 @@ export function flush_tlb_mm_range(
   m.tlb_flushes++;
   mm.tlb_gen++;
   if (mm.tlb_tag === 0) return;
-  if ((end - start) / 2 ** stride_shift > tlb_single_page_flush_ceiling) {
+  // A CPU that has a flush outstanding flushes everything, whatever the range.
+  if (mm.tlb_behind !== 0 || (end - start) / 2 ** stride_shift > tlb_single_page_flush_ceiling) {
     new_context(m, mm);
     return;
   }

@@ -5,7 +5,8 @@ import type { Gen } from '../../../kernel/gen.ts';
 import { preempt_point, signal_pending } from '../../../kernel/sched/core.ts';
 import { do_signal, UserSignal } from '../../../kernel/signal.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
-import { page_folio, pfn_to_page } from '../../../mm/page.ts';
+import { is_free_buddy_page } from '../../../mm/page_alloc.ts';
+import { page_folio, pfn_to_page, ZONE_DEVICE } from '../../../mm/page.ts';
 import type { PageBuffer } from '../../../mm/contents.ts';
 import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';
 import { do_user_addr_fault } from './fault.ts';
@@ -77,7 +78,10 @@ function translate_page(m: Machine, addr: number, write: boolean): number {
 /** Reports an access through a stale TLB entry to a page that was freed. NON-KERNEL. */
 function check_stale(m: Machine, i: number, addr: number, write: boolean, report: (text: string) => void): void {
   const pfn = m.cpus[m.current.cpu].pfn[i];
-  if (m.page._refcount[page_folio(m, pfn_to_page(m, pfn))] !== 0) return;
+  const page = pfn_to_page(m, pfn);
+  if (m.page._refcount[page_folio(m, page)] !== 0) return;
+  // Reclaim keeps pages without references until it has flushed what it unmapped.
+  if (m.page.zone[page] !== ZONE_DEVICE && !is_free_buddy_page(m, page)) return;
   report(
     `${write ? 'a store to' : 'a load from'} 0x${addr.toString(16)} on CPU ${m.current.cpu} went through the TLB to pfn 0x${pfn.toString(16)}, which is free`,
   );
