@@ -89,9 +89,7 @@ run_commands('hmm-tests', [
       };
       const watch = o.steps ? step_watch((_, step) => both(`#   ${step}\n`)) : undefined;
       const { code, log, findings } =
-        binary === undefined
-          ? run_suite(list, o, argv, both, watch)
-          : run_binary_suite(binary.file, binary.root, o, argv, both);
+        binary === undefined ? run_suite(list, o, argv, both, watch) : run_binary_suite(binary, o, argv, both);
       if (o.dmesg) process.stderr.write(log.map((line) => `${line}\n`).join(''));
       for (const { name, found } of findings)
         process.stderr.write(`hmm-tests: after ${name} the audit of the machine found\n  ${found.join('\n  ')}\n`);

@@ -3,7 +3,7 @@
 
 import { command, flag, run_commands } from '../cli/command.ts';
 import { machine_options } from '../cli/options.ts';
-import { root_option } from '../run/options.ts';
+import { host_options } from '../run/options.ts';
 import { run_binary } from '../run/binary.ts';
 
 run_commands('run', [
@@ -15,10 +15,10 @@ What stands behind BINARY is the program's. Exit status: the program's own, 128 
 that cannot be run, 3 if it needs what is not modelled, whose name is then on standard error.`,
     options: {
       ...machine_options,
-      root: root_option,
+      ...host_options,
       dmesg: flag("prints the kernel's log on standard error afterwards"),
     },
     foreign_options: true,
-    run: (o, [binary, ...args]) => run_binary(o, { binary: binary, args, root: o.root, dmesg: o.dmesg }),
+    run: (o, [file, ...args]) => run_binary(o, { binary: { file, root: o.root, cpu: o.cpu }, args, dmesg: o.dmesg }),
   }),
 ]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The model's own run of some tests of a suite.
 
+import type { Binary } from '../run/options.ts';
 import type { MachineOptions } from '../cli/options.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import type { TestList } from '../kselftest/kselftest_harness.ts';
@@ -35,7 +36,7 @@ interface Listeners {
   /** the test whose steps are wanted */
   steps_of?: string;
   /** a compiled suite to run in place of the ported one, with the directory of its libraries */
-  binary?: { file: string; root: string };
+  binary?: Binary;
 }
 
 /** Runs tests, in the suite's order, on a fresh machine. */
@@ -68,9 +69,7 @@ export function model_run(
         if (failed !== null && current === steps_of) steps.push(`then fails: ${failed[1]}`);
       };
       const outcome =
-        binary === undefined
-          ? run_suite(list, o, argv, print, watch)
-          : run_binary_suite(binary.file, binary.root, o, argv, print);
+        binary === undefined ? run_suite(list, o, argv, print, watch) : run_binary_suite(binary, o, argv, print);
       reports = outcome.reports;
       errors.push(...outcome.findings.map(({ name, found }) => `${name}: the audit found\n  ${found.join('\n  ')}`));
     } catch (e) {

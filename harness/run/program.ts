@@ -19,17 +19,14 @@ import { wait_status } from '../../lib/kernel/exit.ts';
 import { type Libc, start_program } from '../../lib/user/libc.ts';
 import { UsageError } from '../cli/usage_error.ts';
 import { host_root } from './host_root.ts';
+import type { Binary } from './options.ts';
 
 /** A compiled program and what it gets. */
 export interface Program {
-  /** path on the host */
-  readonly binary: string;
+  readonly binary: Binary;
   /** its arguments, without its own name */
   readonly args: readonly string[];
   readonly env: readonly string[];
-  /** directory of the host with its libraries */
-  readonly root: string;
-  readonly level: CpuLevel;
   /** where what it writes to its standard output and error goes */
   readonly write: (fd: 1 | 2, bytes: Uint8Array) => void;
 }
@@ -68,15 +65,15 @@ function read_program(path: string): Uint8Array {
  * process, until it has exited and everything that it started is done or sleeps for good. Returns its wait(2) status.
  */
 export function run_program_on(m: Machine, p: Program, prepare: (c: Libc) => Gen<void>): number {
-  const bytes = read_program(p.binary);
-  const path = resolve(p.binary);
+  const bytes = read_program(p.binary.file);
+  const path = resolve(p.binary.file);
   const processor: Processor = {
-    cpu: cpu_of_level(p.level),
+    cpu: cpu_of_level(p.binary.cpu),
     mmu: new ModelMmu(m),
     report: (text) => p.write(2, new TextEncoder().encode(`${text}\n`)),
   };
   const strings = (list: readonly string[]): Uint8Array[] => list.map((s) => new TextEncoder().encode(`${s}\0`));
-  m.vfs.root = host_root(p.root);
+  m.vfs.root = host_root(p.binary.root);
   const t = start_program(
     m,
     function* (c) {
@@ -91,11 +88,13 @@ export function run_program_on(m: Machine, p: Program, prepare: (c: Libc) => Gen
           outside_pipe(m, flags, (b) => p.write(fd === 2 ? 2 : 1, b)),
         );
       }
-      const ret = yield* do_execve(m, path, strings([p.binary, ...p.args]), strings(p.env), processor);
+      const ret = yield* do_execve(m, path, strings([p.binary.file, ...p.args]), strings(p.env), processor);
       if (ret === -ENOENT)
-        throw new UsageError(`${p.binary}: its interpreter is not below ${p.root}; --root=DIR names another directory`);
-      if (ret === -ENOEXEC) throw new UsageError(`${p.binary}: Linux does not start it (ENOEXEC)`);
-      if (ret !== 0) throw new UsageError(`${p.binary}: execve() fails with errno ${-ret}`);
+        throw new UsageError(
+          `${p.binary.file}: its interpreter is not below ${p.binary.root}; --root=DIR names another directory`,
+        );
+      if (ret === -ENOEXEC) throw new UsageError(`${p.binary.file}: Linux does not start it (ENOEXEC)`);
+      if (ret !== 0) throw new UsageError(`${p.binary.file}: execve() fails with errno ${-ret}`);
       return yield* ret_from_fork(m);
     },
     basename(path),

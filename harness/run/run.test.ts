@@ -7,10 +7,12 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { STANDARD_MACHINE } from '../cli/options.ts';
 import { compile } from './compiler.ts';
+import type { Binary } from './options.ts';
 import { run_binary_suite } from './suite.ts';
 
 const PROCESSES = fileURLToPath(new URL('../../selftests/c/processes.c', import.meta.url));
 const SMALL = { ...STANDARD_MACHINE, mem: 1024 ** 3 };
+const binary = (file: string): Binary => ({ file, root: '/', cpu: 'v1' });
 const LINES = [
   'ok arguments',
   'on standard error',
@@ -39,7 +41,7 @@ for (const [how, flags] of [
       return;
     }
     let output = '';
-    const { code, findings } = run_binary_suite(program, '/', SMALL, ['one', 'two words'], (text) => {
+    const { code, findings } = run_binary_suite(binary(program), SMALL, ['one', 'two words'], (text) => {
       output += text;
     });
     t.same(output.trimEnd().split('\n'), LINES);
@@ -51,6 +53,6 @@ for (const [how, flags] of [
 t.test('what is no program for the machine is refused in one line', async (t) => {
   const file = join(mkdtempSync(join(tmpdir(), 'hmm-selftests-')), 'text');
   writeFileSync(file, 'not a program');
-  t.throws(() => run_binary_suite(file, '/', SMALL, [], () => {}), /text: expected a compiled program \(ELF\)/);
-  t.throws(() => run_binary_suite(tmpdir(), '/', SMALL, [], () => {}), /it is a directory/);
+  t.throws(() => run_binary_suite(binary(file), SMALL, [], () => {}), /text: expected a compiled program \(ELF\)/);
+  t.throws(() => run_binary_suite(binary(tmpdir()), SMALL, [], () => {}), /it is a directory/);
 });

@@ -6,6 +6,7 @@ import { WEXITSTATUS, WIFEXITED, WTERMSIG } from '../../lib/user/uapi.ts';
 import type { MachineOptions } from '../cli/options.ts';
 import { boot_machine, type Outcome, prepare, ReportTaker } from '../kselftest/run.ts';
 import { ENVIRONMENT } from './binary.ts';
+import type { Binary } from './options.ts';
 import { run_program_on, shared_user_memory } from './program.ts';
 
 const RESULT = /^(?:not )?ok \d+ (\S+)/;
@@ -15,8 +16,7 @@ const RESULT = /^(?:not )?ok \d+ (\S+)/;
  * the machine once, at the end: while a test runs no process is at rest.
  */
 export function run_binary_suite(
-  binary: string,
-  root: string,
+  binary: Binary,
   o: MachineOptions,
   args: readonly string[],
   print: (text: string) => void,
@@ -36,7 +36,7 @@ export function run_binary_suite(
     }
   };
   try {
-    const program = { binary, args, root, env: ENVIRONMENT, level: 'v1', write } as const;
+    const program = { binary, args, env: ENVIRONMENT, write };
     const status = run_program_on(m, program, (c) => prepare(m, c, o));
     for (const rest of open) if (rest !== '') print(rest);
     reports.push(...taker.take(null));
@@ -45,7 +45,7 @@ export function run_binary_suite(
       code: WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
       reports,
       log: m.log.lines,
-      findings: found.length > 0 ? [{ name: binary, found }] : [],
+      findings: found.length > 0 ? [{ name: binary.file, found }] : [],
     };
   } finally {
     m.release();

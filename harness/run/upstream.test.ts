@@ -29,7 +29,7 @@ function recorded_run(name: string): KtapRun {
 for (const [name, thp, spm] of DIR === undefined || process.env.SLOW === undefined ? [] : RECORDED) {
   t.test(`upstream's hmm-tests gives on the model what it gave on Linux: ${name}`, async (t) => {
     const list = hmm_tests();
-    const binary = { file: `${DIR}/hmm-tests`, root: '/' };
+    const binary = { file: `${DIR}/hmm-tests`, root: '/', cpu: 'v1' } as const;
     const { run, errors } = model_run(hmm_tests, new Set(list.names()), { ...STANDARD_MACHINE, thp, spm }, { binary });
     t.same(errors, []);
     t.same(

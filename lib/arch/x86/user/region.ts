@@ -6,7 +6,7 @@ import { decode, TooLong, type FetchByte } from './decode.ts';
 import { InvalidOpcode, Unimplemented, type Insn, type RelOperand } from './insn.ts';
 
 /** Instructions and bytes from first to last that a region has at most, which bounds the time to compile it. */
-export const MAX_INSNS = 512;
+export const MAX_INSNS = 96;
 
 /** A fetch that the page tables refuse; `decode()` passes it on. */
 export class FetchFault extends Error {}
