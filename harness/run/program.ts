@@ -27,6 +27,8 @@ export interface Program {
   /** its arguments, without its own name */
   readonly args: readonly string[];
   readonly env: readonly string[];
+  /** its working directory on the machine; that of this process if nothing else is said */
+  readonly cwd?: string;
   /** where what it writes to its standard output and error goes */
   readonly write: (fd: 1 | 2, bytes: Uint8Array) => void;
 }
@@ -79,7 +81,7 @@ export function run_program_on(m: Machine, p: Program, prepare: (c: Libc) => Gen
     function* (c) {
       yield* prepare(c);
       yield* add_root_file(m, path, 0o755, bytes);
-      m.current.pwd = process.cwd();
+      m.current.pwd = p.cwd ?? process.cwd();
       for (const fd of [0, 1, 2] as const) {
         const flags = fd === 0 ? O_RDONLY : O_WRONLY;
         fd_install(
