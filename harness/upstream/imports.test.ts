@@ -31,6 +31,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'harness/fixtures': ['harness/compare', 'harness/ktap'],
   'harness/kselftest': ['harness/cli', 'harness/compare', 'lib', 'lib/arch/x86/user', 'lib/kernel', 'lib/user'],
   'harness/ktap': ['harness/cli'],
+  'harness/mm': ['harness/cli', 'harness/kselftest', 'harness/run', 'lib', 'lib/kernel', 'lib/user'],
   'harness/regression': ['harness/cases', 'harness/cli', 'harness/explore', 'lib/patches'],
   'harness/replay': ['harness/cli', 'harness/kselftest', 'lib', 'lib/kernel', 'lib/mm', 'lib/patches', 'lib/user'],
   'harness/run': [

@@ -352,6 +352,8 @@ class Decoder {
     }
     let name = row.name;
     if (map === MAP_1 && this.opcode === 0x90 && (this.rex & 1) === 0) name = 'nop';
+    // there are six segment registers
+    if (name === 'movseg' && ((this.modrm >> 3) & 7) > 5) throw new InvalidOpcode();
     const placed = ops.map((op) => this.place(op));
     if (this.lock && !(LOCKABLE.has(name) && placed[0]?.kind === 'mem')) throw new InvalidOpcode();
     return this.insn(name, name === 'nop' ? [] : placed, size);

@@ -420,13 +420,8 @@ function xlat(e: Emitter, i: Insn): void {
 const SELECTORS = [0, 0x33, 0x2b, 0, 0, 0];
 
 function movseg(e: Emitter, i: Insn): void {
-  const selector = SELECTORS[reg(i, 1).reg & 7];
-  if (selector === undefined) {
-    e.exit_before(EXIT.UD);
-    return;
-  }
   const t = e.temp(i.size);
-  e.constant(i.size, selector).c.set(t);
+  e.constant(i.size, SELECTORS[reg(i, 1).reg & 7]).c.set(t);
   e.write(op(i, 0), t);
 }
 
