@@ -45,8 +45,9 @@ import {
   pte_clear,
   set_pte_at,
 } from '../arch/x86/mm/pgtable/pte.ts';
+import { mm_pkey_alloc, mm_pkey_free, mm_pkey_is_allocated } from '../arch/x86/mm/pkeys.ts';
 import type { Machine } from '../boot.ts';
-import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, EPERM } from '../errno.ts';
+import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, ENOSPC, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import { cond_resched, preempt_point } from '../kernel/sched/core.ts';
@@ -90,7 +91,7 @@ import {
 } from './mm_types.ts';
 import { vm_stat_account } from './mmap/find_vma.ts';
 import { calc_vm_prot_bits, vma_set_page_prot } from './mmap/mmap.ts';
-import { mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
+import { mmap_write_lock, mmap_write_lock_killable, mmap_write_unlock, vma_start_write } from './mmap_lock.ts';
 import {
   mmu_gather,
   tlb_change_page_size,
@@ -124,6 +125,9 @@ import {
   vma_prev,
   vma_wants_manual_pte_write_upgrade,
 } from './vma/vma.ts';
+
+/** Rights that a protection key can take: PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE (include/uapi/asm-generic/mman-common.h). */
+const PKEY_ACCESS_MASK = 3;
 
 // What a change of protection does (include/linux/mm.h: MM_CP_*).
 export const MM_CP_TRY_CHANGE_WRITABLE = 1 << 0;
@@ -533,10 +537,10 @@ function* mprotect_fixup(
 }
 
 /**
- * Common part of the mprotect system calls (mm/mprotect.c: do_mprotect_pkey()). Leaves out protection keys; no vma
- * grows up on x86, so PROT_GROWSUP fails.
+ * Common part of the mprotect system calls; a pkey of -1 is none (mm/mprotect.c: do_mprotect_pkey()). No vma grows up on
+ * x86, so PROT_GROWSUP fails.
  */
-function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number): Gen<number> {
+function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number, pkey: number): Gen<number> {
   const mm = m.current.mm as mm_struct;
   const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
   prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
@@ -548,6 +552,10 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
   if (len >= 2 ** 64 || end >= 2 ** 64) return -ENOMEM;
   if ((prot & ~(7 | PROT_SEM)) !== 0) return -EINVAL;
   if (yield* mmap_write_lock_killable(m, mm)) return -EINTR;
+  if (pkey !== -1 && !mm_pkey_is_allocated(mm, pkey)) {
+    mmap_write_unlock(m, mm);
+    return -EINVAL;
+  }
 
   const vmi = new vma_iterator(mm, start);
   let vma = vma_find(vmi, end);
@@ -606,5 +614,30 @@ function* do_mprotect_pkey(m: Machine, start: number, len: number, prot: number)
  * mprotect()).
  */
 export function* sys_mprotect(m: Machine, start: number, len: number, prot: number): Gen<number> {
-  return yield* do_mprotect_pkey(m, start, len, prot);
+  return yield* do_mprotect_pkey(m, start, len, prot, -1);
+}
+
+/** The pkey_mprotect system call (mm/mprotect.c: pkey_mprotect()). */
+export function* sys_pkey_mprotect(m: Machine, start: number, len: number, prot: number, pkey: number): Gen<number> {
+  return yield* do_mprotect_pkey(m, start, len, prot, pkey);
+}
+
+/** The pkey_alloc system call: there is no key left (mm/mprotect.c: pkey_alloc()). */
+export function* sys_pkey_alloc(m: Machine, flags: number, init_val: number): Gen<number> {
+  if (flags !== 0) return -EINVAL;
+  if (init_val < 0 || init_val > PKEY_ACCESS_MASK) return -EINVAL;
+  const mm = m.current.mm as mm_struct;
+  yield* mmap_write_lock(m, mm);
+  const pkey = mm_pkey_alloc(mm);
+  mmap_write_unlock(m, mm);
+  return pkey === -1 ? -ENOSPC : pkey;
+}
+
+/** The pkey_free system call (mm/mprotect.c: pkey_free()). */
+export function* sys_pkey_free(m: Machine, pkey: number): Gen<number> {
+  const mm = m.current.mm as mm_struct;
+  yield* mmap_write_lock(m, mm);
+  const ret = mm_pkey_free(mm, pkey);
+  mmap_write_unlock(m, mm);
+  return ret;
 }

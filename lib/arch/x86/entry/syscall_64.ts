@@ -71,7 +71,7 @@ import { sys_gettimeofday, sys_time } from '../../../kernel/time/time.ts';
 import { sys_madvise } from '../../../mm/madvise/madvise.ts';
 import { sys_memfd_create } from '../../../mm/memfd.ts';
 import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
-import { sys_mprotect } from '../../../mm/mprotect.ts';
+import { sys_mprotect, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from '../../../mm/mprotect.ts';
 import { sys_mseal } from '../../../mm/mseal.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
 import { sys_userfaultfd } from '../../../mm/userfaultfd/userfaultfd.ts';
@@ -243,6 +243,9 @@ const table = new Map<number, readonly [string, handler]>([
   [318, ['ppu', sys_getrandom]],
   [319, ['pu', sys_memfd_create]],
   [323, ['i', sys_userfaultfd]],
+  [329, ['pppi', sys_pkey_mprotect]],
+  [330, ['pp', sys_pkey_alloc]],
+  [331, ['i', sys_pkey_free]],
   [334, ['puiu', sys_rseq]],
   [434, ['iu', plain(sys_pidfd_open)]],
   [435, ['pp', sys_clone3]],
