@@ -36,6 +36,8 @@ export type Stop =
   | { kind: 'unmodelled' | 'error'; text: string };
 
 export interface RunHooks {
+  /** Called with the machine before its first task runs. */
+  on_boot?: (m: Machine) => void;
   /** Called after each answer; true ends the run there. */
   on_answer?: (m: Machine, i: number, answer: Answer, pids: ReadonlyMap<number, number>) => boolean;
   /** Called if op i stopped the program. */
@@ -203,6 +205,7 @@ export function run_ops(
   patches: readonly PatchId[] = [],
 ): RunResult {
   const m = boot_recorded(config, patches);
+  hooks.on_boot?.(m);
   const session = new Session(m, ops, hooks);
   const spm = config.spm ? SPM_DEFAULT : null;
   try {

@@ -6,6 +6,7 @@ import { pfn_pte, pmd_index, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd } from '../arch/x86/mm/pgtable/pmd.ts';
 import { Machine } from '../boot.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
+import { xorshift32 } from '../kernel/sched/core.ts';
 import { at_once } from '../kernel/testing.ts';
 import {
   make_device_exclusive_entry,
@@ -160,5 +161,46 @@ t.test('the walk ends with the folio or with the vma, by the index that the kind
   t.same([end(90), end(100)], [6, 8], 'a file: from 100 on');
   const small = folio_alloc(m, 0, 0);
   t.equal(vma_address_end(DEFINE_FOLIO_VMA_WALK(m, small, vma, BASE + PAGE, 0)), BASE + 2 * PAGE);
+  t.end();
+});
+
+/** Runs a generator to its end, past the points at which another task could run. */
+function drain<T>(gen: Generator<unknown, T>): T {
+  for (;;) {
+    const r = gen.next();
+    if (r.done) return r.value;
+  }
+}
+
+t.test('a walk finds the same in random tables with and without the shortcuts of a normal run', (t) => {
+  const rnd = xorshift32(20260101);
+  const below = (n: number): number => rnd() % n;
+  for (let round = 0; round < 400; round++) {
+    const order = below(4);
+    const { m, vma, folio, pfn } = setting(order, 2048);
+    const page = 500 + below(30);
+    m.page.index[folio] = page;
+    for (let i = page - 3; i < page + (1 << order) + 3; i++) {
+      const at = pfn + below(2 << order);
+      const entries = [
+        pfn_pte(at, PRESENT),
+        make_readable_migration_entry(at),
+        make_writable_device_private_entry(at),
+        make_device_exclusive_entry(at),
+      ];
+      if (below(3) > 0) map(m, vma, i, below(5) === 0 ? 0 : entries[below(4)]);
+    }
+    const flags = below(4);
+    const walk = (explore: boolean): unknown[] => {
+      m.sched.explore = explore;
+      const w = DEFINE_FOLIO_VMA_WALK(m, folio, vma, BASE + page * PAGE, flags);
+      const list: unknown[] = [];
+      while (drain(page_vma_mapped_walk(m, w))) list.push(w.address, w.ptei, w.ptl?.owner === m.current);
+      list.push(m.current.held_locks.length, w.flags);
+      m.sched.explore = false;
+      return list;
+    };
+    t.same(walk(true), walk(false), `round ${round}, order ${order}, flags ${flags}`);
+  }
   t.end();
 });
