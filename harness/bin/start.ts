@@ -6,7 +6,7 @@ import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { choice, command, flag, run_commands, text, worker_flag } from '../cli/command.ts';
 import { patches_option } from '../cli/options.ts';
 import { print } from '../cli/program.ts';
-import { run_configurations, serve_configuration } from '../compare/configurations.ts';
+import { run_configurations, serve_configurations } from '../compare/configurations.ts';
 import { configurations_text, recording_of } from '../compare/configurations_text.ts';
 import { agrees } from '../compare/judge.ts';
 import { ISOLATED, WHOLE_SUITE } from '../compare/known.ts';
@@ -27,7 +27,7 @@ run_commands('start', [
       worker: worker_flag,
     },
     run: async (o) => {
-      if (o.worker) return serve_configuration(o.configuration, hmm_tests, o.patches);
+      if (o.worker) return serve_configurations(hmm_tests, o.patches);
       // Opened first, so that a name that cannot be written to is told before the work.
       const file = o.record === null ? null : openSync(o.record, 'w');
       const all = [...Object.keys(WHOLE_SUITE), ...(o.iso ? Object.keys(ISOLATED) : [])];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The suite in several configurations of the machine, each in a process of its own.
+// The suite in several configurations of the machine, in processes of its own.
 
+import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { PatchId } from '../../lib/patches/index.ts';
 import { STANDARD_MACHINE } from '../cli/options.ts';
@@ -26,14 +27,13 @@ export interface Done {
   output: string;
 }
 
-/** One configuration, in a process of its own that tells its parent how it goes. */
-export async function serve_configuration(
+/** One configuration; `send` tells the parent how it goes. */
+async function serve(
   name: string,
   suite: () => TestList,
   patches: readonly PatchId[],
-): Promise<number> {
-  end_with_parent();
-  const send = (message: Message): void => void process.send?.(message);
+  send: (message: Message) => void,
+): Promise<void> {
   const file = await read_results(fileURLToPath(results_file(RESULTS, name)), suite);
   send({ tests: file.runs.flatMap((run) => run.results.map((r) => r.name)) });
   let output = '';
@@ -48,10 +48,20 @@ export async function serve_configuration(
       },
     },
   );
-  await new Promise((sent) => process.send?.({ judgement, output } satisfies Message, sent));
-  // the open channel would keep this process alive
-  process.disconnect();
-  return 0;
+  send({ judgement, output });
+}
+
+/** Runs one after the other the configurations that the parent names, until it closes the channel. */
+export function serve_configurations(suite: () => TestList, patches: readonly PatchId[]): Promise<number> {
+  end_with_parent();
+  const send = (message: Message): void => void process.send?.(message);
+  process.on('message', (name: string) => {
+    serve(name, suite, patches, send).catch((e: unknown) => {
+      process.stderr.write(`${name}: ${e instanceof Error ? e.stack : String(e)}\n`);
+      process.exit(1);
+    });
+  });
+  return new Promise(() => {});
 }
 
 const weight = (test: string): number => (HEAVY.test(test) ? HEAVY_WEIGHT : 1);
@@ -95,27 +105,49 @@ class Monitor {
   }
 }
 
-function run_configuration(program: URL, name: string, monitor: Monitor, patches: readonly PatchId[]): Promise<Done> {
-  return new Promise((resolve) => {
-    let done: Done | null = null;
-    const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
-    const child = start_worker(program, ['--worker', `--configuration=${name}`, ...states]);
-    child.on('message', (message: Message) => {
-      if ('tests' in message) monitor.begun(name, message.tests);
-      if ('result' in message) monitor.result(name, message.result);
-      if ('judgement' in message) done = message;
+/** A worker that runs one configuration at a time: its second one finds the model's code compiled, memory mapped. */
+class Lane {
+  private child: ChildProcess | null = null;
+  private readonly program: URL;
+  private readonly argv: readonly string[];
+  private readonly monitor: Monitor;
+  constructor(program: URL, argv: readonly string[], monitor: Monitor) {
+    this.program = program;
+    this.argv = argv;
+    this.monitor = monitor;
+  }
+
+  run(name: string): Promise<Done> {
+    this.child ??= start_worker(this.program, this.argv);
+    const { child, monitor } = this;
+    return new Promise((resolve) => {
+      const end = (done: Done): void => {
+        child.removeAllListeners('message');
+        child.removeAllListeners('close');
+        monitor.ended(name);
+        resolve(done);
+      };
+      child.on('message', (message: Message) => {
+        if ('tests' in message) monitor.begun(name, message.tests);
+        if ('result' in message) monitor.result(name, message.result);
+        if ('judgement' in message) end(message);
+      });
+      child.on('close', (code, signal) => {
+        this.child = null;
+        const ended = `${name}: the process ended with ${signal ?? `status ${code}`}`;
+        end({ judgement: { ...NO_JUDGEMENT, errors: [ended] }, output: '' });
+      });
+      child.send(name);
     });
-    child.on('close', (code, signal) => {
-      monitor.ended(name);
-      const ended = `${name}: the process ended with ${signal ?? `status ${code}`}`;
-      resolve(done ?? { judgement: { ...NO_JUDGEMENT, errors: [ended] }, output: '' });
-    });
-  });
+  }
+
+  end(): void {
+    if (this.child?.connected === true) this.child.disconnect();
+  }
 }
 
 /**
- * Runs the configurations in workers, which are `program` with --worker and --configuration, in the order given, and
- * returns what each came to. `tests` are those of the suite, for the estimate of the time that is left.
+ * Runs the configurations in workers, which are `program` with --worker, and returns what each came to in the order given. `tests` are those of the suite, for the estimate of the time that is left.
  */
 export async function run_configurations(
   program: URL,
@@ -125,12 +157,16 @@ export async function run_configurations(
 ): Promise<(readonly [string, Done])[]> {
   const monitor = new Monitor(quiet, names.length, tests);
   const found: (readonly [string, Done])[] = [];
-  let next = 0;
+  const states = patches.length > 0 ? [`--patches=${patches.join(',')}`] : [];
+  // The last ones, without huge pages, take longest: first, so that no lane is left alone with one.
+  let left = names.length;
   const lane = async (): Promise<void> => {
-    while (next < names.length) {
-      const at = next++;
-      found[at] = [names[at], await run_configuration(program, names[at], monitor, patches)];
+    const worker = new Lane(program, ['--worker', ...states], monitor);
+    while (left > 0) {
+      const at = --left;
+      found[at] = [names[at], await worker.run(names[at])];
     }
+    worker.end();
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
   return found;

@@ -36,7 +36,8 @@ export function call_path(): string[] {
   for (const line of stack.split('\n')) {
     const hit = /^\s+at (?:async )?(?:Object\.)?([A-Za-z_$][\w$]*)(?:\.next)? \((.*)\)$/.exec(line);
     if (hit === null || hit[2] === '<anonymous>') continue;
-    const name = hit[1];
+    // see done() of kernel/gen.ts
+    const name = hit[1].replace(/_slowpath$/, '');
     if (name === 'call_path') {
       lib = hit[2].slice(0, hit[2].lastIndexOf('kernel/printk.'));
       continue;

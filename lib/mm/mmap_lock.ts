@@ -2,7 +2,7 @@
 
 import type { Machine } from '../boot.ts';
 import { EINTR } from '../errno.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { done, type Gen } from '../kernel/gen.ts';
 import {
   down_read,
   down_read_killable,
@@ -220,7 +220,16 @@ export function vma_mark_detached(vma: vm_area_struct): void {
  * Returns the vma that holds the address with the mmap_lock held for reading, or null with it released (mm/mmap_lock.c:
  * lock_mm_and_find_vma()). A stack grows down to the address.
  */
-export function* lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
+export function lock_mm_and_find_vma(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
+  if (m.sched.explore || !mmap_read_trylock(m, mm)) return lock_mm_and_find_vma_slowpath(m, mm, addr);
+  const vma = find_vma(mm, addr);
+  if (vma !== null && vma.vm_start <= addr) return done(vma);
+  mmap_read_unlock(m, mm);
+  return lock_mm_and_find_vma_slowpath(m, mm, addr);
+}
+
+/** The part of lock_mm_and_find_vma() that may sleep. NON-KERNEL. */
+function* lock_mm_and_find_vma_slowpath(m: Machine, mm: mm_struct, addr: number): Gen<vm_area_struct | null> {
   if (m.sched.explore || !mmap_read_trylock(m, mm)) {
     if ((yield* mmap_read_lock_killable(m, mm)) !== 0) return null;
   }

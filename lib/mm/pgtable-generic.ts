@@ -16,8 +16,8 @@ import {
   ptep_get_and_clear,
 } from '../arch/x86/mm/tlb.ts';
 import type { Machine } from '../boot.ts';
-import type { Gen } from '../kernel/gen.ts';
-import { spin_lock, spin_unlock } from '../kernel/locking/spinlock.ts';
+import { done, type Gen } from '../kernel/gen.ts';
+import { spin_lock, spin_trylock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from './mm_types.ts';
 
@@ -55,13 +55,21 @@ export function pte_offset_map_rw_nolock(
  * Returns the pte table that the pmd points to with its lock held, or null (mm/pgtable-generic.c:
  * pte_offset_map_lock()).
  */
-export function* pte_offset_map_lock(
+export function pte_offset_map_lock(
   m: Machine,
   mm: mm_struct,
   pmdt: ptdesc,
   pi: number,
   _addr: number,
 ): Gen<ptdesc | null> {
+  if (m.sched.explore) return pte_offset_map_lock_slowpath(m, pmdt, pi);
+  const pt = pte_offset_map(m, pmdt, pi);
+  if (pt !== null && !spin_trylock(m, pt.ptl)) return pte_offset_map_lock_slowpath(m, pmdt, pi);
+  return done(pt);
+}
+
+/** The part of pte_offset_map_lock() that may wait. NON-KERNEL. */
+function* pte_offset_map_lock_slowpath(m: Machine, pmdt: ptdesc, pi: number): Gen<ptdesc | null> {
   for (;;) {
     const pmdval = pmdt.entry[pi];
     const pt = pte_offset_map(m, pmdt, pi);

@@ -5,7 +5,7 @@ import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
 import type { Machine } from '../boot.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { MINOR } from '../fs/char_dev.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { done, type Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { spin_lock_leaf, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { null_dereference, null_pointer } from '../kernel/null_pointer.ts';
@@ -200,7 +200,28 @@ export function* dmirror_allocate_chunk(
  * Returns a locked device page, or 2 MiB device folio, with one reference and, on a private device, system memory to
  * back it; 0 without either kind of memory (lib/test_hmm.c: dmirror_devmem_alloc_page()).
  */
-export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boolean): Gen<number> {
+export function dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boolean): Gen<number> {
+  const { mdevice } = d;
+  const none = (is_large ? mdevice.free_folios : mdevice.free_pages) === 0;
+  if (m.sched.explore || none) return dmirror_devmem_alloc_page_slowpath(m, d, is_large);
+  const order = is_large ? HPAGE_PMD_ORDER : 0;
+  const rpage = dmirror_is_private_zone(mdevice) ? folio_alloc(m, GFP_HIGHUSER, order) : 0;
+  if (rpage === 0 && dmirror_is_private_zone(mdevice)) return done(0);
+  spin_lock_leaf(m, mdevice.lock);
+  const dpage = take_free(m, mdevice, is_large);
+  spin_unlock(m, mdevice.lock);
+  return done(init_page(m, dpage, rpage, order));
+}
+
+/** Gives a free device page its user. NON-KERNEL: the end of upstream's dmirror_devmem_alloc_page(). */
+function init_page(m: Machine, dpage: number, rpage: number, order: number): number {
+  zone_device_folio_init(m, page_folio(m, dpage), page_pgmap(m, folio_page(page_folio(m, dpage), 0)), order);
+  set_zone_device_data(m, dpage, rpage);
+  return dpage;
+}
+
+/** The part of dmirror_devmem_alloc_page() that may sleep. NON-KERNEL. */
+function* dmirror_devmem_alloc_page_slowpath(m: Machine, d: dmirror, is_large: boolean): Gen<number> {
   const mdevice = d.mdevice;
   const order = is_large ? HPAGE_PMD_ORDER : 0;
   let rpage = 0;
@@ -220,9 +241,7 @@ export function* dmirror_devmem_alloc_page(m: Machine, d: dmirror, is_large: boo
     }
     dpage = got.page;
   }
-  zone_device_folio_init(m, page_folio(m, dpage), page_pgmap(m, folio_page(page_folio(m, dpage), 0)), order);
-  set_zone_device_data(m, dpage, rpage);
-  return dpage;
+  return init_page(m, dpage, rpage, order);
 }
 
 /**

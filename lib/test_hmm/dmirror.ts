@@ -3,7 +3,7 @@
 import type { Machine } from '../boot.ts';
 import { ENOENT, ENOMEM } from '../errno.ts';
 import { cdev, device } from '../fs/char_dev.ts';
-import type { Gen } from '../kernel/gen.ts';
+import { done, type Gen } from '../kernel/gen.ts';
 import { mutex, mutex_lock, mutex_trylock, mutex_unlock } from '../kernel/locking/mutex.ts';
 import { spin_lock_leaf, spinlock } from '../kernel/locking/spinlock.ts';
 import { null_dereference } from '../kernel/null_pointer.ts';
@@ -153,8 +153,12 @@ export class dmirror_device {
     this.chunks = chunks;
   }
   /** spin_lock(&mdevice->lock) from code that may wait. NON-KERNEL. */
-  *lock_free_lists(m: Machine): Gen<void> {
-    if (m.sched.explore) yield* preempt_point(m, 'mdevice->lock');
+  lock_free_lists(m: Machine): Gen<void> {
+    return m.sched.explore ? this.lock_free_lists_slowpath(m) : done(spin_lock_leaf(m, this.lock));
+  }
+  /** The part of lock_free_lists() that may wait. NON-KERNEL. */
+  private *lock_free_lists_slowpath(m: Machine): Gen<void> {
+    yield* preempt_point(m, 'mdevice->lock');
     spin_lock_leaf(m, this.lock);
   }
 }

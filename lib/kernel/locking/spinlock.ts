@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
-import type { Gen } from '../gen.ts';
+import { done, type Gen } from '../gen.ts';
 import { Oops } from '../printk.ts';
 import { preempt_point, type task_struct, type WaitPoint } from '../sched/core.ts';
 import { forget } from '../sched/wait.ts';
@@ -17,7 +17,13 @@ export class spinlock implements WaitPoint {
 }
 
 /** Takes a spinlock that another CPU may hold, such as a page table lock (include/linux/spinlock.h: spin_lock()). */
-export function* spin_lock(m: Machine, lock: spinlock): Gen<void> {
+export function spin_lock(m: Machine, lock: spinlock): Gen<void> {
+  if (m.sched.explore || lock.owner !== null) return spin_lock_slowpath(m, lock);
+  return done(spin_acquire(m, lock));
+}
+
+/** The part of spin_lock() that may wait. NON-KERNEL. */
+function* spin_lock_slowpath(m: Machine, lock: spinlock): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, lock.what);
   while (lock.owner !== null) {
     if (lock.owner === m.current) throw new Oops(`BUG: spinlock recursion on ${lock.what}`);

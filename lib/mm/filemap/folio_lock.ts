@@ -2,7 +2,7 @@
 
 import type { Machine } from '../../boot.ts';
 import { EINTR } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
+import { done, type Gen } from '../../kernel/gen.ts';
 import { spin_unlock, type spinlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import {
@@ -150,7 +150,12 @@ function* folio_wait_bit_common(m: Machine, folio: number, state: number, exclus
 }
 
 /** Locks the folio, sleeping while another task holds the lock (include/linux/pagemap.h: folio_lock()). */
-export function* folio_lock(m: Machine, folio: number): Gen<void> {
+export function folio_lock(m: Machine, folio: number): Gen<void> {
+  return m.sched.explore || !folio_trylock(m, folio) ? folio_lock_slowpath(m, folio) : done(undefined);
+}
+
+/** The part of folio_lock() that may sleep. NON-KERNEL. */
+function* folio_lock_slowpath(m: Machine, folio: number): Gen<void> {
   if (m.sched.explore) yield* preempt_point(m, 'folio_lock');
   if (!folio_trylock(m, folio)) yield* folio_wait_bit_common(m, folio, TASK_UNINTERRUPTIBLE, true);
 }
@@ -163,8 +168,8 @@ export function* folio_lock_killable(m: Machine, folio: number): Gen<number> {
 }
 
 /** Locks the page's folio (include/linux/pagemap.h: lock_page()). */
-export function* lock_page(m: Machine, page: number): Gen<void> {
-  yield* folio_lock(m, page_folio(m, page));
+export function lock_page(m: Machine, page: number): Gen<void> {
+  return folio_lock(m, page_folio(m, page));
 }
 
 /** Locks the page's folio without waiting, or returns false (include/linux/pagemap.h: trylock_page()). */

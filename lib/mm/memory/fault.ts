@@ -35,7 +35,7 @@ import {
 import { pte_clear, ptep_set_access_flags, set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EBUSY } from '../../errno.ts';
-import type { Gen } from '../../kernel/gen.ts';
+import { done, type Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { printk, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
@@ -227,8 +227,12 @@ export function vmf_orig_pte_uffd_wp(vmf: vm_fault): boolean {
  * Prepares the vma for anonymous pages. Returns 0, VM_FAULT_OOM, or VM_FAULT_RETRY with the vma lock released
  * (mm/internal.h: vmf_anon_prepare()).
  */
-export function* vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
-  if (vmf.vma.anon_vma !== null) return 0;
+export function vmf_anon_prepare(m: Machine, vmf: vm_fault): Gen<number> {
+  return vmf.vma.anon_vma !== null ? done(0) : vmf_anon_prepare_slowpath(m, vmf);
+}
+
+/** The part of vmf_anon_prepare() that may sleep. NON-KERNEL. */
+function* vmf_anon_prepare_slowpath(m: Machine, vmf: vm_fault): Gen<number> {
   const ret = yield* __vmf_anon_prepare(m, vmf);
   if (ret & VM_FAULT_RETRY) vma_end_read(m, vmf.vma);
   return ret;

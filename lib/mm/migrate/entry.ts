@@ -25,7 +25,7 @@ import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import type { Machine } from '../../boot.ts';
 import { EAGAIN } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
-import type { Gen } from '../../kernel/gen.ts';
+import { done, type Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { softleaf_entry_wait_on_locked } from '../filemap/folio_lock.ts';
@@ -251,10 +251,15 @@ function remove_migration_ptes_fast(m: Machine, src: number, dst: number): boole
  * Replaces the migration entries of `src` by mappings of `dst`, which is `src` if the migration failed. With
  * TTU_USE_SHARED_ZEROPAGE pages of zeroes become the zero page (mm/migrate.c: remove_migration_ptes()).
  */
-export function* remove_migration_ptes(m: Machine, src: number, dst: number, flags: number): Gen<void> {
+export function remove_migration_ptes(m: Machine, src: number, dst: number, flags: number): Gen<void> {
+  if (flags === 0 && remove_migration_ptes_fast(m, src, dst)) return done(undefined);
+  return remove_migration_ptes_slowpath(m, src, dst, flags);
+}
+
+/** The part of remove_migration_ptes() that may sleep. NON-KERNEL. */
+function* remove_migration_ptes_slowpath(m: Machine, src: number, dst: number, flags: number): Gen<void> {
   const zeropage = (flags & TTU_USE_SHARED_ZEROPAGE) !== 0;
   BUG_ON(zeropage && src !== dst, 'mm/migrate.c: remove_migration_ptes() with two folios and the zero page');
-  if (flags === 0 && remove_migration_ptes_fast(m, src, dst)) return;
   const rwc: rmap_walk_control = { rmap_one: remove_migration_pte, arg: zeropage ? -src : src };
   if (flags & TTU_RMAP_LOCKED) yield* rmap_walk_locked(m, dst, rwc);
   else yield* rmap_walk(m, dst, rwc);

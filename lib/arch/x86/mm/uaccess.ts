@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
-import type { Gen } from '../../../kernel/gen.ts';
+import { done, type Gen } from '../../../kernel/gen.ts';
 import { preempt_point, signal_pending } from '../../../kernel/sched/core.ts';
 import { do_signal, UserSignal } from '../../../kernel/signal.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
@@ -91,12 +91,20 @@ function check_stale(m: Machine, i: number, addr: number, write: boolean, report
  * Returns the index of the TLB entry for the address after handling faults. A bad address throws UserSignal for user
  * code and returns -1 for the kernel. The page has bytes then, unless the access is to the whole of it. NON-KERNEL.
  */
-export function* translate(m: Machine, addr: number, write: boolean, user: boolean, whole = false): Gen<number> {
+export function translate(m: Machine, addr: number, write: boolean, user: boolean, whole = false): Gen<number> {
+  const i = translate_once(m, addr, write, whole);
+  return i >= 0 ? done(i) : translate_slowpath(m, addr, write, user, whole);
+}
+
+/** Returns the index of the TLB entry for the address, or -1 if it is bad or the access faults. NON-KERNEL. */
+function translate_once(m: Machine, addr: number, write: boolean, whole: boolean): number {
+  if (m.current.mm === null || !(addr >= 0 && addr < TASK_SIZE)) return -1;
+  return whole ? translate_page(m, addr, write) : translate_now(m, addr, write);
+}
+
+/** The part of translate() that may sleep, from the page fault on. NON-KERNEL. */
+function* translate_slowpath(m: Machine, addr: number, write: boolean, user: boolean, whole: boolean): Gen<number> {
   for (;;) {
-    if (m.current.mm !== null && addr >= 0 && addr < TASK_SIZE) {
-      const i = whole ? translate_page(m, addr, write) : translate_now(m, addr, write);
-      if (i >= 0) return i;
-    }
     const bad = yield* do_user_addr_fault(m, addr, write, user);
     if (m.sched.explore) yield* preempt_point(m, 'return from fault');
     if (user) {
@@ -105,6 +113,8 @@ export function* translate(m: Machine, addr: number, write: boolean, user: boole
     } else if (bad !== 0) {
       return -1;
     }
+    const i = translate_once(m, addr, write, whole);
+    if (i >= 0) return i;
   }
 }
 
@@ -189,6 +199,19 @@ export function* user_store32(m: Machine, addr: number, v: number): Gen<void> {
   (cpu.slab[i] as Slab).u32[cpu.base[i] + (addr % PAGE_SIZE) / 4] = v;
 }
 
+/** Stores (v + k * step) & mask as the k-th of n words from `at` on; a sum beyond 32 bits wraps. NON-KERNEL. */
+function store_seq(words: Uint32Array, at: number, n: number, v: number, step: number, mask: number): void {
+  v |= 0;
+  for (const end = at + n; at < end; at++, v = (v + step) | 0) words[at] = v & mask;
+}
+
+/** Returns how many of n words from `at` on are v, v + step and so on, which are i32. NON-KERNEL. */
+function find_seq(words: Uint32Array, at: number, n: number, v: number, step: number): number {
+  let k = 0;
+  for (; k < n && (words[at + k] | 0) === v; k++) v += step;
+  return k;
+}
+
 /**
  * Stores (first + k * step) & mask as the k-th of n aligned u32, like a loop of user code. Every access of such a loop
  * is translated, but only the first one to a page can miss the TLB while no other task runs. NON-KERNEL.
@@ -214,9 +237,8 @@ export function* user_store32_seq(
     const cpu = cpu_of(m);
     const slab = cpu.slab[i] as Slab;
     if (whole) slab.overwrite(page_of(cpu, i));
-    const u32 = slab.u32;
-    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
-    for (let v = first + k * step; k < end; k++, w++, v += step) u32[w] = v & mask;
+    store_seq(slab.u32, cpu.base[i] + (at % PAGE_SIZE) / 4, end - k, first + k * step, step, mask);
+    k = end;
   }
 }
 
@@ -234,10 +256,10 @@ export function* user_find32_seq(m: Machine, addr: number, n: number, first: num
     const at = addr + k * 4;
     const i = yield* translate(m, at, false, true);
     const cpu = cpu_of(m);
-    const u32 = (cpu.slab[i] as Slab).u32;
-    let w = cpu.base[i] + (at % PAGE_SIZE) / 4;
-    const end = Math.min(n, k + left_in_page(at) / 4);
-    for (let v = first + k * step; k < end; k++, w++, v += step) if ((u32[w] | 0) !== v) return k;
+    const len = Math.min(n - k, left_in_page(at) / 4);
+    const same = find_seq((cpu.slab[i] as Slab).u32, cpu.base[i] + (at % PAGE_SIZE) / 4, len, first + k * step, step);
+    k += same;
+    if (same < len) return k;
   }
   return n;
 }
