@@ -138,9 +138,9 @@ const _SC_NPROCESSORS_ONLN = 84;
 /** malloc() of this many bytes or more is a mapping of its own (glibc's M_MMAP_THRESHOLD) */
 const MMAP_THRESHOLD = 128 * 1024;
 const HEAP_STEP = 132 * 1024;
-/** bytes at the bottom of the stack that calls with structures use; each thread has its own */
-/** What the kernel tells a program in AT_PAGESZ. */
+/** what the kernel tells a program in AT_PAGESZ */
 const PAGE_SIZE = 4096;
+/** bytes at the bottom of the stack that calls with structures use; each thread has its own */
 const SCRATCH_SIZE = PAGE_SIZE;
 
 /** malloc's bookkeeping; a forked child gets a copy, as it does of the memory itself. */
