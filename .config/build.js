@@ -18,4 +18,7 @@ if (tsc.status !== 0) process.exit(tsc.status ?? 1);
 for (const name of readdirSync(`${top}selftests`, { recursive: true, encoding: 'utf8' }))
   if (name.endsWith('.ktap')) cpSync(`${top}selftests/${name}`, `${dist}selftests/${name}`);
 
+// The grammar is all that is used of its package, which would be built on the user's machine.
+cpSync(`${top}node_modules/tree-sitter-c/tree-sitter-c.wasm`, `${dist}harness/drift/tree-sitter-c.wasm`);
+
 chmodSync(`${dist}harness/bin/hmm-selftests.js`, 0o755);

@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, { does: string; run: () => Promise<unkno
   replay: { does: 'recorded op programs against the model', run: () => import('./replay.ts') },
   explore: { does: 'interleavings of the modelled tasks', run: () => import('./explore.ts') },
   regression: { does: 'regression cases for kernel patches', run: () => import('./regression.ts') },
+  drift: { does: 'what of a kernel tree the model does not follow as it is there', run: () => import('./drift.ts') },
   bench: { does: 'what the model costs', run: () => import('./bench.ts') },
 };
 

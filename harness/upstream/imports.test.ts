@@ -28,6 +28,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'lib/test_hmm',
     'lib/user',
   ],
+  'harness/drift': ['harness/cli'],
   'harness/fixtures': ['harness/compare', 'harness/ktap'],
   'harness/kselftest': ['harness/cli', 'harness/compare', 'lib', 'lib/arch/x86/user', 'lib/kernel', 'lib/user'],
   'harness/ktap': ['harness/cli'],

@@ -204,7 +204,7 @@ function* do_ioctl(m: Machine, fd: number, f: file, cmd: number, arg: number): G
   return ret === -ENOIOCTLCMD ? -ENOTTY : ret;
 }
 
-/** The ioctl system call; cmd is truncated to 32 bits (fs/ioctl.c: SYSCALL_DEFINE3(ioctl)). */
+/** The ioctl system call; cmd is truncated to 32 bits (fs/ioctl.c: ioctl()). */
 export function* sys_ioctl(m: Machine, fd: number, cmd: number, arg: number): Gen<number> {
   const f = fget(m, fd);
   if (f === null) return -EBADF;

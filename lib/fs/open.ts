@@ -9,7 +9,7 @@ import { fput, fput_close_sync } from './file_table.ts';
 import { type file, FMODE_WRITE, S_IFDIR, S_IFMT } from './fs.ts';
 import { absolute_path, AT_FDCWD, find_inode, getname, path_at, path_openat } from './namei.ts';
 
-/** The close system call. Returns 0 or -EBADF (fs/open.c: SYSCALL_DEFINE1(close)). */
+/** The close system call. Returns 0 or -EBADF (fs/open.c: close()). */
 export function* ksys_close(m: Machine, fd: number): Gen<number> {
   const f = file_close_fd(m, fd);
   if (f === null) return -EBADF;
