@@ -6,6 +6,7 @@ import { block_driver } from './drivers/block_driver.ts';
 import { mrelease_driver } from './drivers/mrelease_driver.ts';
 import { offset_driver } from './drivers/offset_driver.ts';
 import { pfn_driver } from './drivers/pfn_driver.ts';
+import { race_driver } from './drivers/race_driver.ts';
 import { select_driver } from './drivers/select_driver.ts';
 import { sigbus_driver } from './drivers/sigbus_driver.ts';
 import { gup_test_init } from './gup_test/gup_test.ts';
@@ -18,6 +19,7 @@ export const modules: readonly Module[] = [
   test_hmm,
   block_driver,
   mrelease_driver,
+  race_driver,
   sigbus_driver,
   select_driver,
   offset_driver,

@@ -120,10 +120,11 @@ async function one_case(words: string, o: Options): Promise<number> {
 
 run_commands('explore', [
   command({
-    words: 'CASE|FILE.ts',
+    words: 'CASE|FILE.ts|FILE.c|PROGRAM',
     count: [1, 1],
     about: `Runs a race, or the one in a file, under many schedules, and shrinks and prints the first that fails; or repeats
-one exactly. A regression case in a file is run without its fix.`,
+one exactly. A regression case in a file is run without its fix. Of a C program, by its source or static, each access is a step
+from race(1) to race(0), which selftests/c/race.h has.`,
     options: ONE,
     run: (o, [name]) => one_case(name, o),
   }),

@@ -16,6 +16,7 @@ import {
 import type { PatchId } from '../../lib/patches/index.ts';
 import { Unmodelled } from '../../lib/unmodelled.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
+import { run_child } from '../run/child.ts';
 import { type Block, type Chooser, FAIRNESS, LooseChooser, ReplayChooser, ScheduleMismatch } from './choosers.ts';
 import type { Schedule, Switch } from './schedule.ts';
 import { Stage } from './stage.ts';
@@ -38,6 +39,10 @@ export interface CaseContext {
   together(racers: readonly Racer[]): Gen<void>;
   /** Loads a kernel module. Returns the result of its init function: 0 or a negative errno. */
   modprobe(name: string, params?: ModuleParams): Gen<number>;
+  /**
+   * Runs a C program, by its source or static, until it ends, which must be with status 0. The case has `compiled`.
+   */
+  program(file: string): Gen<void>;
   /** Ends the case with a failure unless `ok`. */
   check(ok: boolean, what: string): void;
 }
@@ -48,6 +53,8 @@ export interface RaceCase {
   /** One sentence: what races with what. */
   summary: string;
   config?: MachineConfig;
+  /** runs compiled programs */
+  compiled?: boolean;
   /** Parameters of test_hmm; null leaves it unloaded. */
   params?: ModuleParams | null;
   /** A program that runs on the machine first, for slow preparations that do not matter to the race. */
@@ -326,6 +333,12 @@ function context(m: Machine, c: Libc, e: Explorer): CaseContext {
       }
       m.sched.explore = false;
     },
+    *program(file) {
+      yield* load_module(m, 'race_driver');
+      const { status, output } = yield* run_child(m, c, file);
+      m.sched.explore = false;
+      if (status !== 0) throw new CheckFailed(output.trimEnd() || `the program ended with wait status ${status}`);
+    },
     modprobe: (name, params) => load_module(m, name, params),
     check(ok, what) {
       if (!ok) throw new CheckFailed(what);
@@ -335,7 +348,12 @@ function context(m: Machine, c: Libc, e: Explorer): CaseContext {
 
 /** Runs a case once on a new machine. */
 export function run_case(c: RaceCase, seed: number, make: (e: Numbering) => Chooser, o: RunOptions = {}): Run {
-  return run_on(new Stage(c, o.patches ?? [], o.on_boot), c, seed, make, o);
+  const stage = new Stage(c, o.patches ?? [], o.on_boot);
+  try {
+    return run_on(stage, c, seed, make, o);
+  } finally {
+    stage.release();
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Races that stand in files of their own.
 
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PatchId } from '../../lib/patches/index.ts';
@@ -12,9 +12,12 @@ import { UsageError } from '../cli/usage_error.ts';
 import { type RegressionCase, with_state } from '../regression/case.ts';
 import type { RaceCase } from './engine.ts';
 
+/** Steps of a compiled program after which it counts as a livelock: each access of its libraries is one. */
+const COMPILED_BUDGET = 200_000;
+
 /** Whether a word on the command line means a file. */
 export function is_file(word: string): boolean {
-  return /\.[cm]?[jt]s$/.test(word) || word.includes('/');
+  return /\.(?:[cm]?[jt]s|c)$/.test(word) || word.includes('/');
 }
 
 /** A case out of a file, with the patch states in which it is looked at where none is named. */
@@ -34,7 +37,7 @@ function case_of(path: string, value: unknown): FileCase {
 }
 
 /**
- * The race or regression case in a file, or what is wrong with it; `note` is given what could not be looked at. Throws
+ * The race or regression case in a file, or what is wrong with it; a C source or a static program is a race; `note` is given what could not be looked at. Throws
  * UsageError where there is no such file.
  */
 export async function load_file(
@@ -44,6 +47,7 @@ export async function load_file(
   const file = resolve(path);
   if (!existsSync(file))
     throw new UsageError(`${path}: there is no such file; ${command_line('explore', 'new', path)} writes one`);
+  if (!/\.[cm]?[jt]s$/.test(file)) return { c: compiled_race(file), patches: [] };
   const it = await default_export(file);
   if ('wrong' in it) return it;
   const types = await check_types([file]);
@@ -55,6 +59,18 @@ export async function load_file(
   } catch (e) {
     return { wrong: [load_error(file, e)] };
   }
+}
+
+/** The race of a C program, by its source or static: what it does from race(1) to race(0), see selftests/c/race.h. */
+export function compiled_race(file: string): RaceCase {
+  const first = file.endsWith('.c') ? /^\/\/ (?!SPDX)(.*)$/m.exec(readFileSync(file, 'utf8')) : null;
+  return {
+    name: basename(file).replace(/\.[^.]*$/, ''),
+    summary: first?.[1] ?? '',
+    compiled: true,
+    budget: COMPILED_BUDGET,
+    run: (_, x) => x.program(file),
+  };
 }
 
 function race_text(path: string): string {

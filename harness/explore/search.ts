@@ -3,7 +3,7 @@
 import { type Block, BlockChooser, type Chooser, DfsChooser, PctChooser, RandomChooser } from './choosers.ts';
 import { type Numbering, type RaceCase, replay, type Run, run_on, type RunOptions } from './engine.ts';
 import { format_schedule } from './schedule.ts';
-import { Stage } from './stage.ts';
+import { on_stage } from './stage.ts';
 
 export type StrategyName = 'random' | 'pct' | 'dfs';
 
@@ -56,29 +56,31 @@ function on_fresh_machine(c: RaceCase, run: Run, o: RunOptions): Run {
 
 /** Runs a case under one schedule after another until one fails or the budget is used up. */
 export function explore(c: RaceCase, o: ExploreOptions): Exploration {
-  const stage = new Stage(c, o.patches ?? []).keep();
-  const dfs = new DfsChooser(o.bound);
-  let length = 100;
-  let steps = 0;
-  for (let i = 0; i < o.schedules; i++) {
-    const seed = o.strategy === 'dfs' ? o.seed : o.seed + i;
-    const run = run_on(
-      stage,
-      c,
-      seed,
-      () => {
-        if (o.strategy === 'dfs') return dfs;
-        return o.strategy === 'pct' ? new PctChooser(seed, o.bound, length) : new RandomChooser(seed);
-      },
-      { ...o, trace: false },
-    );
-    length = Math.max(length, run.steps);
-    steps = Math.max(steps, run.steps);
-    o.progress?.(i + 1);
-    if (run.failure !== null) return { schedules: i + 1, failed: on_fresh_machine(c, run, o), complete: false, steps };
-    if (o.strategy === 'dfs' && !dfs.next_run()) return { schedules: i + 1, failed: null, complete: true, steps };
-  }
-  return { schedules: o.schedules, failed: null, complete: false, steps };
+  return on_stage(c, o.patches ?? [], (stage) => {
+    const dfs = new DfsChooser(o.bound);
+    let length = 100;
+    let steps = 0;
+    for (let i = 0; i < o.schedules; i++) {
+      const seed = o.strategy === 'dfs' ? o.seed : o.seed + i;
+      const run = run_on(
+        stage,
+        c,
+        seed,
+        () => {
+          if (o.strategy === 'dfs') return dfs;
+          return o.strategy === 'pct' ? new PctChooser(seed, o.bound, length) : new RandomChooser(seed);
+        },
+        { ...o, trace: false },
+      );
+      length = Math.max(length, run.steps);
+      steps = Math.max(steps, run.steps);
+      o.progress?.(i + 1);
+      if (run.failure !== null)
+        return { schedules: i + 1, failed: on_fresh_machine(c, run, o), complete: false, steps };
+      if (o.strategy === 'dfs' && !dfs.next_run()) return { schedules: i + 1, failed: null, complete: true, steps };
+    }
+    return { schedules: o.schedules, failed: null, complete: false, steps };
+  });
 }
 
 /**
@@ -86,14 +88,15 @@ export function explore(c: RaceCase, o: ExploreOptions): Exploration {
  * outcome differ.
  */
 export function check_determinism(c: RaceCase, schedules: number, seed: number, o: RunOptions = {}): void {
-  const stage = new Stage(c, o.patches ?? []).keep();
-  for (let s = seed; s < seed + schedules; s++) {
-    const once = run_on(stage, c, s, () => new RandomChooser(s), { ...o, trace: true });
-    const { switches } = once.schedule;
-    const found = difference(once, replay(c, { seed: s, switches }, o));
-    if (found !== null)
-      throw new Nondeterminism(`${c.name}: ${format_schedule({ seed: s, switches })} led to ${found}`);
-  }
+  on_stage(c, o.patches ?? [], (stage) => {
+    for (let s = seed; s < seed + schedules; s++) {
+      const once = run_on(stage, c, s, () => new RandomChooser(s), { ...o, trace: true });
+      const { switches } = once.schedule;
+      const found = difference(once, replay(c, { seed: s, switches }, o));
+      if (found !== null)
+        throw new Nondeterminism(`${c.name}: ${format_schedule({ seed: s, switches })} led to ${found}`);
+    }
+  });
 }
 
 /** Returns the stretches with the one at `i` delayed until the next one of its task. */
@@ -120,29 +123,30 @@ function extend(blocks: readonly Block[], i: number): Block[] {
  * Searches for a run with the same kind of failure and fewer switches, with at most `tries` runs. Returns the best one.
  */
 export function shrink(c: RaceCase, failed: Run, o: RunOptions = {}, tries = 3000): Run {
-  const stage = new Stage(c, o.patches ?? []).keep();
-  let best = failed;
-  let left = tries;
-  const better = (blocks: readonly Block[]): boolean => {
-    if (left-- <= 0) return false;
-    const make = (e: Numbering): Chooser => new BlockChooser(blocks, (t) => e.number_of(t));
-    const run = run_on(stage, c, failed.schedule.seed, make, { ...o, trace: false });
-    if (run.failure?.kind !== failed.failure?.kind || run.schedule.switches.length >= best.schedule.switches.length)
-      return false;
-    best = run;
-    return true;
-  };
-  // After the point of no return the default policy may apply.
-  for (let keep = 0, step = best.blocks.length; step >= 1; step = Math.floor(step / 2)) {
-    while (keep + step < best.blocks.length && !better(best.blocks.slice(0, keep + step))) keep += step;
-  }
-  for (let again = true; again && left > 0; ) {
-    again = false;
-    for (let i = best.blocks.length - 1; i >= 0 && left > 0; i--) {
-      if (i >= best.blocks.length) i = best.blocks.length - 1;
-      if (better(best.blocks.slice(0, i)) || better(join(best.blocks, i)) || better(extend(best.blocks, i)))
-        again = true;
+  return on_stage(c, o.patches ?? [], (stage) => {
+    let best = failed;
+    let left = tries;
+    const better = (blocks: readonly Block[]): boolean => {
+      if (left-- <= 0) return false;
+      const make = (e: Numbering): Chooser => new BlockChooser(blocks, (t) => e.number_of(t));
+      const run = run_on(stage, c, failed.schedule.seed, make, { ...o, trace: false });
+      if (run.failure?.kind !== failed.failure?.kind || run.schedule.switches.length >= best.schedule.switches.length)
+        return false;
+      best = run;
+      return true;
+    };
+    // After the point of no return the default policy may apply.
+    for (let keep = 0, step = best.blocks.length; step >= 1; step = Math.floor(step / 2)) {
+      while (keep + step < best.blocks.length && !better(best.blocks.slice(0, keep + step))) keep += step;
     }
-  }
-  return on_fresh_machine(c, best, o);
+    for (let again = true; again && left > 0; ) {
+      again = false;
+      for (let i = best.blocks.length - 1; i >= 0 && left > 0; i--) {
+        if (i >= best.blocks.length) i = best.blocks.length - 1;
+        if (better(best.blocks.slice(0, i)) || better(join(best.blocks, i)) || better(extend(best.blocks, i)))
+          again = true;
+      }
+    }
+    return on_fresh_machine(c, best, o);
+  });
 }

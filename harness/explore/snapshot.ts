@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { UserMemory } from '../../lib/arch/x86/user/memory.ts';
 import type { Machine } from '../../lib/boot.ts';
 import { pfn_to_page } from '../../lib/mm/page.ts';
 import { PAGES_PER_SECTION, Slab } from '../../lib/mm/physmem.ts';
@@ -80,6 +81,8 @@ export class Snapshot {
   }
 
   private record(o: object): void {
+    // the memory of compiled programs is that of all machines: of its contents this one has the slabs
+    if (o instanceof UserMemory) return;
     if (is_typed_array(o)) {
       this.typed.push({ a: o, copy: o.slice() });
     } else if (Array.isArray(o)) {

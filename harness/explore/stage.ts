@@ -5,6 +5,7 @@ import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { PatchId } from '../../lib/patches/index.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
+import { shared_user_memory } from '../run/program.ts';
 import { Snapshot } from './snapshot.ts';
 
 const MEM = 128 * 1024 * 1024;
@@ -15,6 +16,7 @@ const SLAB_PAGES = 512;
 /** Options of a stage. */
 interface StageOf {
   config?: MachineConfig;
+  compiled?: boolean;
   /** Parameters of test_hmm; null leaves it unloaded. */
   params?: ModuleParams | null;
   warm?: (c: Libc) => Gen<void>;
@@ -31,7 +33,7 @@ export class Stage {
 
   /** `on_boot` is given the machine before anything runs on it. */
   constructor(c: StageOf, patches: readonly PatchId[], on_boot?: (m: Machine) => void) {
-    this.m = boot({ mem: MEM, ...c.config, patches });
+    this.m = boot({ mem: MEM, ...c.config, patches, user_memory: c.compiled === true ? shared_user_memory() : null });
     on_boot?.(this.m);
     this.m.sched.spread = true;
     if (c.params === null) return;
@@ -59,11 +61,26 @@ export class Stage {
     return this.m;
   }
 
+  /** Gives back the memory that compiled programs of all machines share. */
+  release(): void {
+    if (this.m.config.user_memory !== null) this.m.release();
+  }
+
   /** Prepares the stage for more than one run; called before the first. */
   keep(): this {
     const start = this.m.zone.spans[0]?.start ?? 0;
     for (let i = 0; i < SLABS; i++) this.m.ram.slab(start + i * SLAB_PAGES);
     this.snapshot = new Snapshot(this.m);
     return this;
+  }
+}
+
+/** Calls `body` with a stage for more than one run. */
+export function on_stage<T>(c: StageOf, patches: readonly PatchId[], body: (stage: Stage) => T): T {
+  const stage = new Stage(c, patches).keep();
+  try {
+    return body(stage);
+  } finally {
+    stage.release();
   }
 }

@@ -7,13 +7,21 @@ import { fileURLToPath } from 'node:url';
 import { place } from '../cases/check.ts';
 import { type Chooser, LooseChooser, ReplayChooser } from '../explore/choosers.ts';
 import { type FailureKind, type RaceCase, type Run, run_case } from '../explore/engine.ts';
+import { program_of } from '../run/child.ts';
 import { parse_schedule } from '../explore/schedule.ts';
+
+/** The folder of C programs. */
+const PROGRAMS = fileURLToPath(new URL('../../selftests/c/', import.meta.url));
 
 /**
  * A case that shows what a patch is for: it fails on the machine without it and passes with it. The default export of a
  * file in selftests/regressions. What the patch is, and what goes wrong without it, the patch state says.
  */
-export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {
+export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary' | 'run'> {
+  /** what it does; or else `program` */
+  run?: RaceCase['run'];
+  /** the C program in selftests/c that it is, which must end with status 0 */
+  program?: string;
   /** the patch state that it shows */
   state: PatchId;
   /** the patch of the series or after it that made the difference, where the state stands for more than that */
@@ -34,6 +42,7 @@ export interface RegressionCase extends Omit<RaceCase, 'name' | 'summary'> {
 
 /** A case with what its state says of it. */
 export interface LoadedCase extends RegressionCase {
+  run: RaceCase['run'];
   /** its file's name */
   slug: string;
   subject: string;
@@ -55,6 +64,7 @@ export function with_state(c: RegressionCase, slug: string): LoadedCase {
   if (bug === undefined) throw new RangeError(`neither the case nor its state ${state.id} has a bug, step by step`);
   return {
     ...c,
+    ...program_run(c),
     slug,
     subject: c.patch?.subject ?? state.subject,
     upstream: c.patch?.where ?? state.where,
@@ -63,6 +73,13 @@ export function with_state(c: RegressionCase, slug: string): LoadedCase {
     without: check_patches(c.without ?? (state.kind === 'proposed' ? needs : all)),
     with: check_patches(c.with ?? (state.kind === 'proposed' ? all : needs)),
   };
+}
+
+/** What runs a case. Throws RangeError for one without. */
+function program_run({ run, program }: RegressionCase): Pick<RaceCase, 'run' | 'compiled'> {
+  if (run !== undefined) return { run };
+  if (program === undefined) throw new RangeError('expected a function run, or the program of the case');
+  return { compiled: true, run: (_, x) => x.program(`${PROGRAMS}${program}`) };
 }
 
 /** The states that a state needs, the first needed first. */
@@ -119,6 +136,10 @@ function crash_in_words(text: string): string {
 
 /** Runs a case without the fix, where it must fail as it says, and with it, where it must pass. */
 export function run_regression(c: LoadedCase): Verdict {
+  if (c.program !== undefined && program_of(`${PROGRAMS}${c.program}`) === null) {
+    const text = 'is not run: no C compiler builds it here';
+    return { slug: c.slug, wrong: null, without: text, with: text };
+  }
   const broken = run_in(c, c.without, false);
   const fixed = run_in(c, c.with, true);
   const verdict = { slug: c.slug, without: in_words(broken), with: in_words(fixed) };

@@ -18,7 +18,7 @@ export const host_options = {
     ...text('directory with the libraries of a compiled program, its / (/)', 'DIR'),
     standard: '/',
   },
-  cpu: choice('level of x86-64 of the processor that a compiled program runs on', ['v1', 'v2', 'v3'], 'v1'),
+  cpu: choice('level of x86-64 of the processor that a compiled program runs on', ['v1', 'v2'], 'v1'),
 };
 
 /** Options of the commands that run the ported suite, or else the user's own binary. */
@@ -28,7 +28,7 @@ export const binary_options = {
 };
 
 /** The compiled suite that the options name, if they do. */
-export function binary_of(o: { binary: string | null; root: string | null; cpu: CpuLevel }): Binary | undefined {
+export function binary_of(o: { binary: string | null; root: string | null; cpu: Binary['cpu'] }): Binary | undefined {
   return o.binary === null ? undefined : { file: o.binary, root: o.root ?? '/', cpu: o.cpu };
 }
 

@@ -42,7 +42,8 @@ export function shared_user_memory(): UserMemory {
   return user_memory;
 }
 
-function cpu_of_level(level: CpuLevel): UserCpu {
+/** The CPU of a level, which all machines of this process share. */
+export function cpu_of_level(level: CpuLevel): UserCpu {
   let cpu = cpus.get(level);
   if (cpu === undefined) {
     cpu = new UserCpu(shared_user_memory(), level);

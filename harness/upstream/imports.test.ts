@@ -21,7 +21,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'harness/cases',
     'harness/cli',
     'harness/regression',
+    'harness/run',
     'lib',
+    'lib/arch/x86/user',
     'lib/kernel',
     'lib/mm',
     'lib/patches',
@@ -33,7 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'harness/kselftest': ['harness/cli', 'harness/compare', 'lib', 'lib/arch/x86/user', 'lib/kernel', 'lib/user'],
   'harness/ktap': ['harness/cli'],
   'harness/mm': ['harness/cli', 'harness/kselftest', 'harness/run', 'lib', 'lib/kernel', 'lib/user'],
-  'harness/regression': ['harness/cases', 'harness/cli', 'harness/explore', 'lib/patches'],
+  'harness/regression': ['harness/cases', 'harness/cli', 'harness/explore', 'harness/run', 'lib/patches'],
   'harness/replay': ['harness/cli', 'harness/kselftest', 'lib', 'lib/kernel', 'lib/mm', 'lib/patches', 'lib/user'],
   'harness/run': [
     'harness/cli',
