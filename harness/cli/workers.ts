@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { BUILT, EXTENSION } from './extension.ts';
 
 const alive = new Set<ChildProcess>();
@@ -58,7 +59,15 @@ export function start_worker(
   return child;
 }
 
-/** To be called by a worker: it ends when its parent is gone, at the latest behind the work of the moment. */
+/** How often a worker looks whether its parent is still there, in milliseconds. */
+const LOOK_MS = 1000;
+
+/**
+ * To be called by a worker: it ends when its parent is gone. One that is busy for minutes hears of nothing meanwhile, so a
+ * thread of its own looks for the parent.
+ */
 export function end_with_parent(): void {
   process.on('disconnect', () => process.exit());
+  const look = `setInterval(() => process.ppid === ${process.ppid} || process.kill(${process.pid}, 'SIGKILL'), ${LOOK_MS})`;
+  new Worker(look, { eval: true, execArgv: [] }).unref();
 }
