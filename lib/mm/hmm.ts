@@ -60,6 +60,7 @@ import {
   VM_FAULT_ERROR,
   VM_FAULT_RETRY,
   VM_IO,
+  VM_MIXEDMAP,
   VM_PFNMAP,
   VM_READ,
   VM_WRITE,
@@ -438,10 +439,11 @@ function* hmm_vma_walk_hugetlb_entry(
 }
 
 /** mm/hmm.c: hmm_vma_walk_test() */
-function* hmm_vma_walk_test(_m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
+function* hmm_vma_walk_test(m: Machine, start: number, end: number, walk: walk_t): Gen<number> {
   const range = walk.private.range;
   const vma = walk.vma as vm_area_struct;
-  if ((vma.vm_flags & (VM_IO | VM_PFNMAP)) === 0 && vma.vm_flags & VM_READ) return 0;
+  const refused = VM_IO | VM_PFNMAP | (m.patch.hmm_refuses_mixedmap ? VM_MIXEDMAP : 0);
+  if ((vma.vm_flags & refused) === 0 && vma.vm_flags & VM_READ) return 0;
   if (hmm_range_need_fault(range, (start - range.start) / PAGE_SIZE, (end - start) / PAGE_SIZE, 0) !== 0)
     return -EFAULT;
   hmm_pfns_fill(start, end, range, HMM_PFN_ERROR);

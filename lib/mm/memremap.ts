@@ -429,12 +429,18 @@ function mem_cgroup_uncharge(m: Machine, folio: number): void {
   if (m.page.mapping[folio] !== 0) uncharge_folio(m, folio);
 }
 
+/** Takes a device folio off the deferred split queue, if that is proposed. NON-KERNEL. */
+function unqueue_before_uncharge(m: Machine, folio: number): void {
+  if (m.patch.frees_device_folio_unqueued && m.page.flags[folio] & PG_head) folio_unqueue_deferred_split(m, folio);
+}
+
 /** Returns a device folio without references to its driver (mm/memremap.c: free_zone_device_folio()). */
 export function free_zone_device_folio(m: Machine, folio: number): void {
   const p = m.page;
   const pgmap = folio_pgmap(m, folio);
   if (WARN_ON_ONCE(m, pgmap === null, 'free_zone_device_folio', 'pgmap') || pgmap === null) return;
   const nr = folio_nr_pages(m, folio);
+  unqueue_before_uncharge(m, folio);
   mem_cgroup_uncharge(m, folio);
   if (p.mapping[folio] & FOLIO_MAPPING_ANON) {
     if (nr > 1 && !m.patch.freed_device_folio_counted) mod_mthp_stat(m, folio_order(m, folio), MTHP_STAT_NR_ANON, -1);
@@ -501,7 +507,11 @@ export function zone_device_folio_init(m: Machine, folio: number, pgmap: dev_pag
  * (include/linux/memremap.h: zone_device_private_split_cb()).
  */
 export function zone_device_private_split_cb(m: Machine, original_folio: number, new_folio: number): void {
-  if (!folio_is_device_private(m, original_folio)) return;
+  if (!folio_is_device_private(m, original_folio)) {
+    const coherent = m.patch.splits_coherent_as_device && folio_is_device_coherent(m, original_folio);
+    if (coherent && new_folio !== 0) m.page.pgmap[new_folio] = m.page.pgmap[original_folio];
+    return;
+  }
   const folio_split = page_pgmap(m, original_folio).ops?.folio_split;
   if (folio_split !== undefined) {
     folio_split(m, original_folio, new_folio);

@@ -6,7 +6,8 @@ import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { rw_semaphore } from '../kernel/locking/rwsem.ts';
 import { spin_lock, spin_unlock, spinlock } from '../kernel/locking/spinlock.ts';
-import { BUG_ON, printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { BUG_ON, Oops, printk, WARN_ON, WARN_ON_ONCE } from '../kernel/printk.ts';
+import { preempt_point } from '../kernel/sched/core.ts';
 import { wait_event, wait_queue_head, wake_up } from '../kernel/sched/wait.ts';
 import type { mm_struct } from './mm_types.ts';
 import { mmap_write_lock, mmap_write_unlock } from './mmap_lock.ts';
@@ -67,6 +68,8 @@ export class mmu_interval_notifier {
   in_tree = false;
   /** the structure that embeds it (upstream: container_of()) */
   container: unknown = null;
+  /** its memory was given back. NON-KERNEL */
+  freed = false;
 }
 
 /** Callbacks of a subscription to a whole address space (include/linux/mmu_notifier.h: struct mmu_notifier_ops). */
@@ -198,7 +201,9 @@ function* mn_itree_inv_end(m: Machine, subscriptions: mmu_notifier_subscriptions
     return;
   }
   subscriptions.invalidate_seq++;
+  if (m.sched.explore && subscriptions.deferred_list.length > 0) yield* preempt_point(m, 'mn_itree_inv_end');
   for (const sub of subscriptions.deferred_list.splice(0)) {
+    if (sub.freed) throw new Oops('BUG: KASAN: use-after-free of a mmu_interval_notifier in mn_itree_inv_end');
     if (sub.in_tree) interval_tree_remove(sub, subscriptions.itree);
     else interval_tree_insert(sub, subscriptions.itree);
   }
@@ -487,6 +492,28 @@ export function* mmu_interval_notifier_insert(
 }
 
 /**
+ * Returns true if the invalidation that had the sequence number is over. The lock keeps who asks until those that ended
+ * their subscriptions meanwhile are off the tree too (mm/mmu_notifier.c: mmu_interval_seq_released()).
+ */
+function* mmu_interval_seq_released(m: Machine, subscriptions: mmu_notifier_subscriptions, seq: number): Gen<boolean> {
+  yield* spin_lock(m, subscriptions.lock);
+  const ret = subscriptions.invalidate_seq !== seq;
+  spin_unlock(m, subscriptions.lock);
+  return ret;
+}
+
+/** Waits for that. NON-KERNEL: upstream's wait_event() asks with the lock. */
+function* wait_for_release(m: Machine, subscriptions: mmu_notifier_subscriptions, seq: number): Gen<void> {
+  const moved_on = () => subscriptions.invalidate_seq !== seq;
+  if (m.patch.notifier_remove_peeks) {
+    if (m.sched.explore) yield* preempt_point(m, 'mmu_interval_notifier_remove');
+    yield* wait_event(m, subscriptions.wq, moved_on);
+    return;
+  }
+  while (!(yield* mmu_interval_seq_released(m, subscriptions, seq))) yield* wait_event(m, subscriptions.wq, moved_on);
+}
+
+/**
  * Ends an interval subscription. No callback of it runs after this returns (mm/mmu_notifier.c:
  * mmu_interval_notifier_remove()).
  */
@@ -507,7 +534,7 @@ export function* mmu_interval_notifier_remove(m: Machine, interval_sub: mmu_inte
     interval_tree_remove(interval_sub, subscriptions.itree);
   }
   spin_unlock(m, subscriptions.lock);
-  if (seq !== 0) yield* wait_event(m, subscriptions.wq, () => subscriptions.invalidate_seq !== seq);
+  if (seq !== 0) yield* wait_for_release(m, subscriptions, seq);
   mmdrop(m, mm);
 }
 

@@ -36,6 +36,7 @@ import no_10b9feee2d0d from './reverted/no-10b9feee2d0d.ts';
 import no_12b2285bf3d1 from './reverted/no-12b2285bf3d1.ts';
 import no_16ce101db85d from './reverted/no-16ce101db85d.ts';
 import no_1afaeb8293c9 from './reverted/no-1afaeb8293c9.ts';
+import no_319561669a59 from './reverted/no-319561669a59.ts';
 import no_34f5e9b9d199 from './reverted/no-34f5e9b9d199.ts';
 import no_3ea277194daa from './reverted/no-3ea277194daa.ts';
 import no_41cddf83d8b0 from './reverted/no-41cddf83d8b0.ts';
@@ -45,15 +46,19 @@ import no_63451de16e0a from './reverted/no-63451de16e0a.ts';
 import no_7ab0ad0e74f8 from './reverted/no-7ab0ad0e74f8.ts';
 import no_7c7b962938dd from './reverted/no-7c7b962938dd.ts';
 import no_800bb1c8dc80 from './reverted/no-800bb1c8dc80.ts';
+import no_87c01d57fa23 from './reverted/no-87c01d57fa23.ts';
 import no_8a295dbbaf72 from './reverted/no-8a295dbbaf72.ts';
+import no_939080834fef from './reverted/no-939080834fef.ts';
 import no_ad7df764b7e1 from './reverted/no-ad7df764b7e1.ts';
 import no_any_unpinnable from './reverted/no-any-unpinnable.ts';
 import no_b570f37a2ce4 from './reverted/no-b570f37a2ce4.ts';
 import no_c2af060d1c18 from './reverted/no-c2af060d1c18.ts';
 import no_coherent_devt from './reverted/no-coherent-devt.ts';
+import no_collect_present_dirty from './reverted/no-collect-present-dirty.ts';
 import no_dmirror_device_release from './reverted/no-dmirror-device-release.ts';
 import no_dmirror_fault_mm_gone from './reverted/no-dmirror-fault-mm-gone.ts';
 import no_ebdf8321eeeb from './reverted/no-ebdf8321eeeb.ts';
+import no_ed913b055a74 from './reverted/no-ed913b055a74.ts';
 import no_ef233450898f from './reverted/no-ef233450898f.ts';
 import no_evict_on_close from './reverted/no-evict-on-close.ts';
 import no_exclusive_ebusy_fix from './reverted/no-exclusive-ebusy-fix.ts';
@@ -71,8 +76,11 @@ import no_pin_before_split from './reverted/no-pin-before-split.ts';
 import no_private_subpage from './reverted/no-private-subpage.ts';
 import no_read_retry from './reverted/no-read-retry.ts';
 import no_to_system_leak_fix from './reverted/no-to-system-leak-fix.ts';
+import no_zap_private_file from './reverted/no-zap-private-file.ts';
 import no_zone_device_nr_anon from './reverted/no-zone-device-nr-anon.ts';
 import fix_coherent_chunk from './proposed/fix-coherent-chunk.ts';
+import fix_coherent_deferred_split from './proposed/fix-coherent-deferred-split.ts';
+import fix_coherent_split from './proposed/fix-coherent-split.ts';
 import fix_collect_coherent_pmd from './proposed/fix-collect-coherent-pmd.ts';
 import fix_compound_cpages from './proposed/fix-compound-cpages.ts';
 import fix_dmirror_backing_page from './proposed/fix-dmirror-backing-page.ts';
@@ -119,6 +127,7 @@ export const patch_ids = [
   'no-12b2285bf3d1',
   'no-16ce101db85d',
   'no-1afaeb8293c9',
+  'no-319561669a59',
   'no-34f5e9b9d199',
   'no-3ea277194daa',
   'no-41cddf83d8b0',
@@ -128,15 +137,19 @@ export const patch_ids = [
   'no-7ab0ad0e74f8',
   'no-7c7b962938dd',
   'no-800bb1c8dc80',
+  'no-87c01d57fa23',
   'no-8a295dbbaf72',
+  'no-939080834fef',
   'no-ad7df764b7e1',
   'no-any-unpinnable',
   'no-b570f37a2ce4',
   'no-c2af060d1c18',
   'no-coherent-devt',
+  'no-collect-present-dirty',
   'no-dmirror-device-release',
   'no-dmirror-fault-mm-gone',
   'no-ebdf8321eeeb',
+  'no-ed913b055a74',
   'no-ef233450898f',
   'no-evict-on-close',
   'no-exclusive-ebusy-fix',
@@ -154,8 +167,11 @@ export const patch_ids = [
   'no-private-subpage',
   'no-read-retry',
   'no-to-system-leak-fix',
+  'no-zap-private-file',
   'no-zone-device-nr-anon',
   'fix-coherent-chunk',
+  'fix-coherent-deferred-split',
+  'fix-coherent-split',
   'fix-collect-coherent-pmd',
   'fix-compound-cpages',
   'fix-dmirror-backing-page',
@@ -204,6 +220,7 @@ const states = [
   no_12b2285bf3d1,
   no_16ce101db85d,
   no_1afaeb8293c9,
+  no_319561669a59,
   no_34f5e9b9d199,
   no_3ea277194daa,
   no_41cddf83d8b0,
@@ -213,15 +230,19 @@ const states = [
   no_7ab0ad0e74f8,
   no_7c7b962938dd,
   no_800bb1c8dc80,
+  no_87c01d57fa23,
   no_8a295dbbaf72,
+  no_939080834fef,
   no_ad7df764b7e1,
   no_any_unpinnable,
   no_b570f37a2ce4,
   no_c2af060d1c18,
   no_coherent_devt,
+  no_collect_present_dirty,
   no_dmirror_device_release,
   no_dmirror_fault_mm_gone,
   no_ebdf8321eeeb,
+  no_ed913b055a74,
   no_ef233450898f,
   no_evict_on_close,
   no_exclusive_ebusy_fix,
@@ -239,8 +260,11 @@ const states = [
   no_private_subpage,
   no_read_retry,
   no_to_system_leak_fix,
+  no_zap_private_file,
   no_zone_device_nr_anon,
   fix_coherent_chunk,
+  fix_coherent_deferred_split,
+  fix_coherent_split,
   fix_collect_coherent_pmd,
   fix_compound_cpages,
   fix_dmirror_backing_page,

@@ -356,6 +356,7 @@ function* dmirror_range_snapshot(m: Machine, d: dmirror, range: hmm_range, perm:
     mutex_unlock(m, d.mutex);
   }
   yield* mmu_interval_notifier_remove(m, notifier);
+  notifier.freed = true; // it is on the stack
   return ret;
 }
 

@@ -201,6 +201,15 @@ function* dmirror_migrate_finalize_and_map(m: Machine, args: migrate_vma, d: dmi
 }
 
 /**
+ * Returns true if the pages of the array go to the mirror's page table: if all were found, or always before
+ * ed913b055a74. On the stack of the kernel, which CONFIG_INIT_STACK_ALL_ZERO clears, those not found are NULL or of the
+ * call before. NON-KERNEL: a line of dmirror_exclusive().
+ */
+function enters_all_pages(m: Machine, found: number, npages: number): boolean {
+  return m.patch.exclusive_enters_stale_pages || found === npages;
+}
+
+/**
  * Makes a range exclusive by make_device_exclusive_range(), 64 pages at a time, as dmirror_exclusive() did before
  * make_device_exclusive(). Returns 0, or -EBUSY if a page was not obtained. NON-KERNEL.
  */
@@ -211,7 +220,8 @@ function* dmirror_exclusive_range(m: Machine, d: dmirror, start: number, end: nu
     const npages = (next - addr) / PAGE_SIZE;
     const found = yield* make_device_exclusive_range(m, d.notifier.mm, addr, next, pages, null);
     let mapped = 0;
-    for (let i = 0; found === npages && i < npages; i++) {
+    const entered = enters_all_pages(m, found, npages) ? npages : 0;
+    for (let i = 0; i < entered; i++) {
       if (pages[i] === 0) continue;
       yield* dmirror_atomic_map(m, addr + i * PAGE_SIZE, pages[i], d);
       mapped++;

@@ -105,6 +105,7 @@ function* dmirror_fops_release(m: Machine, _node: inode, filp: file): Gen<number
       yield* dmirror_device_evict_chunk(m, mdevice.devmem_chunks[i]);
   }
   mdevice.mod.dmirrors.delete(d.id);
+  d.notifier.freed = true;
   return 0;
 }
 

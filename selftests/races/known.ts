@@ -82,4 +82,11 @@ export const known_races: readonly KnownRace[] = [
     fails: { kind: 'assertion', text: /the device, reading page 0 after the CPU wrote it: page 0 holds 101/ },
     schedule: 'hmm1:14:6.1>2,10.2>1:27.e6ce66d5',
   },
+  {
+    patch: 'no-319561669a59',
+    race: race('snapshot-vs-dontneed'),
+    strategy: 'random',
+    fails: { kind: 'oops', text: /use-after-free of a mmu_interval_notifier in mn_itree_inv_end/ },
+    schedule: 'hmm1:3466:5.1>2,8.2>1,12.1>2,18.2>1:26.e5ecd985',
+  },
 ];

@@ -211,6 +211,21 @@ const snapshot_vs_migrate: RaceCase = {
   },
 };
 
+const snapshot_vs_dontneed: RaceCase = {
+  name: 'snapshot-vs-dontneed',
+  summary: 'a snapshot, whose interval notifier is on the stack, ends while another thread drops a page of it',
+  *run(c, x) {
+    const { fd, ptr, cmd } = yield* in_memory(c, x, 2);
+    yield* x.together([
+      thread('snapshot', function* (t) {
+        expect_ret(x, yield* dmirror(t, fd, U.HMM_DMIRROR_SNAPSHOT, cmd), [0], 'SNAPSHOT');
+      }),
+      dropping(x, ptr, 1),
+    ]);
+    yield* expect_end(c, x, fd, ptr, [[0], [OLD + 1]]);
+  },
+};
+
 export const range_cases: readonly RaceCase[] = [
   anon_teardown,
   read_vs_store,
@@ -221,4 +236,5 @@ export const range_cases: readonly RaceCase[] = [
   read_vs_migrate,
   read_vs_migrate_back,
   snapshot_vs_migrate,
+  snapshot_vs_dontneed,
 ];

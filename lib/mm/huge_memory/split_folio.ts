@@ -91,13 +91,18 @@ function* remap_page(m: Machine, folio: number, nr: number, flags: number): Gen<
   }
 }
 
+/** Returns true if the parts of a split folio go to no list. NON-KERNEL: a line of upstream's lru_add_split_folio(). */
+function is_on_no_list(m: Machine, folio: number): boolean {
+  return m.patch.splits_coherent_as_device ? folio_is_zone_device(m, folio) : folio_is_device_private(m, folio);
+}
+
 /**
  * Adds a new folio to the LRU behind the old one, or to `list` with a reference (mm/huge_memory.c:
  * lru_add_split_folio()).
  */
 function lru_add_split_folio(m: Machine, folio: number, new_folio: number, list: PageList | null): void {
   BUG_ON(folio_test_lru(m, new_folio), 'mm/huge_memory.c: lru_add_split_folio()');
-  if (folio_is_device_private(m, folio)) return;
+  if (is_on_no_list(m, folio)) return;
   if (list !== null) {
     WARN_ON(m, folio_test_lru(m, folio), 'lru_add_split_folio');
     folio_get(m, new_folio);

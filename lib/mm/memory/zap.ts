@@ -291,7 +291,8 @@ function zap_nonpresent_ptes(
     const page = softleaf_to_page(m, entry);
     const folio = page_folio(m, page);
     if (!should_zap_folio(m, details, folio)) return 1;
-    WARN_ON_ONCE(m, !folio_test_anon(m, folio), 'zap_nonpresent_ptes', 'not anonymous');
+    const fits = m.patch.zap_warns_of_file_vma ? vma_is_anonymous(vma) : folio_test_anon(m, folio);
+    WARN_ON_ONCE(m, !fits, 'zap_nonpresent_ptes', 'not anonymous');
     zap.rss[mm_counter(m, folio)]--;
     if (softleaf_is_device_private(entry) || device_exclusive_is_mapping(m)) folio_remove_rmap_pte(m, folio, page, vma);
     folio_put(m, folio);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+import { leaf_pte_dirty } from '../../arch/x86/mm/leaf_as_pte.ts';
 import { pmd_lock, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import {
   HPAGE_PMD_NR,
@@ -283,6 +284,11 @@ function* flush_and_unlock(m: Machine, vma: vm_area_struct, start: number, end: 
   pte_unmap_unlock(m, pt);
 }
 
+/** Returns true for a device-private pte that is taken for a dirty one. NON-KERNEL. */
+function leaf_says_dirty(m: Machine, pte: number): boolean {
+  return m.patch.collect_dirties_leaves && leaf_pte_dirty(pte);
+}
+
 /** Collects one pte table or huge pmd (mm/migrate_device.c: migrate_vma_collect_pmd()). */
 function* migrate_vma_collect_pmd(
   m: Machine,
@@ -386,7 +392,8 @@ function* migrate_vma_collect_pmd(
         mpfn = migrate_pfn_from_page(m, page) + MIGRATE_PFN_MIGRATE + (write ? MIGRATE_PFN_WRITE : 0);
         migrate.cpages++;
         const present = pte_present(pte);
-        if (present && pte_dirty(pte) && !m.patch.collect_drops_dirty) folio_mark_dirty(m, folio);
+        const dirty = present ? pte_dirty(pte) : leaf_says_dirty(m, pte);
+        if (dirty && !m.patch.collect_drops_dirty) folio_mark_dirty(m, folio);
         set_pte_at(m, mm, addr, pt, i, migration_pte(m, page, pte, write, anon_exclusive));
         folio_remove_rmap_pte(m, folio, page, vma);
         folio_put(m, folio);

@@ -362,6 +362,11 @@ function* try_to_migrate_one(m: Machine, folio: number, vma: vm_area_struct, sta
       if (flags & TTU_SPLIT_HUGE_PMD) {
         split_huge_pmd_locked(m, vma, pvmw.address, pmdt, pvmw.pi, true);
         flags &= ~TTU_SPLIT_HUGE_PMD;
+        if (m.patch.ttu_split_ends_walk) {
+          ret = false;
+          page_vma_mapped_walk_done(m, pvmw);
+          break;
+        }
         page_vma_mapped_walk_restart(m, pvmw);
         continue;
       }

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { make_readable_device_private_entry, softleaf_is_device_private, swp_offset } from '../../../mm/leafops.ts';
-import { leaf_pte_mkuffd, leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
+import { leaf_pte_dirty, leaf_pte_mkuffd, leaf_pte_pfn, leaf_pte_soft_dirty, leaf_pte_uffd } from './leaf_as_pte.ts';
 import { pte_mksoft_dirty, pte_soft_dirty, pte_uffd } from './pgtable/pgtable.ts';
 
 /** A non-present entry as on x86-64: the type in bits 59 to 63, the inverted offset in bits 9 to 58. */
@@ -16,6 +16,7 @@ t.test('a leaf is read as the present pte that its bits would be', (t) => {
     const word = bits_of(offset) << 9n;
     t.equal(leaf_pte_uffd(leaf), (word & (1n << 10n)) !== 0n);
     t.equal(leaf_pte_soft_dirty(leaf), (word & (1n << 11n)) !== 0n);
+    t.equal(leaf_pte_dirty(leaf), (word & ((1n << 6n) | (1n << 58n))) !== 0n);
     t.equal(leaf_pte_pfn(leaf), Number((~word & ((1n << 52n) - (1n << 12n))) >> 12n));
   }
   t.end();

@@ -13,6 +13,14 @@ export function leaf_pte_pfn(leaf: number): number {
 }
 
 /**
+ * Returns what pte_dirty() decodes from a non-present entry: bit 6 is not used, but bit 58, which is the dirty bit of
+ * pages without hardware's, is bit 49 of the offset inverted. NON-KERNEL (arch/x86/include/asm/pgtable.h: pte_dirty()).
+ */
+export function leaf_pte_dirty(leaf: number): boolean {
+  return pte_pfn(leaf) < 2 ** 49;
+}
+
+/**
  * Returns what pte_uffd() decodes from a non-present entry: bit 10, which is bit 1 of the offset inverted. NON-KERNEL
  * (arch/x86/include/asm/pgtable.h: pte_uffd()).
  */
