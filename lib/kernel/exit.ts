@@ -3,7 +3,7 @@
 import { exit_thread } from '../arch/x86/kernel/process.ts';
 import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { ECHILD, EFAULT, EINVAL, ERESTARTSYS } from '../errno.ts';
+import { ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH } from '../errno.ts';
 import { exit_files } from '../fs/file.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { exit_mm_release } from './fork/mm_release.ts';
@@ -14,7 +14,7 @@ import { wait_pidfd } from './pid.ts';
 import { SIGCHLD, SIGKILL, signal_pending, TASK_INTERRUPTIBLE, type task_struct } from './sched/core.ts';
 import { wait_on, wait_queue_head, wake_up } from './sched/wait.ts';
 import { k_sigaction, SA_NOCLDWAIT, SIG_IGN } from './signal_types.ts';
-import { send_sig } from './signal.ts';
+import { INT_MIN, send_sig } from './signal.ts';
 import { task_work_run } from './task_work.ts';
 
 const CLD_EXITED = 1;
@@ -151,10 +151,11 @@ const __WCLONE = 0x80000000;
 const WAIT_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WALL | __WCLONE;
 
 /**
- * Waits for a child, any one for -1. Returns its pid and status, 0 with WNOHANG, or a negative errno
+ * Waits for a child, any one for -1, one of one's own process group for 0, one of the group -pid below -1. Returns its pid and status, 0 with WNOHANG, or a negative errno
  * (kernel/exit.c: kernel_wait4()).
  */
 export function* kernel_wait4(m: Machine, pid: number, options: number): Gen<{ pid: number; status: number } | number> {
+  if (pid === INT_MIN) return -ESRCH;
   const leader = m.current.group_leader;
   const wq = wait_chldexit(m, leader);
   for (;;) {

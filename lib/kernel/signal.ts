@@ -2,7 +2,7 @@
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import type { Machine } from '../boot.ts';
-import { EFAULT, EINTR, EINVAL, ENOMEM, EPERM, ESRCH } from '../errno.ts';
+import { EFAULT, EINVAL, ENOMEM, EPERM, ERESTARTNOHAND, ESRCH } from '../errno.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import type { Gen } from './gen.ts';
 import { find_task_by_vpid } from './pid.ts';
@@ -143,24 +143,46 @@ export function kill_other_threads(m: Machine): void {
   for (const x of t.group_leader.thread_group) if (x !== t) send_sig(m, SIGKILL, x);
 }
 
+/** what is no number of a process or group, since its negative does not fit into an int */
+export const INT_MIN = -(2 ** 31);
+
 /** Returns the siginfo of a signal that the current process sends. NON-KERNEL: the common part of kill() and tkill(). */
 function info_of_sender(m: Machine, si_code: number): kernel_siginfo {
   return { si_code, si_pid: m.current.tgid };
 }
 
 /**
- * kill(2): sends a signal to a process, to one's own process group for 0, or to the process group -pid if pid is below
- * -1. Returns 0, -ESRCH or -EINVAL (kernel/signal.c: kill_something_info()).
+ * Sends a signal to a process, 0 only to see whether it may be sent. Returns 0 or -EINVAL (kernel/signal.c:
+ * group_send_sig_info()).
+ */
+function group_send_sig_info(m: Machine, sig: number, t: task_struct): number {
+  if (sig < 0 || sig > _NSIG) return -EINVAL;
+  if (sig !== 0) signal_process(m, sig, t, info_of_sender(m, SI_USER));
+  return 0;
+}
+
+/** Sends a signal to a process group. Returns -ESRCH if it is empty (kernel/signal.c: __kill_pgrp_info()). */
+function __kill_pgrp_info(m: Machine, sig: number, pgid: number, leaders: readonly task_struct[]): number {
+  const group = leaders.filter((t) => t.pgid === pgid);
+  const rets = group.map((t) => group_send_sig_info(m, sig, t));
+  return rets.length > 0 ? Math.max(...rets) : -ESRCH;
+}
+
+/**
+ * kill(2): sends a signal to a process, to one's own process group for 0, to the process group -pid below -1, or for -1
+ * to all others; of those there are always kernel threads, which take it and ignore it. No process is init here. Returns
+ * 0, -ESRCH or -EINVAL (kernel/signal.c: kill_something_info()).
  */
 export function sys_kill(m: Machine, pid: number, sig: number): number {
+  const leaders = [...m.sched.tasks, ...m.zombies].filter((t) => t === t.group_leader);
+  if (pid > 0) {
+    const t = leaders.find((x) => x.pid === pid);
+    return t === undefined ? -ESRCH : group_send_sig_info(m, sig, t);
+  }
+  if (pid === INT_MIN) return -ESRCH;
+  if (pid !== -1) return __kill_pgrp_info(m, sig, pid === 0 ? m.current.pgid : -pid, leaders);
   if (sig < 0 || sig > _NSIG) return -EINVAL;
-  if (pid === -1) throw new Unmodelled('kernel/signal.c: kill_something_info() of all processes');
-  const group = pid === 0 ? m.current.pgid : pid < 0 ? -pid : 0;
-  const all = [...m.sched.tasks, ...m.zombies].filter(
-    (x) => x === x.group_leader && (group !== 0 ? x.pgid === group : x.pid === pid),
-  );
-  if (all.length === 0) return -ESRCH;
-  if (sig !== 0) for (const t of all) signal_process(m, sig, t, info_of_sender(m, SI_USER));
+  for (const t of leaders) if (t !== m.current.group_leader) group_send_sig_info(m, sig, t);
   return 0;
 }
 
@@ -437,5 +459,5 @@ export function* sys_sigaltstack(m: Machine, uss: number, uoss: number, sp: numb
 export function* sys_pause(m: Machine): Gen<number> {
   const wq = new wait_queue_head('a signal');
   while (!signal_pending(m.current)) yield* wait_on(m, wq, TASK_INTERRUPTIBLE);
-  return -EINTR;
+  return -ERESTARTNOHAND;
 }

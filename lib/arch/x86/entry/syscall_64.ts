@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../../boot.ts';
-import { EINTR, ENOSYS, ERESTARTSYS } from '../../../errno.ts';
+import { EINTR, ENOSYS, ERESTARTNOHAND, ERESTARTSYS } from '../../../errno.ts';
 import { sys_getrandom } from '../../../drivers/char/random.ts';
 import { sys_getcwd } from '../../../fs/d_path.ts';
 import { do_eventfd } from '../../../fs/eventfd.ts';
@@ -295,9 +295,10 @@ export function* do_syscall_64(m: Machine, nr: number, a = 0, b = 0, c = 0, d = 
   for (;;) {
     const ret = yield* x64_sys_call(m, nr, [a, b, c, d, e, f]);
     yield* task_work_run(m);
-    if (!signal_pending(m.current)) return ret === -ERESTARTSYS ? -EINTR : ret;
+    const restarts = ret === -ERESTARTSYS || ret === -ERESTARTNOHAND;
+    if (!signal_pending(m.current)) return restarts ? -EINTR : ret;
     const handled = yield* do_signal(m);
-    if (ret !== -ERESTARTSYS) return ret;
+    if (!restarts) return ret;
     if (handled) return -EINTR;
   }
 }
