@@ -29,7 +29,8 @@ t.test('waitpid answers each child once, then ECHILD', (t) => {
           { pid: b, status: 2 << 8 },
         ],
       );
-      for (const pid of [-1, 0, -m.current.pgid, -4711, 4711]) t.equal(yield* kernel_wait4(m, pid, 0), ECHILD, `${pid}`);
+      for (const pid of [-1, 0, -m.current.pgid, -4711, 4711])
+        t.equal(yield* kernel_wait4(m, pid, 0), ECHILD, `${pid}`);
       t.equal(yield* kernel_wait4(m, -(2 ** 31), 0), ESRCH);
     }),
     0,
