@@ -24,6 +24,7 @@ import { VM_NORESERVE } from '../mm/mm_types.ts';
 import { PAGE_SIZE } from '../mm/physmem.ts';
 import { shmem_file_operations, shmem_kernel_write, shmem_new_inode, shmem_tmpfile } from '../mm/shmem.ts';
 import { strncpy_from_user } from '../strncpy_from_user.ts';
+import { linux_may_have } from './linux_files.ts';
 import { Unmodelled } from '../unmodelled.ts';
 import { chrdev_open, chrdev_state } from './char_dev.ts';
 import { alloc_file } from './file_table.ts';
@@ -298,6 +299,7 @@ export function* find_inode(m: Machine, path: string): Gen<inode | number> {
     return node;
   }
   const hit = /^\/proc\/(self|\d+)\/(.+)$/.exec(path);
+  if (hit === null && linux_may_have(path)) throw new Unmodelled(`fs/namei.c: ${path}`);
   if (hit === null || find_proc_task(m, hit[1]) === null) return -ENOENT;
   if (!m.vfs.proc_pid.has(hit[2])) throw new Unmodelled(`fs/proc/base.c: ${path}`);
   node.i_mode = S_IFREG | 0o444;
@@ -389,13 +391,10 @@ export function* path_openat(m: Machine, name: string, flags: number, mode: numb
       if (writes || flags & O_CREAT) return -EISDIR;
       return open_directory(m, path, flags);
     }
+    if (linux_may_have(path)) throw new Unmodelled(`fs/namei.c: ${path}`);
     const parent = path.slice(0, path.lastIndexOf('/')) || '/';
     if (!is_directory(m, parent)) return m.vfs.nodes.has(parent) ? -ENOTDIR : -ENOENT;
-    if (!(flags & O_CREAT)) {
-      if (path.startsWith('/proc/') || (path.startsWith('/sys/') && !path.startsWith('/sys/kernel/')))
-        throw new Unmodelled(`fs/namei.c: ${path}`);
-      return -ENOENT;
-    }
+    if (!(flags & O_CREAT)) return -ENOENT;
     if (!path.startsWith('/tmp/')) {
       if (path.startsWith('/proc/')) return -ENOENT;
       if (path.startsWith('/sys/')) return -EACCES;
