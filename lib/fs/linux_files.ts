@@ -118,6 +118,7 @@ const NAMES: Readonly<Record<string, string>> = {
 /** what the list holds in full: devices, drivers and modules depend on the machine */
 const LISTED = /^\/(proc|sys\/kernel)(\/|$)/;
 
+/** Returns true for a path of the list. NON-KERNEL. */
 function listed(path: string): boolean {
   return PATTERNS.some((pattern) => pattern.test(path));
 }
@@ -129,13 +130,13 @@ const PATTERNS = Object.entries(NAMES).flatMap(([directory, names]) =>
   }),
 );
 
-/** Returns true for a path below /proc or /sys that the recorded kernel has or, where only it knows, may have. */
+/** Returns true for a path below /proc or /sys that the recorded kernel has or, where only it knows, may have. NON-KERNEL. */
 export function linux_may_have(path: string): boolean {
   if (!/^\/(proc|sys)\//.test(path)) return false;
   return LISTED.test(path) ? listed(path) : true;
 }
 
-/** Returns the paths of the list, for a test; `#` as 0. */
+/** Returns the paths of the list, for a test; `#` as 0. NON-KERNEL. */
 export function listed_paths(): string[] {
   return Object.entries(NAMES).flatMap(([directory, names]) =>
     names.split(' ').map((name) => `${directory}/${name}`.replaceAll('#', '0')),
