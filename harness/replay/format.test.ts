@@ -113,7 +113,7 @@ t.test('an op that is none says what was expected and where', async (t) => {
   };
   message(
     '0 jump 3',
-    'an op (open close mmap munmap mprotect madvise mremap uffd load store dev pagemap smaps gup fork exit), not "jump"',
+    'an op (open close mmap munmap mprotect madvise mremap uffd load store dev pagemap smaps gup resize mincore pvread memread memwrite kpage marks uwp wp fork exit), not "jump"',
   );
   message('4 load 3 1', 'a process (0 to 3), not "4"');
   message('0 load 3', 'a count of pages, not its end');

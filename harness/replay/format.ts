@@ -107,6 +107,15 @@ const OP_NAMES = [
   'pagemap',
   'smaps',
   'gup',
+  'resize',
+  'mincore',
+  'pvread',
+  'memread',
+  'memwrite',
+  'kpage',
+  'marks',
+  'uwp',
+  'wp',
   'fork',
   'exit',
 ] as const;
@@ -127,11 +136,17 @@ export type Op = Common &
   (
     | { name: 'open' | 'close'; d: number }
     | { name: 'mmap'; p: number; n: number; prot: Prot; kind: Kind; d: number }
-    | { name: 'munmap' | 'uffd' | 'load' | 'pagemap'; p: number; n: number }
+    | {
+        name: 'munmap' | 'uffd' | 'load' | 'pagemap' | 'mincore' | 'pvread' | 'memread' | 'kpage' | 'marks' | 'uwp';
+        p: number;
+        n: number;
+      }
+    | { name: 'resize'; p: number; n: number; to: number }
+    | { name: 'wp'; p: number; n: number; mode: number }
     | { name: 'mprotect'; p: number; n: number; prot: Prot }
     | { name: 'madvise'; p: number; n: number; advice: Advice }
     | { name: 'mremap'; p: number; n: number; q: number; dontunmap: boolean }
-    | { name: 'store'; p: number; n: number; v: number }
+    | { name: 'store' | 'memwrite'; p: number; n: number; v: number }
     | { name: 'dev'; d: number; cmd: DevCmd; p: number; n: number; v: number }
     | { name: 'gup'; cmd: GupCmd; p: number; n: number; flags: number }
     | { name: 'fork'; child: number }
@@ -214,7 +229,17 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
     case 'uffd':
     case 'load':
     case 'pagemap':
+    case 'mincore':
+    case 'pvread':
+    case 'memread':
+    case 'kpage':
+    case 'marks':
+    case 'uwp':
       return { ...common, name, ...range() };
+    case 'resize':
+      return { ...common, name, ...range(), to: w.number('a count of pages') };
+    case 'wp':
+      return { ...common, name, ...range(), mode: w.number('a mode', 3) };
     case 'mprotect':
       return { ...common, name, ...range(), prot: w.one_of('a protection', PROTS) };
     case 'madvise':
@@ -222,6 +247,7 @@ function parse_rest(w: Words, name: (typeof OP_NAMES)[number], common: Common): 
     case 'mremap':
       return { ...common, name, ...range(), q: w.number('a page'), dontunmap: w.optional('dontunmap') };
     case 'store':
+    case 'memwrite':
       return { ...common, name, ...range(), v: w.number('a value', 0xffffffff) };
     case 'dev': {
       const d = w.number('a device', 9);
@@ -286,6 +312,12 @@ function shape(op: Op): { form: RegExp; text: string; listed: number | null } {
     case 'load':
     case 'store':
     case 'pagemap':
+    case 'mincore':
+    case 'pvread':
+    case 'memread':
+    case 'memwrite':
+    case 'kpage':
+    case 'marks':
       return { form: /^0 \[.*\]$/, text: '0 [list]', listed: op.n };
     case 'dev':
       return LISTED_DEV_CMDS.includes(op.cmd)

@@ -58,7 +58,7 @@ const GUP: Readonly<Record<GupCmd, number>> = {
 };
 
 /** Offsets within the page that holds the structures which a process passes to the kernel. */
-const AT = { cmd: 0, gup: 64, uffd: 192, word: 256 } as const;
+const AT = { cmd: 0, gup: 64, uffd: 192, word: 256, iov: 320 } as const;
 /** Initial pages of the mirror buffer. */
 const MIRROR_PAGES = 1024;
 /** Maximum size of a mirror buffer; a longer range is an error before the driver looks at the buffer. */
@@ -67,6 +67,8 @@ const MIRROR_FILL = 0xee;
 /** First word of page i of a new file, minus i. */
 const FILE_WORD = 0xf0000;
 const UFFD_FILL = 0xab;
+/** Flags of /proc/kpageflags that an answer shows: UPTODATE MMAP ANON SWAPBACKED COMPOUND_HEAD COMPOUND_TAIL HUGE THP ZERO. */
+const KPF_SHOWN = [3, 11, 12, 14, 15, 16, 17, 22, 24].reduce((mask, bit) => mask | (1 << bit), 0);
 
 const address = (page: number): number => ARENA + page * PAGE_SIZE;
 
@@ -80,6 +82,8 @@ export class Process {
   private mirror_pages: number;
   private readonly devices = new Map<number, number>();
   private uffd = -1;
+  /** The userfaultfd for write protection. */
+  private wp = -1;
 
   private constructor(c: Libc, id: number, area: number, mirror: number, mirror_pages: number) {
     this.c = c;
@@ -101,7 +105,7 @@ export class Process {
   /** Arguments of fork(): `body` runs in the child, a process without the parent's descriptors. */
   private child_entry(id: number, body: (child: Process) => Gen<number>): (c: Libc) => Gen<number> {
     const { area, mirror, mirror_pages } = this;
-    const inherited = [...this.devices.values(), ...(this.uffd < 0 ? [] : [this.uffd])];
+    const inherited = [...this.devices.values(), ...[this.uffd, this.wp].filter((fd) => fd >= 0)];
     return function* (c) {
       for (const fd of inherited) yield* c.close(fd);
       return yield* body(new Process(c, id, area, mirror, mirror_pages));
@@ -160,6 +164,26 @@ export class Process {
         return yield* this.smaps();
       case 'gup':
         return yield* this.gup(op);
+      case 'resize': {
+        const [was, now] = [op.n * PAGE_SIZE, op.to * PAGE_SIZE];
+        return this.status(yield* c.mremap(address(op.p), was, now, 0));
+      }
+      case 'mincore':
+        return yield* this.mincore(op.p, op.n);
+      case 'pvread':
+        return yield* this.process_vm_readv(op.p, op.n);
+      case 'memread':
+        return yield* this.mem(op.p, op.n, null);
+      case 'memwrite':
+        return yield* this.mem(op.p, op.n, op.v);
+      case 'kpage':
+        return yield* this.kpage(op.p, op.n);
+      case 'marks':
+        return yield* this.marks(op.p, op.n);
+      case 'uwp':
+        return yield* this.register_wp(op.p, op.n);
+      case 'wp':
+        return yield* this.write_protect(op.p, op.n, op.mode);
       case 'fork':
       case 'exit':
         throw new Error(`${op.name} is not an op that a process does by itself`);
@@ -304,6 +328,91 @@ export class Process {
     return got < 0 ? `-${errno}` : `0 [${encode_list(values)}]`;
   }
 
+  private *mincore(p: number, n: number): Gen<string> {
+    const { c } = this;
+    const vec = yield* c.malloc(n + 1);
+    const ret = yield* c.mincore(address(p), n * PAGE_SIZE, vec);
+    const values: number[] = [];
+    for (let i = 0; i < n && ret === 0; i++) values.push(yield* c.load8(vec + i));
+    yield* c.free(vec);
+    return ret === 0 ? `0 [${encode_list(values)}]` : `-${c.errno}`;
+  }
+
+  /** Reads its own pages, one by one. */
+  private *process_vm_readv(p: number, n: number): Gen<string> {
+    const { c } = this;
+    const [word, local, remote] = [0, 16, 32].map((at) => this.area + AT.iov + at) as [number, number, number];
+    const values: Value[] = [];
+    yield* c.store64(local, word);
+    yield* c.store64(local + 8, 4);
+    yield* c.store64(remote + 8, 4);
+    for (let i = 0; i < n; i++) {
+      yield* c.store64(remote, address(p + i));
+      const got = yield* c.process_vm_readv(c.getpid(), local, 1, remote, 1, 0);
+      values.push(got === 4 ? (yield* c.load32(word)) >>> 0 : '!segv');
+    }
+    return `0 [${encode_list(values)}]`;
+  }
+
+  /** Reads its own pages by /proc/self/mem, or writes v on to them. */
+  private *mem(p: number, n: number, v: number | null): Gen<string> {
+    const { c } = this;
+    const fd = yield* c.open('/proc/self/mem', U.O_RDWR);
+    const word = this.area + AT.word;
+    const values: Value[] = [];
+    for (let i = 0; i < n; i++) {
+      const at = address(p + i);
+      if (v !== null) {
+        yield* c.store32(word, v + i);
+        values.push((yield* c.pwrite(fd, word, 4, at)) === 4 ? 0 : '!segv');
+      } else {
+        values.push((yield* c.pread(fd, word, 4, at)) === 4 ? (yield* c.load32(word)) >>> 0 : '!segv');
+      }
+    }
+    yield* c.close(fd);
+    return `0 [${encode_list(values)}]`;
+  }
+
+  /** Returns the pagemap entries of n pages, high word first, or null if they cannot be read. */
+  private *entries(p: number, n: number): Gen<[number, number][]> {
+    const { c } = this;
+    const fd = yield* c.open('/proc/self/pagemap', U.O_RDONLY);
+    const buf = yield* c.malloc(n * 8);
+    const got = yield* c.pread(fd, buf, n * 8, (address(p) / PAGE_SIZE) * 8);
+    yield* c.close(fd);
+    const found: [number, number][] = [];
+    for (let i = 0; i < got / 8; i++)
+      found.push([(yield* c.load32(buf + i * 8 + 4)) >>> 0, (yield* c.load32(buf + i * 8)) >>> 0]);
+    yield* c.free(buf);
+    return found;
+  }
+
+  /** Mapcount and some flags of the present pages. */
+  private *kpage(p: number, n: number): Gen<string> {
+    const { c } = this;
+    const fds = [yield* c.open('/proc/kpageflags', U.O_RDONLY), yield* c.open('/proc/kpagecount', U.O_RDONLY)];
+    const word = this.area + AT.word;
+    const values: number[] = [];
+    for (const [hi, lo] of yield* this.entries(p, n)) {
+      if (hi >>> 31 === 0) {
+        values.push(0);
+        continue;
+      }
+      const pfn = (hi & 0x7fffff) * 2 ** 32 + lo;
+      const info: number[] = [];
+      for (const fd of fds) info.push((yield* c.pread(fd, word, 8, pfn * 8)) === 8 ? yield* c.load64(word) : 0);
+      values.push(info[1] * 2 ** 28 + (info[0] & KPF_SHOWN));
+    }
+    for (const fd of fds) yield* c.close(fd);
+    return `0 [${encode_list(values)}]`;
+  }
+
+  /** The uffd-wp and guard bits of pagemap. */
+  private *marks(p: number, n: number): Gen<string> {
+    const values = (yield* this.entries(p, n)).map(([hi]) => ((hi >>> 25) & 1) | (((hi >>> 26) & 1) << 1));
+    return `0 [${encode_list(values)}]`;
+  }
+
   private *smaps(): Gen<string> {
     const text = yield* this.c.read_file('/proc/self/smaps');
     if (text === null) return `-${this.c.errno}`;
@@ -357,6 +466,35 @@ export class Process {
     yield* c.store64(arg + F.len, n * PAGE_SIZE);
     yield* c.store64(arg + F.mode, U.UFFDIO_REGISTER_MODE_MISSING);
     return this.status(yield* c.ioctl(this.uffd, U.UFFDIO_REGISTER, arg));
+  }
+
+  /** Registers a range for write protection that the kernel resolves by itself. */
+  private *register_wp(p: number, n: number): Gen<string> {
+    const { c } = this;
+    const arg = this.area + AT.uffd;
+    if (this.wp < 0) {
+      const uffd = yield* c.userfaultfd(U.O_CLOEXEC | U.O_NONBLOCK);
+      if (uffd < 0) return `-${c.errno}`;
+      yield* c.store64(arg + U.UFFDIO_API_ARG.api, U.UFFD_API);
+      yield* c.store64(arg + U.UFFDIO_API_ARG.features, U.UFFD_FEATURE_WP_ASYNC);
+      if ((yield* c.ioctl(uffd, U.UFFDIO_API, arg)) !== 0) return `-${c.errno}`;
+      this.wp = uffd;
+    }
+    const F = U.UFFDIO_REGISTER_ARG;
+    yield* c.store64(arg + F.start, address(p));
+    yield* c.store64(arg + F.len, n * PAGE_SIZE);
+    yield* c.store64(arg + F.mode, U.UFFDIO_REGISTER_MODE_WP);
+    return this.status(yield* c.ioctl(this.wp, U.UFFDIO_REGISTER, arg));
+  }
+
+  private *write_protect(p: number, n: number, mode: number): Gen<string> {
+    const { c } = this;
+    const arg = this.area + AT.uffd;
+    const F = U.UFFDIO_WRITEPROTECT_ARG;
+    yield* c.store64(arg + F.start, address(p));
+    yield* c.store64(arg + F.len, n * PAGE_SIZE);
+    yield* c.store64(arg + F.mode, mode);
+    return this.status(yield* c.ioctl(this.wp, U.UFFDIO_WRITEPROTECT, arg));
   }
 }
 

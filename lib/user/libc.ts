@@ -46,6 +46,15 @@ export interface Libc {
   munmap(addr: number, len: number): Gen<number>;
   mprotect(addr: number, len: number, prot: number): Gen<number>;
   madvise(addr: number, len: number, advice: number): Gen<number>;
+  mincore(addr: number, len: number, vec: number): Gen<number>;
+  process_vm_readv(
+    pid: number,
+    local: number,
+    liovcnt: number,
+    remote: number,
+    riovcnt: number,
+    flags: number,
+  ): Gen<number>;
   mremap(old: number, old_len: number, new_len: number, flags: number, new_addr?: number): Gen<number>;
   read(fd: number, buf: number, count: number): Gen<number>;
   write(fd: number, buf: number, count: number): Gen<number>;
@@ -230,6 +239,19 @@ class Process implements Libc {
   }
   madvise(addr: number, len: number, advice: number): Gen<number> {
     return this.syscall(NR.madvise, addr, len, advice);
+  }
+  mincore(addr: number, len: number, vec: number): Gen<number> {
+    return this.syscall(NR.mincore, addr, len, vec);
+  }
+  process_vm_readv(
+    pid: number,
+    local: number,
+    liovcnt: number,
+    remote: number,
+    riovcnt: number,
+    flags: number,
+  ): Gen<number> {
+    return this.syscall(NR.process_vm_readv, pid, local, liovcnt, remote, riovcnt, flags);
   }
   mremap(old: number, old_len: number, new_len: number, flags: number, new_addr = 0): Gen<number> {
     return this.syscall(NR.mremap, old, old_len, new_len, flags, new_addr);

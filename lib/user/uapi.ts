@@ -157,6 +157,10 @@ export const UFFDIO_API = _IOWR(0xaa, 0x3f, UFFDIO_API_ARG.size);
 export const UFFDIO_REGISTER_ARG = { size: 32, start: 0, len: 8, mode: 16, ioctls: 24 } as const;
 export const UFFDIO_REGISTER = _IOWR(0xaa, 0x00, UFFDIO_REGISTER_ARG.size);
 export const UFFDIO_REGISTER_MODE_MISSING = 1;
+export const UFFDIO_REGISTER_MODE_WP = 2;
+export const UFFD_FEATURE_WP_ASYNC = 1 << 15;
+export const UFFDIO_WRITEPROTECT_ARG = { size: 24, start: 0, len: 8, mode: 16 } as const;
+export const UFFDIO_WRITEPROTECT = _IOWR(0xaa, 0x06, UFFDIO_WRITEPROTECT_ARG.size);
 /** struct uffdio_copy */
 export const UFFDIO_COPY_ARG = { size: 40, dst: 0, src: 8, len: 16, mode: 24, copy: 32 } as const;
 export const UFFDIO_COPY = _IOWR(0xaa, 0x03, UFFDIO_COPY_ARG.size);

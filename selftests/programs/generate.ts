@@ -48,6 +48,15 @@ const WEIGHTS: [string, number][] = [
   ['open', 3],
   ['close', 1],
   ['uffd', 1],
+  ['resize', 2],
+  ['mincore', 2],
+  ['pvread', 1],
+  ['memread', 1],
+  ['memwrite', 3],
+  ['kpage', 2],
+  ['uwp', 2],
+  ['wp', 3],
+  ['marks', 2],
 ];
 const TABLE = WEIGHTS.flatMap(([name, n]) => new Array<string>(n).fill(name));
 
@@ -118,7 +127,19 @@ class Builder {
       case 'store':
         return `${proc} store ${this.range(d)} 0x${this.value.toString(16)}`;
       case 'pagemap':
-        return `${proc} pagemap ${this.range(d)}`;
+      case 'mincore':
+      case 'pvread':
+      case 'memread':
+      case 'kpage':
+      case 'uwp':
+      case 'marks':
+        return `${proc} ${what} ${this.range(d)}`;
+      case 'memwrite':
+        return `${proc} memwrite ${this.range(d)} 0x${this.value.toString(16)}`;
+      case 'resize':
+        return `${proc} resize ${this.range(d)} ${1 + (d.pick % 40)}`;
+      case 'wp':
+        return `${proc} wp ${this.range(d)} ${d.pick % 3 === 0 ? 0 : 1}`;
       case 'smaps':
         return `${proc} smaps`;
       case 'mmap':

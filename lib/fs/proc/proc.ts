@@ -6,7 +6,9 @@ import { EFAULT, EINVAL, ERANGE, ESRCH } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched/core.ts';
 import { hugetlb_report_meminfo, nr_hugepages_store_common } from '../../mm/hugetlb/pool.ts';
 import type { file_operations } from '../fs.ts';
-import { type proc_pid_entry, vfs_register_text } from '../namei.ts';
+import { type proc_pid_entry, vfs_register_file, vfs_register_text } from '../namei.ts';
+import { proc_mem_operations } from './mem.ts';
+import { proc_kpagecount_operations, proc_kpageflags_operations } from './page.ts';
 import { proc_pagemap_operations } from './task_mmu/pagemap.ts';
 import { show_maps, show_smaps, task_mem } from './task_mmu/task_mmu.ts';
 
@@ -95,6 +97,9 @@ export function proc_init(m: Machine): void {
   pid.set('status', { show: proc_pid_status });
   pid.set('comm', comm);
   pid.set('pagemap', { fops: pagemap });
+  pid.set('mem', { fops: proc_mem_operations });
+  vfs_register_file(m, '/proc/kpagecount', 0o400, proc_kpagecount_operations);
+  vfs_register_file(m, '/proc/kpageflags', 0o400, proc_kpageflags_operations);
   if (m.config.fault_injection) pid.set('fail-nth', { fops: proc_fail_nth_operations });
   vfs_register_text(m, '/proc/meminfo', 0o444, { show: meminfo_proc_show });
   vfs_register_text(m, '/proc/sys/vm/nr_hugepages', 0o644, {

@@ -818,6 +818,24 @@ export function* pin_user_pages(
 }
 
 /**
+ * Pins pages of a remote mm, whose mmap_lock is held; with `locked` it may be dropped. Returns 0 for invalid flags
+ * (mm/gup.c: pin_user_pages_remote()).
+ */
+export function* pin_user_pages_remote(
+  m: Machine,
+  mm: mm_struct,
+  start: number,
+  nr_pages: number,
+  gup_flags: number,
+  pages: Int32Array,
+  locked: { locked: boolean } | null,
+): Gen<number> {
+  const flags = is_valid_gup_args(m, pages, locked, gup_flags, FOLL_PIN | FOLL_TOUCH | FOLL_REMOTE);
+  if (flags === null) return 0;
+  return yield* __gup_longterm_locked(m, mm, start, nr_pages, pages, locked ?? { locked: true }, flags);
+}
+
+/**
  * Pins pages of the current mm and takes mmap_lock itself. Returns 0 for invalid flags (mm/gup.c:
  * pin_user_pages_unlocked()).
  */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { Machine } from '../../boot.ts';
+import type { Gen } from '../../kernel/gen.ts';
 import { EFAULT, EHWPOISON, ENOMEM } from '../../errno.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { folio_put_refs } from '../folio.ts';
@@ -16,7 +17,9 @@ import {
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from '../mm_types.ts';
-import { PageAnonExclusive } from '../page-flags.ts';
+import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';
+import { folio_test_dirty, PageAnonExclusive } from '../page-flags.ts';
+import { folio_mark_dirty } from '../page-writeback.ts';
 import {
   folio_is_zone_device,
   folio_ref_add,
@@ -202,6 +205,23 @@ export function unpin_user_pages(m: Machine, pages: ArrayLike<number>, npages: n
     nr = gup_folio_next(m, pages, npages, i);
     gup_put_folio(m, page_folio(m, pages[i]), nr, FOLL_PIN);
   }
+}
+
+/** Unpins pages, with make_dirty after marking them dirty (mm/gup.c: unpin_user_pages_dirty_lock()). */
+export function* unpin_user_pages_dirty_lock(
+  m: Machine,
+  pages: ArrayLike<number>,
+  npages: number,
+  make_dirty: boolean,
+): Gen<void> {
+  for (let i = 0; i < npages && make_dirty; i++) {
+    const folio = page_folio(m, pages[i]);
+    if (folio_test_dirty(m, folio)) continue;
+    yield* folio_lock(m, folio);
+    folio_mark_dirty(m, folio);
+    folio_unlock(m, folio);
+  }
+  unpin_user_pages(m, pages, npages);
 }
 
 /** Sets MMF_HAS_PINNED, which fork tests (mm/gup.c: mm_set_has_pinned_flag()). */

@@ -71,6 +71,8 @@ import { sys_gettimeofday, sys_time } from '../../../kernel/time/time.ts';
 import { sys_madvise } from '../../../mm/madvise/madvise.ts';
 import { sys_memfd_create } from '../../../mm/memfd.ts';
 import { sys_brk, sys_munmap } from '../../../mm/mmap/mmap.ts';
+import { sys_mincore } from '../../../mm/mincore.ts';
+import { sys_process_vm_readv, sys_process_vm_writev } from '../../../mm/process_vm_access.ts';
 import { sys_mprotect, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from '../../../mm/mprotect.ts';
 import { sys_mseal } from '../../../mm/mseal.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
@@ -98,6 +100,7 @@ export const NR = {
   pread64: 17,
   pwrite64: 18,
   mremap: 25,
+  mincore: 27,
   madvise: 28,
   pause: 34,
   nanosleep: 35,
@@ -109,6 +112,7 @@ export const NR = {
   setpgid: 109,
   exit_group: 231,
   eventfd2: 290,
+  process_vm_readv: 310,
   userfaultfd: 323,
   pidfd_open: 434,
 } as const;
@@ -163,6 +167,7 @@ const table = new Map<number, readonly [string, handler]>([
     ],
   ],
   [25, ['pppip', sys_mremap]],
+  [27, ['ppp', sys_mincore]],
   [28, ['ppi', sys_madvise]],
   [32, ['i', plain(sys_dup)]],
   [33, ['ii', sys_dup2]],
@@ -240,6 +245,8 @@ const table = new Map<number, readonly [string, handler]>([
   [293, ['pi', do_pipe2]],
   [302, ['iupp', sys_prlimit64]],
   [309, ['pp', sys_getcpu]],
+  [310, ['ippppp', sys_process_vm_readv]],
+  [311, ['ippppp', sys_process_vm_writev]],
   [318, ['ppu', sys_getrandom]],
   [319, ['pu', sys_memfd_create]],
   [323, ['i', sys_userfaultfd]],
