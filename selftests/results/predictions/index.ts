@@ -13,20 +13,22 @@ export interface Prediction {
   hmmfix: number;
 }
 
-/** The proposed fixes in the order of the bits of hmmfix=. */
-const FIXES = [
-  'fix-dmirror-backing-page',
-  'fix-hmm-absent-pmd-pfn',
-  'fix-coherent-chunk',
-  'fix-migrate-alloc-null',
-  'fix-split-other-pmds',
-  'fix-collect-coherent-pmd',
-  'fix-compound-cpages',
-  'fix-fail-alloc-huge',
-] as const satisfies readonly PatchId[];
+/** The proposed fixes by their bits of hmmfix=; those between mend races, which op programs do not show. */
+const FIXES: readonly (readonly [number, PatchId])[] = [
+  [1, 'fix-dmirror-backing-page'],
+  [2, 'fix-hmm-absent-pmd-pfn'],
+  [4, 'fix-coherent-chunk'],
+  [8, 'fix-migrate-alloc-null'],
+  [16, 'fix-split-other-pmds'],
+  [32, 'fix-collect-coherent-pmd'],
+  [64, 'fix-compound-cpages'],
+  [128, 'fix-fail-alloc-huge'],
+  [4096, 'fix-coherent-split'],
+  [8192, 'fix-coherent-deferred-split'],
+];
 
 function asked(file: string, hmmfix: number): Prediction {
-  return { file, patches: FIXES.filter((_, bit) => (hmmfix >> bit) & 1), hmmfix };
+  return { file, patches: FIXES.filter(([bit]) => hmmfix & bit).map(([, id]) => id), hmmfix };
 }
 
 export const predictions: readonly Prediction[] = [
@@ -45,4 +47,6 @@ export const predictions: readonly Prediction[] = [
   asked('fixes.all.jsonl', 255),
   asked('huge-pages.jsonl.gz', 0),
   asked('huge-pages.fixes.all.jsonl.gz', 255),
+  asked('fix-coherent-split.jsonl.gz', 4096),
+  asked('fix-coherent-deferred-split.jsonl', 8192),
 ];
