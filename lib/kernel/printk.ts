@@ -49,7 +49,7 @@ function call_sites(): CallSite[] {
   return sites;
 }
 
-/** Returns the name of a kernel function, null for other frames: of constructors, classes and functions without one. */
+/** Returns the name of a kernel function, null for other frames. NON-KERNEL. */
 function kernel_name(site: CallSite): string | null {
   const name = site.getFunctionName();
   if (name === null || site.isConstructor() || !/^[A-Za-z_$][\w$]*$/.test(name)) return null;
