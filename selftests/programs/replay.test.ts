@@ -31,6 +31,17 @@ t.test('the model answers the sample op by op as Linux does', async (t) => {
   await replay(t, tasks);
 });
 
+t.test('and a part of the programs with the later ops', async (t) => {
+  const tasks = recordings('grown.jsonl.gz');
+  const names = new Set(tasks.flatMap(({ program }) => program.ops.map((op) => op.split(' ')[1])));
+  for (const name of ['resize', 'mincore', 'pvread', 'memread', 'memwrite', 'kpage', 'marks', 'uwp', 'wp'])
+    t.ok(names.has(name), name);
+  await replay(
+    t,
+    tasks.filter((_, i) => slow || i % 25 === 0),
+  );
+});
+
 t.test('and the other programs', { skip: slow ? false : 'only with SLOW=1' }, async (t) => {
   await replay(t, recordings('more.jsonl.gz'));
 });
