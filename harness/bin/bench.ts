@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `npm run -s bench`: what the model costs, each figure beside memcpy of the same bytes measured in the same run.
 
+import { fileURLToPath } from 'node:url';
 import { boot, type Machine } from '../../lib/boot.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';
+import { hmm_tests } from '../../selftests/hmm-tests/index.ts';
 import { command, run_commands } from '../cli/command.ts';
+import { STANDARD_MACHINE } from '../cli/options.ts';
 import { print } from '../cli/program.ts';
 import { did_you_mean, UsageError } from '../cli/usage_error.ts';
+import { boot_machine, prepare, run_suite } from '../kselftest/run.ts';
+import { ENVIRONMENT } from '../run/binary.ts';
+import { program_of } from '../run/child.ts';
+import { cpu_of_level, run_program_on, shared_user_memory } from '../run/program.ts';
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
@@ -217,6 +224,54 @@ function bench_migration(rows: Row[], mib: number, thp: boolean): void {
   rows.push({ name: `back, ${how}`, ns: median(back), unit: '4 KiB page', bytes: PAGE, note: rate(median(back)) });
 }
 
+/** Instructions, time and memory of a compiled program that runs alone on a machine, whose boot is part of it. */
+function timed_program(file: string): { ns: number; insns: number; mib: number } {
+  const t = now();
+  const m = boot_machine(STANDARD_MACHINE, shared_user_memory());
+  const program = { binary: { file, root: '/', cpu: 'v1' }, args: [], env: ENVIRONMENT, write: () => {} } as const;
+  const before = cpu_of_level('v1').retired;
+  run_program_on(m, program, (c) => prepare(m, c, STANDARD_MACHINE));
+  const ns = now() - t;
+  const mib = shared_user_memory().used_bytes() / MIB;
+  m.release();
+  return { ns, insns: cpu_of_level('v1').retired - before, mib };
+}
+
+/** Compiled programs: how fast they run, how soon they start, and the suite beside its port. */
+function bench_programs(rows: Row[]): void {
+  const source = (name: string): string => fileURLToPath(new URL(`../../selftests/c/${name}`, import.meta.url));
+  const [nothing, loop] = [program_of(source('nothing.c')), program_of(source('loop.c'))];
+  if (nothing === null || loop === null) {
+    rows.push({ name: 'compiled programs', ns: NaN, unit: '', bytes: 0, note: 'no C compiler builds one here' });
+    return;
+  }
+  const note = ({ ns, insns, mib }: ReturnType<typeof timed_program>): string =>
+    `${insns} instructions, ${((1e3 * insns) / ns).toFixed(0)} million/s, ${mib.toFixed(0)} MiB`;
+  for (const [name, file] of [
+    ['a C program that does nothing, from boot', nothing],
+    ['the same, its code translated already', nothing],
+    ['a C program that works on 4 MiB', loop],
+    ['the same, its code translated already', loop],
+  ] as const) {
+    const run = timed_program(file);
+    rows.push({ name, ns: run.ns, unit: 'run', bytes: 0, note: note(run) });
+  }
+  const dir = process.env.UPSTREAM_SELFTESTS;
+  if (dir === undefined) return;
+  const t = now();
+  run_suite(hmm_tests(), STANDARD_MACHINE, [], () => {});
+  const port = now() - t;
+  const run = timed_program(`${dir}/hmm-tests`);
+  rows.push({ name: 'the ported suite', ns: port, unit: 'suite', bytes: 0 });
+  rows.push({
+    name: "upstream's binary of the suite",
+    ns: run.ns,
+    unit: 'suite',
+    bytes: 0,
+    note: `${(run.ns / port).toFixed(2)} of the port's time; ${note(run)}`,
+  });
+}
+
 function table(rows: readonly Row[]): string {
   const copy = new Map<number, number>();
   const big = memcpy_ns(64 * MIB) / (64 * MIB);
@@ -253,6 +308,7 @@ function table(rows: readonly Row[]): string {
 }
 
 const SECTIONS: Record<string, (rows: Row[]) => void> = {
+  programs: bench_programs,
   boot: bench_boot,
   bookkeeping: bench_bookkeeping,
   access: bench_access,

@@ -108,6 +108,8 @@ export class UserCpu {
   readonly memory: UserMemory;
   readonly level: CpuLevel;
   readonly code: CodeCache;
+  /** instructions that run() has done, of all contexts */
+  retired = 0;
   private mmu!: Mmu;
   private split: Split | null = null;
   private readonly free: number[] = [];
@@ -214,6 +216,12 @@ export class UserCpu {
 
   /** Runs at most `fuel` instructions, at least 1, and returns why it stopped. */
   run(mmu: Mmu, ctx: number, fuel: number): Exit {
+    const exit = this.run_until(mmu, ctx, fuel);
+    this.retired += fuel - this.fuel(ctx);
+    return exit;
+  }
+
+  private run_until(mmu: Mmu, ctx: number, fuel: number): Exit {
     this.begin(mmu, ctx, fuel);
     this.stepping = false;
     for (;;) {
