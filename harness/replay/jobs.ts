@@ -3,6 +3,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import type { PatchId } from '../../lib/patches/index.ts';
+import { processor_seconds } from '../cli/processor_time.ts';
 import { start_worker } from '../cli/workers.ts';
 import { type Outcome, record_program, replay_program } from './compare.ts';
 import type { Program } from './format.ts';
@@ -20,8 +21,8 @@ export interface Done {
   seconds: number;
 }
 
-/** Limit of real time for a program, in seconds; a longer one is in a loop that the modelled clock does not see. */
-const PROGRAM_SECONDS = 120;
+/** Seconds of processor time for a program, where the slowest needs one; a longer one is in a loop without end. */
+const PROGRAM_SECONDS = 30;
 
 /** Does one task in this process. */
 export function do_task(task: Task): Done {
@@ -103,14 +104,16 @@ function in_child(child: ChildProcess, task: Task): Promise<{ done: Done; alive:
     const since = performance.now();
     const seconds = (): number => (performance.now() - since) / 1000;
     const settle = (done: Done, alive: boolean): void => {
-      clearTimeout(timer);
+      clearInterval(timer);
       child.removeAllListeners();
       resolve({ done, alive });
     };
-    const timer = setTimeout(() => {
-      settle(lost(task, `not done after ${PROGRAM_SECONDS} s`, seconds()), false);
+    const used_before = processor_seconds(child.pid);
+    const timer = setInterval(() => {
+      if (processor_seconds(child.pid) - used_before < PROGRAM_SECONDS) return;
+      settle(lost(task, `not done after ${PROGRAM_SECONDS} s of processor time`, seconds()), false);
       child.kill('SIGKILL');
-    }, PROGRAM_SECONDS * 1000);
+    }, 1000);
     child.on('message', (done) => settle(done as Done, true));
     child.on('error', (e) => settle(lost(task, `its process failed: ${e.message}`, seconds()), false));
     child.on('exit', (code, signal) =>

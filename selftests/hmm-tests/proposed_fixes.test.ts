@@ -36,7 +36,7 @@ function run(thp: 'always' | 'madvise', patches: readonly PatchId[]) {
 }
 
 for (const thp of ['always', 'madvise'] as const) {
-  t.test(`with all proposed fixes ${count} of ${count} tests pass, thp=${thp}`, { timeout: 300_000 }, async (t) => {
+  t.test(`with all proposed fixes ${count} of ${count} tests pass, thp=${thp}`, async (t) => {
     const { out, code, findings, warnings, command } = run(thp, ALL);
     t.equal(code, 0, `npm run -s hmm-tests -- ${command}`);
     t.match(out, `# Totals: pass:${count} fail:0 `);

@@ -10,7 +10,7 @@ import { predictions } from './index.ts';
 const here = new URL('.', import.meta.url);
 const text = readFileSync(new URL('README.md', here), 'utf8');
 
-t.test('what the model predicts is what Linux answered', { timeout: 240_000 }, async (t) => {
+t.test('what the model predicts is what Linux answered', async (t) => {
   const tasks = predictions.flatMap(({ file, patches }) =>
     read_recording(fileURLToPath(new URL(file, here))).map(
       (program): Task => ({ mode: 'replay', program, patches, file: `selftests/results/predictions/${file}` }),
