@@ -29,6 +29,8 @@ const PROGRAMS = [
   'madv_populate',
   'map_fixed_noreplace',
   'mdwe_test',
+  'mkdirty',
+  'mrelease_test',
   'mremap_dontunmap',
   'mseal_test',
   'va_high_addr_switch',

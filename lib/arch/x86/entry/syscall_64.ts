@@ -76,6 +76,7 @@ import { sys_process_vm_readv, sys_process_vm_writev } from '../../../mm/process
 import { sys_mprotect, sys_pkey_alloc, sys_pkey_free, sys_pkey_mprotect } from '../../../mm/mprotect.ts';
 import { sys_mseal } from '../../../mm/mseal.ts';
 import { sys_mremap } from '../../../mm/mremap/mremap.ts';
+import { process_mrelease } from '../../../mm/oom_kill.ts';
 import { sys_userfaultfd } from '../../../mm/userfaultfd/userfaultfd.ts';
 import { Unmodelled } from '../../../unmodelled.ts';
 import { user_stack_pointer } from '../kernel/process.ts';
@@ -257,6 +258,7 @@ const table = new Map<number, readonly [string, handler]>([
   [434, ['iu', plain(sys_pidfd_open)]],
   [435, ['pp', sys_clone3]],
   [439, ['ipii', do_faccessat]],
+  [448, ['iu', process_mrelease]],
   [462, ['ppp', sys_mseal]],
 ]);
 
