@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 import yieldStar from './yield-star.js';
 
 const TESTS = ['**/*.test.ts', '**/*.slow.ts'];
-const PROGRAMS = ['hmm-tests', 'run', 'compare', 'hmm-selftests', 'start', 'replay', 'explore', 'regression', 'bench'].map((name) => `harness/bin/${name}.ts`);
+const PROGRAMS = ['hmm-tests', 'run', 'compare', 'hmm-selftests', 'start', 'replay', 'explore', 'regression', 'bench', 'drift', 'impact'].map((name) => `harness/bin/${name}.ts`);
 
 const noFinally = { selector: 'TryStatement[finalizer]', message: 'An oops leaves its locks held, as upstream: no finally in lib.' };
 const noPromises = [

@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, { does: string; run: () => Promise<unkno
   explore: { does: 'interleavings of the modelled tasks', run: () => import('./explore.ts') },
   regression: { does: 'regression cases for kernel patches', run: () => import('./regression.ts') },
   drift: { does: 'what of a kernel tree the model does not follow as it is there', run: () => import('./drift.ts') },
+  impact: { does: 'what a kernel patch touches, and which tests reach that', run: () => import('./impact.ts') },
   bench: { does: 'what the model costs', run: () => import('./bench.ts') },
 };
 

@@ -42,10 +42,22 @@ function slug_of(text: string): string {
   return slug;
 }
 
-function state_text(id: string, kind: PatchState['kind'], where: string, subject: string): string {
+/** Where to change the model, as a comment that is to go when it is done. */
+function places_text(places: readonly string[]): string {
+  if (places.length === 0) return '';
+  return `// ${PLACEHOLDER}, and delete these lines: what the patch touches\n${places.map((it) => `//  ${it}\n`).join('')}\n`;
+}
+
+function state_text(
+  id: string,
+  kind: PatchState['kind'],
+  where: string,
+  subject: string,
+  places: readonly string[],
+): string {
   return `// SPDX-License-Identifier: GPL-2.0-only
 
-import type { PatchState } from '../patch_state.ts';
+${places_text(places)}import type { PatchState } from '../patch_state.ts';
 
 export default {
 ${property('id', id)}
@@ -99,9 +111,14 @@ export default regression;
 
 /**
  * Writes the files of a state and of a case for it. \`where\` is a commit or Message-Id. Throws UsageError where one of
- * them is there already; nothing is written then.
+ * them is there already; nothing is written then. `places` are named in the state's file as places to change.
  */
-export function create(kind: PatchState['kind'], where: string, subject: string): { state: string; slug: string } {
+export function create(
+  kind: PatchState['kind'],
+  where: string,
+  subject: string,
+  places: readonly string[] = [],
+): { state: string; slug: string } {
   if (BUILT) throw new UsageError('new writes into the sources: take a checkout of the project');
   const slug = slug_of(subject);
   const prefix = { reverted: 'no-', proposed: 'fix-', series: '' }[kind];
@@ -113,7 +130,7 @@ export function create(kind: PatchState['kind'], where: string, subject: string)
     if (existsSync(path)) throw new UsageError(`${relative('.', path)} is there already`);
   try {
     writeFileSync(file, case_text(slug, { id, file: `lib/patches/${kind}/${id}.ts` }), { flag: 'wx' });
-    writeFileSync(state, state_text(id, kind, where, subject), { flag: 'wx' });
+    writeFileSync(state, state_text(id, kind, where, subject, places), { flag: 'wx' });
     write_patch_index();
   } catch (e) {
     // Half of it would only be in the way of another try.
