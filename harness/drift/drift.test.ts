@@ -20,6 +20,7 @@ const UNSEEN = [
   'include/linux/interval_tree.h: interval_tree_iter_next',
   'include/linux/interval_tree.h: interval_tree_remove',
   'include/linux/mmzone.h: NR_FREE_PAGES',
+  'include/linux/rmap.h: TTU_BATCH_FLUSH',
   'kernel/fork.c: clone',
 ];
 
