@@ -15,7 +15,7 @@ import {
   pte_write,
   PUD_SIZE,
 } from './arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from './boot.ts';
+import type { Machine } from './machine.ts';
 import { address_space } from './fs/fs.ts';
 import { for_each_leaf, page_name, walk_address } from './inspect.ts';
 import {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, Registry } from './boot.ts';
+import { boot } from './boot.ts';
 
 const GIB = 1024 ** 3;
 
@@ -10,25 +10,5 @@ t.test('memory that nobody touched costs nothing, whatever there is of it', (t) 
   t.ok(m.zone.nr_free * 4096 > 500 * GIB);
   t.ok(m.page.bytes() < 8 * 1024 * 1024, `${m.page.bytes()} bytes of struct pages`);
   t.ok(m.ram.resident_bytes() <= 4 * 1024 * 1024);
-  t.end();
-});
-
-t.test('machines do not share state', (t) => {
-  const [a, b] = [boot({ mem: 64 * 1024 ** 2 }), boot({ mem: 64 * 1024 ** 2 })];
-  a.log.lines.push('only in a');
-  t.notOk(b.log.lines.includes('only in a'));
-  t.not(a.page, b.page);
-  t.end();
-});
-
-t.test('a registry gives numbers from 1 on and uses those that were removed again', (t) => {
-  const r = new Registry<{ id: number }>();
-  const make = (id: number): { id: number } => ({ id });
-  t.same([r.add(make).id, r.add(make).id, r.add(make).id], [1, 2, 3]);
-  r.remove(2);
-  t.equal(r.get(2), null);
-  t.equal(r.get(0), null);
-  t.equal(r.add(make).id, 2);
-  t.equal(r.live().length, 3);
   t.end();
 });

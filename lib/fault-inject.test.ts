@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from './boot.ts';
+import { Machine } from './machine.ts';
 import { should_fail } from './fault-inject.ts';
 import { task_struct } from './kernel/sched/core.ts';
 import { kcalloc } from './mm/slub.ts';

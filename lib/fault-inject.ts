@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from './boot.ts';
+import type { Machine } from './machine.ts';
 
 /**
  * Returns true if fail-nth selects this allocation of the current task (lib/fault-inject.c: should_fail_ex()). Leaves

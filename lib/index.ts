@@ -8,7 +8,8 @@
 export { audit } from './audit.ts';
 /** Numbers for `c.syscall()`, which returns -1 with `c.errno` set; do_syscall_64() returns what the register holds. */
 export { do_syscall_64, NR } from './arch/x86/entry/syscall_64.ts';
-export { boot, type Machine, type MachineConfig } from './boot.ts';
+export { boot } from './boot.ts';
+export type { Machine, MachineConfig } from './machine.ts';
 export { describe_entry, describe_page, inspect_range, type Leaf, mm_of, vma_at, walk_address } from './inspect.ts';
 export type { Gen } from './kernel/gen.ts';
 export { load_module, type ModuleParams, unload_module } from './kernel/module.ts';

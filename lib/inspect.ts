@@ -20,7 +20,7 @@ import {
   pud_index,
   PUD_SIZE,
 } from './arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from './boot.ts';
+import type { Machine } from './machine.ts';
 import {
   SOFTLEAF_DEVICE_EXCLUSIVE,
   SOFTLEAF_DEVICE_PRIVATE_READ,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The drivers that a machine has. They stand above the kernel, which knows them only through this list.
 
-import type { Machine } from './boot.ts';
+import type { Machine } from './machine.ts';
 import { block_driver } from './drivers/block_driver.ts';
 import { mrelease_driver } from './drivers/mrelease_driver.ts';
 import { offset_driver } from './drivers/offset_driver.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { access_ok, at_of, cpu_of, left_in_page, translate, u8_of } from './arch/x86/mm/uaccess.ts';
-import type { Machine } from './boot.ts';
+import type { Machine } from './machine.ts';
 import { EFAULT } from './errno.ts';
 import type { Gen } from './kernel/gen.ts';
 

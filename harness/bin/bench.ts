@@ -2,7 +2,8 @@
 // `npm run -s bench`: what the model costs, each figure beside memcpy of the same bytes measured in the same run.
 
 import { fileURLToPath } from 'node:url';
-import { boot, type Machine } from '../../lib/boot.ts';
+import { boot } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module } from '../../lib/kernel/module.ts';
 import { type Libc, runProgram } from '../../lib/user/libc.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { audit } from '../../lib/audit.ts';
-import type { Machine, MachineConfig } from '../../lib/boot.ts';
+import type { Machine, MachineConfig } from '../../lib/machine.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import { Oops } from '../../lib/kernel/printk.ts';

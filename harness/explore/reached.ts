@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Whether a run came to the places where a patch state makes a difference.
 
-import type { Machine } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import { type PatchId, patch_states } from '../../lib/patches/index.ts';
 import type { PatchState } from '../../lib/patches/patch_state.ts';
 import { RandomChooser } from './choosers.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { UserMemory } from '../../lib/arch/x86/user/memory.ts';
-import type { Machine } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import { pfn_to_page } from '../../lib/mm/page.ts';
 import { PAGES_PER_SECTION, Slab } from '../../lib/mm/physmem.ts';
 import { type dmirror_chunk, test_hmm_state } from '../../lib/test_hmm/dmirror.ts';

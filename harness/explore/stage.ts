@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { boot, type Machine, type MachineConfig } from '../../lib/boot.ts';
+import { boot } from '../../lib/boot.ts';
+import type { Machine, MachineConfig } from '../../lib/machine.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';
 import type { PatchId } from '../../lib/patches/index.ts';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { audit } from '../../lib/audit.ts';
-import { boot, type Machine } from '../../lib/boot.ts';
+import { boot } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import type { UserMemory } from '../../lib/arch/x86/user/memory.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import { load_module, type ModuleParams } from '../../lib/kernel/module.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Replays one recorded program and describes where the model and Linux differ.
 
-import type { Machine } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import { inspect_range } from '../../lib/inspect.ts';
 import type { Warning } from '../../lib/kernel/printk.ts';
 import { MAX_SWAPFILES } from '../../lib/mm/leafops.ts';

@@ -2,7 +2,8 @@
 // Runs a program on a new machine. The first process is the driver: it forks process 0, tells the processes by eventfds
 // which one does its next op, and sleeps in between. All others sleep too, so one op runs at a time.
 
-import { boot, type Machine } from '../../lib/boot.ts';
+import { boot } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import type { Gen } from '../../lib/kernel/gen.ts';
 import type { Oops, Warning } from '../../lib/kernel/printk.ts';
 import { Deadlock } from '../../lib/kernel/sched/core.ts';

@@ -5,7 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { ret_from_fork } from '../../lib/arch/x86/entry/user_entry.ts';
 import type { Processor } from '../../lib/arch/x86/kernel/process.ts';
 import { ModelMmu } from '../../lib/arch/x86/user/mmu.ts';
-import type { Machine } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import { do_execve } from '../../lib/fs/exec.ts';
 import { fd_install, get_unused_fd_flags } from '../../lib/fs/file.ts';
 import { O_RDONLY, O_WRONLY } from '../../lib/fs/fs.ts';

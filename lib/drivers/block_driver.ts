@@ -3,7 +3,7 @@
 // migrates a range completely or not at all. NON-KERNEL throughout.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBUSY, EFAULT, EINVAL } from '../errno.ts';
 import {
   alloc_chrdev_region,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // process_mrelease(2) for modelled programs, whose libc lacks the call. NON-KERNEL throughout.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import {
   alloc_chrdev_region,
   cdev,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Test driver that treats a page by its pfn, as memory offlining and reclaim do. NON-KERNEL throughout.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBUSY, EINVAL } from '../errno.ts';
 import {
   alloc_chrdev_region,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // By which a compiled program says where its race begins and ends. NON-KERNEL throughout.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL } from '../errno.ts';
 import {
   alloc_chrdev_region,

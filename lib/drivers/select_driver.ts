@@ -2,7 +2,7 @@
 // Test driver that reports which pages migrate_vma_setup() selects for given flags and owner. NON-KERNEL throughout.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL } from '../errno.ts';
 import {
   alloc_chrdev_region,

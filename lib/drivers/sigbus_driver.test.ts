@@ -4,7 +4,7 @@ import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
 import { audit } from '../audit.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { sys_ioctl } from '../fs/ioctl.ts';
 import { do_sys_open, ksys_close } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';

@@ -2,7 +2,7 @@
 // Test driver whose device-private memory never migrates back: every CPU access to it raises SIGBUS. NON-KERNEL
 // throughout.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import {
   alloc_chrdev_region,

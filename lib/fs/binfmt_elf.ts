@@ -4,7 +4,7 @@ import { start_thread } from '../arch/x86/kernel/process_64.ts';
 import { TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
 import { cpuid } from '../arch/x86/user/cpuid.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL, ELIBBAD, ENOEXEC, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import type { mm_struct } from '../mm/mm_types.ts';

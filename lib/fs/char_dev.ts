@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBUSY, EFAULT, EINVAL, ENXIO } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { thp_get_unmapped_area } from '../mm/huge_memory/unmapped_area.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { file_operations } from './fs.ts';
 import { vfs_register_file, vfs_unregister } from './namei.ts';
 

@@ -2,7 +2,7 @@
 
 import { flush_thread, new_thread, type Processor } from '../arch/x86/kernel/process.ts';
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { E2BIG, EACCES, EFAULT, ENAMETOOLONG, ENOMEM } from '../errno.ts';
 import { mm_alloc, mmput } from '../kernel/fork/mm_init.ts';
 import { exec_mm_release } from '../kernel/fork/mm_release.ts';

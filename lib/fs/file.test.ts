@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { start_process } from '../kernel/exec.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { task_work_run } from '../kernel/task_work.ts';
 import { run_task, small_machine } from '../kernel/testing.ts';

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_load8, user_memset, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, signal_of, small_machine } from '../kernel/testing.ts';
 import { sys_munmap } from '../mm/mmap/mmap.ts';

@@ -2,7 +2,7 @@
 
 import { pte_pfn, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { clear_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { mutex_lock, mutex_unlock } from '../kernel/locking/mutex.ts';

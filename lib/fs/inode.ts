@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { inode } from './fs.ts';

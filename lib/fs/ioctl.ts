@@ -2,7 +2,7 @@
 // The ioctls of any file. The caller is root.
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBADF, EFAULT, EINVAL, ENOIOCTLCMD, ENOTTY, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { PAGE_SIZE } from '../mm/physmem.ts';

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { do_sys_open, ksys_close } from './open.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EACCES, EBADF, EFBIG, EINVAL, ENODEV, ENOTDIR, EOPNOTSUPP } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { down_write, up_write } from '../kernel/locking/rwsem.ts';

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { user_load32, user_memset, user_read_bytes, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';

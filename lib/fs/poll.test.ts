@@ -4,7 +4,7 @@ import t from 'tap';
 import { do_syscall_64 } from '../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { wait_queue_head } from '../kernel/sched/wait.ts';

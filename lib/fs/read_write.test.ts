@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { do_eventfd } from './eventfd.ts';

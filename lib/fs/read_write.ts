@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { access_ok, copy_from_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBADF, EFAULT, EINVAL, ENXIO, EOVERFLOW, ESPIPE } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { shmem_kernel_read, shmem_mapping } from '../mm/shmem.ts';

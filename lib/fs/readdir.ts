@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';

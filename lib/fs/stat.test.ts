@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { user_load32, user_read_bytes, user_store32, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { map_anon } from '../mm/testing.ts';

@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
-import { boot, type Machine } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean } from '../kernel/testing.ts';
 import { do_scandir } from './readdir.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL } from '../errno.ts';
 import type { thp_state } from '../mm/huge_memory/sysfs.ts';
 import { kstrtoul } from '../mm/hugetlb_sysfs.ts';

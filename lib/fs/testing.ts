@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { user_read_bytes, user_write_bytes } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { do_sys_open, ksys_close } from './open.ts';
 import { ksys_read, ksys_write } from './read_write.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import { debugfs_create_file } from '../fs/debugfs.ts';
 import type { file, file_operations } from '../fs/fs.ts';

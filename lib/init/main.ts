@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { chr_dev_init } from '../fs/char_dev.ts';
 import { vfs_init } from '../fs/namei.ts';
 import { proc_init } from '../fs/proc/proc.ts';

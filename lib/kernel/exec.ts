@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { files_struct } from '../fs/fs.ts';
 import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../mm/mmap/mmap.ts';
 import { vm_mmap } from '../mm/util.ts';

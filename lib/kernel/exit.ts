@@ -2,7 +2,7 @@
 
 import { exit_thread } from '../arch/x86/kernel/process.ts';
 import { copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH } from '../errno.ts';
 import { exit_files } from '../fs/file.ts';
 import { Unmodelled } from '../unmodelled.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { access_ok, copy_from_user, translate } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT } from '../errno.ts';
 import { type mm_struct, VM_MAYSHARE } from '../mm/mm_types.ts';
 import { find_vma } from '../mm/mmap/find_vma.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL, ESRCH } from '../errno.ts';
 import { fd_install, get_unused_fd_flags } from '../fs/file.ts';
 import { alloc_file } from '../fs/file_table.ts';

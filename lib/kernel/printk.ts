@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 
 /** A WARN: the function it names and its callers. */
 export interface Warning {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import {
   region_intersects,
   release_mem_region,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL, EPERM, ESRCH } from '../errno.ts';
 import { type mm_struct, MMF_HAS_MDWE, MMF_HAS_MDWE_NO_INHERIT } from '../mm/mm_types.ts';
 import { strncpy_from_user } from '../strncpy_from_user.ts';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { audit } from '../audit.ts';
-import { boot, type Machine, type MachineConfig } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine, MachineConfig } from '../machine.ts';
 import type { mm_struct } from '../mm/mm_types.ts';
 import { start_process } from './exec.ts';
 import { wait_status } from './exit.ts';

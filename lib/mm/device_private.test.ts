@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { _PAGE_PRESENT, _PAGE_PSE, _PAGE_TABLE, pfn_pte, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { boot, type Machine } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once } from '../kernel/testing.ts';
 import type { PatchId } from '../patches/index.ts';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { boot, type Machine } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Oops } from '../kernel/printk.ts';
 import { folio_add_lru, folio_put, lru_add_drain, lru_add_drain_all } from './folio.ts';

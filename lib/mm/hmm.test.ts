@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { user_store32 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { type Asserts, run_clean, small_machine } from '../kernel/testing.ts';
 import { hmm_pfn, hmm_pfn_to_map_order, hmm_pfn_to_u64, hmm_range, hmm_range_fault } from './hmm.ts';

@@ -21,7 +21,7 @@ import {
   pte_write,
   ptep_get,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOLCK, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL, ERANGE } from '../errno.ts';
 import { vfs_register_text } from '../fs/namei.ts';
 import type { Gen } from '../kernel/gen.ts';

@@ -11,7 +11,7 @@ import {
   pte_pfn,
   pte_set_flags,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { WARN_ON_ONCE } from '../kernel/printk.ts';
 import { folio_test_locked } from './page-flags.ts';
 import { page_folio, pfn_to_page } from './page.ts';

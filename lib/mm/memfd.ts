@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL } from '../errno.ts';
 import { fd_install, get_unused_fd_flags } from '../fs/file.ts';
 import { FMODE_LSEEK, FMODE_PREAD, FMODE_PWRITE, O_CLOEXEC } from '../fs/fs.ts';

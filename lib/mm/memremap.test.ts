@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { at_once } from '../kernel/testing.ts';
 import { folio_unlock } from './filemap/folio_lock.ts';

@@ -5,7 +5,7 @@ import { user_load32, user_read_bytes, user_store32 } from '../arch/x86/mm/uacce
 import { do_sys_open, ksys_ftruncate } from '../fs/open.ts';
 import { ksys_pwrite64 } from '../fs/read_write.ts';
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { run_clean, small_machine } from '../kernel/testing.ts';
 import { sys_mincore } from './mincore.ts';

@@ -3,7 +3,7 @@
 import { type ptdesc, pte_index, pte_none, pte_present } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_unmap_unlock } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { access_ok, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_unlock } from '../kernel/locking/spinlock.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { address_space, file } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { rw_semaphore } from '../kernel/locking/rwsem.ts';

@@ -3,7 +3,7 @@
 import t from 'tap';
 import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { hardware_walk, tlb_lookup } from '../arch/x86/mm/tlb.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { Oops } from '../kernel/printk.ts';
 import { small_machine } from '../kernel/testing.ts';

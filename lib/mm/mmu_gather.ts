@@ -8,7 +8,7 @@ import {
   inc_tlb_flush_pending,
   mm_tlb_flush_nested,
 } from '../arch/x86/mm/tlb.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { folios_put_refs } from './folio.ts';
 import { is_vm_hugetlb_page, type mm_struct, type vm_area_struct, VM_MIXEDMAP, VM_PFNMAP } from './mm_types.ts';

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { task_struct } from '../kernel/sched/core.ts';
 import { mm_struct } from './mm_types.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EAGAIN, EINVAL, EOVERFLOW } from '../errno.ts';
 import { mmdrop, mmgrab } from '../kernel/fork/mm_init.ts';
 import type { Gen } from '../kernel/gen.ts';

@@ -46,7 +46,7 @@ import {
   set_pte_at,
 } from '../arch/x86/mm/pgtable/pte.ts';
 import { mm_pkey_alloc, mm_pkey_free, mm_pkey_is_allocated } from '../arch/x86/mm/pkeys.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EACCES, EAGAIN, EINTR, EINVAL, ENOMEM, ENOSPC, EPERM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';

@@ -2,7 +2,7 @@
 // Reaps the memory of a dying process without waiting for its exit. The OOM killer and its reaper thread are not
 // modelled.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EAGAIN, EBADF, EINTR, EINVAL, ESRCH } from '../errno.ts';
 import { fget } from '../fs/file.ts';
 import { fput } from '../fs/file_table.ts';

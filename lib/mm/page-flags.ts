@@ -2,7 +2,7 @@
 // The flags of struct page (include/linux/page-flags.h). One row declares a flag: its bit in /proc/kpageflags and the
 // masks that it belongs to. The accessors below it have upstream's names.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 
 /** Properties of a flag. NON-KERNEL. */
 interface traits {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import { folio_mark_uptodate, folio_set_reclaim, PG_dirty, PG_reclaim, PG_uptodate, set_flags } from './page-flags.ts';
 import { folio_cancel_dirty, folio_mark_dirty, folio_mark_dirty_lock } from './page-writeback.ts';
 import { pfn_to_page } from './page.ts';

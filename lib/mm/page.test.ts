@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import {
   folio_clear_dirty,
   folio_set_lru,

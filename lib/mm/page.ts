@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import { PG_head } from './page-flags.ts';
 import { PAGE_SIZE, PAGES_PER_SECTION } from './physmem.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import { folio_order, page_to_pfn, pfn_to_page, PGTY_buddy, PGTY_none, ZONE_DMA32, ZONE_NORMAL } from './page.ts';
 import {
   __free_pages,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { BUG_ON, Oops } from '../kernel/printk.ts';
 import { mod_mthp_stat, MTHP_STAT_NR_ANON } from './huge_memory/sysfs.ts';
 import { flag_names, PAGE_FLAGS_CHECK_AT_FREE, PAGE_FLAGS_SECOND, PG_head, PG_large_rmappable } from './page-flags.ts';

@@ -4,7 +4,7 @@ import t from 'tap';
 import { pmd_populate } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { pfn_pte, pmd_index, ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd } from '../arch/x86/mm/pgtable/pmd.ts';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { xorshift32 } from '../kernel/sched/core.ts';
 import { at_once } from '../kernel/testing.ts';

@@ -19,7 +19,7 @@ import {
   pud_index,
   PUD_SIZE,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_trylock, spin_unlock, type spinlock } from '../kernel/locking/spinlock.ts';

@@ -17,7 +17,7 @@ import {
   pud_index,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { Unmodelled } from '../unmodelled.ts';

@@ -10,7 +10,7 @@ import type {
   _PAGE_USER,
   ptdesc,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../boot.ts';
+import { Machine } from '../machine.ts';
 import { mm_alloc } from '../kernel/fork/mm_init.ts';
 import { at_once } from '../kernel/testing.ts';
 import { pte_alloc_map_lock } from './memory/pgalloc.ts';

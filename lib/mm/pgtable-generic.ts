@@ -15,7 +15,7 @@ import {
   pte_accessible,
   ptep_get_and_clear,
 } from '../arch/x86/mm/tlb.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { done, type Gen } from '../kernel/gen.ts';
 import { spin_lock, spin_trylock, spin_unlock } from '../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../kernel/printk.ts';

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { user_load32, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { kernel_clone } from '../kernel/fork/fork.ts';
 import { kernel_wait4 } from '../kernel/exit.ts';
 import type { Gen } from '../kernel/gen.ts';

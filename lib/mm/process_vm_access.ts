@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { access_ok, copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EFAULT, EINVAL, ESRCH } from '../errno.ts';
 import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
 import type { Gen } from '../kernel/gen.ts';

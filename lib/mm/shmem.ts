@@ -2,7 +2,7 @@
 
 import { HPAGE_PMD_ORDER, HPAGE_PMD_SIZE, PAGE_ALIGN, TASK_SIZE } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { clear_user, copy_from_user, copy_to_user } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EEXIST, EFAULT, EFBIG, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP } from '../errno.ts';
 import { alloc_file, fput } from '../fs/file_table.ts';
 import {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { should_fail } from '../fault-inject.ts';
 import { __GFP_NOFAIL } from './page_alloc.ts';
 

@@ -11,7 +11,7 @@ import {
 } from '../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_index, type ptdesc, pte_index, pte_pfn, pud_index } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32 } from '../arch/x86/mm/uaccess.ts';
-import { Machine, type MachineConfig } from '../boot.ts';
+import { Machine, type MachineConfig } from '../machine.ts';
 import { type Leaf, vma_at, walk_address } from '../inspect.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { type Asserts, at_once, run_clean, small_machine } from '../kernel/testing.ts';

@@ -2,7 +2,7 @@
 
 import type { ptdesc } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_pte_batch_flags } from '../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINTR, EINVAL, ENOMEM } from '../errno.ts';
 import type { address_space, file } from '../fs/fs.ts';
 import type { Gen } from '../kernel/gen.ts';

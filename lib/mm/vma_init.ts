@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { type mm_struct, vm_area_struct } from './mm_types.ts';
 import { vma_dummy_vm_ops } from './vma/vma.ts';

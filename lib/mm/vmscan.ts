@@ -2,7 +2,7 @@
 // Reclaim of anonymous memory without swap: only lazily freed (MADV_FREE) folios that were not written since can be
 // reclaimed.
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { Unmodelled } from '../unmodelled.ts';

@@ -8,7 +8,7 @@ import ts from 'typescript';
 
 const LIB = fileURLToPath(new URL('..', import.meta.url));
 /** where patch states are applied */
-const APPLIES = ['boot.ts', 'init/main.ts', 'patches/'];
+const APPLIES = ['machine.ts', 'init/main.ts', 'patches/'];
 
 const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter(
   (name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !APPLIES.some((at) => name.startsWith(at)),

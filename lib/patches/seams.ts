@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { by_pfn, type device_private_numbers, type offset_layout } from '../mm/device_private.ts';
 import { do_device_private_page } from '../mm/memory/device_private.ts';

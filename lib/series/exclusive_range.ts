@@ -13,7 +13,7 @@ import {
   pte_write,
 } from '../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { BUG_ON } from '../kernel/printk.ts';
 import { folio_trylock, folio_unlock } from '../mm/filemap/folio_lock.ts';

@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { audit } from '../audit.ts';
-import { boot, type Machine, type MachineConfig } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine, MachineConfig } from '../machine.ts';
 import type { Gen } from '../kernel/gen.ts';
 import { load_module } from '../kernel/module.ts';
 import { run_clean } from '../kernel/testing.ts';

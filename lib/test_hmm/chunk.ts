@@ -2,7 +2,7 @@
 
 import { PAGE_SIZE } from '../mm/physmem.ts';
 import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EINVAL, ENOMEM } from '../errno.ts';
 import { MINOR } from '../fs/char_dev.ts';
 import { done, type Gen } from '../kernel/gen.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { ENOENT, ENOMEM } from '../errno.ts';
 import { cdev, device } from '../fs/char_dev.ts';
 import { done, type Gen } from '../kernel/gen.ts';

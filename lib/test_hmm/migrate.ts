@@ -2,7 +2,7 @@
 
 import { mpfn_pfn } from '../mm/migrate_device/migrate_vma.ts';
 import { HPAGE_PMD_NR } from '../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { EBUSY, EINVAL, ENOMEM, EPERM } from '../errno.ts';
 import { mmget_not_zero, mmput } from '../kernel/fork/mm_init.ts';
 import type { Gen } from '../kernel/gen.ts';

@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { user_load32, user_load64, user_store32 } from '../arch/x86/mm/uaccess.ts';
-import { boot, type Machine, type MachineConfig } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine, MachineConfig } from '../machine.ts';
 import { sys_ioctl } from '../fs/ioctl.ts';
 import { do_sys_open, ksys_close } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';

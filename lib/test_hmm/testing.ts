@@ -2,7 +2,8 @@
 
 import { sys_mmap } from '../arch/x86/kernel/sys_x86_64.ts';
 import { user_load64, user_load8, user_store32, user_store64 } from '../arch/x86/mm/uaccess.ts';
-import { boot, type Machine } from '../boot.ts';
+import { boot } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { sys_ioctl } from '../fs/ioctl.ts';
 import { do_sys_open } from '../fs/open.ts';
 import type { Gen } from '../kernel/gen.ts';

@@ -18,7 +18,7 @@ import {
   user_store8,
   user_write_bytes,
 } from '../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../boot.ts';
+import type { Machine } from '../machine.ts';
 import { do_scandir } from '../fs/readdir.ts';
 import { STACK_TOP, start_process } from '../kernel/exec.ts';
 import { wait_status } from '../kernel/exit.ts';

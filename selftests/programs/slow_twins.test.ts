@@ -8,7 +8,7 @@ import t from 'tap';
 import { read_recording } from '../../harness/replay/format.ts';
 import { type Answer, parse_ops, run_ops } from '../../harness/replay/run.ts';
 import type { ptdesc } from '../../lib/arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../lib/boot.ts';
+import type { Machine } from '../../lib/machine.ts';
 import type { Strategy } from '../../lib/kernel/sched/core.ts';
 
 const slow = process.env.SLOW === '1';

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_store8, user_write_bytes } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine, MachineConfig } from '../../boot.ts';
+import type { Machine, MachineConfig } from '../../machine.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';

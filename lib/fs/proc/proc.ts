@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EFAULT, EINVAL, ERANGE, ESRCH } from '../../errno.ts';
 import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from '../../kernel/sched/core.ts';
 import { hugetlb_report_meminfo, nr_hugepages_store_common } from '../../mm/hugetlb/pool.ts';

@@ -3,7 +3,7 @@
 import { ret_from_fork } from '../../arch/x86/entry/user_entry.ts';
 import { copy_thread } from '../../arch/x86/kernel/process.ts';
 import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { E2BIG, EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
 import { dup_fd } from '../../fs/file.ts';
 import { Unmodelled } from '../../unmodelled.ts';

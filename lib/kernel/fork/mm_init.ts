@@ -2,7 +2,7 @@
 // Creation and destruction of address spaces: the part of kernel/fork.c that deals with mm_struct.
 
 import { pgd_alloc, pgd_free } from '../../arch/x86/mm/pgtable/pgalloc.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import { mm_put_huge_zero_folio } from '../../mm/huge_memory/sysfs.ts';
 import { khugepaged_exit } from '../../mm/khugepaged/khugepaged.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { mm_struct } from '../../mm/mm_types.ts';
 import { exit_robust_list, futex_wake } from '../futex.ts';
 import type { Gen } from '../gen.ts';

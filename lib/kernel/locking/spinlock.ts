@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { done, type Gen } from '../gen.ts';
 import { Oops } from '../printk.ts';
 import { preempt_point, type task_struct, type WaitPoint } from '../sched/core.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { thread_struct } from '../../arch/x86/kernel/process.ts';
 import type { files_struct } from '../../fs/fs.ts';
 import type { mm_struct } from '../../mm/mm_types.ts';

@@ -3,7 +3,8 @@
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
 import { audit } from '../../audit.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { fget } from '../../fs/file.ts';
 import { fput } from '../../fs/file_table.ts';
 import { type address_space, type file, inode } from '../../fs/fs.ts';

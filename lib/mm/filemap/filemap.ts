@@ -13,7 +13,7 @@ import {
   pte_none,
   ptep_get,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EEXIST } from '../../errno.ts';
 import { get_file } from '../../fs/file_table.ts';
 import { address_space, type file, type inode } from '../../fs/fs.ts';

@@ -21,7 +21,7 @@ import {
   pud_index,
   TASK_SIZE,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EFAULT, EINVAL, EOVERFLOW } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

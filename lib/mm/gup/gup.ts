@@ -28,7 +28,7 @@ import {
   pud_index,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EBUSY, EEXIST, EFAULT, EHWPOISON, EINTR, EINVAL, EMLINK, ENOMEM, EOPNOTSUPP } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { ClearPageAnonExclusive, SetPageAnonExclusive } from '../page-flags.ts';
 import { large } from '../page.ts';
 import { __GFP_ZERO, alloc_page, folio_alloc, GFP_KERNEL } from '../page_alloc.ts';

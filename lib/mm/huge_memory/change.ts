@@ -17,7 +17,7 @@ import {
   pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { huge_pmd_needs_flush, pmdp_invalidate_ad, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

@@ -19,7 +19,7 @@ import {
   pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pmd_page, pmdp_set_wrprotect, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { folio_set_large_rmappable, folio_set_swapcache, folio_test_partially_mapped } from '../page-flags.ts';
 import { folio_ref_freeze } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';

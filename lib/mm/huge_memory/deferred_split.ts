@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import {
   folio_clear_partially_mapped,

@@ -14,7 +14,7 @@ import {
   pte_mkspecial,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd, pmd_page, pmdp_set_access_flags, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';

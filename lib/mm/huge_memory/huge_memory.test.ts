@@ -3,7 +3,7 @@
 
 import { pgd_alloc } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine, type MachineConfig } from '../../boot.ts';
+import { Machine, type MachineConfig } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { task_struct } from '../../kernel/sched/core.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';

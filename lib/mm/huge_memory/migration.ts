@@ -16,7 +16,7 @@ import {
   pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd, pmdp_huge_get_and_clear, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY } from '../../errno.ts';
 import { WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { folio_put } from '../folio.ts';

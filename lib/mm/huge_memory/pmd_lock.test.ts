@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';

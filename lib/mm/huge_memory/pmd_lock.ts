@@ -2,7 +2,7 @@
 
 import { pmd_lock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { ALIGN, ALIGN_DOWN, HPAGE_PMD_SIZE, pmd_mkwrite, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { type vm_area_struct, VM_WRITE } from '../mm_types.ts';

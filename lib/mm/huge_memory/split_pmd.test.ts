@@ -14,7 +14,7 @@ import {
   pte_young,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';

@@ -23,7 +23,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pmd_page } from '../../arch/x86/mm/pgtable/pmd.ts';
 import { set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

@@ -3,7 +3,7 @@
 import t from 'tap';
 import { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd } from '../../arch/x86/mm/pgtable/pmd.ts';
-import { Machine, type MachineConfig } from '../../boot.ts';
+import { Machine, type MachineConfig } from '../../machine.ts';
 import { type anon_vma, mm_struct, vm_area_struct } from '../mm_types.ts';
 import { folio_ref_count, page_to_pfn } from '../page.ts';
 import { shmem_enabled_show } from '../shmem.ts';

@@ -10,7 +10,7 @@ import {
   pmd_present,
   pmd_trans_huge,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EINVAL } from '../../errno.ts';
 import { vfs_register_text } from '../../fs/namei.ts';
 import { khugepaged_attr, THP } from '../../fs/sysfs.ts';

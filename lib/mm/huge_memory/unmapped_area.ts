@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { ALIGN_DOWN, PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { file } from '../../fs/fs.ts';
 import { mm_get_unmapped_area_vmaflags } from '../mmap/unmapped_area.ts';
 import { PAGE_SIZE } from '../physmem.ts';

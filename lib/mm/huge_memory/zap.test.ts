@@ -4,7 +4,7 @@ import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { type ptdesc, pte_dirty, pte_pfn, pte_young } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { vma_at, walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';

@@ -13,7 +13,7 @@ import {
   type ptdesc,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pmd_page, pmdp_huge_get_and_clear_full, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

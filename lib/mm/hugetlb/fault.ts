@@ -15,7 +15,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { flush_tlb_range, ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { type mutex, mutex_lock, mutex_unlock } from '../../kernel/locking/mutex.ts';

@@ -9,7 +9,7 @@ import {
   pte_mkuffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EEXIST, ENOMEM, ENOENT, EFAULT } from '../../errno.ts';
 import type { file } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../../boot.ts';
+import { Machine } from '../../machine.ts';
 import { at_once } from '../../kernel/testing.ts';
 import { mm_struct, vm_area_struct } from '../mm_types.ts';
 import {

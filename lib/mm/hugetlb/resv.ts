@@ -2,7 +2,7 @@
 // Reservations of hugetlb files and of private mappings. Leaves out subpools: the internal mounts of hugetlbfs have no
 // size limit, so every subpool function would return its argument.
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { inode } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import {

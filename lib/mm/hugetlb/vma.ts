@@ -30,7 +30,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_clear, ptep_set_wrprotect, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { ENOMEM } from '../../errno.ts';
 import type { address_space, file } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

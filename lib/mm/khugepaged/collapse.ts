@@ -18,7 +18,7 @@ import {
   pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { clear_ptes, pte_clear } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

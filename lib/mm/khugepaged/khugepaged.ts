@@ -2,7 +2,7 @@
 // MADV_COLLAPSE and registration with khugepaged. The daemon itself is not modelled.
 
 import { ALIGN, ALIGN_DOWN, HPAGE_PMD_ORDER, HPAGE_PMD_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EBUSY, EINVAL, ENOMEM } from '../../errno.ts';
 import { mmdrop, mmgrab } from '../../kernel/fork/mm_init.ts';
 import type { Gen } from '../../kernel/gen.ts';

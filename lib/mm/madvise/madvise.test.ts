@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';

@@ -21,7 +21,7 @@ import {
   FPB_MERGE_YOUNG_DIRTY,
   pte_clear,
 } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EFAULT, EHWPOISON, EINTR, EINVAL, ENOMEM, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

@@ -2,7 +2,7 @@
 
 import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_trans_huge, type ptdesc, pte_index, pte_none, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EINTR, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { cond_resched, fatal_signal_pending } from '../../kernel/sched/core.ts';

@@ -32,7 +32,7 @@ import {
   set_ptes,
   wrprotect_ptes,
 } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EBUSY, ENOENT, ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';

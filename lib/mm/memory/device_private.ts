@@ -4,7 +4,7 @@
 
 import { pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_index, type ptdesc, pte_index } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON } from '../../kernel/printk.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';

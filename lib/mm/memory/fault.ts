@@ -33,7 +33,7 @@ import {
   pud_index,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_clear, ptep_set_access_flags, set_pte_at, set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY } from '../../errno.ts';
 import { done, type Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';

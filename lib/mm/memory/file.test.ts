@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_memset, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { vfs_register_file } from '../../fs/namei.ts';
 import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { ksys_pread64, ksys_pwrite64 } from '../../fs/read_write.ts';

@@ -26,7 +26,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { folio_mk_pmd, set_pmd_at } from '../../arch/x86/mm/pgtable/pmd.ts';
 import { set_ptes } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';
 import { BUG_ON } from '../../kernel/printk.ts';

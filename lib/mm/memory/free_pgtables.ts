@@ -12,7 +12,7 @@ import {
   pud_index,
   PUD_SIZE,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { printk, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import type { mm_struct } from '../mm_types.ts';

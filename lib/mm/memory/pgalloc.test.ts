@@ -13,7 +13,7 @@ import {
   type ptdesc,
   pte_pfn,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import { Machine } from '../../boot.ts';
+import { Machine } from '../../machine.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
 import type { mm_struct } from '../mm_types.ts';

@@ -17,7 +17,7 @@ import {
   pud_populate,
 } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_none, type ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { ENOMEM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_lock, spin_unlock } from '../../kernel/locking/spinlock.ts';

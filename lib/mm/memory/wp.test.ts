@@ -4,7 +4,7 @@ import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import type { ptdesc } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { walk_address } from '../../inspect.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';

@@ -17,7 +17,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { ptep_set_access_flags, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { flush_tlb_page, mm_tlb_flush_pending } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import {

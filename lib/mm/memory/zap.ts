@@ -29,7 +29,7 @@ import {
   ptep_get_and_clear_full,
   set_pte_at,
 } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY, EFAULT, EINVAL, ENOMEM } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

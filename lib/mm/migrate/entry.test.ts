@@ -3,7 +3,7 @@
 import t from 'tap';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { do_sys_open, ksys_ftruncate } from '../../fs/open.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';
 import type { Gen } from '../../kernel/gen.ts';

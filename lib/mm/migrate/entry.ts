@@ -22,7 +22,7 @@ import {
   pte_uffd,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
 import { done, type Gen } from '../../kernel/gen.ts';

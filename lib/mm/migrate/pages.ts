@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { HPAGE_PMD_ORDER } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EBUSY, ENOMEM } from '../../errno.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

@@ -20,7 +20,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { flush_tlb_range, ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, ENOENT } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { spin_unlock } from '../../kernel/locking/spinlock.ts';

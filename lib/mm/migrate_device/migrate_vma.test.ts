@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { PatchId } from '../../patches/index.ts';
 import { page_to_pfn } from '../page.ts';
 import { folio_alloc } from '../page_alloc.ts';

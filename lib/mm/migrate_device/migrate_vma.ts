@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { MIGRATE_PFN_DEVICE_PRIVATE } from '../device_private.ts';
 import type { vm_area_struct } from '../mm_types.ts';
 import { page_folio, pfn_to_page } from '../page.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { HPAGE_PMD_NR } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY, EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { at_once, small_machine } from '../../kernel/testing.ts';
 import type { PatchId } from '../../patches/index.ts';
 import { memremap_pages } from '../memremap.ts';

@@ -2,7 +2,7 @@
 // Which pages a migration of an address range selects: by flags and pgmap_owner, as in Linux 7.3.4, or as it was before
 // there were flags.
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { folio_is_device_coherent, page_pgmap } from '../memremap.ts';
 import {
   type migrate_vma,

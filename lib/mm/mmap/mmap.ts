@@ -3,7 +3,7 @@
 import { vma_pgprot_modify } from '../../arch/x86/mm/pgprot.ts';
 import { ALIGN, PAGE_ALIGN, PAGE_ALIGN_DOWN } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { flush_tlb_mm } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EACCES, EBADF, EEXIST, EINTR, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW } from '../../errno.ts';
 import { fget } from '../../fs/file.ts';
 import { fput, get_file } from '../../fs/file_table.ts';

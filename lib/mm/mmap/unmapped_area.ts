@@ -2,7 +2,7 @@
 
 import { arch_get_unmapped_area_topdown } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { PAGE_ALIGN, PMD_SIZE, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EINVAL, ENOMEM } from '../../errno.ts';
 import type { file } from '../../fs/fs.ts';
 import { thp_get_unmapped_area_vmaflags } from '../huge_memory/unmapped_area.ts';

@@ -29,7 +29,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { get_and_clear_ptes, pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { flush_tlb_range } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { down_write, up_write } from '../../kernel/locking/rwsem.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { ALIGN, PAGE_ALIGN, TASK_SIZE } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EFAULT, EINTR, EINVAL, ENOMEM, EPERM } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { BUG_ON, printk, WARN_ON_ONCE } from '../../kernel/printk.ts';

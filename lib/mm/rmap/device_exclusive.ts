@@ -13,7 +13,7 @@ import {
   pte_write,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY, EOPNOTSUPP } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { folio_lock_killable, folio_trylock, folio_unlock } from '../filemap/folio_lock.ts';

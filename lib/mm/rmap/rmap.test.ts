@@ -2,7 +2,7 @@
 
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { pfn_pte, pte_mkwrite, pte_pfn, pte_present, pte_wrprotect } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';
 import { at_once } from '../../kernel/testing.ts';
 import { folio_lock, folio_unlock } from '../filemap/folio_lock.ts';

@@ -2,7 +2,7 @@
 
 import { pud_table } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { HPAGE_PMD_NR, HPAGE_PMD_ORDER, type ptdesc, pud_index } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY, EFAULT } from '../../errno.ts';
 import { BUG_ON, Oops, WARN_ON, WARN_ON_ONCE } from '../../kernel/printk.ts';
 import { deferred_split_folio } from '../huge_memory/deferred_split.ts';

@@ -9,7 +9,7 @@ import {
   pte_accessible,
 } from '../../arch/x86/mm/tlb.ts';
 import { pte_dirty } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';
 import type { mm_struct } from '../mm_types.ts';

@@ -15,7 +15,8 @@ import {
   pte_present,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { address_space } from '../../fs/fs.ts';
 import { kernel_wait4 } from '../../kernel/exit.ts';
 import { kernel_clone } from '../../kernel/fork/fork.ts';

@@ -18,7 +18,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { pte_clear, set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { ptep_get_and_clear } from '../../arch/x86/mm/tlb.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { down_read, down_read_trylock, up_read } from '../../kernel/locking/rwsem.ts';

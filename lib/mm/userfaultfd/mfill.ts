@@ -21,7 +21,7 @@ import {
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { set_pte_at } from '../../arch/x86/mm/pgtable/pte.ts';
 import { copy_from_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import type { address_space, file } from '../../fs/fs.ts';

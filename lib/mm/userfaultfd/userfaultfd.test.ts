@@ -11,7 +11,7 @@ import {
   user_store32,
   user_store64,
 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { sys_ioctl } from '../../fs/ioctl.ts';
 import { do_poll } from '../../fs/poll.ts';
 import { ksys_read } from '../../fs/read_write.ts';

@@ -18,7 +18,7 @@ import {
   ptep_get,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EAGAIN, EFAULT, EINVAL, ERESTARTSYS } from '../../errno.ts';
 import { anon_inode_getfile } from '../../fs/eventfd.ts';
 import { fd_install, get_unused_fd_flags } from '../../fs/file.ts';

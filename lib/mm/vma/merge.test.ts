@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { get_file } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';
 import { mm_alloc } from '../../kernel/fork/mm_init.ts';

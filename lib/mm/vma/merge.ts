@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { ENOMEM } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import type { address_space, file } from '../../fs/fs.ts';

@@ -4,7 +4,7 @@ import t from 'tap';
 import { do_syscall_64 } from '../../arch/x86/entry/syscall_64.ts';
 import { sys_mmap } from '../../arch/x86/kernel/sys_x86_64.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { file_operations } from '../../fs/fs.ts';
 import { vfs_register_file } from '../../fs/namei.ts';
 import { do_sys_open } from '../../fs/open.ts';

@@ -4,7 +4,7 @@
 import { STACK_LIMIT } from '../../arch/x86/mm/fault.ts';
 import { vm_get_page_prot } from '../../arch/x86/mm/pgprot.ts';
 import { PAGE_ALIGN_DOWN } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EACCES, EFAULT, ENOMEM, EPERM } from '../../errno.ts';
 import { fput, get_file } from '../../fs/file_table.ts';
 import type { file } from '../../fs/fs.ts';

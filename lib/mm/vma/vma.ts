@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { vma_pgprot_modify } from '../../arch/x86/mm/pgprot.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { fput } from '../../fs/file_table.ts';
 import type { address_space } from '../../fs/fs.ts';
 import type { Gen } from '../../kernel/gen.ts';

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import { user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';
 import { unlock_page } from '../../mm/filemap/folio_lock.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Device memory of HMM v14: patches 05/16 and 15/16 of 8 December 2016. NON-KERNEL throughout.
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { release_mem_region, request_free_mem_region } from '../../kernel/resource.ts';

@@ -3,7 +3,8 @@
 import t from 'tap';
 import { user_load32, user_load64, user_store32, user_store64 } from '../../arch/x86/mm/uaccess.ts';
 import { audit } from '../../audit.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { sys_ioctl } from '../../fs/ioctl.ts';
 import { do_sys_open } from '../../fs/open.ts';
 import type { Gen } from '../../kernel/gen.ts';

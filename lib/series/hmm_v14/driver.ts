@@ -5,7 +5,7 @@
 import { pmd_off, pte_unmap_unlock } from '../../arch/x86/mm/pgtable/pgalloc.ts';
 import { pmd_index, pte_index, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { copy_from_user, copy_to_user } from '../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EBUSY, EFAULT, EINVAL, ENOENT } from '../../errno.ts';
 import {
   alloc_chrdev_region,

@@ -2,7 +2,8 @@
 
 import t from 'tap';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';
 import { type mm_struct, type vm_area_struct, VM_PFNMAP } from '../../mm/mm_types.ts';

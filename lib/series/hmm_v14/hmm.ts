@@ -2,7 +2,7 @@
 // Headers of HMM v14 (Jerome Glisse, 8 December 2016): page entries and kinds of device memory. NON-KERNEL throughout,
 // like the other files of this folder: nothing of it was merged in this form. In effect with patch state hmm-v14.
 
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { dev_pagemap, folio_is_device_private, page_pgmap } from '../../mm/memremap.ts';
 import type { vm_area_struct } from '../../mm/mm_types.ts';

@@ -3,7 +3,8 @@
 import t from 'tap';
 import { pte_pfn, pte_present } from '../../arch/x86/mm/pgtable/pgtable.ts';
 import { user_load32, user_store32 } from '../../arch/x86/mm/uaccess.ts';
-import { boot, type Machine } from '../../boot.ts';
+import { boot } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { walk_address } from '../../inspect.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { run_clean } from '../../kernel/testing.ts';

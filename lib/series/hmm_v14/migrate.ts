@@ -18,7 +18,7 @@ import {
   pte_present,
   pte_write,
 } from '../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../boot.ts';
+import type { Machine } from '../../machine.ts';
 import { EINVAL } from '../../errno.ts';
 import type { Gen } from '../../kernel/gen.ts';
 import { preempt_point } from '../../kernel/sched/core.ts';

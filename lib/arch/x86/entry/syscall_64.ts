@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { EINTR, ENOSYS, ERESTARTNOHAND, ERESTARTSYS } from '../../../errno.ts';
 import { sys_getrandom } from '../../../drivers/char/random.ts';
 import { sys_getcwd } from '../../../fs/d_path.ts';

@@ -2,7 +2,7 @@
 // How a compiled program enters and leaves the kernel: what arch/x86/entry/entry_64.S and kernel/entry do upstream.
 // NON-KERNEL throughout.
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { BUS_ADRERR, SEGV_ACCERR, SEGV_MAPERR, SI_KERNEL } from '../../../kernel/signal_types.ts';
 import { printk } from '../../../kernel/printk.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { UserCpu } from '../user/cpu.ts';
 import { CTX } from '../user/layout.ts';
 import type { ModelMmu } from '../user/mmu.ts';

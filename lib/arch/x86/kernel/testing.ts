@@ -2,7 +2,8 @@
 // Programs of a few instructions, for unit tests. NON-KERNEL throughout.
 
 import { audit } from '../../../audit.ts';
-import { boot, type Machine } from '../../../boot.ts';
+import { boot } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { do_execve } from '../../../fs/exec.ts';
 import { add_root_file } from '../../../fs/namei.ts';
 import { start_process } from '../../../kernel/exec.ts';

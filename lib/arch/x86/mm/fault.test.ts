@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { do_sys_open, ksys_ftruncate } from '../../../fs/open.ts';
 import { kernel_clone } from '../../../kernel/fork/fork.ts';
 import type { Gen } from '../../../kernel/gen.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../../../boot.ts';
+import { Machine } from '../../../machine.ts';
 import { mm_struct, vm_area_struct, type vm_operations_struct } from '../../../mm/mm_types.ts';
 import { vma_set_page_prot } from '../../../mm/mmap/mmap.ts';
 import { vm_get_page_prot, vma_pgprot_modify } from './pgprot.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { mm_alloc } from '../../../kernel/fork/mm_init.ts';
 import { small_machine } from '../../../kernel/testing.ts';
 import type { mm_struct, vm_area_struct } from '../../../mm/mm_types.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { tlbflush_unmap_batch } from '../../../kernel/sched/core.ts';
 import { type mm_struct, type vm_area_struct, VM_HUGETLB } from '../../../mm/mm_types.ts';
 import { PAGE_SIZE, type Slab } from '../../../mm/physmem.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine, MachineConfig } from '../../../boot.ts';
+import type { Machine, MachineConfig } from '../../../machine.ts';
 import { kernel_clone } from '../../../kernel/fork/fork.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { sched_yield } from '../../../kernel/sched/syscalls.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { done, type Gen } from '../../../kernel/gen.ts';
 import { preempt_point, signal_pending } from '../../../kernel/sched/core.ts';
 import { do_signal, UserSignal } from '../../../kernel/signal.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The Mmu of a machine. NON-KERNEL throughout.
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { mm_struct } from '../../../mm/mm_types.ts';
 import { PAGE_SIZE, type Slab, USED_CODE } from '../../../mm/physmem.ts';
 import { TASK_SIZE } from '../mm/pgtable/pgtable.ts';

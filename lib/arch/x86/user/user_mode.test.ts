@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { UserExit } from '../../../kernel/signal.ts';
 import { run_process, small_machine } from '../../../kernel/testing.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { preempt_point, SIGBUS, SIGFPE, SIGILL, signal_pending, SIGSEGV, SIGTRAP } from '../../../kernel/sched/core.ts';
 import { sched_yield } from '../../../kernel/sched/syscalls.ts';

@@ -15,7 +15,7 @@ import {
   ptep_get,
 } from '../../../arch/x86/mm/pgtable/pgtable.ts';
 import { copy_to_user } from '../../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../../errno.ts';
 import { mmdrop, mmget_not_zero, mmgrab, mmput } from '../../../kernel/fork/mm_init.ts';
 import type { Gen } from '../../../kernel/gen.ts';

@@ -13,7 +13,7 @@ import {
 } from '../../../arch/x86/mm/pgtable/pgtable.ts';
 import { pmdp_invalidate_ad, set_pmd_at } from '../../../arch/x86/mm/pgtable/pmd.ts';
 import { modify_prot_commit_ptes, modify_prot_start_ptes, set_pte_at } from '../../../arch/x86/mm/pgtable/pte.ts';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { is_huge_zero_pmd } from '../../../mm/huge_memory/sysfs.ts';
 import {
   make_pte_marker_entry,

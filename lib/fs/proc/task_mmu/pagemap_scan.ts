@@ -15,7 +15,7 @@ import {
 } from '../../../arch/x86/mm/pgtable/pgtable.ts';
 import { flush_tlb_range } from '../../../arch/x86/mm/tlb.ts';
 import { access_ok, copy_from_user, copy_to_user } from '../../../arch/x86/mm/uaccess.ts';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import { EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, ESRCH } from '../../../errno.ts';
 import { mmget_not_zero, mmput } from '../../../kernel/fork/mm_init.ts';
 import type { Gen } from '../../../kernel/gen.ts';

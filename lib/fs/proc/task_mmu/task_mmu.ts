@@ -15,7 +15,7 @@ import {
   pte_young,
   ptep_get,
 } from '../../../arch/x86/mm/pgtable/pgtable.ts';
-import type { Machine } from '../../../boot.ts';
+import type { Machine } from '../../../machine.ts';
 import type { Gen } from '../../../kernel/gen.ts';
 import { spin_unlock } from '../../../kernel/locking/spinlock.ts';
 import { cond_resched } from '../../../kernel/sched/core.ts';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 import t from 'tap';
-import { Machine } from '../../../../boot.ts';
+import { Machine } from '../../../../machine.ts';
 import { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { page_to_pfn } from '../../../../mm/page.ts';
 import { folio_alloc } from '../../../../mm/page_alloc.ts';

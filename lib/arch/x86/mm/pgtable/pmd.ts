@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Operations on huge pmds, with the TLB flush where it belongs to them. Those on ptes are in pte.ts and tlb.ts.
 
-import type { Machine } from '../../../../boot.ts';
+import type { Machine } from '../../../../machine.ts';
 import { BUG_ON, WARN_ON_ONCE } from '../../../../kernel/printk.ts';
 import type { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { flush_tlb_range } from '../tlb.ts';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-import type { Machine } from '../../../../boot.ts';
+import type { Machine } from '../../../../machine.ts';
 import type { mm_struct, vm_area_struct } from '../../../../mm/mm_types.ts';
 import { folio_nr_pages, folio_pfn } from '../../../../mm/page.ts';
 import { PAGE_SIZE } from '../../../../mm/physmem.ts';
