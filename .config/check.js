@@ -176,7 +176,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
 const words = process.argv.slice(2);
 const started = performance.now();
 const START = { name: 'npm start', command: 'npm start', argv: [process.execPath, '--import=tsx', 'harness/bin/start.ts'] };
-const steps = words.includes('--all') ? [START, ...STATIC, UNIT, ...all_tests()] : words.length > 0 ? words.map(test) : [UNIT, ...STATIC];
+const steps = words.includes('--all') ? [START, ...STATIC, UNIT, ...all_tests().map(test)] : words.length > 0 ? words.map(test) : [UNIT, ...STATIC];
 const count = steps.length;
 const ticker = setInterval(tell, tty ? 500 : TELL * 1000);
 await Promise.all(
