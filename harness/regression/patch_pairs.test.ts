@@ -9,6 +9,7 @@ import { vm_mmap } from '../../lib/mm/util.ts';
 import { check_patches } from '../../lib/patches/check_patches.ts';
 import { patch_states, type PatchId } from '../../lib/patches/index.ts';
 import type { PatchState } from '../../lib/patches/patch_state.ts';
+import { needs_of } from './case.ts';
 
 const [PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS] = [1, 2, 2, 0x20];
 
@@ -25,7 +26,7 @@ function refusal(check: () => void): string | null {
 
 /** The two states and those that they need. */
 function with_needs(a: PatchState, b: PatchState): PatchId[] {
-  return [...new Set([a, b].flatMap((p) => [p.id, ...(p.needs ?? [])]))];
+  return [...new Set([a, b].flatMap((p) => [p.id, ...needs_of(p.id)]))];
 }
 
 function excluded(ids: readonly PatchId[]): boolean {
