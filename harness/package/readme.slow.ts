@@ -24,9 +24,22 @@ const LONG = [
   'npm run -s explore -- all --schedules=1000',
   'npm run -s explore -- known',
   'npm run -s regression -- run',
+  'npm run -s impact -- 0001-mm-hmm.patch --run',
   'npm run -s replay -- selftests/programs/sample.jsonl.gz',
   'node --import tsx selftests/races/exclusive_worst.ts',
 ];
+
+/** A patch of the reader's, which touches one function. */
+const PATCH = `--- a/mm/hmm.c
++++ b/mm/hmm.c
+@@ -1,3 +1,3 @@ static int hmm_vma_handle_absent_pmd(struct mm_walk *walk, unsigned long start)
+ {
+-	a = b;
++	a = c;
+ }
+`;
+/** As much of a kernel tree as tells its version. */
+const MAKEFILE = 'VERSION = 7\nPATCHLEVEL = 4\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n';
 
 const READMES = [
   'README.md',
@@ -43,7 +56,11 @@ const commands = texts.flatMap(commands_of).flatMap(({ line, status }) => {
 const [readme] = texts;
 
 t.test('every command of a README exits with the status that stands beside it', (t) => {
-  const copy = t.testdir({ node_modules: t.fixture('symlink', `${TOP}node_modules`) });
+  const dir = t.testdir({
+    linux: { Makefile: MAKEFILE },
+    project: { node_modules: t.fixture('symlink', `${TOP}node_modules`), '0001-mm-hmm.patch': PATCH },
+  });
+  const copy = `${dir}/project`;
   for (const name of readdirSync(TOP))
     if (!/^(node_modules|dist|coverage|\.git|\.tap)$/.test(name))
       cpSync(TOP + name, `${copy}/${name}`, { recursive: true });
