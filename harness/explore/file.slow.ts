@@ -108,7 +108,7 @@ t.test('a mistake is one line and status 2', async (t) => {
     [['new', 'x.js'], /^x\.js: expected a name of letters, digits and hyphens that ends in \.ts$/],
     [['new', 'no-such-folder/x.ts'], /no-such-folder\/x\.ts: there is no such file or folder$/],
     [['--quiet', 'list'], /^list goes first: npm run -s explore -- list$/],
-    [[], /^expected CASE\|FILE\.ts, got nothing: /],
+    [[], /^expected CASE\|FILE\.ts\|FILE\.c\|PROGRAM, got nothing: /],
   ] as const) {
     const { status, stdout, stderr } = explore(...argv);
     t.same([status, stdout], [2, ''], argv.join(' '));
