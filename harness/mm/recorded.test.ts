@@ -11,6 +11,10 @@ t.test('every recording can be read, with and without swap', async (t) => {
   }
   t.same(recorded('noswap', 'uffd-stress').args, ['anon', '16', '4']);
   t.throws(() => read_recorded('x', '# x\nTAP version 13\n'), /expected a line "# exit status N"/);
+  t.throws(
+    () => read_recorded('x', '# x\na\n# exit status 0\nWARNING: x\n'),
+    /expected nothing behind the exit status, got WARNING: x/,
+  );
 });
 
 t.test('lines are compared as they are, but for addresses that the kernel chose', async (t) => {

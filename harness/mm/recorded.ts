@@ -30,12 +30,14 @@ export function recorded_names(swap: Swap): string[] {
     .sort();
 }
 
-/** Reads a recording: its command first, then what the program printed, its exit status and the kernel's reports. */
+/** Reads a recording: its command first, then what the program printed, and its exit status. */
 export function read_recorded(name: string, text: string): Recorded {
   const lines = text.trimEnd().split('\n');
   const [, ...args] = (lines.shift() ?? '').replace(/^# /, '').split(' ');
   const end = lines.findIndex((line) => EXIT.test(line));
   if (end < 0) throw new Error(`${name}: expected a line "# exit status N", there is none`);
+  if (end !== lines.length - 1)
+    throw new Error(`${name}: expected nothing behind the exit status, got ${lines[end + 1]}`);
   return { name, args, lines: lines.slice(0, end), status: Number(EXIT.exec(lines[end])?.[1]) };
 }
 
